@@ -1,0 +1,37 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both set up .venv first, from constraints.txt.
+# TORCH_INDEX=URL adds a package index that has a CPU build of PyTorch, where the default one only has CUDA builds.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+RECIPES := mnist_cnn efficientnet_lite0 minilm magika
+
+.PHONY: setup demo test check recipes bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[examples,dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/mlopt optimize recipes/mnist_cnn.yaml --allow-code
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+recipes: $(STAMP)
+	set -e; for recipe in $(RECIPES); do $(BIN)/mlopt optimize recipes/$$recipe.yaml --allow-code; done
+	$(BIN)/python benchmarks/results_table.py $(addprefix artifacts/,$(RECIPES))
+
+bench: recipes
+
+clean:
+	rm -rf .venv artifacts repro

@@ -1,0 +1,269 @@
+"""What an artifact is made of, and how it comes into being: whole, in one step, its version one above the last.
+
+``mlopt.json`` is the manifest: what each file is, and how the model must be opened to run as it was measured.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from mlopt import __version__
+from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown, sync
+from mlopt.errors import IntegrityError, OutputError
+from mlopt.model import Kind, Model, TensorSpec
+
+SCHEMA = "mlopt.artifact/v1"
+MANIFEST = "mlopt.json"
+SIGNATURE = "model.sig"
+CLAIMS = "claims.jsonl"
+UNSIGNED = frozenset({SIGNATURE, CLAIMS})
+"""The only files that stand outside the signature: itself, and statements about the signed whole."""
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_REPORT_BYTES = 64 << 20
+
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
+Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Role(StrEnum):
+    """What a file of an artifact is for."""
+
+    MODEL = "model"
+    MODEL_DATA = "model-data"
+    RECIPE = "recipe"
+    REPORT = "report"
+    REPORT_PAGE = "report-page"
+    SAMPLES = "samples"
+
+
+class ModelEntry(BaseModel):
+    """The model inside the artifact: ``digest`` as ``mlopt.model.Model`` computes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Line
+    kind: Kind
+    digest: Hex256
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def of(cls, model: Model, folder: Path) -> Self:
+        """Describe ``model``, whose files already lie in ``folder``."""
+        file = model.path.relative_to(folder).as_posix()
+        return cls(file=file, kind=model.kind, digest=model.digest, inputs=model.inputs, outputs=model.outputs)
+
+
+class Content(BaseModel):
+    """What the maker of an artifact says about it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: Line
+    model: ModelEntry
+    runtime: Line
+    options: dict[str, JsonValue] = Field(
+        description="what was measured; the runtime checks it when it opens the model"
+    )
+    verdict: Literal["pass", "fail", "inconclusive"]
+    ungated: bool = Field(default=False, description="signed although the gates did not pass")
+    files: dict[str, Role] = Field(description="every file but mlopt.json, model.sig and claims.jsonl")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.files:
+            if not is_safe(name) or name in UNSIGNED | {MANIFEST}:
+                raise ValueError(f"files: {shown(name)} is not a name that an artifact may list")
+        if [name for name, role in self.files.items() if role is Role.MODEL] != [self.model.file]:
+            raise ValueError("files: exactly one file has the role 'model', and it is model.file")
+        if self.ungated and self.verdict == "pass":
+            raise ValueError("ungated: the verdict is 'pass'")
+        if list(self.files.values()).count(Role.REPORT) != 1:
+            raise ValueError("files: exactly one file has the role 'report'")
+        return self
+
+    def file_of(self, role: Role) -> str:
+        """Return the name of the first file of this role; there always is a model and a report."""
+        return next(name for name, its_role in self.files.items() if its_role is role)
+
+
+class Manifest(Content):
+    """``mlopt.json``: the content, and which version of it this is."""
+
+    schema_: Literal["mlopt.artifact/v1"] = Field(default="mlopt.artifact/v1", alias="schema")
+    version: int = Field(ge=1, le=2**53 - 1, description="one above the version that this artifact replaced")
+    created: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="UTC, ISO 8601")
+    mlopt: Line = Field(description="the version of mlopt that wrote it")
+
+    def to_json(self) -> bytes:
+        """Return the text of ``mlopt.json``."""
+        value = {"schema": SCHEMA, **self.model_dump(mode="json", by_alias=True)}
+        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read ``mlopt.json`` of an untrusted directory; raises ``IntegrityError`` when it is missing or malformed.
+
+    A well-formed manifest is not yet a trusted one: see ``mlopt.artifact.verify``.
+    """
+    where = str(directory / MANIFEST)
+    if not os.path.lexists(where):
+        raise IntegrityError("this is not an mlopt artifact: it has no mlopt.json", where=str(directory))
+    data = read_capped(directory, MANIFEST, MAX_MANIFEST_BYTES)
+    schema = parse_json(data, where).get("schema")
+    if schema != SCHEMA:
+        raise IntegrityError(
+            "this is not the manifest of an mlopt artifact that this version reads",
+            where=where, got=f"schema {shown(schema)}", expected=SCHEMA, fix="use the mlopt that wrote it, or newer",
+        )  # fmt: skip
+    try:
+        return Manifest.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise IntegrityError("the manifest is malformed", where=where, got=first_problem(error)) from error
+
+
+def check_manifest(directory: Path, content: Content, names: set[str]) -> None:
+    """Raise ``IntegrityError`` unless ``names`` are the files that the manifest lists, and its verdict is the report's.
+
+    So what is said of the gates is what the evidence says, before signing and after.
+    """
+    listed = {*content.files, MANIFEST}
+    for name in sorted(listed ^ names):
+        what = "a listed file is missing" if name in listed else "a file is not listed in mlopt.json"
+        raise IntegrityError(what, where=str(directory), got=shown(name), fix="make the artifact again")
+    report = content.file_of(Role.REPORT)
+    where = str(directory / report)
+    verdict = parse_json(read_capped(directory, report, MAX_REPORT_BYTES), where).get("verdict")
+    if verdict != content.verdict:
+        raise IntegrityError(
+            "the report and mlopt.json disagree about the gates", where=where,
+            got=f"verdict {shown(verdict)}", expected=f"verdict {content.verdict!r}, as mlopt.json says",
+        )  # fmt: skip
+
+
+def check_output(out: Path) -> None:
+    """Raise ``OutputError`` unless an artifact can be written at ``out``; to be asked before the long work starts.
+
+    Only an empty directory or an older artifact is ever replaced; files that mlopt did not put there are never deleted.
+    """
+    target = out.resolve()
+    with _os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                "this directory is not writable", where=str(target.parent), fix="choose another with -o DIR"
+            )
+        _old_version(target)
+
+
+def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], object] | None = None) -> Manifest:
+    """Make the artifact at ``out`` and return its manifest; on any failure what was there before stands untouched.
+
+    ``fill`` puts the files into an empty directory and says what they are; ``seal`` is called when the manifest lies
+    beside them, to sign the whole. Then the new directory takes the place of the old. All of it happens under a lock
+    on ``out``, so ``fill`` copies and renders; it does not measure. Raises ``OutputError``.
+    """
+    target = out.resolve()
+    check_output(target)
+    with _os_errors(target), _locked(target):
+        new, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
+        _recover(target, new, old)
+        version = _old_version(target) + 1
+        try:
+            new.mkdir()
+            manifest = _stamp(fill(new), version)
+            (new / MANIFEST).write_bytes(manifest.to_json())
+            check_manifest(new, manifest, set(list_files(new)))
+            if seal is not None:
+                seal(new)
+                manifest = read_manifest(new)
+            sync([*(path for path in new.rglob("*")), new])
+            _swap(new, target, old)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        return manifest
+
+
+def _recover(target: Path, new: Path, old: Path) -> None:
+    """Clean up after a run that was killed; the lock is held, so these names belong to nobody else."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for leftover in (new, old):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    sync([target.parent])
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _stamp(content: Content, version: int) -> Manifest:
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Manifest(**dict(content), version=version, created=created, mlopt=__version__)
+
+
+def _old_version(target: Path) -> int:
+    """Return the version of the artifact at ``target``, 0 if there is none; anything else there is refused."""
+    if not target.name or target.is_file():
+        raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
+    if not target.exists() or not any(target.iterdir()):
+        return 0
+    try:
+        manifest = read_manifest(target)
+        foreign = set(list_files(target)) - set(manifest.files) - UNSIGNED - {MANIFEST}
+    except IntegrityError as error:
+        raise _foreign(target, str(error.problems[0].what)) from error
+    if foreign:
+        raise _foreign(target, ", ".join(map(shown, sorted(foreign)[:5])))
+    return manifest.version
+
+
+def _foreign(target: Path, got: str) -> OutputError:
+    return OutputError(
+        "the directory holds something else than an artifact, and is not overwritten",
+        where=str(target), got=got, expected="an artifact of mlopt, or an empty or absent directory",
+        fix="choose another with -o DIR, or move what is there away",
+    )  # fmt: skip
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the lock on ``target``; its file stays, since deleting a lock file lets two holders in."""
+    descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _os_errors(target: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission and the like into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"the artifact could not be written: {error.strerror}", where=str(target),
+            got=error.filename and str(error.filename), fix="make room or choose another place with -o DIR",
+        ) from error  # fmt: skip

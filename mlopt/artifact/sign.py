@@ -1,0 +1,90 @@
+"""Signing an artifact: every file but ``model.sig`` and ``claims.jsonl``, in the OpenSSF Model Signing format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mlopt.artifact import bundle
+from mlopt.artifact.files import is_safe, list_files, reading, sha256, shown, write_atomic
+from mlopt.artifact.keys import fingerprint
+from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
+from mlopt.errors import IntegrityError, OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HASHES = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
+
+
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 digests in hexadecimal: of each signed file, by name, and of them all."""
+
+    root: str
+    files: dict[str, str]
+
+
+def sign(directory: Path, key: ec.EllipticCurvePrivateKey, *, allow_ungated: bool = False) -> Path:
+    """Write ``model.sig`` and return its path.
+
+    Raises ``OutputError`` when the gates did not pass, unless ``allow_ungated``, which ``mlopt.json`` then records
+    under the signature; ``IntegrityError`` when the directory is not an artifact, or holds more or less than it lists.
+    """
+    with reading(directory):
+        manifest = read_manifest(directory)
+        check_manifest(directory, manifest, set(list_files(directory)) - UNSIGNED)
+    try:
+        if manifest.verdict != "pass":
+            _record_ungated(directory, manifest, allow_ungated)
+        digests = digest(directory)
+        payload = bundle.statement(manifest.name, digests.files, tuple(sorted(UNSIGNED)))
+        signature = key.sign(bundle.pae(payload), signature_algorithm(key))
+        envelope = bundle.Envelope(payload, signature, fingerprint(key.public_key()))
+        write_atomic(directory / SIGNATURE, bundle.pack(envelope))
+    except OSError as error:
+        raise OutputError(
+            f"the signature could not be written: {error.strerror}", where=str(directory), fix="check its permissions"
+        ) from error
+    return directory / SIGNATURE
+
+
+def digest(directory: Path) -> Digests:
+    """Return what a signature of ``directory`` covers now; raises ``IntegrityError`` on files that cannot be signed."""
+    with reading(directory):
+        names = [name for name in list_files(directory) if name not in UNSIGNED]
+        _check_names(directory, names)
+        files = {name: sha256(directory, name) for name in names}
+    return Digests(bundle.root_digest(files), files)
+
+
+def _check_names(directory: Path, names: list[str]) -> None:
+    unsafe = [name for name in names if not is_safe(name)]
+    if unsafe:
+        raise IntegrityError(
+            f"a file of this name cannot be signed: {shown(unsafe[0])}", where=str(directory),
+            expected="letters, digits and _.+=@- only, no leading dot", fix="rename or remove it",
+        )  # fmt: skip
+    if names != sorted(names, key=lambda name: name.split("/")):
+        raise IntegrityError(
+            "a directory X stands beside a file X.* or X-*: tools sort them differently", where=str(directory),
+            fix="rename one of them",
+        )  # fmt: skip
+
+
+def signature_algorithm(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> ec.ECDSA:
+    """Return ECDSA with the hash that the format pairs with the key's curve."""
+    return ec.ECDSA(_HASHES[key.curve.name])
+
+
+def _record_ungated(directory: Path, manifest: Manifest, allow_ungated: bool) -> None:
+    if not allow_ungated:
+        raise OutputError(
+            "not signed: its gates did not pass", where=str(directory), got=f"verdict {manifest.verdict}",
+            expected="verdict pass", fix=f"mlopt gate {directory} says why; --allow-ungated signs it and records that",
+        )  # fmt: skip
+    if not manifest.ungated:
+        write_atomic(directory / MANIFEST, manifest.model_copy(update={"ungated": True}).to_json())

@@ -1,0 +1,211 @@
+"""Fingerprints and a content-addressed store: work whose inputs did not change is not done again.
+
+An entry is a directory ``<root>/<group>/<fingerprint>/`` with ``entry.json`` (what the fingerprint was made of, and
+the result) and ``out/`` (the files). It appears by one rename, so it is whole or absent, whatever kills a run; of two
+runs that need the same entry, one makes it and the other waits. Failures are never stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlopt.errors import OutputError
+
+Parts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a piece of work depends on. ``label`` names it for people; it is not part of the fingerprint."""
+
+    group: str
+    label: str
+    parts: Parts
+
+    @property
+    def fingerprint(self) -> str:
+        """The full SHA-256 over group and parts as canonical JSON."""
+        text = json.dumps([self.group, self.parts], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored result: ``out`` holds its files, ``result`` is the JSON that its maker returned."""
+
+    path: Path
+    label: str
+    parts: Parts
+    result: Mapping[str, Any]
+
+    @property
+    def out(self) -> Path:
+        """The directory with the files."""
+        return self.path / "out"
+
+
+class Store:
+    """The cache in one directory; any number of processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, key: Key) -> Entry | None:
+        """Return the entry, or None. A hit counts as use for ``gc``."""
+        entry = _read(self.root / key.group / key.fingerprint)
+        if entry is not None:
+            with contextlib.suppress(OSError):  # the entry may be owned by someone else: then its age stays as it is
+                os.utime(entry.path)
+        return entry
+
+    def fetch(self, key: Key, make: Callable[[Path], Mapping[str, Any]]) -> tuple[Entry, bool]:
+        """Return the entry and whether it was there; otherwise ``make(out)`` fills ``out`` and returns its JSON."""
+        found = self.get(key)
+        if found is not None:
+            return found, True
+        final = self.root / key.group / key.fingerprint
+        with writing(self.root), locked(self.root / "locks" / key.fingerprint):
+            found = self.get(key)
+            if found is not None:
+                return found, True
+            work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
+            (work / "out").mkdir(parents=True)
+            try:
+                result = make(work / "out")
+                text = json.dumps({"label": key.label, "parts": key.parts, "result": result}, indent=1)
+                (work / "entry.json").write_text(text, encoding="utf-8")
+                final.parent.mkdir(parents=True, exist_ok=True)
+                if final.exists():  # what is there is not a readable entry
+                    shutil.rmtree(final)
+                work.rename(final)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        return Entry(final, key.label, key.parts, result), False
+
+    def forget(self, entry: Entry) -> None:
+        """Remove one entry, for example because its files are damaged."""
+        shutil.rmtree(entry.path, ignore_errors=True)
+
+    def entries(self) -> list[tuple[str, Entry]]:
+        """Return all entries with their groups, the newest first."""
+        groups = (path for path in self.root.glob("*") if path.is_dir() and path.name not in {"tmp", "locks", "logs"})
+        found = [(group.name, _read(path)) for group in groups for path in group.iterdir()]
+        whole = [(group, entry) for group, entry in found if entry is not None]
+        return sorted(whole, key=lambda item: item[1].path.stat().st_mtime, reverse=True)
+
+    def why_missing(self, key: Key) -> str:
+        """Say in one line what differs from the latest entry of the same label."""
+        for group, entry in self.entries():
+            if group == key.group and entry.label == key.label and entry.parts != key.parts:
+                return "; ".join(differences(entry.parts, key.parts))
+        return "not done before"
+
+    def gc(self, max_age_days: float, max_bytes: int | None = None) -> tuple[int, int]:
+        """Remove entries unused for ``max_age_days``, then the oldest beyond ``max_bytes``; return count and bytes.
+
+        Raises ``OutputError`` while a run uses the cache.
+        """
+        if not self.root.exists():
+            return 0, 0
+        with locked(self.root / "in-use.lock", wait=False, busy="a run is using the cache"):
+            shutil.rmtree(self.root / "tmp", ignore_errors=True)
+            kept, removed, freed, now = 0, 0, 0, time.time()
+            for _, entry in self.entries():
+                size = size_of(entry.path)
+                too_old = now - entry.path.stat().st_mtime > max_age_days * 86400
+                if too_old or (max_bytes is not None and kept + size > max_bytes):
+                    self.forget(entry)
+                    removed, freed = removed + 1, freed + size
+                else:
+                    kept += size
+        return removed, freed
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep ``gc`` of other processes away while a run holds paths into the store."""
+        with writing(self.root), locked(self.root / "in-use.lock", shared=True):
+            yield
+
+
+def default_root() -> Path:
+    """Return ``$MLOPT_CACHE``, or the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("MLOPT_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mlopt"))
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of all files below ``path``."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def differences(old: Parts, new: Parts) -> list[str]:
+    """Say what differs, a line each: ``config.opset: 20 -> 18``; of digests only that they changed."""
+    before, after = _flat(old), _flat(new)
+    lines = []
+    for name in dict.fromkeys([*before, *after]):
+        was, now = before.get(name), after.get(name)
+        if was != now:
+            digests = isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64
+            lines.append(f"{name} changed" if digests else f"{name}: {was} -> {now}")
+    return lines
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, shared: bool = False, wait: bool = True, busy: str = "") -> Iterator[None]:
+    """Hold ``file`` locked among processes; the kernel frees it when its holder dies."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as stream:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(stream, mode if wait else mode | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(busy or "another process holds the lock", where=str(file), fix="wait for it") from error
+        yield
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Turn what the operating system says when it cannot write into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR}:
+            raise
+        fix = (
+            "free some space, or `mlopt cache gc`" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "choose another"
+        )
+        raise OutputError(
+            f"the cache cannot be written: {error.strerror}", where=str(error.filename or root),
+            fix=f"{fix}; MLOPT_CACHE=DIR puts the cache elsewhere",
+        ) from error  # fmt: skip
+
+
+def _read(path: Path) -> Entry | None:
+    try:
+        entry = json.loads((path / "entry.json").read_bytes())
+        return Entry(path, entry["label"], entry["parts"], entry["result"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, or damaged: then it is made again
+
+
+def _flat(parts: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(parts, Mapping):
+        return {prefix: parts}
+    return {
+        key: value
+        for name, part in parts.items()
+        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }

@@ -1,0 +1,111 @@
+"""The program: one small module per verb, and the one place that turns errors into text and exit codes.
+
+Verb modules import nothing heavy at their top, so that ``mlopt --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import typer
+
+from mlopt import __version__
+from mlopt.cli import (
+    bench,
+    cache,
+    digest,
+    doctor,
+    gate,
+    inspect,
+    keygen,
+    optimize,
+    passes,
+    plan,
+    recipe,
+    report,
+    sign,
+    verify,
+)
+from mlopt.cli.console import err
+from mlopt.errors import ExitCode, MloptError
+
+app = typer.Typer(
+    name="mlopt",
+    help="One recipe in; out comes the fastest model that still meets its accuracy budget, signed, with its evidence.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+for _verb in (
+    optimize.optimize, plan.plan, bench.bench, gate.gate, report.report,
+    keygen.keygen, sign.sign, verify.verify, digest.digest,
+    inspect.inspect, passes.passes, doctor.doctor,
+):  # fmt: skip
+    app.command()(_verb)
+app.add_typer(recipe.app, name="recipe")
+app.add_typer(cache.app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"mlopt {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done to standard error."),
+) -> None:
+    del version
+    logger = logging.getLogger("mlopt")
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logger.addHandler(logging.StreamHandler())
+
+
+def main() -> None:
+    """Run the command line and exit with the code that ``ExitCode`` documents."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; the boundary at which every error becomes text and a code."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="mlopt", standalone_mode=False)
+    except MloptError as error:
+        _show(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted; what was finished is in the cache, and the same command goes on from there")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: told to the user in full
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
+            error.show()  # type: ignore[attr-defined]
+            return ExitCode.USAGE
+        return _bug(error)
+    return int(code or 0)
+
+
+def _show(error: MloptError) -> None:
+    for problem in error.problems:
+        err.print("[bold red]error:[/] ", end="")
+        err.print(str(problem), markup=False)
+
+
+def _bug(error: Exception) -> int:
+    with tempfile.NamedTemporaryFile("w", prefix="mlopt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
+    err.print(f"[bold red]bug:[/] {type(error).__name__}: ", end="")
+    err.print(str(error), markup=False)
+    err.print(f"This is a fault of mlopt, not yours. Please report it with {Path(log.name)}", markup=False)
+    return ExitCode.BUG

@@ -1,0 +1,73 @@
+"""``mlopt cache``: what is kept, why a step would run again, and cleaning up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="See, explain and clean the cache.", no_args_is_help=True)
+
+
+@app.command("ls")
+def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False) -> None:
+    """List what the cache holds, the latest used first."""
+    from datetime import UTC, datetime
+
+    from rich.table import Table
+
+    from mlopt.cache import Store, default_root, size_of
+    from mlopt.cli.console import emit_json, out
+
+    store = Store(default_root())
+    rows = [
+        (group, entry.label, size_of(entry.path), datetime.fromtimestamp(entry.path.stat().st_mtime, UTC), entry.path)
+        for group, entry in store.entries()
+    ]
+    if json:
+        emit_json([
+            {"group": group, "label": label, "size_bytes": size, "used": used.isoformat(), "path": str(path)}
+            for group, label, size, used, path in rows
+        ])  # fmt: skip
+        return
+    table = Table(box=None, pad_edge=False, title=f"{store.root}", title_justify="left")
+    for name in ("used (UTC)", "size", "what", "fingerprint"):
+        table.add_column(name, justify="right" if name == "size" else "left")
+    for group, label, size, used, path in rows:
+        table.add_row(f"{used:%Y-%m-%d %H:%M}", f"{size / 1e6:.1f} MB", f"{group}  {label}", path.name[:12])
+    out.print(table)
+    out.print(f"{len(rows)} entries, {sum(row[2] for row in rows) / 1e6:.1f} MB")
+
+
+@app.command("explain")
+def explain(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, or a bare .onnx model.")],
+    data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Say for every step whether it would run, and what changed since it last did."""
+    from mlopt.cli.console import emit_json
+    from mlopt.cli.plan import show
+    from mlopt.planning import foresee
+    from mlopt.workflow import Request
+
+    steps, _ = foresee(Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True))
+    if json:
+        emit_json([step.as_json() for step in steps])
+    else:
+        show(steps)
+
+
+@app.command("gc")
+def gc(
+    days: Annotated[float, typer.Option(help="Remove what was not used for so many days.", min=0)] = 30.0,
+    max_gb: Annotated[float | None, typer.Option(help="Then remove the oldest beyond this size.", min=0)] = None,
+) -> None:
+    """Remove old entries."""
+    from mlopt.cache import Store, default_root
+    from mlopt.cli.console import out
+
+    count, freed = Store(default_root()).gc(days, None if max_gb is None else int(max_gb * 1e9))
+    out.print(f"removed {count} entries, {freed / 1e6:.1f} MB")

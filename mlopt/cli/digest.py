@@ -1,0 +1,23 @@
+"""``mlopt digest``: the digests that a signature of an artifact covers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def digest(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the SHA-256 of every file as sha256sum does, and last the root digest; checks no signature."""
+    from mlopt.artifact import sign
+    from mlopt.cli import console
+
+    digests = sign.digest(directory)
+    if as_json:
+        console.emit_json({"root": digests.root, "files": digests.files})
+        return
+    for name, value in digests.files.items():
+        console.out.print(f"{value}  {name}", markup=False)
+    console.out.print(f"{digests.root}  (root)", markup=False)

@@ -1,0 +1,47 @@
+"""``mlopt optimize``: run everything, and end with what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SOURCE = "A recipe (.yaml), or a bare .onnx model."
+_DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_KEY = "Private key to sign with; without it, a key of your own is made on first use."
+
+
+def optimize(
+    source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
+    data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
+    sign: Annotated[bool, typer.Option("--sign/--no-sign", help="Sign the artifact.")] = True,
+    allow_ungated: Annotated[bool, typer.Option(help="Sign even if the gates did not pass; recorded.")] = False,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
+    allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+) -> None:
+    """Optimize a model: passes, measurement, verdict, signed artifact."""
+    from mlopt.cli.console import emit_json, err, out
+    from mlopt.cli.progress import Progress
+    from mlopt.cli.summary import show
+    from mlopt.workflow import Request, execute
+
+    request = Request(
+        source=source, data=data, output=output, overrides=tuple(overrides or ()), key=key, sign=sign,
+        allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code,
+    )  # fmt: skip
+    with Progress(err) as progress:
+        artifact = execute(request, progress.update)
+    screen = err if json else out
+    show(artifact.report, screen)
+    screen.print(f"report    {artifact.path / 'report.html'}", markup=False)
+    screen.print(f"artifact  {artifact.path}{'' if artifact.signed else '  (not signed)'}", markup=False)
+    for line in artifact.messages:
+        screen.print(line, markup=False)
+    if json:
+        emit_json(artifact.report.model_dump(mode="json", by_alias=True))
+    raise typer.Exit(artifact.exit_code)

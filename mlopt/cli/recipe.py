@@ -1,0 +1,88 @@
+"""``mlopt recipe``: make a recipe for a model, check one, or print the schema that editors use."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make and check recipes.", no_args_is_help=True)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: passes.quantize.scheme=u8s8")
+]
+
+
+@app.command()
+def init(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model, a .onnx file.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .npz with one array for each input, first axis = samples.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; <model>.yaml if absent.")
+    ] = None,
+) -> None:
+    """Write the recipe that `mlopt optimize MODEL` would use, to be edited."""
+    from mlopt.cli.console import err
+    from mlopt.errors import OutputError
+    from mlopt.onnx_file import open_onnx
+    from mlopt.passes import table
+    from mlopt.recipe.generate import recipe_for_model
+    from mlopt.recipe.load import parse
+
+    path = output or Path(f"{model.stem}.yaml")
+    if not path.parent.is_dir():
+        raise OutputError("the folder does not exist", where=str(path.parent), fix=f"mkdir -p {path.parent}")
+    text = recipe_for_model(open_onnx(model), path, data)
+    parse(text, path, passes=table())
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise OutputError("the recipe exists already", where=str(path), fix="name another file with -o") from error
+    except OSError as error:
+        raise OutputError("the recipe cannot be written", where=str(path), got=str(error)) from error
+    err.print(f"wrote {path}", markup=False)
+    err.print(f"next: mlopt optimize {path}", markup=False)
+
+
+@app.command()
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Find everything that is wrong with a recipe on this machine, without running it."""
+    from mlopt import pipeline
+    from mlopt.cli.console import emit_json, err, out
+    from mlopt.errors import RecipeError
+    from mlopt.hardware import detect
+    from mlopt.passes import table
+    from mlopt.recipe.load import load
+    from mlopt.recipe.lock import resolved
+
+    passes = table()
+    loaded = load(recipe, passes=passes, overrides=overrides or ())
+    problems = [loaded.located(problem) for problem in pipeline.check(loaded.recipe, passes, detect())]
+    if problems:
+        raise RecipeError.of(problems)
+    for advice in pipeline.advice(loaded.recipe):
+        err.print(f"{recipe}: {advice}", markup=False)
+    if as_json:
+        emit_json(resolved(loaded.recipe))
+    else:
+        out.print(
+            f"{recipe}: ok: {' > '.join(step.name for step in loaded.recipe.passes) or 'no passes'}", markup=False
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from mlopt.cli.console import emit_json
+    from mlopt.passes import table
+    from mlopt.recipe.json_schema import json_schema
+
+    emit_json(json_schema(table()))

@@ -1,0 +1,94 @@
+"""``mlopt report``: show a report again, or write it as HTML, Markdown or JSON."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlopt.cli import console
+
+if TYPE_CHECKING:
+    from mlopt.report.schema import Report
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    HTML = "html"
+    MD = "md"
+    JSON = "json"
+
+
+def report(
+    source: Annotated[Path, typer.Argument(metavar="ARTIFACT_OR_REPORT_JSON", help="an artifact, or its report.json")],
+    format_: Annotated[
+        Format | None, typer.Option("--format", "-f", help="by default the ending of -o; a summary without -o")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="the file to write instead of standard output")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
+) -> None:
+    """Show the evidence of a run: a summary here, or the whole report as HTML, Markdown or JSON."""
+    from mlopt.cli.files import write_text
+    from mlopt.report import read
+
+    wanted = _format(format_, out, as_json=as_json)
+    evidence = read(source)
+    if wanted is None:
+        from mlopt.cli.summary import show
+
+        show(evidence, console.out)
+    elif out is None:
+        typer.echo(_text(evidence, source, wanted), nl=False)
+    else:
+        write_text(out, _text(evidence, source, wanted))
+        console.err.print(f"wrote {out}", markup=False)
+
+
+def _format(format_: Format | None, out: Path | None, *, as_json: bool) -> Format | None:
+    from mlopt.errors import UserError
+
+    if as_json or format_ is not None:
+        if as_json and format_ not in (None, Format.JSON):
+            raise UserError(f"--json and --format {format_} contradict each other", fix="give one of them")
+        return Format.JSON if as_json else format_
+    if out is None:
+        return None
+    ending = out.suffix.removeprefix(".").lower()
+    if ending not in list(Format):
+        fix = "end the name in .html, .md or .json, or say --format"
+        raise UserError("the format of the report is not known", where=str(out), fix=fix)
+    return Format(ending)
+
+
+def _text(evidence: Report, source: Path, wanted: Format) -> str:
+    if wanted is Format.MD:
+        from mlopt.report import markdown
+
+        return markdown.render(evidence)
+    if wanted is Format.JSON:
+        from mlopt.report import to_json
+
+        return to_json(evidence)
+    from mlopt.report import html, read_recipe
+
+    folder = source if source.is_dir() else source.parent
+    return html.render(evidence, _samples(evidence, folder), read_recipe(folder))
+
+
+def _samples(evidence: Report, folder: Path) -> dict[str, list[float]]:
+    """Read the samples beside the report, if they are there: without them one picture is missing."""
+    from mlopt.errors import UserError
+    from mlopt.report import read_samples
+
+    name = evidence.final.raw
+    if Path(name).name != name:
+        raise UserError("the file with the samples is not beside the report", where=str(folder), got=ascii(name))
+    if not (folder / name).exists():
+        console.err.print(f"no {name} in {folder}: the report has no picture of how latency is spread", markup=False)
+        return {}
+    return read_samples(folder / name)

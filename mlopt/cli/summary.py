@@ -1,0 +1,103 @@
+"""What ``mlopt optimize`` ends with: the steps, the figures, the gates and the verdict, readable at 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from mlopt.report.facts import Stage
+    from mlopt.report.schema import Report
+
+_COLOUR = {
+    "pass": "green",
+    "fail": "red",
+    "inconclusive": "yellow",
+    "applied": "green",
+    "cached": "green",
+    "dropped": "yellow",
+    "refused": "bright_black",
+    "failed": "red",
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the summary. Text from the report is shown as it is, without markup or control characters."""
+    from rich.text import Text
+
+    from mlopt.report import facts
+
+    def line(*parts: RenderableType) -> None:
+        console.print(*parts, soft_wrap=False)
+
+    line(_steps(report))
+    for step in report.steps:
+        if step.reason and step.status in ("dropped", "refused", "failed"):
+            line(_marked(step.status, f"{facts.plain(step.name)}: {facts.plain(step.reason)}"))
+    line("")
+    line(_figures(report))
+    line("")
+    for gate in report.gates:
+        line(_marked(gate.verdict, facts.plain(f"{gate.metric} {gate.limit}: {gate.message}")))
+    if not report.gates:
+        line("no gates: nothing was judged")
+    line("")
+    line(Text(report.verdict.upper(), style=f"bold {_COLOUR[report.verdict]}"), Text(facts.headline(report)))
+
+
+def _steps(report: Report) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mlopt.report import facts
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("step", overflow="fold", max_width=28)
+    table.add_column("status")
+    metric = facts.shorten(facts.metric_name(report), 18)
+    for head in ("latency p50", "size", metric):
+        table.add_column(head, justify="right")
+    for stage in facts.stages(report):
+        style = {"reference": "dim", "final": "bold"}.get(stage.part, "" if stage.kept else "dim")
+        status = Text(stage.status, style=_COLOUR[stage.status]) if stage.status else Text(stage.part)
+        table.add_row(Text(facts.plain(stage.label)), status, *map(Text, _measured(stage)), style=style)
+    return table
+
+
+def _measured(stage: Stage) -> tuple[str, str, str]:
+    from mlopt.report import facts
+
+    return (
+        facts.percentile(stage.latency, "p50") if stage.latency else "-",
+        facts.size(stage.size_bytes) if stage.size_bytes is not None else "-",
+        facts.score(stage.accuracy) if stage.accuracy else "-",
+    )
+
+
+def _figures(report: Report) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mlopt.report import facts
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for one in facts.figures(report):
+        table.add_row(Text(one.label), Text(one.value, style="bold"), Text(facts.plain(one.detail)))
+    return table
+
+
+def _marked(word: str, text: str) -> Table:
+    """Return ``text`` with a coloured word before it; lines that wrap start under the text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=max(map(len, _COLOUR)), no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(Text(word, style=_COLOUR[word]), Text(text))
+    return row

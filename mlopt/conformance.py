@@ -1,0 +1,125 @@
+"""What the framework checks after every pass, so that no pass has to be believed.
+
+The output must be of the declared kind and load in its runtime; inputs and outputs must keep names, dtypes and ranks;
+what was dynamic must still be, which a second shape proves; and on real samples the output must agree with the pass's
+input: within rounding for a lossless pass, measured for a lossy one. Runs in the pass's worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlopt.data.dataset import Dataset
+from mlopt.data.feeds import batch_of, batches
+from mlopt.errors import PassError
+from mlopt.measure.parity import compare, within_tolerance
+from mlopt.model import Model, TensorSpec
+from mlopt.report.schema import Parity
+from mlopt.runtimes import open_session
+from mlopt.runtimes.base import Array, RuntimeOptions
+
+if TYPE_CHECKING:
+    from mlopt.passes.base import Pass, PassConfig
+
+_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Conformity:
+    """The outcome of checks that were passed: how far the output is from the input on real samples."""
+
+    parity: Parity
+
+
+def check_output(
+    pass_: Pass[PassConfig], before: Model, after: Model, samples: Dataset, options: RuntimeOptions
+) -> Conformity:
+    """Check one pass's output; raises ``PassError`` with every declaration that does not hold."""
+    where = f"pass '{pass_.name}'"
+    if after.kind is not pass_.produces:
+        raise PassError(
+            "the output is of another kind than declared", where=where, got=after.kind, expected=pass_.produces
+        )
+    broken = [*_interface(before.inputs, after.inputs, "input"), *_interface(before.outputs, after.outputs, "output")]
+    if broken:
+        raise PassError(
+            "the pass changed the model's interface", where=where, got="; ".join(broken),
+            expected="the same names, dtypes, ranks and dynamic axes", fix=_report_it(pass_),
+        )  # fmt: skip
+    found = list(_compare(before, after, samples, options))
+    reasons = [reason for _, reason in found if reason is not None]
+    if reasons and not pass_.lossy:
+        raise PassError(
+            "a lossless pass changed the model's results", where=where, got=reasons[0],
+            expected="equal outputs within rounding", fix=_report_it(pass_),
+        )  # fmt: skip
+    return Conformity(_worst([parity for parity, _ in found]))
+
+
+def _interface(before: Sequence[TensorSpec], after: Sequence[TensorSpec], what: str) -> Iterator[str]:
+    """Yield what no longer stands; a PyTorch model without declared outputs leaves them open."""
+    if not before:
+        return
+    found = {spec.name: spec for spec in after}
+    if [spec.name for spec in before] != list(found):
+        yield f"{what}s are {', '.join(found)} instead of {', '.join(spec.name for spec in before)}"
+        return
+    for old in before:
+        new = found[old.name]
+        if not old.dtype:  # PyTorch knows only the names of its outputs
+            continue
+        if old.dtype != new.dtype:
+            yield f"{what} '{old.name}' became {new.dtype} (was {old.dtype})"
+        if len(old.shape) != len(new.shape):
+            yield f"{what} '{old.name}' became rank {len(new.shape)} (was {len(old.shape)})"
+        elif what == "input" and (frozen := set(old.dynamic_axes) - set(new.dynamic_axes)):
+            yield f"axis {min(frozen)} of {what} '{old.name}' is no longer dynamic"
+
+
+def _compare(
+    before: Model, after: Model, samples: Dataset, options: RuntimeOptions
+) -> Iterator[tuple[Parity, str | None]]:
+    """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
+    with open_session(before, options) as old, open_session(after, options) as new:
+        for feeds in _shapes(before.inputs, samples):
+            expected, got = old.run(feeds), new.run(feeds)
+            yield compare(expected, got), within_tolerance(expected, got)
+
+
+def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[dict[str, Array]]:
+    """Yield feeds of the samples' own shape, one by one, and then of a second shape of every dynamic axis."""
+    for feeds, _ in batches(samples, specs, 1, range(min(_SAMPLES, samples.count))):
+        yield feeds
+    if batch_of(samples, specs, 2) == 2:
+        rows = np.arange(3) % samples.count
+        yield from (feeds for feeds, _ in batches(samples, specs, 3, rows.tolist()))
+    shorter = next(batches(samples, specs, 1, [0]))[0]
+    halved = {spec.name: _halved(shorter[spec.name], spec) for spec in specs}
+    if any(halved[name].shape != shorter[name].shape for name in halved):
+        yield halved
+
+
+def _halved(array: Array, spec: TensorSpec) -> Array:
+    """Cut the first half out of every dynamic axis but the batch; one name is one size, so all inputs agree."""
+    axes = [axis for axis in spec.dynamic_axes if axis > 0]
+    cut = tuple(slice(0, max(1, size // 2)) if axis in axes else slice(None) for axis, size in enumerate(array.shape))
+    return np.ascontiguousarray(array[cut])
+
+
+def _worst(found: Sequence[Parity]) -> Parity:
+    noise = [parity.sqnr_db for parity in found if parity.sqnr_db is not None]
+    return Parity(
+        max_abs=max(parity.max_abs for parity in found),
+        sqnr_db=min(noise) if noise else None,
+        cosine=min(parity.cosine for parity in found),
+    )
+
+
+def _report_it(pass_: Pass[PassConfig]) -> str:
+    return (
+        f"leave the pass '{pass_.name}' out, or mark it `optional: true`; its input and log are kept for a bug report"
+    )

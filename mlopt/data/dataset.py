@@ -1,0 +1,216 @@
+"""Data sets as mlopt keeps them: read once, checked, and stored as plain ``.npy`` files that a digest stands for.
+
+A stored data set is a directory::
+
+    dataset.json            source, count, digest, the inputs' names, dtypes and shapes, one digest per sample
+    input_0.npy ...         one file per input, first axis = samples; numbered, since an input's name may hold a '/'
+    labels.npy              only if there are labels
+
+Digests per sample let calibration and evaluation be compared without reading either again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlopt.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Array = NDArray[Any]
+_INDEX = "dataset.json"
+_LABELS = "labels.npy"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in memory, as a source gives them: arrays by input name, first axis = samples."""
+
+    inputs: Mapping[str, Array]
+    labels: Array | None = None
+    notes: tuple[str, ...] = ()
+    """What was changed on the way in, such as a conversion to the model's dtype."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples on disk, immutable.
+
+    ``digest`` is the SHA-256 over names, dtypes, shapes and values of inputs and labels, in order; ``source`` is text
+    for people. Arrays are memory-mapped: what is not looked at is not read.
+    """
+
+    path: Path
+    digest: str
+    count: int
+    source: str
+
+    @cached_property
+    def inputs(self) -> dict[str, Array]:
+        """The inputs by name, read-only; each of shape [samples, ...]."""
+        names = [entry["name"] for entry in _index(self.path)["inputs"]]
+        return {name: np.load(self.path / _file(number), mmap_mode="r") for number, name in enumerate(names)}
+
+    @cached_property
+    def labels(self) -> Array | None:
+        """The labels, first axis = samples, or None."""
+        file = self.path / _LABELS
+        return np.load(file, mmap_mode="r") if file.exists() else None
+
+    @cached_property
+    def sample_digests(self) -> tuple[str, ...]:
+        """One digest per sample, over its inputs and not its label: equal inputs have equal digests."""
+        return tuple(_index(self.path)["samples"])
+
+
+def store(samples: Samples, out: Path, source: str) -> Dataset:
+    """Check ``samples`` and write them into the directory ``out``, which may exist.
+
+    Raises ``DataError`` for anything that would poison a measurement: no samples, inputs of different lengths,
+    NaN or infinity, arrays of Python objects. The caller makes the write atomic.
+    """
+    count = _checked_count(samples, source)
+    out.mkdir(parents=True, exist_ok=True)
+    inputs = {name: np.ascontiguousarray(array) for name, array in samples.inputs.items()}
+    for number, array in enumerate(inputs.values()):
+        np.save(out / _file(number), array, allow_pickle=False)
+    if samples.labels is not None:
+        np.save(out / _LABELS, samples.labels, allow_pickle=False)
+    digest = _digest(inputs, samples.labels)
+    index = {
+        "source": source,
+        "count": count,
+        "digest": digest,
+        "inputs": [{"name": n, "dtype": a.dtype.name, "shape": list(a.shape)} for n, a in inputs.items()],
+        "samples": _sample_digests(inputs, count),
+    }
+    (out / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+    return Dataset(out, digest, count, source)
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Open what ``store`` wrote; raises ``DataError`` if ``path`` is not a whole data set."""
+    index = _index(path)
+    files = [_file(number) for number in range(len(index["inputs"]))]
+    for file in files:
+        if not (path / file).is_file():
+            raise DataError("a file of the stored data set is missing", where=str(path), got=file, fix=_RESTORE)
+    return Dataset(path, index["digest"], index["count"], index["source"])
+
+
+def take(dataset: Dataset, limit: int) -> dict[str, Array]:
+    """Return the inputs of the first ``limit`` samples (all, if there are fewer)."""
+    return {name: array[:limit] for name, array in dataset.inputs.items()}
+
+
+def shared_samples(a: Dataset, b: Dataset) -> int:
+    """Count the different samples that occur, bit for bit, in both data sets; labels play no part."""
+    return len(set(a.sample_digests) & set(b.sample_digests))
+
+
+def check_disjoint(calibration: Dataset, evaluation: Dataset) -> None:
+    """Raise ``DataError`` if a model would be judged on samples that it was fitted to."""
+    shared = shared_samples(calibration, evaluation)
+    if shared:
+        raise DataError(
+            "calibration and evaluation share samples, so the evaluation would flatter the model",
+            where="data",
+            got=f"{shared} shared: {calibration.count} samples of {calibration.source}, "
+            f"{evaluation.count} of {evaluation.source}",
+            expected="no sample in both",
+            fix="use different files, or one source with `split: [0.0, 0.5]` and `split: [0.5, 1.0]`; "
+            "duplicates must be removed from one of them",
+        )
+
+
+_RESTORE = "delete this directory and run again: it is read from its source once more"
+
+
+def _file(number: int) -> str:
+    return f"input_{number}.npy"
+
+
+def _index(path: Path) -> dict[str, Any]:
+    file = path / _INDEX
+    try:
+        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError("this is not a stored data set", where=str(path), expected=_INDEX, fix=_RESTORE) from error
+    except ValueError as error:
+        raise DataError("the stored data set is damaged", where=str(file), got=str(error), fix=_RESTORE) from error
+    return index
+
+
+def _checked_count(samples: Samples, source: str) -> int:
+    """Return the number of samples; raises ``DataError`` for the first thing that is wrong with them."""
+    if not samples.inputs:
+        raise DataError("the source gives no inputs", where=source, expected="one array for each input of the model")
+    for name, array in samples.inputs.items():
+        _check_array(array, f"{source}: input '{name}'")
+    counts = {f"input '{name}'": len(array) for name, array in samples.inputs.items()}
+    if samples.labels is not None:
+        _check_array(samples.labels, f"{source}: labels")
+        counts["labels"] = len(samples.labels)
+    if len(set(counts.values())) > 1:
+        raise DataError(
+            "the arrays hold different numbers of samples",
+            where=source,
+            got=", ".join(f"{name}: {count}" for name, count in counts.items()),
+            expected="the same length of the first axis everywhere",
+        )
+    return next(iter(counts.values()))
+
+
+def _check_array(array: Array, where: str) -> None:
+    if array.dtype.kind not in "fiubU":
+        raise DataError(
+            "the array holds values that mlopt cannot use",
+            where=where,
+            got=f"dtype {array.dtype}",
+            expected="numbers, booleans or text",
+            fix="convert it, for instance with .astype(numpy.float32)",
+        )
+    if array.ndim == 0 or array.size == 0:
+        shape = list(array.shape)
+        raise DataError("the array is empty", where=where, got=f"shape {shape}", expected="[samples, ...]")
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not finite.all():
+            bad = np.flatnonzero(~finite)
+            raise DataError(
+                "the values hold NaN or infinity",
+                where=where,
+                got=f"{len(bad)} of {len(array)} samples, the first is sample {bad[0]}",
+                expected="finite numbers",
+                fix="repair or leave out these samples",
+            )
+
+
+def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
+    digest = hashlib.sha256()
+    arrays = [*inputs.items()] if labels is None else [*inputs.items(), ("\0labels", np.ascontiguousarray(labels))]
+    for name, array in arrays:
+        digest.update(f"{json.dumps(name)} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data.cast("B") if array.dtype.kind != "U" else array.tobytes())
+    return digest.hexdigest()
+
+
+def _sample_digests(inputs: Mapping[str, Array], count: int) -> list[str]:
+    heads = {name: f"{json.dumps(name)} {inputs[name].dtype.str} {inputs[name].shape[1:]}\n" for name in sorted(inputs)}
+    digests = []
+    for number in range(count):
+        digest = hashlib.blake2b(digest_size=16)
+        for name, head in heads.items():
+            digest.update(head.encode())
+            digest.update(inputs[name][number].tobytes())
+        digests.append(digest.hexdigest())
+    return digests

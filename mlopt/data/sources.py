@@ -1,0 +1,176 @@
+"""Where samples come from: ``.npz`` files, image folders, ``.jsonl`` text, or a Python function.
+
+Files are untrusted: nothing is unpickled, and whatever is wrong with them is a ``DataError`` that names the place.
+"""
+
+from __future__ import annotations
+
+import traceback
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mlopt.data.dataset import Array, Samples
+from mlopt.data.feeds import check_inputs
+from mlopt.data.images import ImageOptions, read_images
+from mlopt.data.text import TextOptions, read_text
+from mlopt.errors import DataError, MloptError
+from mlopt.model import TensorSpec
+from mlopt.usercode import CodeReference, parse_reference
+
+SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
+_BROKEN_NPZ = (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, NotImplementedError, RuntimeError)
+
+
+class DataSource(BaseModel):
+    """One data set of a recipe. ``split`` is applied before ``limit``, both by position."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1, description=f"{SUPPORTED}; relative to the recipe")
+    limit: int | None = Field(default=None, ge=1, description="at most so many samples, the first ones")
+    split: tuple[float, float] | None = Field(
+        default=None, description="a part of the samples: [0.0, 0.5] is the first half, [0.5, 1.0] the second"
+    )
+    labels: str | None = Field(
+        default=None,
+        description="for .npz the name of the array with the labels ('labels' if absent); for an image folder a CSV "
+        "file with the columns filename and label (if absent, each subfolder is a class)",
+    )
+    image: ImageOptions = Field(default=ImageOptions(), description="how the images of a folder become an array")
+    text: TextOptions | None = Field(default=None, description="how the lines of a .jsonl file become token ids")
+
+    @field_validator("split")
+    @classmethod
+    def _ordered(cls, split: tuple[float, float] | None) -> tuple[float, float] | None:
+        if split is not None and not 0.0 <= split[0] < split[1] <= 1.0:
+            raise ValueError("split must be [from, to] with 0.0 <= from < to <= 1.0")
+        return split
+
+    def window(self, count: int) -> slice:
+        """Return which of ``count`` samples this source means; adjacent splits never share one."""
+        first, last = (round(edge * count) for edge in self.split or (0.0, 1.0))
+        return slice(first, last if self.limit is None else min(last, first + self.limit))
+
+    def part(self, samples: Samples) -> Samples:
+        """Return the samples of the window."""
+        window = self.window(min(map(len, samples.inputs.values()), default=0))
+        labels = None if samples.labels is None else samples.labels[window]
+        return Samples({name: array[window] for name, array in samples.inputs.items()}, labels, samples.notes)
+
+
+def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samples:
+    """Read the samples that ``source`` describes and fit them to the model's ``inputs`` (see ``check_inputs``).
+
+    ``base`` is the recipe's folder. Python functions are called: consent is the caller's matter. Raises ``DataError``,
+    or ``MissingPackage`` when images or text need a library that is not installed.
+    """
+    samples = _read(source, base, inputs)
+    if not samples.inputs or any(len(array) == 0 for array in samples.inputs.values()):
+        raise DataError(
+            "no samples are left",
+            where=source.source,
+            got=f"split {source.split}, limit {source.limit}",
+            expected="at least one sample",
+            fix="widen `split`, or give more data",
+        )
+    return check_inputs(samples, inputs, source.source) if inputs else samples
+
+
+def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samples:
+    code = parse_reference(source.source, base)
+    if code is not None:
+        return source.part(call(code))
+    path = base / source.source
+    if not path.exists():
+        raise DataError("the data does not exist", where=str(path), expected=SUPPORTED, fix="check the path")
+    if path.is_dir():
+        labels = base / source.labels if source.labels else None
+        return read_images(path, source.image, labels, inputs, source.window)
+    if path.suffix == ".npz":
+        return source.part(read_npz(path, source.labels, inputs))
+    if path.suffix == ".jsonl":
+        return read_text(path, source.text, base, inputs, source.window)
+    raise DataError("mlopt cannot read this kind of data", where=str(path), got=path.suffix, expected=SUPPORTED)
+
+
+def read_npz(path: Path, labels: str | None, inputs: tuple[TensorSpec, ...]) -> Samples:
+    """Read arrays by name; ``labels`` names the one with the labels, by default 'labels' unless it is an input."""
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", where=str(path), got="0 bytes")
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            "this is not a whole .npz file: it is cut short, or of another format",
+            where=str(path),
+            got=f"{path.stat().st_size} bytes",
+            expected="a file as numpy.savez writes it",
+            fix="write the file again",
+        )
+    arrays = _arrays(path)
+    name = labels or "labels"
+    if labels and labels not in arrays:
+        raise DataError(f"there is no array '{labels}'", where=str(path), got=", ".join(arrays), expected=labels)
+    is_input = any(spec.name == name for spec in inputs)
+    found = None if is_input else arrays.pop(name, None)
+    return Samples(arrays, found)
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    name = None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {}
+            for name in archive.files:
+                arrays[name] = archive[name]
+    except (*_BROKEN_NPZ, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle=False" in str(error):
+            raise DataError(
+                "the array holds pickled Python objects, which mlopt never loads",
+                where=f"{path}: array '{name}'",
+                expected="an array of numbers",
+                fix="save it with a numeric dtype, for instance numpy.asarray(x, dtype=numpy.float32)",
+            ) from error
+        where = str(path) if name is None else f"{path}: array '{name}'"
+        raise DataError(
+            "the .npz file is damaged", where=where, got=_line(error), fix="write the file again"
+        ) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise DataError("this entry of the .npz file is no array", where=f"{path}: '{name}'", fix="remove it")
+    return arrays
+
+
+def call(code: CodeReference) -> Samples:
+    """Call a recipe's data function; it returns ``{input: array}`` or ``({input: array}, labels)``."""
+    try:
+        result = code.load()()
+    except MloptError:
+        raise
+    except Exception as error:  # a recipe's own code may raise anything; it is the user's to fix
+        raise DataError("the function failed", where=_last_line(code, error), got=_line(error)) from error
+    inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs):
+        raise DataError(
+            "the function returns something else than samples",
+            where=str(code),
+            got=type(inputs).__name__,
+            expected="{input: array} or ({input: array}, labels), with text as keys",
+        )
+    arrays = {name: np.asarray(array) for name, array in inputs.items()}
+    if any(array.ndim == 0 for array in arrays.values()):
+        raise DataError("an input is a single number", where=str(code), expected="arrays whose first axis is samples")
+    return Samples(arrays, None if labels is None else np.asarray(labels))
+
+
+def _last_line(code: CodeReference, error: Exception) -> str:
+    """Where in the recipe's own file the error arose."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(code.path)]
+    return f"{code.path}:{frames[-1].lineno}" if frames else str(code)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -1,0 +1,89 @@
+"""Outputs and scores of models on the evaluation samples: computed in a process of their own, once per model.
+
+Outputs are deterministic for a model, its runtime, the batch size and the samples, so they are cached; scores are
+computed from them in no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlopt.cache import Key, Store
+from mlopt.data.dataset import Dataset
+from mlopt.errors import MeasureError
+from mlopt.hardware import Hardware
+from mlopt.measure.accuracy import Metric, Scores, drop, score, summary
+from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
+from mlopt.measure.parity import fidelity
+from mlopt.model import Kind, Model
+from mlopt.packages import versions
+from mlopt.report.schema import Accuracy, AccuracyDrop, Fidelity
+from mlopt.runtimes import runtime_for
+from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Judges models against the source model, on the same samples."""
+
+    store: Store
+    dataset: Dataset
+    metric: str | Metric
+    source: Model
+    source_name: str
+    options: RuntimeOptions
+    batch_size: int
+    hardware: Hardware
+    logs: Path
+    name: str
+
+    def outputs(self, model: Model) -> dict[str, Array]:
+        """Return the model's outputs on all samples, by name, each [samples, ...]."""
+        runtime = runtime_for(model.kind)
+        parts: dict[str, Any] = {
+            "model": model.digest,
+            "data": self.dataset.digest,
+            "batch_size": self.batch_size,
+            "runtime": {"name": runtime.name, **versions(runtime.packages)},
+            "options": self.options.model_dump(mode="json", exclude={"threads"}),
+            "isa": list(self.hardware.isa),
+        }
+
+        def make(out: Path) -> Mapping[str, Any]:
+            candidate = Candidate("evaluation", model, self.options)
+            log = self.logs / f"evaluate-{model.digest[:12]}.log"
+            try:
+                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out)
+            except (WorkerDiedError, WorkerRaisedError) as error:
+                raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
+
+        entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs of {model.kind}", parts), make)
+        return read_outputs(entry.out, entry.result["names"])
+
+    @cached_property
+    def reference(self) -> dict[str, Array]:
+        """The source model's outputs."""
+        return self.outputs(self.source)
+
+    def scores(self, model: Model) -> Scores:
+        """Return the metric's score of each sample."""
+        return score(self.metric, self.outputs(model), self.dataset.labels, self.reference)
+
+    def accuracy(self, model: Model) -> Accuracy:
+        """Return the metric with its interval."""
+        return summary(self.scores(model))
+
+    def drop(self, model: Model) -> AccuracyDrop:
+        """Return what the metric lost against the source model."""
+        return drop(self.scores(self.source), self.scores(model), self.source_name)
+
+    def fidelity(self, model: Model) -> Fidelity | None:
+        """Return how close the outputs are to the source model's; None for the source itself."""
+        if model.kind is Kind.TORCH or model.digest == self.source.digest:
+            return None
+        return fidelity(self.reference, self.outputs(model))

@@ -1,0 +1,188 @@
+"""How far one model's outputs are from another's on the same samples: measured, and for lossless passes judged.
+
+Outputs may be memory-mapped and large, so they are read in pieces, and sums are kept in float64. Outputs that are not
+floating point (ids, masks, text) have no small errors: every value is either equal or not, so they are compared as ones
+against their equality. NaN and infinity must stand at the same places in both, and count as equal there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlopt.errors import MeasureError
+from mlopt.report.schema import Fidelity, Parity
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Outputs = Mapping[str, Array]
+
+_CHUNK_VALUES = 1 << 20
+_RELATIVE = 1e-3  # of each value; graph rewrites in float32 stay two orders below
+_OF_SCALE = 1e-4  # of the output's largest value: cancellation makes small values inexact
+_ROUNDINGS = 8  # of the coarser of the two dtypes, for outputs in half precision
+_NO_SIGNAL_DB = -200.0
+
+
+def compare(expected: Outputs, got: Outputs) -> Parity:
+    """Measure how far ``got`` is from ``expected``; both {output: [samples, ...]}. The worst output counts.
+
+    Raises ``MeasureError`` when names or shapes differ, there is no sample, or only one of the two is finite.
+    """
+    worst = _worst(expected, got)
+    return Parity(max_abs=worst.max_abs, sqnr_db=worst.sqnr_db, cosine=worst.cosine)
+
+
+def fidelity(reference: Outputs, outputs: Outputs) -> Fidelity:
+    """Measure like ``compare``, for the report of a whole model against its source."""
+    worst = _worst(reference, outputs)
+    return Fidelity(cosine=worst.cosine, sqnr_db=worst.sqnr_db, max_abs=worst.max_abs, n=worst.n)
+
+
+def cosines(reference: Outputs, outputs: Outputs) -> Floats:
+    """Return each sample's cosine similarity [samples], of the output whose mean is lowest."""
+    return min((error.cosines for error in _errors(reference, outputs)), key=lambda values: float(values.mean()))
+
+
+def within_tolerance(expected: Outputs, got: Outputs) -> str | None:
+    """Return None if ``got`` is ``expected`` up to rounding, else the first difference in words.
+
+    Each floating-point value may differ by 1e-3 of itself (in half precision by eight roundings) plus 1e-4 of the
+    largest value of its output; everything else must be equal. Raises like ``compare``.
+    """
+    _check_names(expected, got)
+    for name in expected:
+        reason = _first_difference(name, expected[name], got[name])
+        if reason is not None:
+            return reason
+    return None
+
+
+@dataclass(frozen=True)
+class _Error:
+    """One output's difference, summed up."""
+
+    cosines: Floats
+    signal: float
+    noise: float
+    max_abs: float
+
+    @property
+    def sqnr_db(self) -> float | None:
+        if self.noise == 0:
+            return None
+        return 10 * math.log10(self.signal / self.noise) if self.signal else _NO_SIGNAL_DB
+
+
+@dataclass(frozen=True)
+class _Worst:
+    cosine: float
+    sqnr_db: float | None
+    max_abs: float
+    n: int
+
+
+def _worst(expected: Outputs, got: Outputs) -> _Worst:
+    errors = _errors(expected, got)
+    noisy = [error.sqnr_db for error in errors if error.sqnr_db is not None]
+    return _Worst(
+        cosine=min(float(error.cosines.mean()) for error in errors),
+        sqnr_db=min(noisy) if noisy else None,
+        max_abs=max(error.max_abs for error in errors),
+        n=max(len(error.cosines) for error in errors),
+    )
+
+
+def _errors(expected: Outputs, got: Outputs) -> list[_Error]:
+    _check_names(expected, got)
+    return [_error(name, expected[name], got[name]) for name in expected]
+
+
+def _error(name: str, expected: Array, got: Array) -> _Error:
+    similar: list[Floats] = []
+    signal = noise = max_abs = 0.0
+    for start, wanted, found in _chunks(name, expected, got):
+        a, b = _as_numbers(name, start, wanted, found)
+        difference = a - b
+        a2, b2, noise2 = ((part**2).sum(axis=1) for part in (a, b, difference))
+        length = np.sqrt(a2) * np.sqrt(b2)
+        cosine = np.divide((a * b).sum(axis=1), length, out=np.zeros_like(length), where=length > 0)
+        similar.append(np.where(noise2 == 0, 1.0, np.clip(cosine, -1.0, 1.0)))
+        signal, noise = signal + float(a2.sum()), noise + float(noise2.sum())
+        max_abs = max(max_abs, float(np.abs(difference).max(initial=0.0)))
+    return _Error(np.concatenate(similar), signal, noise, max_abs)
+
+
+def _check_names(expected: Outputs, got: Outputs) -> None:
+    if set(expected) != set(got) or not expected:
+        raise MeasureError(
+            "the two models have different outputs", got=", ".join(got) or "none", expected=", ".join(expected) or "any"
+        )
+
+
+def _chunks(name: str, expected: Array, got: Array) -> Iterator[tuple[int, Array, Array]]:
+    """Yield pieces of both as [samples, values], each with the number of its first sample."""
+    if expected.shape != got.shape:
+        raise MeasureError("shapes differ", where=f"output '{name}'", got=str(got.shape), expected=str(expected.shape))
+    wanted, found = np.atleast_1d(expected), np.atleast_1d(got)
+    if not len(wanted):
+        raise MeasureError("there are no samples to compare", where=f"output '{name}'", got=str(wanted.shape))
+    values = math.prod(wanted.shape[1:])
+    rows = max(_CHUNK_VALUES // max(values, 1), 1)
+    for start in range(0, len(wanted), rows):
+        piece = slice(start, start + rows)
+        size = len(wanted[piece])
+        yield start, wanted[piece].reshape(size, values), found[piece].reshape(size, values)
+
+
+def _is_floating(array: Array) -> bool:
+    return array.dtype.kind not in "biuOSUT"  # bfloat16 and its kin have kind V
+
+
+def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Floats, Floats]:
+    if not (_is_floating(expected) and _is_floating(got)):
+        return np.ones(expected.shape), np.asarray(expected == got, dtype=np.float64)
+    a, b = expected.astype(np.float64), got.astype(np.float64)
+    special = ~(np.isfinite(a) & np.isfinite(b))
+    if special.any():
+        apart = special & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+        if apart.any():
+            row, column = np.argwhere(apart)[0]
+            raise MeasureError(
+                "only one of the two models' outputs is NaN or infinite",
+                where=f"output '{name}', sample {start + row}", got=str(b[row, column]), expected=str(a[row, column]),
+            )  # fmt: skip
+        a[special] = b[special] = 0.0
+    return a, b
+
+
+def _first_difference(name: str, expected: Array, got: Array) -> str | None:
+    floating = _is_floating(expected) and _is_floating(got)
+    scale = _scale(name, expected, got) if floating else 0.0
+    relative = max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
+    for start, wanted, found in _chunks(name, expected, got):
+        a, b = _as_numbers(name, start, wanted, found)
+        allowed = relative * np.abs(a) + _OF_SCALE * scale
+        beyond = np.abs(a - b) > allowed
+        if beyond.any():
+            row, column = np.argwhere(beyond)[0]
+            bound = f"{a[row, column]:.6g} was expected, give or take {allowed[row, column]:.2g}"
+            place = f"output '{name}', sample {start + row}, value {column}"
+            if not floating:
+                return f"{place}: {found[row, column]!r} where {wanted[row, column]!r} was expected"
+            return f"{place}: {b[row, column]:.6g} where {bound}"
+    return None
+
+
+def _scale(name: str, expected: Array, got: Array) -> float:
+    pieces = (_as_numbers(name, start, wanted, found)[0] for start, wanted, found in _chunks(name, expected, got))
+    return max(float(np.abs(piece).max(initial=0.0)) for piece in pieces)
+
+
+def _rounding(array: Array) -> float:
+    return float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 2.0**-7  # bfloat16

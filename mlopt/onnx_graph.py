@@ -1,0 +1,120 @@
+"""Questions to an ONNX graph, and the small edits that several passes need. Weights are never touched."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mlopt.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+EXTERNAL_DATA_ABOVE = 1_500_000_000
+"""Bytes of weights that a file may hold itself: a protobuf holds less than 2 GiB, and the graph needs room too."""
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs in a node's attributes: the branches of If, the bodies of Loop and Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node, those of subgraphs included."""
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from nodes(inner)
+
+
+def operators(graph: onnx.GraphProto) -> dict[str, int]:
+    """Count the operators, the most frequent first; those of other domains as ``domain::Op``."""
+    counts = Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in nodes(graph))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def changed_operators(before: dict[str, int], after: dict[str, int]) -> dict[str, list[int]]:
+    """Return ``{operator: [count before, count after]}`` where the two differ."""
+    names = sorted(before.keys() | after.keys())
+    return {name: [old, new] for name in names if (old := before.get(name, 0)) != (new := after.get(name, 0))}
+
+
+def default_opset(proto: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that the model uses; 0 if it uses none."""
+    return max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
+
+
+def strip_initializer_inputs(proto: onnx.ModelProto) -> int:
+    """Remove the inputs that only give initializers a default, as IR version 3 asked for; return how many.
+
+    A caller may override such an input, so no optimizer may fold it. IR version 4 is the first that can do without.
+    """
+    graph = proto.graph
+    weights = {tensor.name for tensor in graph.initializer} | {
+        sparse.values.name for sparse in graph.sparse_initializer
+    }
+    kept = [value for value in graph.input if value.name not in weights]
+    stripped = len(graph.input) - len(kept)
+    if stripped:
+        del graph.input[:]
+        graph.input.extend(kept)
+        proto.ir_version = max(proto.ir_version, 4)
+    return stripped
+
+
+def strip_unused_opsets(proto: onnx.ModelProto) -> None:
+    """Forget operator sets that no node uses: a runtime that does not know one refuses the whole model."""
+    used = {node.domain for node in nodes(proto.graph)} | {node.domain for f in proto.functions for node in f.node}
+    used = {"" if domain == "ai.onnx" else domain for domain in used} | {""}
+    kept = [entry for entry in proto.opset_import if ("" if entry.domain == "ai.onnx" else entry.domain) in used]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
+
+
+def sort_nodes(graph: onnx.GraphProto) -> bool:
+    """Put every node after those that it reads from, and leave the order otherwise as it is; return if it changed.
+
+    Raises ``ModelError`` if nodes read from each other in a circle.
+    """
+    producer = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    readers: dict[int, list[int]] = {}
+    waiting = [0] * len(graph.node)
+    for index, node in enumerate(graph.node):
+        for source in {producer[name] for name in _reads(node) if name in producer}:
+            readers.setdefault(source, []).append(index)
+            waiting[index] += 1
+    ready = [index for index, count in enumerate(waiting) if count == 0]
+    order: list[int] = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(index)
+        for reader in readers.get(index, []):
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heapq.heappush(ready, reader)
+    if len(order) < len(graph.node):
+        stuck = next(node for node, count in zip(graph.node, waiting, strict=True) if count)
+        raise ModelError(
+            "the graph has a circle", where=f"node '{stuck.name}' ({stuck.op_type})", fix="export the model again"
+        )
+    changed = order != sorted(order)
+    if changed:
+        position = {tuple(graph.node[index].output): place for place, index in enumerate(order)}
+        graph.node.sort(key=lambda node: position[tuple(node.output)])
+    inner = [sort_nodes(body) for node in graph.node for body in subgraphs(node)]
+    return changed or any(inner)
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield what a node reads, through its subgraphs too, which may use any name of the graphs around them."""
+    yield from node.input
+    for body in subgraphs(node):
+        for inner in body.node:
+            yield from _reads(inner)
+        yield from (value.name for value in body.output)

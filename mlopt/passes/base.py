@@ -1,0 +1,97 @@
+"""What a pass is: its configuration, what it declares, what it gets and what it gives back.
+
+The framework (``mlopt.pipeline``) checks every declaration after each run; a pass only does its own work. A pass runs
+in a worker process of its own: a crash in a native library is a failed step, never a lost run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from mlopt.data import Dataset
+from mlopt.hardware import Hardware
+from mlopt.model import Kind, Model, TensorSpec
+from mlopt.target import Objective, Target
+
+
+class PassConfig(BaseModel):
+    """The base of every pass's configuration: frozen, unknown keys forbidden, each field with a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=PassConfig)
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What a pass needs beyond the core of mlopt; checked before any work starts."""
+
+    extra: str | None = None
+    """The extra of mlopt that brings the packages."""
+    packages: tuple[str, ...] = ()
+    """Distribution names whose versions change the result, so they belong to the fingerprint."""
+    gpu: bool = False
+    calibration: bool = False
+    """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
+    device_bound: bool = False
+    """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a pass may use besides its model and configuration."""
+
+    out: Path
+    """An empty directory; everything that the pass writes goes here."""
+    target: Target
+    objective: Objective
+    hardware: Hardware
+    calibration: Dataset | None = None
+    """Samples to calibrate on; never shared with the evaluation."""
+    samples: Dataset | None = None
+    """A few real samples, for a pass that checks itself; the framework checks parity on them afterwards."""
+    inputs: tuple[TensorSpec, ...] = ()
+    """The declared inputs (from the recipe), for a source that does not know its own, such as PyTorch."""
+    outputs: tuple[str, ...] = ()
+    """The declared output names, or none."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What a pass wrote, and what its report should say."""
+
+    path: Path
+    """The model inside ``Context.out``: the ``.onnx`` file."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able facts for the report: fusions that fired, nodes left alone and why, a fallback taken."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """"Not applicable" as a value: the pass did nothing, and says why in one sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pass(Generic[C]):
+    """One plug-in. ``version`` is bumped whenever its output can change."""
+
+    name: str
+    version: int
+    summary: str
+    accepts: frozenset[Kind]
+    produces: Kind
+    config: type[C]
+    run: Callable[[Model, C, Context], PassResult | Refusal]
+    requires: Requires = Requires()
+    lossy: bool = False
+    """Lossless passes must keep parity with their input; lossy ones answer to the gates."""
+    refuse: Callable[[Model, C, Context], str | None] = lambda _model, _config, _context: None
+    """A reason why the pass does not apply, from what is known without running it; None if it does."""

@@ -1,0 +1,102 @@
+"""Let ONNX Runtime fuse operators ahead of time, and say which of its fusions fired.
+
+The file holds what ONNX Runtime would otherwise compute at each load, so it loads faster and every deployment runs the
+same graph. Put it after ``quantize``: fused convolutions are hidden from the quantizer.
+
+Cases: ``basic`` keeps to standard ONNX operators; ``extended`` adds ONNX Runtime's own (FusedConv, Attention, QLinear
+forms), which only ONNX Runtime runs. ``all`` also bakes in this CPU's memory layout, so it must be asked for twice.
+
+Limits: the result fits ONNX Runtime on CPUs of this kind (or CUDA, if that is the target).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mlopt import onnx_graph
+from mlopt.model import Kind, Model
+from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import changed_operators, operators, strip_unused_opsets
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import create_session, session_options
+
+_VERBOSE = 0
+_FIRED = re.compile(rb"GraphTransformer (\S+) modified: 1")
+
+
+class FuseConfig(PassConfig):
+    """How far to go."""
+
+    level: Literal["basic", "extended", "all"] = Field(
+        default="extended", description="ONNX Runtime's optimization level; all binds the file to this machine"
+    )
+    this_machine: bool = Field(default=False, description="agree that the file may run on this machine's CPU only")
+
+    @model_validator(mode="after")
+    def _bound_on_purpose(self) -> Self:
+        if self.level == "all" and not self.this_machine:
+            raise ValueError("level all bakes this CPU's memory layout into the file: add `this_machine: true`")
+        return self
+
+
+def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
+    """Load the model once with the optimizer's result written to a file."""
+    import onnx
+
+    path = context.out / "model.onnx"
+    native = session_options(RuntimeOptions(threads=context.target.threads or 1, graph_optimization=config.level))
+    native.optimized_model_filepath = str(path)
+    native.log_severity_level = _VERBOSE
+    if model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE:
+        prefix = "session.optimized_model_external_initializers"
+        native.add_session_config_entry(f"{prefix}_file_name", f"{path.name}.data")
+        native.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+    with _native_stderr() as log:
+        create_session(model, native, context.target.device)
+        log.seek(0)
+        fired = sorted({name.decode() for name in _FIRED.findall(log.read())})
+    proto = read_graph(path)
+    strip_unused_opsets(proto)
+    onnx.save(proto, path)
+    notes = {
+        "level": config.level,
+        "fusions": fired,
+        "changed": changed_operators(operators(read_graph(model.path).graph), operators(proto.graph)),
+        "device_bound": config.level == "all",
+    }
+    return PassResult(path, notes)
+
+
+@contextmanager
+def _native_stderr() -> Iterator[IO[bytes]]:
+    """Send file descriptor 2, which native code writes its log to, into a temporary file."""
+    with tempfile.TemporaryFile() as log:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield log
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+PASS = Pass(
+    name="fuse",
+    version=1,
+    summary="fuse operators ahead of time with ONNX Runtime, and list the fusions",
+    accepts=frozenset({Kind.ONNX}),
+    produces=Kind.ONNX,
+    config=FuseConfig,
+    run=run,
+    requires=Requires(extra="cpu", packages=("onnxruntime",), device_bound=True),
+)

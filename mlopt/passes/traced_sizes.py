@@ -1,0 +1,119 @@
+"""The sizes at which a model is traced, and at which the traced graph is then held against the module.
+
+A tracer follows one input. ``if x.shape[0] > 3`` becomes whichever branch that input took, and the graph says nothing
+about it. So the graph must give what the module gives at other sizes too, wherever the module itself runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlopt.data.feeds import batches
+from mlopt.errors import MeasureError, ModelError, PassError
+from mlopt.measure.parity import within_tolerance
+from mlopt.model import Model, TensorSpec
+from mlopt.runtimes import open_session
+from mlopt.runtimes.base import Array, RuntimeOptions, Session
+from mlopt.torch_source import foreign_code, import_torch
+
+if TYPE_CHECKING:
+    from mlopt.data.dataset import Dataset
+    from mlopt.torch_module import Flat
+
+_BATCHES = (2, 3, 5, 7)
+
+
+def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None) -> list[Array]:
+    """Return arrays to trace with: real samples where they do, else made-up ones of the declared shapes.
+
+    No dynamic dimension is 0 or 1, and the batch differs from every other size: an exporter would take equal or
+    trivial sizes for constants.
+    """
+    if samples is not None:
+        others = {size for array in samples.inputs.values() for size in array.shape[1:]}
+        batch = next((size for size in _BATCHES if size not in others), _BATCHES[0])
+        rows = [row % samples.count for row in range(batch)]
+        feeds, _ = next(batches(samples, specs, batch, rows))
+        if all(feeds[spec.name].shape[axis] > 1 for spec in specs for axis in spec.dynamic_axes):
+            return [np.array(feeds[spec.name]) for spec in specs]
+    names = dict.fromkeys(size for spec in specs for size in spec.shape if isinstance(size, str))
+    sizes = {name: 2 + index for index, name in enumerate(names)}
+    shapes = [[sizes[size] if isinstance(size, str) else size for size in spec.shape] for spec in specs]
+    random = np.random.default_rng(0)
+    return [
+        random.random(shape).astype(spec.dtype) if spec.dtype.startswith("float") else np.ones(shape, spec.dtype)
+        for spec, shape in zip(specs, shapes, strict=True)
+    ]
+
+
+def check_sizes(
+    model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], threads: int
+) -> dict[str, list[int]]:
+    """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.
+
+    Raises ``PassError`` at the first size where they differ.
+    """
+    checked: dict[str, list[int]] = {}
+    with open_session(model, RuntimeOptions(threads=threads)) as session:
+        for name, size in _dimensions(specs, examples).items():
+            for other in (size, 1, size + 1, 2 * size, 4 * size + 1):
+                feeds = [_resized(array, spec, name, other) for array, spec in zip(examples, specs, strict=True)]
+                expected = _eager(module, feeds, model)
+                if expected is None:
+                    continue
+                difference = _difference(session, dict(zip((s.name for s in specs), feeds, strict=True)), expected)
+                if difference:
+                    raise PassError(
+                        "the exported graph does not hold for every size of a dynamic dimension",
+                        where=f"model.inputs: dimension '{name}'", got=f"at {name} = {other}: {difference}",
+                        expected=f"what the module gives; it was traced at {name} = {size}",
+                        fix=f"do not branch on sizes in forward(), or declare a number instead of '{name}'",
+                    )  # fmt: skip
+                checked.setdefault(name, []).append(other)
+    return checked
+
+
+def _dimensions(specs: Sequence[TensorSpec], examples: Sequence[Array]) -> dict[str, int]:
+    """Return each dynamic dimension's size in the examples."""
+    pairs = [
+        (spec.shape[axis], array.shape[axis])
+        for spec, array in zip(specs, examples, strict=True)
+        for axis in spec.dynamic_axes
+    ]
+    return {str(name): size for name, size in pairs}
+
+
+def _resized(array: Array, spec: TensorSpec, name: str, size: int) -> Array:
+    """Repeat or cut the array along the axes that are called ``name``."""
+    for axis in (axis for axis in spec.dynamic_axes if spec.shape[axis] == name):
+        array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+    return array
+
+
+def _eager(module: Flat, feeds: Sequence[Array], model: Model) -> dict[str, Array] | None:
+    """Return the module's outputs, or None where it does not take this size."""
+    torch = import_torch()
+    try:
+        with torch.inference_mode(), foreign_code("forward() does not take this size", str(model.path)):
+            values = module(*(torch.from_numpy(feed) for feed in feeds))
+    except ModelError:
+        return None
+    return {spec.name: value.numpy() for spec, value in zip(model.outputs, values, strict=True)}
+
+
+def _difference(session: Session, feeds: dict[str, Array], expected: dict[str, Array]) -> str | None:
+    try:
+        got = session.run(feeds)
+        for name, array in expected.items():
+            if array.size == 0 and got[name].shape == array.shape:
+                continue
+            reason = within_tolerance({name: array}, {name: got[name]})
+            if reason:
+                return reason
+    except (ModelError, MeasureError) as error:
+        problem = error.problems[0]
+        return ": ".join(part for part in (problem.where, problem.what, problem.got) if part)
+    return None

@@ -1,0 +1,294 @@
+"""The chain of passes: checked before any work, then folded over the steps, each in the cache and in its own process.
+
+``check`` is pure and finds everything that can be known beforehand. ``run`` keeps the best valid model so far: an
+optional step that fails, refuses or does not help is left out with its reason; a required one that fails ends the run,
+and what was done before stays in the cache.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlopt import repro
+from mlopt.cache import Entry, Key, Store
+from mlopt.conformance import check_output
+from mlopt.data.dataset import Dataset
+from mlopt.errors import MloptError, PassError, Problem
+from mlopt.hardware import Hardware
+from mlopt.model import Kind, Model, TensorSpec
+from mlopt.onnx_file import open_onnx
+from mlopt.packages import install_command, version, versions
+from mlopt.passes import table
+from mlopt.passes.base import Context, Pass, PassConfig, Refusal
+from mlopt.recipe.schema import Recipe, Step
+from mlopt.report.schema import Accuracy, Latency, Parity
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.target import Objective, Target
+from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+
+Passes = Mapping[str, Pass[Any]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the results of steps depend on, besides their input and configuration."""
+
+    name: str
+    passes: Passes
+    target: Target
+    objective: Objective
+    hardware: Hardware
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    calibration_digest: str | None
+
+
+@dataclass(frozen=True)
+class Job(Setting):
+    """A setting with what it takes to run steps in it."""
+
+    store: Store
+    options: RuntimeOptions
+    samples: Dataset
+    calibration: Dataset | None
+    logs: Path
+    repro: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did. ``model`` is None unless the step was kept."""
+
+    step: Step
+    version: int
+    status: str
+    reason: str | None
+    model: Model | None = None
+    seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    parity: Parity | None = None
+    notes: Mapping[str, Any] | None = None
+    trial: Ruling | None = None
+    """What the guard measured, of an optional step."""
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
+
+    reason: str | None
+    latency_ms: Latency | None = None
+    accuracy: Accuracy | None = None
+
+
+Guard = Callable[[Model, Model, bool], Ruling]
+"""``guard(best, candidate, lossy)`` decides whether an optional step's model is kept."""
+Notify = Callable[[str], None]
+
+
+def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
+    """Return everything about the chain that cannot work on this machine, before any work is done."""
+    problems: list[Problem] = []
+    kind = source_kind(recipe, passes)
+    if recipe.target.device == "cuda" and hardware.gpu is None:
+        problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix="device: cpu"))
+    if version("onnxruntime") is None:
+        extra = "gpu" if recipe.target.device == "cuda" else "cpu"
+        problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
+    if kind is Kind.TORCH and version("torch") is None:
+        problems.append(Problem("torch is not installed", "model.source", fix=install_command("torch")))
+    for number, step in enumerate(recipe.passes):
+        pass_, where = passes[step.name], f"passes.{number}.{step.name}"
+        problems.extend(_missing(pass_, where, recipe, hardware))
+        if kind not in pass_.accepts:
+            wanted = " or ".join(sorted(pass_.accepts))
+            export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
+            problems.append(
+                Problem(
+                    f"'{step.name}' cannot follow: it does not take a {kind} model",
+                    where,
+                    str(kind),
+                    wanted,
+                    "put `export` before it" if export else f"remove '{step.name}' or move it",
+                )
+            )
+        kind = pass_.produces
+    if kind is not Kind.ONNX:
+        problems.append(
+            Problem("the chain ends without an ONNX model", "passes", str(kind), "onnx", "add `export` to the passes")
+        )
+    return problems
+
+
+def advice(recipe: Recipe) -> list[str]:
+    """Return what will work but costs speed."""
+    names = [step.name for step in recipe.passes]
+    if "fuse" in names and "quantize" in names[names.index("fuse") :]:
+        return ["`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"]
+    return []
+
+
+def source_kind(recipe: Recipe, passes: Passes) -> Kind:
+    """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
+    if recipe.model.source.endswith(".onnx"):
+        return Kind.ONNX
+    if recipe.model.source.endswith(".pt2"):
+        return Kind.TORCH
+    return Kind.TORCH if any(Kind.TORCH in passes[step.name].accepts for step in recipe.passes) else Kind.ONNX
+
+
+def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
+    needs = pass_.requires
+    absent = [name for name in needs.packages if version(name) is None]
+    if absent:
+        fix = install_command(needs.extra) if needs.extra else f"pip install {' '.join(absent)}"
+        yield Problem(f"'{pass_.name}' needs {', '.join(absent)}", where, "not installed", fix=fix)
+    if needs.gpu and hardware.gpu is None:
+        yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
+    if needs.calibration and recipe.data.calibration is None:
+        yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
+
+
+def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: Notify) -> Iterator[Outcome]:
+    """Yield the outcome of each step, in order; the last outcome with a model is what the chain came to.
+
+    Raises ``PassError`` when a required step fails or refuses.
+    """
+    best = source
+    for number, step in enumerate(steps):
+        notify(f"{step.name} ({number + 1} of {len(steps)})")
+        outcome = _step(best, number, step, job)
+        if outcome.model is not None and step.optional and outcome.model.kind is best.kind:
+            ruling = guard(best, outcome.model, job.passes[step.name].lossy)
+            outcome = replace(outcome, trial=ruling)
+            if ruling.reason is not None:
+                outcome = replace(outcome, status="dropped", reason=ruling.reason)
+        yield outcome
+        if outcome.model is not None and outcome.status != "dropped":
+            best = outcome.model
+
+
+def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
+    """Return what the result of a step depends on."""
+    pass_ = job.passes[step.name]
+    needs = pass_.requires
+    parts: dict[str, Any] = {
+        "input": digest,
+        "pass": {"name": pass_.name, "version": pass_.version},
+        "config": step.config.model_dump(mode="json"),
+        "packages": versions(("onnx", *needs.packages)),
+        "target": {"runtime": job.target.runtime, "device": job.target.device, "objective": job.objective.value},
+    }
+    if pass_.accepts == {Kind.TORCH}:
+        parts["inputs"] = [str(spec) for spec in job.inputs]
+        parts["outputs"] = list(job.outputs)
+    if pass_.lossy:
+        parts["calibration"] = job.calibration_digest
+    if needs.device_bound:
+        gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
+        parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
+    return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
+
+
+def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
+    pass_ = job.passes[step.name]
+    log = job.logs / f"{number + 1}-{step.name}.log"
+    key = key_of(best.digest, number, step, job)
+    why = job.store.why_missing(key)
+    started = time.monotonic()
+    try:
+        entry, hit = _fetch(key, best, step, job, log)
+    except PassError as error:
+        kept = repro.write(
+            job.repro / f"{job.name}-{number + 1}-{step.name}", best, step, job.samples, job.calibration, log
+        )
+        problems = [replace(problem, fix=_with_repro(problem.fix, kept)) for problem in error.problems]
+        if not step.optional:
+            raise PassError.of(problems) from error
+        return Outcome(step, pass_.version, "failed", problems[0].what + _detail(problems[0]))
+    seconds = time.monotonic() - started
+    if (refusal := entry.result.get("refused")) is not None:
+        if not step.optional:
+            fix = "remove the step, or mark it `optional: true`"
+            raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)
+        return Outcome(step, pass_.version, "refused", refusal, seconds=seconds)
+    result = entry.result
+    return Outcome(
+        step, pass_.version, "cached" if hit else "applied", None if hit else why,
+        model=open_onnx(entry.out / result["path"]), seconds=result["seconds"],
+        peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
+    )  # fmt: skip
+
+
+def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
+    """Get the step's result from the cache or from a worker; a damaged entry is made again."""
+
+    def make(out: Path) -> Mapping[str, Any]:
+        context = Context(
+            out, job.target, job.objective, job.hardware,
+            job.calibration if job.passes[step.name].lossy else None, job.samples, job.inputs, job.outputs,
+        )  # fmt: skip
+        try:
+            return run_in_worker(log, execute, step.name, before, step.config, context, job.options)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
+        except MloptError as error:
+            raise PassError.of(
+                replace(problem, where=problem.where or key.label) for problem in error.problems
+            ) from error
+
+    entry, hit = job.store.fetch(key, make)
+    if hit and not _intact(entry):
+        job.store.forget(entry)
+        entry, hit = job.store.fetch(key, make)
+    return entry, hit
+
+
+def _intact(entry: Entry) -> bool:
+    if "refused" in entry.result:
+        return True
+    try:
+        return bool(open_onnx(entry.out / entry.result["path"]).digest == entry.result["digest"])
+    except MloptError:
+        return False
+
+
+def execute(
+    name: str, before: Model, config: PassConfig, context: Context, options: RuntimeOptions
+) -> Mapping[str, Any]:
+    """Run one pass and check what it wrote; in the worker. Returns the entry's JSON."""
+    pass_ = table()[name]
+    started = time.monotonic()
+    reason = pass_.refuse(before, config, context)
+    result = Refusal(reason) if reason is not None else pass_.run(before, config, context)
+    if isinstance(result, Refusal):
+        shutil.rmtree(context.out)
+        context.out.mkdir()
+        return {"refused": result.reason}
+    after = open_onnx(result.path)
+    seconds = time.monotonic() - started
+    if context.samples is None:
+        raise PassError("there are no samples to check the pass on", where=f"pass '{name}'")
+    conformity = check_output(pass_, before, after, context.samples, options)
+    return {
+        "path": result.path.relative_to(context.out).as_posix(),
+        "digest": after.digest,
+        "seconds": seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "parity": conformity.parity.model_dump(),
+        "notes": dict(result.notes),
+    }
+
+
+def _detail(problem: Problem) -> str:
+    return f": {problem.got}" if problem.got else ""
+
+
+def _with_repro(fix: str | None, kept: Path) -> str:
+    told = f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}` runs this step alone"
+    return f"{fix}; {told}" if fix else told

@@ -1,0 +1,92 @@
+"""What a run would do, without doing it: the steps, what each needs, and whether the cache has it, or why not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlopt import pipeline, prepare
+from mlopt.cache import Entry, Key
+from mlopt.data.dataset import open_dataset
+from mlopt.model import TensorSpec
+from mlopt.onnx_file import open_onnx
+from mlopt.workflow import Planned, Request, planned_for
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One step of a run to come. ``cached`` is None when that depends on a step before it that has to run."""
+
+    name: str
+    detail: str
+    cached: bool | None
+    why: str
+    optional: bool = False
+    needs: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
+    """Return what ``mlopt.workflow.execute`` would do for this request, and notes on the order of its steps."""
+    with planned_for(request) as planned:
+        return outlook(planned), planned.notes
+
+
+def outlook(planned: Planned) -> list[Outlook]:
+    """Return the source, the data sets and the passes of a planned run, in order."""
+    recipe, base = planned.loaded.recipe, planned.loaded.base
+    rows: list[Outlook] = []
+    source_key = prepare.source_key(recipe, base, recipe.model.specs)
+    digest, inputs = _source(planned, source_key, rows)
+    calibration = None
+    for role in ("evaluation", "calibration"):
+        described = getattr(recipe.data, role)
+        if described is None and role == "calibration":
+            continue
+        key = prepare.dataset_key(recipe, role, base, inputs) if inputs else None
+        entry = _look(planned, key, role, described.source if described else "synthetic samples", rows)
+        if role == "calibration" and entry is not None:
+            calibration = open_dataset(entry.out).digest
+    known = calibration is not None or recipe.data.calibration is None
+    setting = pipeline.Setting(
+        recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, inputs or (),
+        recipe.model.outputs, calibration,
+    )  # fmt: skip
+    for number, step in enumerate(recipe.passes):
+        pass_ = planned.passes[step.name]
+        blocked = digest is None or (pass_.lossy and not known)
+        key = None if blocked or digest is None else pipeline.key_of(digest, number, step, setting)
+        entry = _look(
+            planned, key, step.name, pass_.summary, rows, optional=step.optional, needs=pass_.requires.packages
+        )
+        if entry is None:
+            digest = None
+        elif "refused" not in entry.result:
+            digest = entry.result["digest"]
+    return rows
+
+
+def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str | None, tuple[TensorSpec, ...] | None]:
+    recipe = planned.loaded.recipe
+    if key is None:
+        model, _ = prepare.source(recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch)
+        rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
+        return model.digest, model.inputs
+    entry = _look(planned, key, "source", recipe.model.source, rows)
+    if entry is None:
+        return None, recipe.model.specs or None
+    declared = recipe.model.specs
+    return entry.result["digest"], declared or open_onnx(entry.out / entry.result["path"]).inputs
+
+
+def _look(planned: Planned, key: Key | None, name: str, detail: str, rows: list[Outlook], **more: Any) -> Entry | None:
+    if key is None:
+        rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
+        return None
+    entry = planned.store.get(key)
+    why = "nothing changed" if entry is not None else planned.store.why_missing(key)
+    rows.append(Outlook(name, detail, entry is not None, why, **more))
+    return entry

@@ -1,0 +1,187 @@
+"""What a run needs before its first pass: the source model and the data sets, built or read once and then cached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlopt.cache import Key, Store
+from mlopt.data.dataset import Dataset, Samples, open_dataset
+from mlopt.data.dataset import store as store_samples
+from mlopt.data.sources import DataSource, read
+from mlopt.errors import DataError, ModelError, Problem
+from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files
+from mlopt.onnx_file import open_onnx
+from mlopt.packages import versions
+from mlopt.recipe.load import Loaded
+from mlopt.recipe.schema import Recipe
+from mlopt.torch_source import materialize, open_program, open_torch
+from mlopt.usercode import CodeReference, parse_reference
+from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+
+_SYNTHETIC_SAMPLES = 16
+_SYNTHETIC_SIZE = 16
+
+
+def consent(loaded: Loaded, *, allowed: bool) -> list[Problem]:
+    """Return a problem if the recipe names Python and the user did not agree to run it."""
+    if allowed or not loaded.code:
+        return []
+    return [
+        Problem(
+            "this runs Python, which takes your consent",
+            key,
+            str(code),
+            fix="read that code, then add --allow-code",
+        )
+        for key, code in loaded.code.items()
+    ]
+
+
+def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -> dict[str, str]:
+    """Return the SHA-256 of everything that a run read, by the key that names it."""
+    found = {"model": source.digest}
+    found |= {f"data.{role}": dataset.digest for role, dataset in data.items() if dataset is not None}
+    return found | {f"code of {key}": code.digest for key, code in loaded.code.items()}
+
+
+def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Key | None:
+    """Return what a source built by Python depends on; None for a source that is a file."""
+    code = parse_reference(recipe.model.source, base)
+    if code is None:
+        return None
+    weights = _weights(recipe, base)
+    parts: dict[str, Any] = {
+        "path": str(code.path),
+        "code": code.digests,
+        "function": code.function,
+        "inputs": [str(spec) for spec in inputs],
+        "outputs": list(recipe.model.outputs),
+        "packages": versions(("torch", "safetensors")),
+    }
+    if isinstance(weights, CodeReference):
+        parts["weights"] = {"code": weights.digests, "function": weights.function}
+    elif weights is not None:
+        parts["weights"] = digest_file(weights)
+    return Key("sources", f"{recipe.name}: source", parts)
+
+
+def source(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path) -> tuple[Model, bool]:
+    """Return the source model, and whether it came from the cache (or is a file, which needs no work)."""
+    key, code = source_key(recipe, base, inputs), parse_reference(recipe.model.source, base)
+    if key is None or code is None:
+        return _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True
+    weights = _weights(recipe, base)
+
+    def make(out: Path) -> Mapping[str, Any]:
+        try:
+            model = run_in_worker(log, materialize, code, weights, inputs, recipe.model.outputs, out)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+            raise ModelError("the recipe's Python failed", where=str(code), got=f"{error}\n{tail}") from error
+        return {
+            "kind": model.kind.value,
+            "path": model.path.relative_to(out).as_posix(),
+            "digest": model.digest,
+        }
+
+    entry, hit = store.fetch(key, make)
+    opened = (
+        open_torch(entry.out) if entry.result["kind"] == Kind.TORCH else open_onnx(entry.out / entry.result["path"])
+    )
+    return opened, hit
+
+
+def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:
+    """Return what a data set depends on: its description, its files or code, and the inputs that it must fit."""
+    described: DataSource | None = getattr(recipe.data, role)
+    specified = [str(spec) for spec in specs]
+    if described is None:
+        return Key("data", f"{recipe.name}: {role}", {"synthetic": 2, "inputs": specified})
+    parts: dict[str, Any] = {"source": described.model_dump(mode="json"), "inputs": specified}
+    code = parse_reference(described.source, base)
+    if code is not None:
+        parts |= {"path": str(code.path), "code": code.digests}
+    else:
+        parts["files"] = _digest_of((base / described.source).resolve())
+        named = (described.labels, described.text.tokenizer if described.text else None)
+        beside = [base / name for name in named if name is not None and (base / name).is_file()]
+        parts |= {f"file {file.name}": digest_file(file) for file in beside}
+    return Key("data", f"{recipe.name}: {role}", parts)
+
+
+def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path) -> Dataset:
+    """Return the data set of ``role``; without one in the recipe, random samples that fit the inputs."""
+    described: DataSource | None = getattr(recipe.data, role)
+    name = described.source if described is not None else "synthetic"
+
+    def make(out: Path) -> Mapping[str, Any]:
+        if described is None:
+            store_samples(synthetic(specs), out, name)
+            return {}
+        try:
+            run_in_worker(log, _read, described, base, specs, out)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise DataError(
+                f"the {role} data could not be read", where=name, got=str(error), fix=f"see {log}"
+            ) from error
+        return {}
+
+    entry, _ = store.fetch(dataset_key(recipe, role, base, specs), make)
+    return open_dataset(entry.out)
+
+
+def synthetic(specs: tuple[TensorSpec, ...]) -> Samples:
+    """Return random samples of the right dtypes and shapes: enough to time a model, never to judge its accuracy.
+
+    Dynamic axes other than the batch get 16 entries; integers are 0 or 1, which every vocabulary and mask allows.
+    """
+    random = np.random.default_rng(0)
+    inputs = {}
+    for spec in specs:
+        sizes = [size if isinstance(size, int) else _SYNTHETIC_SIZE for size in spec.shape]
+        whole = not spec.shape  # a scalar has no batch axis
+        shape = (_SYNTHETIC_SAMPLES, *(sizes if whole else sizes[1:]))
+        if np.issubdtype(np.dtype(spec.dtype), np.floating):
+            inputs[spec.name] = random.standard_normal(shape).astype(spec.dtype)
+        else:
+            inputs[spec.name] = random.integers(0, 2, shape).astype(spec.dtype)
+    return Samples(inputs, None)
+
+
+def _weights(recipe: Recipe, base: Path) -> CodeReference | Path | None:
+    if recipe.model.weights is None:
+        return None
+    code = parse_reference(recipe.model.weights, base)
+    path = (base / recipe.model.weights).resolve()
+    if code is None and not path.is_file():
+        raise ModelError(
+            "the weights do not exist", where=str(path), fix="correct model.weights; it is relative to the recipe"
+        )
+    return code or path
+
+
+def _from_file(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], log: Path) -> Model:
+    if path.suffix == ".onnx":
+        return open_onnx(path)
+    if not path.is_file():
+        raise ModelError("the model file does not exist", where=str(path), fix="correct model.source")
+    try:
+        return run_in_worker(log, open_program, path, inputs, outputs)
+    except (WorkerDiedError, WorkerRaisedError) as error:
+        raise ModelError("the program cannot be opened", where=str(path), got=str(error)) from error
+
+
+def _read(described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out: Path) -> None:
+    store_samples(read(described, base, specs), out, described.source)
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the digest of a file or of all files in a folder; None if there is nothing (reading will say so)."""
+    if path.is_file():
+        return digest_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+    return digest_files(files, path) if files else None

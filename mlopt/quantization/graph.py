@@ -1,0 +1,231 @@
+"""A graph before its precision changes: what is in it, and a copy in the form that the rewriting tools expect.
+
+The tools address nodes by name, look for weights among initializers, and write scratch files beside the model, so they
+always work on a prepared copy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopt.errors import PassError
+from mlopt.model import Model
+from mlopt.quantization.choice import Work
+
+if TYPE_CHECKING:
+    import onnx
+
+WEIGHTED = ("Conv", "MatMul", "Gemm")
+_QUANTIZED = frozenset(
+    {
+        "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits",
+        "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulBnb4", "GatherBlockQuantized",
+    }
+)  # fmt: skip
+_EXTERNAL_FROM = 1 << 30
+"""Models above this many bytes keep their tensors in a file beside the graph: a protobuf ends at 2 GB."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a graph holds, as far as precision is concerned. Bodies of If, Loop and Scan are not looked into."""
+
+    weighted: tuple[str, ...]
+    """The outputs of the Conv, MatMul and Gemm nodes that read a constant float32 weight."""
+    work: Work
+    quantized: tuple[str, ...]
+    """The kinds of nodes that show the graph to be quantized already."""
+    control_flow: tuple[str, ...]
+    floats: int
+    """How many float32 tensors are constants of the graph."""
+
+
+def survey(proto: onnx.ModelProto) -> Survey:
+    """Look at a graph; its external tensors need not be loaded."""
+    import onnx
+
+    shapes = _shapes(onnx.shape_inference.infer_shapes(proto).graph)
+    constants = {name: dims for name, dims, floating in _constants(proto.graph) if floating}
+    weighted: list[str] = []
+    macs: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
+    for node in proto.graph.node:
+        if node.op_type in WEIGHTED and node.domain in {"", "ai.onnx"} and node.input[1] in constants:
+            kind = "conv" if node.op_type == "Conv" else "matmul"
+            weighted.append(node.output[0])
+            nodes[kind] += 1
+            macs[kind] += prod(constants[node.input[1]]) * _positions(kind, shapes.get(node.output[0], ()))
+    return Survey(
+        weighted=tuple(weighted),
+        work=Work(macs["conv"], macs["matmul"], nodes["conv"], nodes["matmul"]),
+        quantized=tuple(sorted({n.op_type for n in proto.graph.node if _is_quantized(n.op_type)})),
+        control_flow=tuple(sorted({n.op_type for n in proto.graph.node if any(True for _ in subgraphs(n))})),
+        floats=len(constants),
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A copy to work on: nodes named, constants among the initializers, shapes inferred."""
+
+    path: Path
+    external: bool
+    """Whether its tensors, and those of models made from it, go to a file beside the graph."""
+    opset: int
+    raised_from: int | None
+    """The model's own opset, if it was lower."""
+
+
+def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
+    """Write a copy of ``model`` into ``folder``.
+
+    The opset is raised to ``minimum_opset`` where that is possible; raises ``ValueError``, with the converter's words,
+    where it is not.
+    """
+    import onnx
+
+    proto = onnx.load(model.path)
+    _hoist_constants(proto.graph)
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    keep = [value for value in proto.graph.input if value.name not in constants]
+    del proto.graph.input[:]
+    proto.graph.input.extend(keep)
+    proto.ir_version = max(proto.ir_version, 4)  # before 4, every initializer had to be an input
+    own = opset(proto)
+    if own < minimum_opset:
+        proto = _raise_opset(proto, minimum_opset)
+    _name_nodes(proto.graph)
+    external = model.size_bytes > _EXTERNAL_FROM
+    plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
+    save(proto, plain, external=external)
+    onnx.shape_inference.infer_shapes_path(plain, inferred)
+    return Prepared(inferred, external, opset(proto), own if own < minimum_opset else None)
+
+
+def save(proto: onnx.ModelProto, path: Path, *, external: bool) -> None:
+    """Write a model, its tensors beside it in ``<name>.onnx.data`` if ``external``."""
+    import onnx
+
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # the writer would append to it
+    onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
+
+
+def opset(proto: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set that the model uses."""
+    return max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=1)
+
+
+def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> dict[str, str]:
+    """Return the nodes that a recipe excludes, and by which pattern.
+
+    Raises ``PassError`` for a pattern that matches none: a typing error would otherwise go unnoticed.
+    """
+    excluded: dict[str, str] = {}
+    names = [node.name for node in graph.node]
+    for pattern in patterns:
+        matched = fnmatch.filter(names, pattern)
+        if not matched:
+            close = difflib.get_close_matches(pattern, names, n=5, cutoff=0.0)
+            raise PassError(
+                "no node has such a name", where=where, got=pattern,
+                expected=f"a name or pattern, such as {', '.join(close)}", fix="see `mlopt inspect`",
+            )  # fmt: skip
+        excluded |= dict.fromkeys(matched, f"excluded by '{pattern}'")
+    return excluded
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put every node behind those that it reads from, what its subgraphs read included."""
+    nodes = list(graph.node)
+    producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    reads = {index: [producer[name] for name in _reads(node) if name in producer] for index, node in enumerate(nodes)}
+    ordered = [nodes[index] for index in TopologicalSorter(reads).static_order()]
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the bodies of a control-flow node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    yield from node.input
+    for graph in subgraphs(node):
+        for inner in graph.node:
+            yield from _reads(inner)
+        yield from (value.name for value in graph.output)
+
+
+def _is_quantized(op_type: str) -> bool:
+    return op_type in _QUANTIZED or op_type.startswith("QLinear")
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+    """Yield name, dimensions and whether it is float32, of every initializer and Constant node."""
+    for tensor in graph.initializer:
+        yield tensor.name, tuple(tensor.dims), tensor.data_type == tensor.FLOAT
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield node.output[0], tuple(attribute.t.dims), attribute.t.data_type == attribute.t.FLOAT
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """Return the inferred shapes, 0 for an unknown or dynamic dimension."""
+    values = (*graph.value_info, *graph.output)
+    return {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
+
+
+def _positions(kind: str, shape: tuple[int, ...]) -> int:
+    """Return how often the weight is applied for one output: known spatial or row dimensions, multiplied."""
+    dims = shape[2:] if kind == "conv" else shape[1:-1]
+    return prod(dim for dim in dims if dim > 0)
+
+
+def _hoist_constants(graph: onnx.GraphProto) -> None:
+    """Turn the tensors of Constant nodes into initializers, where the tools look for weights."""
+    kept = []
+    for node in graph.node:
+        tensors = [a.t for a in node.attribute if a.HasField("t")] if node.op_type == "Constant" else []
+        if tensors:
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(tensors[0])
+            tensor.name = node.output[0]
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _raise_opset(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import EncodeError
+
+    try:
+        raised = onnx.version_converter.convert_version(proto, version)
+    except (onnx.version_converter.ConvertError, RuntimeError, EncodeError) as error:  # EncodeError: above 2 GB
+        raise ValueError(str(error).strip().splitlines()[0]) from error
+    raised.ir_version = max(raised.ir_version, 7)
+    return raised
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Give every node a name of its own."""
+    taken: set[str] = set()
+    for number, node in enumerate(graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.name or node.op_type}_{number}"
+        taken.add(node.name)

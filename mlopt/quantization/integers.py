@@ -1,0 +1,167 @@
+"""Writing the INT8 model, and falling back node by node until onnxruntime takes it.
+
+onnxruntime's quantizer does not know what its own loader accepts: on some graphs it writes a DequantizeLinear per
+channel that the loader refuses, on others it raises. What fails gets one scale per tensor; what still fails stays in
+floating point; both are reported.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlopt.data.dataset import Array
+from mlopt.onnx_file import read_graph
+from mlopt.quantization.choice import Integers, Mode
+from mlopt.quantization.graph import WEIGHTED, Prepared, save, sort_nodes
+from mlopt.quantization.observe import quiet, refusal
+
+if TYPE_CHECKING:
+    import onnx
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+
+_LOG = logging.getLogger(__name__)
+_QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
+"""What onnxruntime's quantizer raises on a graph that it cannot handle: it has no error of its own."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to write as INT8, and the nodes to change."""
+
+    prepared: Prepared
+    mode: Mode
+    integers: Integers
+    nodes: tuple[str, ...]
+    per_channel: bool
+    excluded: Mapping[str, str]
+    """Nodes that are left alone on purpose, and why."""
+    ranges: TensorsData | None = None
+    """Ranges of the activations; static mode has them."""
+    feeds: Mapping[str, Array] | None = None
+    """One batch to try the result on; without it, the result is only loaded."""
+    remarks: tuple[str, ...] = ()
+    """What else the report should say."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the nodes of a job that was written."""
+
+    quantized: frozenset[str]
+    per_tensor: Mapping[str, str]
+    """Nodes with one scale per weight although one per channel was asked for, and why."""
+    left: Mapping[str, str]
+    """Nodes that had to stay in floating point, and why."""
+    fault: str | None = None
+    """Why the file is of no use, if it is of none."""
+
+
+def quantize(job: Job, out: Path) -> Outcome:
+    """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
+    per_tensor: dict[str, str] = {}
+    left: dict[str, str] = {}
+    fault = _attempt(job, job.nodes, (), out)
+    if fault is not None:
+        _LOG.debug("looking for the nodes at fault: %s", fault)
+        per_tensor = _culprits(job.nodes, lambda nodes: _attempt(job, nodes, (), out))
+        if job.per_channel and job.mode is Mode.STATIC:
+            left = _culprits(tuple(per_tensor), lambda nodes: _attempt(job, nodes, nodes, out))
+        else:
+            left, per_tensor = per_tensor, {}
+        per_tensor = {name: reason for name, reason in per_tensor.items() if name not in left}
+        fault = _attempt(job, tuple(name for name in job.nodes if name not in left), tuple(per_tensor), out)
+    quantized = _quantized(out) if fault is None else frozenset()
+    return Outcome(quantized, per_tensor, left, fault)
+
+
+def _culprits(nodes: tuple[str, ...], attempt: Callable[[tuple[str, ...]], str | None]) -> dict[str, str]:
+    """Return the nodes that fail by themselves, and how, found by halving."""
+    fault = attempt(nodes) if nodes else None
+    if fault is None:
+        return {}
+    if len(nodes) == 1:
+        return {nodes[0]: fault}
+    half = len(nodes) // 2
+    return _culprits(nodes[:half], attempt) | _culprits(nodes[half:], attempt)
+
+
+def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Path) -> str | None:
+    """Write and try; return the first line of what went wrong, or None."""
+    if not nodes:
+        return "no node is left to quantize"
+    write = _write_static if job.mode is Mode.STATIC else _write_dynamic
+    try:
+        with quiet():
+            proto = write(job, nodes, per_tensor)
+    except _QUANTIZER_ERRORS as error:
+        return f"the quantizer failed: {type(error).__name__}: {error}".splitlines()[0]
+    sort_nodes(proto.graph)  # the quantizer's own sorting overlooks what the bodies of If and Loop read
+    save(proto, out, external=job.prepared.external)
+    fault = refusal(out, job.feeds)
+    return f"onnxruntime refused the result: {fault}" if fault else None
+
+
+def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
+    import onnx
+    from onnxruntime.quantization import QDQQuantizer
+
+    proto = onnx.load(job.prepared.path)
+    weights = {node.input[1] for node in proto.graph.node if node.name in per_tensor and node.op_type in WEIGHTED}
+    quantizer = QDQQuantizer(
+        proto,
+        job.per_channel,
+        job.integers.reduce_range,
+        _type(signed=job.integers.scheme.signed_weights),
+        _type(signed=job.integers.scheme.signed_activations),
+        job.ranges,
+        list(nodes),
+        [],
+        sorted({node.op_type for node in proto.graph.node}),
+        {"TensorQuantOverrides": {name: [{"reduce_range": job.integers.reduce_range}] for name in weights}},
+    )
+    quantizer.quantize_model()
+    written: onnx.ModelProto = quantizer.model.model
+    return written
+
+
+def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -> onnx.ModelProto:
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+
+    scratch = job.prepared.path.with_name("dynamic.onnx")
+    scratch.with_name(f"{scratch.name}.data").unlink(missing_ok=True)  # the writer would append to it
+    quantize_dynamic(
+        job.prepared.path,
+        scratch,
+        op_types_to_quantize=["MatMul", "Gather"],
+        per_channel=job.per_channel,
+        reduce_range=job.integers.reduce_range,
+        weight_type=_type(signed=job.integers.scheme.signed_weights),
+        nodes_to_quantize=[*nodes, *(name + _FROM_GEMM for name in nodes)],
+        use_external_data_format=job.prepared.external,
+    )
+    return onnx.load(scratch)
+
+
+_FROM_GEMM = "_MatMul"
+"""What the dynamic quantizer appends to the name of a Gemm, which it splits into MatMul and Add."""
+
+
+def _type(*, signed: bool) -> QuantType:
+    from onnxruntime.quantization import QuantType
+
+    return QuantType.QInt8 if signed else QuantType.QUInt8
+
+
+def _quantized(path: Path) -> frozenset[str]:
+    """Return the names of the weighted nodes that a written file computes in integers."""
+    graph = read_graph(path).graph
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    static = {n.name for n in graph.node if n.op_type in WEIGHTED and n.input[1] in dequantized}
+    integer = {n.name.removesuffix("_quant") for n in graph.node if n.op_type == "MatMulInteger"}
+    return frozenset(static | integer | {name.removesuffix(_FROM_GEMM) for name in integer})

@@ -1,0 +1,145 @@
+"""The recipe for somebody who has only a model: what is safe to try, each step dropped where it does not help."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlopt.data.sources import DataSource, read
+from mlopt.errors import RecipeError
+from mlopt.model import Model, TensorSpec
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.passes.base import Pass
+from mlopt.recipe.load import Loaded, load, parse
+from mlopt.recipe.schema import API_VERSION
+from mlopt.recipe.yaml_writer import dump
+
+_CLASS_OPS = {"Softmax", "LogSoftmax", "Sigmoid"}
+_CLASS_WORDS = re.compile(r"prob|softmax|logit|class|score|label", re.IGNORECASE)
+
+
+def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
+    """Return the text of a recipe for an ONNX ``model``, to be written to ``path`` (its paths are relative to that).
+
+    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: its first half calibrates,
+    its second half judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
+    """
+    samples = _count(data, model.inputs) if data else 0
+    classifies = is_classifier(model)
+    sections = [
+        ("What to optimize. Paths are relative to this file.", {"model": {"source": _relative(model.path, path)}}),
+        *_data(data, samples, path),
+        (_METRIC[classifies], {"metric": {"name": "agreement" if classifies else "fidelity"}}),
+        (
+            "What it will run on. `threads` is set to the physical cores unless given.",
+            {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
+        ),
+        ("latency, throughput or size.", {"objective": "latency"}),
+        (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),
+        (_GATES, {"gates": _gates()}),
+    ]
+    head = {"apiVersion": API_VERSION, "name": _name(model.path)}
+    return "\n".join([dump(head), *(f"{_comment(text)}{dump(section)}" for text, section in sections)])
+
+
+def load_source(
+    source: Path, data: Path | None, *, passes: Mapping[str, Pass[Any]], overrides: Sequence[str] = ()
+) -> Loaded:
+    """Load a recipe (.yaml, .yml), or make and load one for a bare model (.onnx) and its ``data``.
+
+    A recipe that is made stands, as far as its relative paths matter, beside the model. Raises ``RecipeError``,
+    ``ModelError`` or ``DataError``.
+    """
+    if source.suffix in (".yaml", ".yml"):
+        if data is not None:
+            fix = "name the data in the recipe, under data.evaluation and data.calibration"
+            raise RecipeError("--data is only for a bare model", where=str(source), got=f"--data {data}", fix=fix)
+        return load(source, passes=passes, overrides=overrides)
+    if source.suffix != ".onnx":
+        expected = "a recipe (.yaml) or a model (.onnx)"
+        fix = "a PyTorch model needs a recipe: see docs/recipe.md"
+        raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+    path = source.with_suffix(".yaml")
+    return parse(recipe_for_model(open_onnx(source), path, data), path, passes=passes, overrides=overrides)
+
+
+_METRIC = {
+    True: "The output looks like class scores, so: how often is the class the source model's? With labels in the "
+    "data,\n`accuracy` says more.",
+    False: "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with labels "
+    "in the\ndata, `accuracy`) says more.",
+}
+_PASSES = """\
+In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
+See `mlopt passes` for all passes and their keys."""
+_GATES = """\
+What the result must be worth. Equal speed straddles 1.0 and is then inconclusive, which passes here: only a model that
+is measurably slower fails."""
+
+
+def is_classifier(model: Model) -> bool:
+    """Guess whether the output is one score for each class: its shape says so, and its name or last operator.
+
+    Shapes are [n, classes] or [n, classes, 1, 1]. An embedding has the same shape, so the shape alone is not enough.
+    """
+    if len(model.outputs) != 1:
+        return False
+    output = model.outputs[0]
+    if len(output.shape) != 2 and output.shape[2:] != (1, 1):
+        return False
+    classes = output.shape[1]
+    if not isinstance(classes, int) or classes < 2 or not output.dtype.startswith("float"):
+        return False
+    nodes = read_graph(model.path).graph.node
+    last = {node.op_type for node in nodes if output.name in node.output}
+    return bool(last & _CLASS_OPS or _CLASS_WORDS.search(output.name))
+
+
+def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[str, Any]]]:
+    if data is None:
+        return []
+    source = {"source": _relative(data, path)}
+    if samples < 2:
+        return [("One sample judges, and none is left to calibrate on.", {"data": {"evaluation": source}})]
+    parts = {"calibration": {**source, "split": [0.0, 0.5]}, "evaluation": {**source, "split": [0.5, 1.0]}}
+    text = "The first half calibrates, the second half judges; the halves must share no sample."
+    return [(text, {"data": parts})]
+
+
+def _count(data: Path, inputs: tuple[TensorSpec, ...]) -> int:
+    source = DataSource(source=data.name)
+    samples = read(source, data.resolve().parent, inputs)
+    return len(next(iter(samples.inputs.values())))
+
+
+def _passes(samples: int) -> tuple[str, ...]:
+    return ("simplify", "quantize", "fuse") if samples >= 2 else ("simplify", "fuse")
+
+
+def _gates() -> list[dict[str, Any]]:
+    faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", "on_inconclusive": "pass"}
+    return [{"metric": "fidelity.cosine", "min": 0.99}, faster]
+
+
+def _batch_size(inputs: tuple[TensorSpec, ...]) -> int:
+    """The first dimension, where all inputs agree on a fixed one."""
+    first = {spec.shape[0] if len(spec.shape) > 1 else None for spec in inputs}
+    size = first.pop() if len(first) == 1 else None
+    return size if isinstance(size, int) and size > 1 else 1
+
+
+def _name(path: Path) -> str:
+    """The file's name as a recipe's: at most 64 letters, digits, dots, - and _."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-")[:64] or "model"
+
+
+def _relative(file: Path, recipe: Path) -> str:
+    text = Path(os.path.relpath(file.resolve(), recipe.resolve().parent)).as_posix()
+    return text if text.startswith("../") else f"./{text}"
+
+
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.splitlines())

@@ -1,0 +1,85 @@
+"""Rules that join several keys of a recipe, or a key and the files beside it. Checked once, when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlopt.errors import Problem
+from mlopt.recipe.document import KeyPath, closest
+from mlopt.recipe.problems import Located
+from mlopt.recipe.schema import Recipe, is_code
+from mlopt.usercode import CodeReference, parse_reference
+
+_REFERENCES = ("onnx_fp32", "torch_eager")
+
+
+def check(recipe: Recipe, base: Path) -> Iterator[Located]:
+    """Yield what is wrong with a recipe whose keys are all valid by themselves; ``base`` is its folder."""
+    yield from _files(recipe, base)
+    yield from _model(recipe)
+    yield from _metric(recipe)
+    yield from _gates(recipe)
+
+
+def code_references(recipe: Recipe, base: Path) -> dict[str, CodeReference]:
+    """Return the Python that running the recipe would run, by key; raises ``ModelError`` if a file is missing."""
+    named = {".".join(map(str, path)): parse_reference(text, base) for path, text in _named(recipe)}
+    return {key: code for key, code in named.items() if code is not None}
+
+
+def _named(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every file or function that the recipe names."""
+    yield ("model", "source"), recipe.model.source
+    if recipe.model.weights is not None:
+        yield ("model", "weights"), recipe.model.weights
+    for role in ("train", "calibration", "evaluation"):
+        source = getattr(recipe.data, role)
+        if source is not None:
+            yield ("data", role, "source"), source.source
+    if is_code(recipe.metric.name):
+        yield ("metric", "name"), recipe.metric.name
+
+
+def _files(recipe: Recipe, base: Path) -> Iterator[Located]:
+    for path, text in _named(recipe):
+        file = text.rpartition(":")[0] if is_code(text) else text
+        if not _exists(base / file):
+            yield path, Problem("the file does not exist", got=file, fix="paths are relative to the recipe")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be entered
+        return False
+
+
+def _model(recipe: Recipe) -> Iterator[Located]:
+    if is_code(recipe.model.source):
+        return
+    if recipe.model.weights is not None:
+        fix = "remove weights, or name a Python function as the source"
+        yield ("model", "weights"), Problem("a model file has its own weights", fix=fix)
+    if recipe.model.source.endswith(".onnx"):
+        for key in ("inputs", "outputs"):
+            if getattr(recipe.model, key):
+                yield ("model", key), Problem(f"an ONNX file declares its own {key}", fix=f"remove {key}")
+
+
+def _metric(recipe: Recipe) -> Iterator[Located]:
+    name = recipe.metric.name
+    if recipe.data.evaluation is None and (name == "accuracy" or is_code(name)):
+        what = f"the metric {name!r} needs data to be evaluated on"
+        yield ("metric", "name"), Problem(what, expected="data.evaluation", fix="add data.evaluation: {source: ...}")
+
+
+def _gates(recipe: Recipe) -> Iterator[Located]:
+    for number, gate in enumerate(recipe.gates):
+        path = ("gates", number, "vs")
+        if gate.vs is not None and gate.vs not in _REFERENCES:
+            fix = closest(gate.vs, _REFERENCES)
+            yield path, Problem("there is no such reference", got=gate.vs, expected=" or ".join(_REFERENCES), fix=fix)
+        elif gate.vs == "torch_eager" and recipe.model.source.endswith(".onnx"):
+            what = "an ONNX model is never run by PyTorch, so there is no torch_eager to compare with"
+            yield path, Problem(what, got=gate.vs, fix="vs: onnx_fp32")

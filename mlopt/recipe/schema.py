@@ -1,0 +1,215 @@
+"""The recipe as frozen data: every key with its type, default and meaning.
+
+Rules about one value stand here; rules that join several keys are in ``mlopt.recipe.rules``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
+
+from mlopt.data.sources import DataSource
+from mlopt.errors import RecipeError
+from mlopt.gate import Gate
+from mlopt.model import TensorSpec
+from mlopt.passes.base import Pass, PassConfig
+from mlopt.recipe.document import closest
+from mlopt.target import Objective, Target
+
+API_VERSION = "mlopt/v1"
+METRICS = ("accuracy", "agreement", "fidelity")
+
+_CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
+_DIMENSION = r"[A-Za-z_][A-Za-z0-9_]*"
+
+Dtype = Literal[
+    "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64",
+    "uint8", "uint16", "uint32", "uint64", "bool", "string",
+]  # fmt: skip
+
+
+def is_code(text: str) -> bool:
+    """Whether ``text`` names Python, such as ``./file.py:function``."""
+    return _CODE.fullmatch(text) is not None
+
+
+def _refusal(what: str, *, expected: str, fix: str | None = None) -> PydanticCustomError:
+    return PydanticCustomError("mlopt", "{what}", {"what": what, "expected": expected, "fix": fix})
+
+
+def _source(text: str) -> str:
+    expected = "./file.py:function, a .onnx file or a .pt2 file"
+    if text.startswith("hf:"):
+        build = f"def build(): return transformers.AutoModel.from_pretrained({text.removeprefix('hf:')!r})"
+        fix = f"write `{build}` into model.py, and `source: ./model.py:build` here"
+        raise _refusal("hf: sources are not supported yet", expected=expected, fix=fix)
+    if not is_code(text) and not text.endswith((".onnx", ".pt2")):
+        raise _refusal("mlopt cannot tell what kind of model this is", expected=expected)
+    return text
+
+
+def _weights(text: str) -> str:
+    if not is_code(text) and not text.endswith((".safetensors", ".pt")):
+        raise _refusal("these are no weights", expected="a .safetensors or .pt file, or ./file.py:function that trains")
+    return text
+
+
+def _metric(text: str) -> str:
+    if text not in METRICS and not is_code(text):
+        raise _refusal("there is no such metric", expected=f"{', '.join(METRICS)} or ./file.py:function",
+                       fix=closest(text, METRICS))  # fmt: skip
+    return text
+
+
+def _dimension(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    named = isinstance(value, str) and re.fullmatch(_DIMENSION, value)
+    if not whole and not named:
+        raise _refusal("this is no dimension", expected="a whole number from 1, or a name such as batch if it varies")
+    return value
+
+
+Dimension = Annotated[
+    int | str,
+    BeforeValidator(_dimension),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_DIMENSION}$"}]}),
+]
+
+
+class Part(BaseModel):
+    """The base of every part of the recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Tensor(Part):
+    """One declared input."""
+
+    dtype: Dtype = Field(description="NumPy's name of the element type")
+    shape: tuple[Dimension, ...] = Field(description="sizes; a name stands for a size that varies")
+
+
+class ModelSource(Part):
+    """Where the model comes from."""
+
+    source: Annotated[str, AfterValidator(_source)] = Field(
+        description="./file.py:function that builds it (a PyTorch module, or the path of a .onnx file), "
+        "or a .onnx or .pt2 file; relative to the recipe"
+    )
+    weights: Annotated[str, AfterValidator(_weights)] | None = Field(
+        default=None,
+        description="a .safetensors or .pt file to load into the built module, or ./file.py:function that is called "
+        "with the module and trains it",
+    )
+    inputs: dict[str, Tensor] = Field(
+        default_factory=dict, description="the inputs of a PyTorch model by name, in the order of its arguments"
+    )
+    outputs: tuple[str, ...] = Field(default=(), description="names for the outputs of a PyTorch model, in order")
+
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """The declared inputs as the rest of mlopt knows them."""
+        return tuple(TensorSpec(name, tensor.dtype, tensor.shape) for name, tensor in self.inputs.items())
+
+
+class Data(Part):
+    """The data sets. Calibration and evaluation must not share a sample."""
+
+    train: DataSource | None = Field(default=None, description="for passes that train")
+    calibration: DataSource | None = Field(default=None, description="for passes that look at typical values")
+    evaluation: DataSource | None = Field(default=None, description="what the metric is computed on")
+
+
+class Metric(Part):
+    """How good a model is."""
+
+    name: Annotated[str, AfterValidator(_metric)] = Field(
+        default="fidelity",
+        description="accuracy (against labels), agreement (with the source model's class), fidelity (cosine to the "
+        "source model's outputs), or ./file.py:function",
+    )
+
+
+class Measure(Part):
+    """How long to measure."""
+
+    seconds: float = Field(default=3.0, gt=0, le=3600, description="measuring time for each candidate")
+    rounds: int = Field(default=20, ge=6, le=1000, description="interleaved blocks that this time is divided into")
+
+
+class Step(Part):
+    """One pass of the recipe, with its configuration."""
+
+    name: str
+    config: SerializeAsAny[PassConfig]
+    optional: bool = False
+
+
+@cache
+def step_model(pass_: Pass[Any]) -> type[PassConfig]:
+    """Return what a step of this pass may hold in YAML: the pass's own configuration and ``optional``."""
+    if "optional" in pass_.config.model_fields:
+        raise RecipeError(
+            f"the pass {pass_.name!r} has a key of its own named 'optional'", fix="rename it: steps use it"
+        )
+    optional = Field(default=False, description="drop the step, with its reason in the report, if it does not help")
+    return create_model(f"{pass_.config.__name__}Step", __base__=pass_.config, optional=(bool, optional))
+
+
+def _step(value: Any, info: ValidationInfo) -> Step:
+    if isinstance(value, Step):
+        return value
+    passes: Mapping[str, Pass[Any]] = (info.context or {})["passes"]
+    name, body = _name_and_body(value)
+    if name not in passes:
+        raise PydanticCustomError("unknown_pass", "unknown pass", {"name": name, "known": tuple(passes)})
+    given = step_model(passes[name]).model_validate_json(json.dumps(body), strict=True)
+    rest = {key: entry for key, entry in body.items() if key != "optional"}
+    config = passes[name].config.model_validate_json(json.dumps(rest), strict=True)
+    return Step(name=name, config=config, optional=given.model_dump()["optional"])
+
+
+def _name_and_body(value: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(value, str):
+        return value, {}
+    if isinstance(value, dict) and len(value) == 1:
+        name, body = next(iter(value.items()))
+        if body is None or isinstance(body, dict):
+            return name, body or {}
+    raise _refusal("this is no step", expected="`name`, or `name: {key: value, ...}`")
+
+
+class Recipe(Part):
+    """What ``mlopt optimize`` is asked to do."""
+
+    api_version: Literal["mlopt/v1"] = Field(alias="apiVersion", description="the version of this format")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="names the artifact; letters, digits, dot, - and _"
+    )
+    model: ModelSource
+    data: Data = Data()
+    metric: Metric = Metric()
+    target: Target = Target()
+    objective: Objective = Field(default=Objective.LATENCY, description="what a faster or smaller model is for")
+    passes: tuple[Annotated[Step, BeforeValidator(_step)], ...] = Field(
+        description="the steps, in order: `name`, or `name: {key: value, optional: true}`"
+    )
+    gates: tuple[Gate, ...] = Field(default=(), description="what the result must be worth")
+    measure: Measure = Measure()
+    seed: int = Field(default=0, ge=0, lt=2**32, description="for training, random inputs and resampling")

@@ -1,0 +1,132 @@
+"""The evidence on disk: ``report.json`` and the raw samples beside it, written and strictly read back.
+
+A report that is read may come from anybody, so reading ends in a ``Report`` or in one ``UserError`` that names the key.
+The renderings for people stand in ``html``, ``markdown`` and ``plots``.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from mlopt.errors import OutputError, Problem, UserError
+from mlopt.report.schema import Report
+
+REPORT_FILE = "report.json"
+RECIPE_FILE = "recipe.lock.yaml"
+SIZE_LIMIT = 64 * 1024 * 1024
+_SHOWN_PROBLEMS = 10
+
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Raw(BaseModel):
+    """What one candidate's worker measured: wall times of single inferences, grouped into its turns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit: Literal["ms"] = "ms"
+    blocks: list[list[Milliseconds]]
+
+
+_RAW_FILE = TypeAdapter(dict[str, _Raw])
+
+
+def write(report: Report, path: Path) -> None:
+    """Write ``report.json``; raises ``OutputError``."""
+    _write_text(path, to_json(report))
+
+
+def to_json(report: Report) -> str:
+    """Return ``report.json``'s text, its keys in the schema's order; raises ``ValueError`` on NaN and infinity."""
+    return (
+        json.dumps(report.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def read(path: Path) -> Report:
+    """Read a ``report.json``, or the one in an artifact directory; raises ``UserError``."""
+    file = path / REPORT_FILE if path.is_dir() else path
+    content = _read_bytes(file, what="report", fix="mlopt optimize RECIPE writes an artifact with its report")
+    try:
+        report = Report.model_validate_json(content, strict=True)
+        to_json(report)
+    except ValidationError as error:
+        raise _malformed(file, "this is not a report of mlopt", error) from error
+    except ValueError as error:
+        raise UserError("a report holds finite numbers only", where=str(file), got=str(error)) from error
+    return report
+
+
+def write_samples(samples: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
+    """Write the raw samples, ``{candidate: blocks of milliseconds}``; raises ``OutputError``."""
+    document = {
+        name: {"unit": "ms", "blocks": [[float(value) for value in block] for block in blocks]}
+        for name, blocks in samples.items()
+    }
+    _write_text(path, json.dumps(document, allow_nan=False) + "\n")
+
+
+def read_samples(path: Path) -> dict[str, list[float]]:
+    """Read the raw samples, each candidate's blocks joined, in milliseconds; raises ``UserError``."""
+    content = _read_bytes(path, what="sample file", fix="keep the file that stood beside report.json")
+    try:
+        raw = _RAW_FILE.validate_json(content, strict=True)
+    except ValidationError as error:
+        raise _malformed(path, "these are not raw samples of mlopt", error) from error
+    return {name: [value for block in one.blocks for value in block] for name, one in raw.items()}
+
+
+def read_recipe(folder: Path) -> str:
+    """Read the recipe beside a report, to show it; empty if there is none. Raises ``UserError`` if it is unreadable."""
+    file = folder / RECIPE_FILE
+    if not file.exists():
+        return ""
+    try:
+        return _read_bytes(file, what="recipe", fix="keep the file that stood beside report.json").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("the recipe is not UTF-8 text", where=str(file)) from error
+
+
+def _read_bytes(path: Path, *, what: str, fix: str) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"the {what} is not a regular file", where=str(path), fix=fix)
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {what} here", where=str(path), fix=fix) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise UserError(f"the {what} cannot be read: {error}", where=str(path)) from error
+    if len(content) > SIZE_LIMIT:
+        raise UserError(f"the {what} is too large", where=str(path), expected=f"at most {SIZE_LIMIT >> 20} MiB")
+    return content
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+def _malformed(path: Path, what: str, error: ValidationError) -> UserError:
+    """One problem for each wrong key, the first ten of them."""
+    found = error.errors(include_url=False, include_context=False)
+    problems = [
+        Problem(entry["msg"], where=".".join(map(str, entry["loc"])) or str(path), got=_short(entry["input"]))
+        for entry in found[:_SHOWN_PROBLEMS]
+    ]
+    head = Problem(what, where=str(path), got=f"{len(found)} problem(s)", expected="schema mlopt.report/v1")
+    return UserError.of([head, *problems])
+
+
+def _short(value: object) -> str:
+    if isinstance(value, (dict, list, tuple)):
+        return f"{type(value).__name__} of {len(value)}"
+    return ascii(value)[:80]

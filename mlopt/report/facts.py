@@ -1,0 +1,231 @@
+"""What every rendering of a report says: its figures as text, its rows in order, its sentence.
+
+HTML, Markdown, the pictures and the terminal differ in looks only; whatever they claim is decided here, once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
+
+PERCENT_METRICS = frozenset({"accuracy", "agreement"})
+"""Metrics that are a share of the samples, and read best as a percentage."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the story: a reference, a step, or the model that is shipped."""
+
+    part: Literal["reference", "step", "final"]
+    label: str
+    status: str
+    """A step's status; empty for the other rows."""
+    latency: Latency | None
+    size_bytes: int | None
+    accuracy: Accuracy | None
+    reason: str | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether what it made went on to the next step."""
+        return self.status not in ("dropped", "refused", "failed")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the headline, with what qualifies it."""
+
+    label: str
+    value: str
+    detail: str
+
+
+def stages(report: Report) -> tuple[Stage, ...]:
+    """Return the references, the steps and the final model, in the order in which they are told."""
+    references = (
+        Stage("reference", name, "", one.latency_ms, one.size_bytes, one.accuracy)
+        for name, one in report.references.items()
+    )
+    steps = (
+        Stage("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, step.reason)
+        for step in report.steps
+    )
+    final = report.final
+    return *references, *steps, Stage("final", final.name, "", final.latency_ms, final.size_bytes, final.accuracy)
+
+
+def headline(report: Report) -> str:
+    """Return what the run achieved, in one sentence that claims no more than the intervals do."""
+    share = report.final.size_bytes / max(1, compared(report).size_bytes)
+    parts = [speed_claim(report.speedup), f"{percent(share, 0)} of its size"]
+    drop = report.accuracy_drop
+    if drop is not None:
+        parts.append(f"{metric_name(report)} drop {points(drop.pt)} ({between(drop.ci95, points)})")
+    return ", ".join(parts) + "."
+
+
+def speed_claim(speedup: Speedup) -> str:
+    """Return the speedup as words; a difference is claimed only where the whole interval leaves the noise floor."""
+    if beyond_noise(speedup):
+        return f"{ratio(speedup.median)} as fast as {plain(speedup.vs)}"
+    return f"No measurable difference in speed from {plain(speedup.vs)}"
+
+
+def beyond_noise(speedup: Speedup) -> Literal[-1, 0, 1]:
+    """Return 1 for measurably faster, -1 for measurably slower, 0 where the A/A control says it could be noise."""
+    low, high = speedup.ci95
+    if low > 1 + speedup.noise_floor:
+        return 1
+    return -1 if high < 1 - speedup.noise_floor else 0
+
+
+def compared(report: Report) -> Candidate:
+    """Return the candidate that the report's speedup counts against."""
+    return report.references.get(report.speedup.vs, report.baseline)
+
+
+def figures(report: Report) -> tuple[Figure, ...]:
+    """Return the headline figures, the most wanted first."""
+    final, base = report.final, compared(report)
+    return (
+        Figure("Speedup", ratio(report.speedup.median), _speedup_detail(report.speedup)),
+        *(_latency_figure(name, final, base) for name in ("p50", "p95")),
+        Figure("Size", size(final.size_bytes), f"{base.name} {size(base.size_bytes)}"),
+        *_quality_figures(report),
+        Figure("Throughput", f"{number(final.throughput_per_s)} /s", f"{base.name} {number(base.throughput_per_s)} /s"),
+        Figure("Peak memory", size(final.peak_rss_bytes), f"{base.name} {size(base.peak_rss_bytes)}"),
+    )
+
+
+def reproduce(report: Report) -> tuple[str, ...]:
+    """Return the commands that make, check and judge this result again."""
+    recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
+    return (
+        f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names",
+        f"mlopt verify {artifact}",
+        f"mlopt gate {artifact}",
+    )
+
+
+def percentile(latency: Latency, name: str) -> str:
+    """Return a percentile as text; ``latency.reasons`` says why one is not given."""
+    value = getattr(latency, name)
+    return "not given" if value is None else ms(value)
+
+
+def metric_name(report: Report) -> str:
+    """Return the name of the recipe's metric; of ``./file.py:function``, the function."""
+    accuracy = report.final.accuracy or report.baseline.accuracy
+    return plain(accuracy.metric.rpartition(":")[2]) if accuracy is not None else "metric"
+
+
+def score(accuracy: Accuracy) -> str:
+    """Return the metric's value: percent for a share of samples, else a decimal."""
+    return metric_value(accuracy.value, accuracy.metric)
+
+
+def metric_value(value: float, metric: str) -> str:
+    """Return a value of ``metric`` as text."""
+    return percent(value, 2) if metric in PERCENT_METRICS else f"{value:.4f}"
+
+
+def number(value: float) -> str:
+    """Return three significant digits, and whole numbers from a hundred on."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value else "0"
+
+
+def exact(value: float) -> str:
+    """Return a value that is compared with a limit: four significant digits, no zeros added."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def ms(value: float) -> str:
+    """Return milliseconds."""
+    return f"{number(value)} ms"
+
+
+def ratio(value: float) -> str:
+    """Return a speedup."""
+    return f"{value:.2f}x"
+
+
+def percent(share: float, digits: int) -> str:
+    """Return a share of one as a percentage."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def points(value: float) -> str:
+    """Return percentage points."""
+    return f"{value:.2f} pt"
+
+
+def size(bytes_: int) -> str:
+    """Return a size in decimal units, as the gates count them."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if bytes_ >= scale:
+            return f"{number(bytes_ / scale)} {unit}"
+    return f"{bytes_} B"
+
+
+def between(interval: Interval, text: Callable[[float], str]) -> str:
+    """Return an interval, each end written by ``text``."""
+    low, high = interval
+    return f"{text(low)} to {text(high)}"
+
+
+def plain(text: str) -> str:
+    """Return untrusted text on one line, without control, bidirectional and other invisible characters."""
+    spaced = " ".join(text.split())
+    return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in spaced)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return at most ``length`` characters of ``plain`` text."""
+    clean = plain(text)
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def upper_first(text: str) -> str:
+    """Return text that begins a line."""
+    return text[:1].upper() + text[1:]
+
+
+def _speedup_detail(speedup: Speedup) -> str:
+    return f"{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
+
+
+def _latency_figure(name: str, final: Candidate, base: Candidate) -> Figure:
+    value = getattr(final.latency_ms, name)
+    interval = final.latency_ms.ci95.get(name)
+    if value is None:
+        return Figure(f"Latency {name}", "not given", final.latency_ms.reasons.get(name, "no reason recorded"))
+    span = f"{between(interval, ms)}; " if interval else ""
+    return Figure(f"Latency {name}", ms(value), f"{span}{base.name} {percentile(base.latency_ms, name)}")
+
+
+def _quality_figures(report: Report) -> list[Figure]:
+    found = []
+    accuracy, drop, fidelity = report.final.accuracy, report.accuracy_drop, report.final.fidelity
+    if accuracy is not None:
+        span = between(accuracy.ci95, partial(metric_value, metric=accuracy.metric))
+        found.append(Figure(upper_first(metric_name(report)), score(accuracy), f"{span}, n = {accuracy.n:,}"))
+    if drop is not None:
+        detail = f"{between(drop.ci95, points)} against {drop.vs}; {drop.disagreements:,} of {drop.n:,} samples differ"
+        found.append(Figure(f"{upper_first(metric_name(report))} drop", points(drop.pt), detail))
+    if fidelity is not None:
+        found.append(_fidelity_figure(fidelity))
+    return found
+
+
+def _fidelity_figure(fidelity: Fidelity) -> Figure:
+    sqnr = "equal outputs" if fidelity.sqnr_db is None else f"SQNR {fidelity.sqnr_db:.1f} dB"
+    detail = f"{sqnr}, largest difference {number(fidelity.max_abs)}, n = {fidelity.n:,}"
+    return Figure("Cosine", f"{fidelity.cosine:.5f}", detail)

@@ -1,0 +1,135 @@
+"""``report.md``: the report for a pull request, a CI step summary or a terminal.
+
+Names, reasons and messages are untrusted: outside code spans, what Markdown or HTML would read as its own is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mlopt.report import facts
+from mlopt.report.facts import Stage
+from mlopt.report.schema import Report
+
+_NOTE_LENGTH = 200
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def render(report: Report) -> str:
+    """Return the report as GitHub-flavoured Markdown."""
+    sections = (
+        _top(report),
+        _figures(report),
+        _stages(report),
+        _remarks(report),
+        _gates(report),
+        _environment(report),
+        _data(report),
+        _notes(report),
+        ("## Do it again", "", "```sh", *facts.reproduce(report), "```"),
+    )
+    return "\n\n".join("\n".join(lines) for lines in map(tuple, sections) if lines) + "\n"
+
+
+def text(value: str) -> str:
+    """Return untrusted text as one line that shows as it is."""
+    return _SPECIAL.sub(r"\\\1", facts.plain(value))
+
+
+def code(value: str) -> str:
+    """Return untrusted text as a code span, safe in a table."""
+    return "`" + (facts.plain(value).replace("`", "'").replace("|", "\\|") or " ") + "`"
+
+
+def _top(report: Report) -> Iterator[str]:
+    yield f"# {text(report.name)}: {report.verdict.upper()}"
+    yield ""
+    yield f"**{text(facts.headline(report))}**"
+    yield ""
+    yield f"Optimized for {text(report.objective)}, {text(report.created)}."
+
+
+def _figures(report: Report) -> Iterator[str]:
+    rows = ((text(one.label), f"**{one.value}**", text(one.detail)) for one in facts.figures(report))
+    yield from _table({"Figure": "l", "Value": "r", "95 % interval, and what it is compared with": "l"}, rows)
+
+
+def _stages(report: Report) -> Iterator[str]:
+    yield "## Steps"
+    yield ""
+    metric = text(facts.upper_first(facts.metric_name(report)))
+    columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", metric: "r"}
+    yield from _table(columns, map(_stage_row, facts.stages(report)))
+
+
+def _stage_row(stage: Stage) -> tuple[str, ...]:
+    return (
+        code(stage.label),
+        {"reference": "reference", "step": stage.status, "final": "**final**"}[stage.part],
+        facts.percentile(stage.latency, "p50") if stage.latency else "",
+        facts.size(stage.size_bytes) if stage.size_bytes is not None else "",
+        facts.score(stage.accuracy) if stage.accuracy else "",
+    )
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    for step in report.steps:
+        if step.reason:
+            yield f"- {code(step.name)} {step.status}: {text(step.reason)}"
+        for key, value in step.notes.items():
+            yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
+
+
+def _gates(report: Report) -> Iterator[str]:
+    yield "## Gates"
+    yield ""
+    if not report.gates:
+        yield "The recipe has no gates, so nothing was judged."
+        return
+    rows = ((code(f"{gate.metric} {gate.limit}"), f"**{gate.verdict}**", text(gate.message)) for gate in report.gates)
+    yield from _table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
+
+
+def _environment(report: Report) -> Iterator[str]:
+    environment = report.environment
+    yield "## Environment"
+    yield ""
+    isa = ", ".join(environment.cpu.isa) or "no special instruction sets"
+    yield f"- CPU: {text(environment.cpu.model)}, {environment.cpu.cores} cores ({text(isa)})"
+    yield f"- GPU: {text(environment.gpu or 'none')}"
+    yield f"- System: {text(environment.os)}, Python {text(environment.python)}, mlopt {text(environment.mlopt)}"
+    versions = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    yield f"- Packages: {text(versions)}"
+    yield f"- Measured with: {_compact(report.final.options)}"
+
+
+def _data(report: Report) -> Iterator[str]:
+    if report.data:
+        yield "## Data"
+        yield ""
+    for name, one in report.data.items():
+        yield f"- {text(name)}: " + ", ".join(f"{text(key)} {_compact(value)}" for key, value in one.items())
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if report.notes:
+        yield "## Notes"
+        yield ""
+    for note in report.notes:
+        yield f"- {text(note)}"
+
+
+def _compact(value: Any) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return code(facts.shorten(shown, _NOTE_LENGTH))
+
+
+def _table(columns: Mapping[str, str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield a table of cells that are Markdown already; ``columns`` are the heads with ``l`` or ``r``."""
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'|'.join('---:' if side == 'r' else '---' for side in columns.values())}|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

@@ -1,0 +1,213 @@
+"""Every picture of a report; here stand the spread of latency, the worth of the speedup and the room to the limits.
+
+Each is one narrow SVG: side by side on a desk, one below the other on a phone, and legible in both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlopt.report import facts
+from mlopt.report.schema import GateVerdict, Latency, Report, Speedup
+from mlopt.report.svg import Margins, Picture, colour, draw, write
+from mlopt.report.waterfall import accuracy_steps, latency_steps, size_steps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+VERDICT_ROLE = {"pass": "good", "fail": "bad", "inconclusive": "warn"}
+_ROW = 56.0
+_HEAD = 22.0
+"""Height of the line of text that heads a row; the drawing stands below it."""
+_BINS = 72
+_LOG_FROM = 6.0
+"""An axis whose ends differ by more than this factor is logarithmic."""
+_LIMIT = re.compile(r"\s*(<=|>=)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)(?![^ ])", re.IGNORECASE)
+
+
+def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> tuple[Picture, ...]:
+    """Return every picture for which there are figures. ``samples`` are milliseconds by candidate name."""
+    drawn = (
+        latency_steps(report),
+        size_steps(report),
+        accuracy_steps(report),
+        distributions(report, samples),
+        speedups(report),
+        gates(report),
+    )
+    return tuple(picture for picture in drawn if picture is not None)
+
+
+def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Picture | None:
+    """Draw how the samples of each candidate are spread; None without samples."""
+    known = {one.name: one.latency_ms for one in (*report.references.values(), report.final)}
+    order = [*known, *(name for name in samples if name not in known)]
+    data = {name: np.asarray(samples[name], dtype=np.float64) for name in order if samples.get(name)}
+    if not data:
+        return None
+    low, high = _span(data.values())
+    scale = _Scale(low, high)
+
+    def paint(axes: Axes) -> None:
+        scale.show(axes)
+        for index, (name, values) in enumerate(data.items()):
+            role = "final" if name == report.final.name else "reference"
+            _ridge(axes, index * _ROW, scale, _Spread(name, values, role, known.get(name)))
+
+    svg = draw("spread", "How latency is spread", len(data) * _ROW, Margins(right=10, bottom=24), paint)
+    beyond, total = sum(int((one > high).sum()) for one in data.values()), sum(map(len, data.values()))
+    outside = f"{beyond:,} of {total:,} lie beyond the right edge."
+    axis = " Logarithmic axis." if scale.log else ""
+    caption = f"Milliseconds of every inference; lines mark p50 and p95. {outside}{axis}"
+    return Picture("How latency is spread", caption, svg)
+
+
+def speedups(report: Report) -> Picture:
+    """Draw the speedup against each reference: its interval, the line of no difference and the noise around it."""
+    rows = tuple(report.speedups.values()) or (report.speedup,)
+    ends = [end for one in rows for end in (*one.ci95, one.median, 1 - one.noise_floor, 1 + one.noise_floor)]
+    scale = _Scale(min(ends), max(ends), "x", pad=0.08)
+
+    def paint(axes: Axes) -> None:
+        scale.show(axes)
+        for index, speedup in enumerate(rows):
+            _speedup_row(axes, index * _ROW, speedup)
+
+    svg = draw("speedup", "What the speedup is worth", len(rows) * _ROW, Margins(right=10, bottom=24), paint)
+    axis = " Logarithmic axis." if scale.log else ""
+    caption = f"Ratio of medians, 95 % intervals. The band is what two copies of one model differed by.{axis}"
+    return Picture("What the speedup is worth", caption, svg)
+
+
+def gates(report: Report) -> Picture | None:
+    """Draw each gate's value against its limit; None where there are no gates."""
+    if not report.gates:
+        return None
+
+    def paint(axes: Axes) -> None:
+        axes.set_xlim(0, 1)
+        for index, gate in enumerate(report.gates):
+            _gate_row(axes, index * _ROW, gate)
+
+    svg = draw("gates", "How near the limits are", len(report.gates) * _ROW, Margins(), paint)
+    caption = "The tinted side of the limit is allowed. A gate is decided when its whole interval lies on one side."
+    return Picture("How near the limits are", caption, svg)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """The samples of one candidate, and its percentiles if the report gives them."""
+
+    name: str
+    values: NDArray[np.float64]
+    role: str
+    latency: Latency | None
+
+    def marks(self) -> tuple[tuple[str, float | None], ...]:
+        """Return the percentiles to mark."""
+        return () if self.latency is None else (("p50", self.latency.p50), ("p95", self.latency.p95))
+
+
+class _Scale:
+    """The common x axis of a picture: linear, or logarithmic when the range is wide."""
+
+    def __init__(self, low: float, high: float, unit: str = "", pad: float = 0.0) -> None:
+        self.log = low > 0 and high > _LOG_FROM * low
+        if not high > low:
+            low, high = low - (abs(low) * 0.05 or 1), high + (abs(high) * 0.05 or 1)
+        room = pad * (high - low)
+        self.low, self.high = (low * (1 - pad), high * (1 + pad)) if self.log else (low - room, high + room)
+        self.unit = unit
+
+    def edges(self) -> NDArray[np.float64]:
+        """Return the edges of a histogram's bins."""
+        spaced = np.geomspace if self.log else np.linspace
+        return spaced(self.low, self.high, _BINS + 1)
+
+    def show(self, axes: Axes) -> None:
+        """Give ``axes`` this scale, a few round ticks and faint lines up from them."""
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+        axes.xaxis.set_visible(True)
+        if self.log:
+            axes.set_xscale("log")
+        axes.set_xlim(self.low, self.high)
+        decades = np.log10(self.high / self.low) if self.log else 0
+        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs) if self.log else MaxNLocator(5, steps=(1, 2, 5, 10)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}{self.unit}")
+        axes.set_axisbelow(True)
+        axes.grid(axis="x", color=colour("line"), linewidth=0.7)
+
+
+def _span(data: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the range to show: from the fastest sample to the slowest candidate's 99th percentile."""
+    arrays = list(data)
+    return min(float(one.min()) for one in arrays), max(float(np.quantile(one, 0.99)) for one in arrays)
+
+
+def _ridge(axes: Axes, top: float, scale: _Scale, spread: _Spread) -> None:
+    """A histogram, as high as its row whatever the count, under its name and percentiles."""
+    given = [(mark, value) for mark, value in spread.marks() if value is not None]
+    words = ", ".join(f"{mark} {facts.ms(value)}" for mark, value in given) or f"n = {len(spread.values):,}"
+    _head(axes, top, facts.shorten(spread.name, 24), words)
+    edges = scale.edges()
+    counts, _ = np.histogram(spread.values, edges)
+    base, height = top + _ROW - 4, _ROW - _HEAD - 6
+    heights = base - height * counts / max(1, counts.max())
+    axes.stairs(heights, edges, baseline=base, fill=True, color=colour(spread.role), zorder=2)
+    for mark, value in given:
+        style: Any = "solid" if mark == "p50" else (0, (2, 1.5))
+        axes.plot((value, value), (base - height, base), color=colour("ink"), linewidth=1.2, linestyle=style, zorder=3)
+
+
+def _speedup_row(axes: Axes, top: float, speedup: Speedup) -> None:
+    y = top + (_HEAD + _ROW) / 2
+    role = {1: "good", 0: "warn", -1: "bad"}[facts.beyond_noise(speedup)]
+    worth = f"{facts.ratio(speedup.median)} ({facts.between(speedup.ci95, facts.ratio)})"
+    _head(axes, top, f"against {facts.shorten(speedup.vs, 18)}", worth)
+    noise = speedup.noise_floor
+    axes.barh(y, 2 * noise, 20, left=1 - noise, color=colour("line"), zorder=1)
+    axes.plot((1, 1), (y - 12, y + 12), color=colour("muted"), linewidth=1.2, zorder=2)
+    axes.plot(speedup.ci95, (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
+    axes.plot(speedup.median, y, "o", color=colour(role), markersize=8, zorder=4)
+
+
+def _gate_row(axes: Axes, top: float, gate: GateVerdict) -> None:
+    role, y = VERDICT_ROLE[gate.verdict], top + (_HEAD + _ROW) / 2
+    _head(axes, top, facts.shorten(f"{gate.metric} {gate.limit}", 40), gate.verdict, role)
+    limit = _LIMIT.match(gate.limit)
+    if limit is None or gate.value is None:
+        write(
+            axes, "no value to draw" if gate.value is None else f"value {facts.exact(gate.value)}", 0, y, role="muted"
+        )
+        return
+    bound, (low, high) = float(limit.group(2)), gate.ci95 or (gate.value, gate.value)
+    place = _place(min(low, gate.value, bound), max(high, gate.value, bound))
+    axes.barh(y, 1, 14, color=colour("soft"), zorder=1)
+    start, end = (0.0, place(bound)) if limit.group(1) == "<=" else (place(bound), 1.0)
+    axes.barh(y, end - start, 14, left=start, color=colour("good-soft"), zorder=1)
+    axes.plot((place(bound), place(bound)), (y - 10, y + 10), color=colour("ink"), linewidth=1.6, zorder=2)
+    axes.plot((place(low), place(high)), (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
+    axes.plot(place(gate.value), y, "o", color=colour(role), markersize=8, zorder=4)
+
+
+def _head(axes: Axes, top: float, left: str, right: str, role: str = "ink") -> None:
+    """The line of text above a drawing, on a strip of paper that covers the grid."""
+    axes.axhspan(top, top + _HEAD, color=colour("paper"), zorder=1)
+    write(axes, left, 0, top + _HEAD / 2 + 2, bold=True)
+    write(axes, right, 1, top + _HEAD / 2 + 2, align="right", role=role, bold=role != "ink")
+
+
+def _place(low: float, high: float) -> Callable[[float], float]:
+    """Map a gate's own range to the width of the row, with room on both sides."""
+    span = (high - low) or abs(high) or 1.0
+    return lambda value: 0.12 + 0.76 * (value - low) / span

@@ -1,0 +1,69 @@
+"""What is left behind when a step fails: its input, a recipe of that one step, a few samples, and its log."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlopt.data.dataset import Dataset
+from mlopt.model import Kind, Model
+from mlopt.recipe.schema import Step
+from mlopt.recipe.yaml_writer import dump
+from mlopt.runtimes.base import Array
+
+_SAMPLES = 16
+
+
+def write(folder: Path, model: Model, step: Step, samples: Dataset, calibration: Dataset | None, log: Path) -> Path:
+    """Write the folder anew and return it; what it takes to run the step alone."""
+    work = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    data = {"evaluation": {"source": "./evaluation.npz"}}
+    _save(work / "evaluation.npz", {name: array[:_SAMPLES] for name, array in samples.inputs.items()})
+    if calibration is not None:
+        _save(work / "calibration.npz", calibration.inputs)
+        data["calibration"] = {"source": "./calibration.npz"}
+    recipe = {
+        "apiVersion": "mlopt/v1",
+        "name": folder.name.lower(),
+        "model": _source(model, work),
+        "data": data,
+        "metric": {"name": "fidelity"},
+        "passes": [{step.name: step.config.model_dump(mode="json", exclude_defaults=True)}],
+        "gates": [{"metric": "fidelity.cosine", "min": 0.99}],
+    }
+    (work / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+    if log.exists():
+        shutil.copyfile(log, work / "step.log")
+    else:
+        (work / "step.log").write_text("the step ended before it wrote a line\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+    return folder
+
+
+def _source(model: Model, work: Path) -> dict[str, object]:
+    """Copy the model's files; of a module that recipe code builds, the code is named where it stands."""
+    for file in model.files:
+        target = work / "model" / file.relative_to(model.path if model.path.is_dir() else model.path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    if model.kind is Kind.ONNX:
+        return {"source": f"./model/{model.path.name}"}
+    inputs = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs}
+    if not model.path.is_dir():
+        return {"source": f"./model/{model.path.name}", "inputs": inputs}
+    built = json.loads((model.path / "source.json").read_text(encoding="utf-8"))
+    weights = {"weights": "./model/weights.safetensors"} if (work / "model/weights.safetensors").exists() else {}
+    return {"source": f"{built['code']}:{built['function']}", **weights, "inputs": inputs, "outputs": built["outputs"]}
+
+
+def _save(path: Path, arrays: Mapping[str, Array]) -> None:
+    named: dict[str, Any] = dict(arrays)
+    np.savez(path, **named)

@@ -1,0 +1,143 @@
+"""ONNX Runtime, on the CPU or on a CUDA GPU.
+
+A GPU that was asked for is used or it is an error: ONNX Runtime itself would fall back to the CPU and say nothing.
+Its numbers come with the threads that were asked for, one operator at a time, and no telemetry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlopt.errors import MissingPackage, ModelError
+from mlopt.model import Kind, Model
+from mlopt.packages import install_command
+from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+_ERRORS_ONLY = 3
+_NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
+
+
+class OnnxRuntime:
+    """Runs ONNX files."""
+
+    name: str = "onnxruntime"
+    kinds: frozenset[Kind] = frozenset({Kind.ONNX})
+    extra: str = "cpu"
+    packages: tuple[str, ...] = ("onnxruntime",)
+
+    @contextmanager
+    def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
+        """Load the file by its path, so that external data of any size is found beside it."""
+        for spec in (*model.inputs, *model.outputs):
+            if spec.dtype in _NOT_IN_NUMPY:
+                raise ModelError(
+                    "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
+                    got=spec.dtype, expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
+                )  # fmt: skip
+        session = create_session(model, session_options(options), options.device)
+        yield _Session(model, session)
+
+
+class _Session:
+    def __init__(self, model: Model, session: onnxruntime.InferenceSession) -> None:
+        self.inputs = model.inputs
+        self.outputs = model.outputs
+        self._session = session
+        self._names = [value.name for value in session.get_outputs()]
+        self._errors = runtime_errors()
+        self._where = str(model.path)
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
+        try:
+            outputs = self._session.run(None, dict(feeds))
+        except self._errors as error:
+            got = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feeds.items())
+            raise ModelError(
+                f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got or "no inputs",
+                expected="; ".join(str(spec) for spec in self.inputs),
+            ) from error  # fmt: skip
+        return dict(zip(self._names, outputs, strict=True))
+
+
+def import_onnxruntime() -> Any:
+    """Return the module, its telemetry off; raises ``MissingPackage``."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackage("ONNX Runtime is not installed", got=str(error), fix=install_command("cpu")) from error
+    return onnxruntime
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: its native exceptions, which share no base of their own, and two of Python's."""
+    state = import_onnxruntime().capi.onnxruntime_pybind11_state
+    native = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (*native, ValueError, RuntimeError)
+
+
+def cause(error: Exception) -> str:
+    """Return what went wrong in one line, without ONNX Runtime's error codes."""
+    text = " ".join(str(error).split())
+    return text.rpartition("[ONNXRuntimeError] : ")[2].split(" : ", 2)[-1][:400]
+
+
+def session_options(options: RuntimeOptions) -> onnxruntime.SessionOptions:
+    """Translate: ``threads`` inside an operator, and operators one after the other."""
+    ort = import_onnxruntime()
+    native = ort.SessionOptions()
+    native.intra_op_num_threads = options.threads
+    native.inter_op_num_threads = 1
+    native.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    native.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
+    native.log_severity_level = _ERRORS_ONLY
+    for key, value in options.config_entries.items():
+        native.add_session_config_entry(key, value)
+    return native
+
+
+def create_session(model: Model, native: onnxruntime.SessionOptions, device: str) -> onnxruntime.InferenceSession:
+    """Load the model; raises ``ModelError`` when it is refused, ``MissingPackage`` without the device's provider."""
+    ort = import_onnxruntime()
+    providers = _providers(ort, device)
+    try:
+        session = ort.InferenceSession(model.path, native, providers=providers)
+    except runtime_errors() as error:
+        raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(model.path)) from error
+    session.disable_fallback()
+    if session.get_providers()[0] != providers[0]:
+        raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
+    return session
+
+
+def _providers(ort: Any, device: str) -> list[str]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise _no_cuda(f"providers: {', '.join(ort.get_available_providers())}")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def _no_cuda(got: str) -> MissingPackage:
+    return MissingPackage(
+        "ONNX Runtime cannot use a CUDA GPU here", where="target.device: cuda", got=got,
+        expected="onnxruntime-gpu with the CUDA libraries it was built for",
+        fix=f"pip uninstall onnxruntime, then {install_command('gpu')}; `mlopt doctor` shows what is there",
+    )  # fmt: skip
+
+
+RUNTIME: Runtime = OnnxRuntime()

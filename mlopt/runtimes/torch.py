@@ -1,0 +1,72 @@
+"""PyTorch as it is written: eager, without gradients. The reference that an exported model is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlopt.errors import MissingPackage, ModelError
+from mlopt.model import Kind, Model
+from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
+from mlopt.torch_source import foreign_code, import_torch, load_module, output_names
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchRuntime:
+    """Runs PyTorch models; ``graph_optimization`` and ``config_entries`` mean nothing here."""
+
+    name: str = "torch"
+    kinds: frozenset[Kind] = frozenset({Kind.TORCH})
+    extra: str = "torch"
+    packages: tuple[str, ...] = ("torch",)
+
+    @contextmanager
+    def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
+        """Build the module; the number of threads, which PyTorch keeps per process, is put back afterwards."""
+        torch = import_torch()
+        if options.device == "cuda" and not torch.cuda.is_available():
+            raise MissingPackage(
+                "PyTorch cannot use a CUDA GPU here", where="target.device: cuda", got=f"torch {torch.__version__}",
+                expected="a GPU, its driver, and a CUDA build of torch", fix="`mlopt doctor` shows what is there",
+            )  # fmt: skip
+        threads = torch.get_num_threads()
+        torch.set_num_threads(options.threads)
+        try:
+            yield _Session(model, options.device)
+        finally:
+            torch.set_num_threads(threads)
+
+
+class _Session:
+    def __init__(self, model: Model, device: str) -> None:
+        self.inputs = model.inputs
+        self.outputs = model.outputs
+        self._torch = import_torch()
+        self._module = load_module(model).to(device)
+        self._device = device
+        self._where = str(model.path)
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
+        missing = [spec.name for spec in self.inputs if spec.name not in feeds]
+        if missing:
+            raise ModelError(
+                f"the feed lacks input '{missing[0]}'", where=self._where, got=", ".join(feeds) or "no inputs",
+                expected=", ".join(spec.name for spec in self.inputs),
+            )  # fmt: skip
+        tensors = [self._tensor(feeds[spec.name]) for spec in self.inputs]
+        with self._torch.inference_mode(), foreign_code("the model's forward() failed", self._where):
+            values = self._module(*tensors)
+        names = output_names([spec.name for spec in self.outputs], len(values), self._where)
+        return {name: value.cpu().numpy() for name, value in zip(names, values, strict=True)}
+
+    def _tensor(self, array: Array) -> torch.Tensor:
+        """Share the array's memory where PyTorch may: it takes no read-only arrays (memory maps)."""
+        return self._torch.from_numpy(array if array.flags.writeable else array.copy()).to(self._device)
+
+
+RUNTIME: Runtime = TorchRuntime()

@@ -1,0 +1,29 @@
+"""What the optimized model is meant to run on: the part of a recipe that passes and runtimes need to know."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Objective(StrEnum):
+    """What "better" means for a recipe."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    SIZE = "size"
+
+
+class Target(BaseModel):
+    """Runtime, device and load under which the model is optimized and measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runtime: Literal["onnxruntime"] = "onnxruntime"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="threads inside one inference; the physical cores if absent"
+    )
+    batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")

@@ -1,0 +1,290 @@
+"""PyTorch models as files: a directory that says how to build the module, or a ``.pt2`` program of ``torch.export``.
+
+No pickle is kept, and none is loaded. The directory holds ``source.json``, which names the recipe's ``build()``, and
+``weights.safetensors``: the module is built again when it is needed and gets these weights.
+
+What a PyTorch model returns is known only when it runs: ``Model.outputs`` holds the declared names without dtypes and
+shapes, or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import pickle
+import shutil
+import sysconfig
+import traceback
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopt.errors import MissingPackage, MloptError, ModelError
+from mlopt.model import Kind, Model, TensorSpec, digest_file
+from mlopt.onnx_file import open_onnx
+from mlopt.packages import install_command
+from mlopt.usercode import CodeReference
+
+if TYPE_CHECKING:
+    import torch
+
+    from mlopt.torch_module import Flat
+
+_SOURCE, _WEIGHTS = "source.json", "weights.safetensors"
+_DECLARE = "declare it in the recipe: model.inputs: {image: {dtype: float32, shape: [batch, 3, 224, 224]}}"
+
+
+def materialize(
+    code: CodeReference,
+    weights: CodeReference | Path | None,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[str, ...],
+    out: Path,
+) -> Model:
+    """Build the module, train it or load its weights, and write it into the empty directory ``out``.
+
+    ``weights`` is a function that trains the module in place, or a ``.safetensors`` or ``.pt`` file of its state dict.
+    If ``build()`` returns the path of an ``.onnx`` file, that model is copied instead. Runs with a fixed seed.
+    """
+    torch = import_torch()
+    built = _call(code)
+    if isinstance(built, str | Path):
+        return _copy_onnx(Path(built), code, out)
+    if not isinstance(built, torch.nn.Module):
+        raise ModelError(
+            "the function does not return a model", where=str(code), got=type(built).__name__,
+            expected="torch.nn.Module, torch.jit.ScriptModule, or the path of an .onnx file",
+        )  # fmt: skip
+    if not inputs:
+        raise ModelError("a PyTorch model does not say what it takes", where=str(code), fix=_DECLARE)
+    if isinstance(weights, CodeReference):
+        _call(weights, built)
+    elif weights is not None:
+        _load_weights(built, weights)
+    _save_weights(built, out / _WEIGHTS, code)
+    _write_source(out, inputs, outputs, code)
+    return open_torch(out)
+
+
+def open_torch(path: Path) -> Model:
+    """Return the handle on a directory that ``materialize`` wrote."""
+    source = _read_source(path)
+    inputs = tuple(TensorSpec(spec["name"], spec["dtype"], tuple(spec["shape"])) for spec in source["inputs"])
+    outputs = tuple(TensorSpec(name, "", ()) for name in source["outputs"])
+    stated = [source[key] for key in ("code_digest", "function", "inputs", "outputs")]
+    digest = hashlib.sha256(json.dumps([*stated, digest_file(path / _WEIGHTS)]).encode()).hexdigest()
+    return Model(Kind.TORCH, path, digest, inputs, outputs, (path / _SOURCE, path / _WEIGHTS))
+
+
+def open_program(path: Path, inputs: tuple[TensorSpec, ...] = (), outputs: tuple[str, ...] = ()) -> Model:
+    """Return the handle on a ``.pt2`` file; without declared ``inputs`` it has the program's own names and shapes."""
+    own = _program_inputs(_load_program(path), path)
+    if inputs and len(inputs) != len(own):
+        raise _wrong_inputs(path, inputs, own)
+    named = tuple(TensorSpec(name, "", ()) for name in outputs)
+    return Model(Kind.TORCH, path, digest_file(path), inputs or own, named, (path,))
+
+
+def load_module(model: Model) -> Flat:
+    """Return the module, ready to run: it takes the tensors of ``model.inputs`` in order and gives a tuple of tensors.
+
+    Raises ``ModelError`` if the Python that builds it has changed since.
+    """
+    from mlopt.torch_module import Flat
+
+    if model.path.suffix == ".pt2":
+        return Flat(*_program_call(model))
+    source = _read_source(model.path)
+    code = CodeReference(Path(source["code"]), source["function"])
+    if code.digest != source["code_digest"]:
+        raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
+    module = _call(code)
+    _load_weights(module, model.path / _WEIGHTS)
+    names = [spec.name for spec in model.inputs]
+    by_keyword = set(names) <= set(_parameters(module))
+    return Flat(module.eval(), 0 if by_keyword else len(names), names if by_keyword else ())
+
+
+def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:
+    """Return the declared names if they are as many as the model's outputs; ``output``, or ``output_0`` and so on."""
+    if declared and len(declared) != count:
+        raise ModelError(
+            "the model has another number of outputs than declared", where=where, got=f"{count} outputs",
+            expected=", ".join(declared), fix="correct model.outputs in the recipe",
+        )  # fmt: skip
+    return tuple(declared) or (("output",) if count == 1 else tuple(f"output_{index}" for index in range(count)))
+
+
+def import_torch() -> Any:
+    """Return the module; raises ``MissingPackage``."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingPackage("PyTorch is not installed", got=str(error), fix=install_command("torch")) from error
+    return torch
+
+
+@contextmanager
+def foreign_code(what: str, where: str) -> Iterator[None]:
+    """Turn whatever Python that is not mlopt's raises into a ``ModelError`` that names the last line of it."""
+    try:
+        yield
+    except MloptError:
+        raise
+    except Exception as error:  # code that is not ours may raise anything
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        message = f"{type(error).__name__}: {lines[0].strip() if lines else ''}"
+        raise ModelError(what, where=_last_own_line(error) or where, got=message[:400]) from error
+
+
+def _last_own_line(error: BaseException) -> str | None:
+    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package."""
+    others = (Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_file() and not any(file.is_relative_to(other) for other in others):
+            return f"{file}:{frame.lineno}"
+    return None
+
+
+def _call(code: CodeReference, *args: Any) -> Any:
+    torch = import_torch()
+    with foreign_code(f"{code.function}() failed", str(code)):
+        function = code.load()
+        torch.manual_seed(0)
+        return function(*args)
+
+
+def _copy_onnx(path: Path, code: CodeReference, out: Path) -> Model:
+    source = open_onnx(path if path.is_absolute() else code.path.parent / path)
+    for file in source.files:
+        target = out / file.relative_to(source.path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return open_onnx(out / source.path.name)
+
+
+def _parameters(module: torch.nn.Module) -> list[str]:
+    try:
+        return list(inspect.signature(module.forward).parameters)
+    except (TypeError, ValueError):  # some scripted modules have no signature
+        return []
+
+
+def _save_weights(module: torch.nn.Module, path: Path, code: CodeReference) -> None:
+    from safetensors.torch import save_model
+
+    try:
+        save_model(module, str(path))
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelError("the model's state dict cannot be saved", where=str(code), got=str(error)) from error
+
+
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    torch = import_torch()
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    if not path.is_file():
+        raise ModelError("the weights file does not exist", where=str(path), fix="check model.weights in the recipe")
+    try:
+        if path.suffix == ".safetensors":
+            missing, unexpected = load_model(module, path, strict=False)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            missing, unexpected = module.load_state_dict(state, strict=False)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            "the weights file holds more than tensors, and loading it could run code", where=str(path),
+            got=str(error).splitlines()[0], expected="a state dict", fix="safetensors.torch.save_model(model, path)",
+        ) from error  # fmt: skip
+    except (SafetensorError, RuntimeError, EOFError, TypeError, AttributeError) as error:
+        raise ModelError(
+            "the weights do not fit the model", where=str(path), got=" ".join(str(error).split())[:400],
+            expected="the state dict of the module that build() returns",
+        ) from error  # fmt: skip
+    if missing or unexpected:
+        raise ModelError(
+            "the weights do not fit the model", where=str(path),
+            got=f"missing: {_some(missing)}; unexpected: {_some(unexpected)}",
+            expected="exactly the keys of the module's state dict",
+        )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(sorted(names)[:5])
+    return (f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown) or "none"
+
+
+def _load_program(path: Path) -> torch.export.ExportedProgram:
+    torch = import_torch()
+    if not path.is_file():
+        raise ModelError("the model file does not exist", where=str(path), fix="check the path")
+    try:
+        return torch.export.load(path)
+    except (RuntimeError, ValueError, KeyError, AssertionError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise ModelError(
+            "this is not a program of torch.export, or one of another version", where=str(path),
+            got=" ".join(str(error).split())[:200], fix="save it again with torch.export.save",
+        ) from error  # fmt: skip
+
+
+def _program_inputs(program: torch.export.ExportedProgram, path: Path) -> tuple[TensorSpec, ...]:
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    names = program.graph_signature.user_inputs
+    if not all(hasattr(values.get(name), "shape") for name in names):
+        raise ModelError("the program takes more than tensors", where=str(path), got=str(program.call_spec.in_spec))
+    return tuple(_spec(name, values[name]) for name in names)
+
+
+def _program_call(model: Model) -> tuple[torch.nn.Module, int, tuple[str, ...]]:
+    """Return the program's module, how many inputs it takes by position, and the names of the others."""
+    program = _load_program(model.path)
+    own = _program_inputs(program, model.path)
+    args, kwargs = program.call_spec.in_spec.children()
+    if not len(own) == len(model.inputs) == args.num_children + kwargs.num_children:
+        raise _wrong_inputs(model.path, model.inputs, own)
+    return program.module(), args.num_children, tuple(kwargs.context or ())
+
+
+def _wrong_inputs(path: Path, declared: Sequence[TensorSpec], own: Sequence[TensorSpec]) -> ModelError:
+    return ModelError(
+        "the declared inputs are not the program's", where=str(path), got="; ".join(map(str, declared)) or "none",
+        expected="; ".join(map(str, own)), fix="correct model.inputs in the recipe",
+    )  # fmt: skip
+
+
+def _spec(name: str, value: torch.Tensor) -> TensorSpec:
+    """A free dimension keeps the program's symbol (``s77``) if that is a plain one."""
+    shape = tuple(
+        size if isinstance(size, int) else str(size) if str(size).isidentifier() else f"dynamic_{axis}"
+        for axis, size in enumerate(value.shape)
+    )
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), shape)
+
+
+def _write_source(out: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], code: CodeReference) -> None:
+    source = {
+        "code": str(code.path),
+        "function": code.function,
+        "code_digest": code.digest,
+        "inputs": [asdict(spec) for spec in inputs],
+        "outputs": list(outputs),
+    }
+    (out / _SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_source(path: Path) -> dict[str, Any]:
+    file = path / _SOURCE
+    if not file.is_file():
+        raise ModelError(
+            "this is no PyTorch model that mlopt wrote",
+            where=str(path),
+            expected=f"a directory with {_SOURCE}",
+        )
+    source: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return source

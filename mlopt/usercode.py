@@ -1,0 +1,110 @@
+"""Python that a recipe names, such as ``./mnist_cnn.py:build``: found, digested, and run only with consent.
+
+A file's digest covers the modules beside it that it imports, so a changed helper counts as a change.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlopt.errors import ModelError
+
+
+@dataclass(frozen=True)
+class CodeReference:
+    """A function in a Python file."""
+
+    path: Path
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.function}"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of the file and of each local module that it imports, by file name."""
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in local_files(self.path)}
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 over ``digests``, names included."""
+        lines = "".join(f"{digest}  {name}\n" for name, digest in self.digests.items())
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def load(self) -> Callable[..., Any]:
+        """Import the file (which runs it) and return the function."""
+        name = f"mlopt_recipe_{self.path.stem}"
+        folder = str(self.path.parent)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        module = sys.modules.get(name)
+        if module is None or module.__file__ != str(self.path):
+            spec = importlib.util.spec_from_file_location(name, self.path)
+            if spec is None or spec.loader is None:
+                raise ModelError("Python cannot import this file", where=str(self.path), expected="a .py file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        found = getattr(module, self.function, None)
+        if not callable(found):
+            names = ", ".join(sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_")))
+            raise ModelError(
+                f"there is no function '{self.function}'", where=str(self.path), got=self.function, expected=names
+            )
+        function: Callable[..., Any] = found
+        return function
+
+
+def parse_reference(text: str, base: Path) -> CodeReference | None:
+    """Read ``./file.py:function``, relative to ``base``; None if ``text`` does not name Python code.
+
+    Raises ``ModelError`` if the file is missing.
+    """
+    file, colon, function = text.rpartition(":")
+    if not colon or not file.endswith(".py") or not function.isidentifier():
+        return None
+    path = (base / file).resolve()
+    if not path.is_file():
+        raise ModelError("the Python file does not exist", where=str(path), fix="the path is relative to the recipe")
+    return CodeReference(path, function)
+
+
+def local_files(path: Path) -> list[Path]:
+    """Return ``path`` and every module beside it that it imports, directly or not, in a stable order."""
+    found: dict[Path, None] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found[file] = None
+        for name in _imported(file):
+            candidates = (file.parent / f"{name}.py", file.parent / name / "__init__.py")
+            waiting.extend(candidate for candidate in candidates if candidate.is_file())
+    return [path, *sorted(file for file in found if file != path)]
+
+
+def _imported(file: Path) -> set[str]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise ModelError("the Python file does not parse", where=str(file), got=str(error)) from error
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0])
+            names.update(alias.name for alias in node.names if node.level and not node.module)
+    return names - {""}

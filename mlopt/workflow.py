@@ -1,0 +1,247 @@
+"""The program: the stages of ``mlopt optimize`` as one tuple. Each stage takes what the one before it returned.
+
+What a stage returns also carries everything that came before, so any stage can be read on its own. Only ``pack`` writes
+outside the cache; a run that ends early leaves the previous artifact as it was.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlopt import evidence, packing, pipeline, prepare
+from mlopt.cache import Store, default_root
+from mlopt.data.dataset import Dataset, check_disjoint
+from mlopt.errors import RecipeError
+from mlopt.evaluate import Evaluator
+from mlopt.gate import judge as judge_gates
+from mlopt.gate import overall
+from mlopt.guard import guard
+from mlopt.hardware import Hardware, detect
+from mlopt.measure import latency
+from mlopt.measure.latency import Measured as Samples
+from mlopt.metric import load_metric
+from mlopt.model import Model
+from mlopt.packing import Artifact
+from mlopt.passes import table
+from mlopt.passes.base import Pass
+from mlopt.recipe import Loaded, load_source
+from mlopt.report.schema import Report
+from mlopt.runtimes.base import RuntimeOptions
+
+Notify = Callable[[str, str], None]
+"""Called with the stage at hand and, within it, the detail."""
+S = TypeVar("S")
+
+
+def _silent(_stage: str, _detail: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; paths are relative to the working directory."""
+
+    source: Path
+    data: Path | None = None
+    output: Path | None = None
+    overrides: tuple[str, ...] = ()
+    key: Path | None = None
+    sign: bool = True
+    allow_ungated: bool = False
+    use_cache: bool = True
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """A request with the folders and the voice of this run."""
+
+    request: Request
+    notify: Notify
+    store: Store
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Planned(Started):
+    """A recipe that can work on this machine."""
+
+    loaded: Loaded
+    passes: Mapping[str, Pass[Any]]
+    hardware: Hardware
+    options: RuntimeOptions
+    output: Path
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared(Planned):
+    """The source model and the data."""
+
+    source: Model
+    evaluation: Dataset
+    calibration: Dataset | None
+    evaluator: Evaluator
+    job: pipeline.Job
+
+
+@dataclass(frozen=True)
+class Transformed(Prepared):
+    """What each step did."""
+
+    outcomes: tuple[pipeline.Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Measured(Transformed):
+    """The raw samples of every candidate."""
+
+    lineup: evidence.Lineup
+    samples: Mapping[str, Samples]
+
+
+@dataclass(frozen=True)
+class Judged(Measured):
+    """The report."""
+
+    report: Report
+
+
+def execute(request: Request, notify: Notify = _silent) -> Artifact:
+    """Run all stages and return the artifact; raises ``MloptError``."""
+    with _started(request, notify) as started:
+        state: Any = started
+        for stage in STAGES:
+            state = stage(state)
+    artifact: Artifact = state
+    return artifact
+
+
+@contextmanager
+def planned_for(request: Request) -> Iterator[Planned]:
+    """Give the first stage alone, for those who want to look ahead."""
+    with _started(request, _silent) as started:
+        yield plan(started)
+
+
+@contextmanager
+def _started(request: Request, notify: Notify) -> Iterator[Started]:
+    with tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
+        store = Store(default_root() if request.use_cache else Path(folder) / "cache")
+        with store.in_use():
+            yield Started(request, notify, store, Path(folder))
+
+
+def plan(started: Started) -> Planned:
+    """Load or make the recipe, and find everything that cannot work before any work is done."""
+    request = started.request
+    started.notify("plan", str(request.source))
+    passes = table()
+    loaded = load_source(request.source, request.data, passes=passes, overrides=request.overrides)
+    recipe, hardware = loaded.recipe, detect()
+    problems = [*pipeline.check(recipe, passes, hardware), *prepare.consent(loaded, allowed=request.allow_code)]
+    if problems:
+        raise RecipeError.of(loaded.located(problem) for problem in problems)
+    output = request.output or Path("artifacts") / recipe.name
+    packing.check_possible(output, request.key, sign=request.sign)
+    options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
+    notes = tuple(pipeline.advice(recipe))
+    return _extend(Planned, started, loaded=loaded, passes=passes, hardware=hardware, options=options,
+                   output=output, notes=notes)  # fmt: skip
+
+
+def ready(planned: Planned) -> Prepared:
+    """Read the data and build the source model; both come from the cache when nothing changed."""
+    recipe, base, log = planned.loaded.recipe, planned.loaded.base, planned.scratch / "prepare.log"
+    read = partial(prepare.dataset, recipe, base=base, store=planned.store, log=log)
+    inputs = recipe.model.specs
+    if inputs:  # declared inputs let the data be checked before a model is built, which may take long
+        planned.notify("data", "reading and checking")
+        evaluation = read("evaluation", specs=inputs)
+    planned.notify("source", recipe.model.source)
+    source, _ = prepare.source(recipe, base, inputs, planned.store, log)
+    planned.notify("data", "reading and checking")
+    evaluation = read("evaluation", specs=source.inputs)
+    calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
+    if calibration is not None:
+        check_disjoint(calibration, evaluation)
+    evaluator = Evaluator(
+        planned.store, evaluation, load_metric(recipe.metric.name, base), source, evidence.source_name(source),
+        planned.options, recipe.target.batch_size, planned.hardware, planned.scratch, recipe.name,
+    )  # fmt: skip
+    job = pipeline.Job(
+        recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
+        recipe.model.outputs, calibration.digest if calibration else None, planned.store, planned.options, evaluation,
+        calibration, planned.scratch, Path("repro"),
+    )  # fmt: skip
+    return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
+                   evaluator=evaluator, job=job)  # fmt: skip
+
+
+def transform(prepared: Prepared) -> Transformed:
+    """Run the passes."""
+    recipe = prepared.loaded.recipe
+    measure = partial(_measure, prepared)
+    keep = guard(recipe, prepared.evaluator, prepared.options, measure)
+    notify = partial(prepared.notify, "passes")
+    outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
+    return _extend(Transformed, prepared, outcomes=outcomes)
+
+
+def measure(transformed: Transformed) -> Measured:
+    """Measure the references, every kept step and the result in one interleaved run."""
+    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options)
+    samples = _measure(transformed, lineup.contenders, "measure")
+    return _extend(Measured, transformed, lineup=lineup, samples=samples)
+
+
+def judge(measured: Measured) -> Judged:
+    """Write the evidence down and hold it against the gates."""
+    measured.notify("judge", "accuracy and gates")
+    recipe = measured.loaded.recipe
+    report = evidence.report(
+        recipe, measured.lineup, measured.outcomes, measured.samples, measured.evaluator, measured.hardware,
+        {"evaluation": measured.evaluation, "calibration": measured.calibration}, measured.notes,
+    )  # fmt: skip
+    verdicts = judge_gates(evidence.gates(recipe), report)
+    return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))
+
+
+def pack(judged: Judged) -> Artifact:
+    """Write the artifact, and sign it if the gates passed."""
+    judged.notify("pack", str(judged.output))
+    request = judged.request
+    data = {"evaluation": judged.evaluation, "calibration": judged.calibration}
+    return packing.write(
+        judged.output, judged.report, judged.lineup.final, judged.options, judged.loaded, judged.samples,
+        prepare.digests(judged.loaded, judged.source, data), key=request.key, sign=request.sign,
+        allow_ungated=request.allow_ungated,
+    )  # fmt: skip
+
+
+STAGES: tuple[Callable[[Any], Any], ...] = (
+    plan,
+    ready,
+    transform,
+    measure,
+    judge,
+    pack,
+)
+
+
+def _measure(state: Prepared, contenders: Any, stage: str) -> dict[str, Samples]:
+    recipe = state.loaded.recipe
+    return latency.measure(
+        contenders, state.evaluation, batch_size=recipe.target.batch_size, seconds=recipe.measure.seconds,
+        rounds=recipe.measure.rounds, seed=recipe.seed, notify=lambda detail, _share: state.notify(stage, detail),
+    )  # fmt: skip
+
+
+def _extend(kind: type[S], state: Any, **more: Any) -> S:
+    return kind(**{field.name: getattr(state, field.name) for field in fields(state)}, **more)

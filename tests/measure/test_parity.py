@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mlopt.errors import MeasureError
+from mlopt.measure import parity
+from mlopt.measure.parity import compare, cosines, fidelity, within_tolerance
+
+floats = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5),
+    elements=st.floats(width=32),
+)
+
+
+def one(value: Any) -> dict[str, np.ndarray]:
+    return {"y": np.asarray(value)}
+
+
+@given(floats)
+@settings(deadline=None)
+def test_a_model_equals_itself(array: np.ndarray):
+    found = compare(one(array), one(array.copy()))
+    assert (found.max_abs, found.sqnr_db, found.cosine) == (0.0, None, 1.0)
+    assert within_tolerance(one(array), one(array.copy())) is None
+
+
+def test_known_figures():
+    expected, got = np.array([[3.0, 4.0], [1.0, 0.0]], np.float32), np.array([[3.0, 4.0], [0.0, 1.0]], np.float32)
+    found = fidelity(one(expected), one(got))
+    assert found.cosine == pytest.approx(0.5)  # samples of cosine 1 and 0
+    assert found.sqnr_db == pytest.approx(10 * np.log10(26 / 2))
+    assert (found.max_abs, found.n) == (1.0, 2)
+    assert cosines(one(expected), one(got)).tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_the_worst_output_counts():
+    expected = {"good": np.eye(3), "bad": np.eye(3)}
+    got = {"bad": np.eye(3)[::-1] * 100, "good": np.eye(3) * 1.01}
+    found = compare(expected, got)
+    assert found.cosine == pytest.approx(1 / 3)
+    assert found.max_abs == 100
+    assert cosines(expected, got).tolist() == pytest.approx([0.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "cosine"), [([[0.0]], [[0.0]], 1.0), ([[0.0]], [[1.0]], 0.0), ([[1.0]], [[0.0]], 0.0)]
+)
+def test_vectors_of_zeros_have_a_cosine(expected: list, got: list, cosine: float):
+    assert compare(one(expected), one(got)).cosine == cosine
+
+
+def test_a_reference_of_zeros_has_no_signal():
+    assert compare(one([[0.0]]), one([[1.0]])).sqnr_db == -200.0
+
+
+def test_a_constant_output_is_compared():
+    found = compare(one(np.full((4, 3), 2.0)), one(np.full((4, 3), 2.2)))
+    assert found.cosine == pytest.approx(1.0)
+    assert found.sqnr_db == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (np.array([[1, 2, 3, 4]]), np.array([[1, 2, 3, 900]])),
+        (np.array([[True, True, False, True]]), np.array([[True, True, False, False]])),
+        (np.array([["a", "b", "c", "d"]]), np.array([["a", "b", "c", "x"]])),
+        (np.array([["a", "b", "c", "d"]], dtype=object), np.array([["a", "b", "c", "x"]], dtype=object)),
+    ],
+)
+def test_what_is_not_floating_point_is_equal_or_not(expected: np.ndarray, got: np.ndarray):
+    found = compare(one(expected), one(got))
+    assert found.cosine == pytest.approx(np.sqrt(3 / 4))
+    assert found.sqnr_db == pytest.approx(10 * np.log10(4))
+    assert found.max_abs == 1.0
+    reason = within_tolerance(one(expected), one(got))
+    assert reason is not None
+    assert reason.startswith("output 'y', sample 0, value 3: ")
+    assert within_tolerance(one(expected), one(expected.copy())) is None
+
+
+def test_nan_and_infinity_agree_where_both_have_them():
+    expected, got = np.array([[np.nan, np.inf, 1.0]]), np.array([[np.nan, np.inf, 1.5]])
+    assert compare(one(expected), one(got)).max_abs == 0.5
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])
+@pytest.mark.parametrize("judge", [compare, fidelity, within_tolerance])
+def test_nan_in_one_model_alone_is_named(wrong: float, shown: str, judge: Any):
+    got = np.ones((5, 2))
+    got[3, 1] = wrong
+    with pytest.raises(MeasureError, match="NaN or infinite") as error:
+        judge(one(np.ones((5, 2))), one(got))
+    problem = error.value.problems[0]
+    assert (problem.where, problem.got, problem.expected) == ("output 'y', sample 3", shown, "1.0")
+
+
+def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    expected, got = rng.normal(size=(17, 3, 2)), rng.normal(size=(17, 3, 2))
+    whole = compare(one(expected), one(got))
+    monkeypatch.setattr(parity, "_CHUNK_VALUES", 12)
+    pieces = compare(one(expected), one(got))
+    assert pieces.cosine == pytest.approx(whole.cosine)
+    assert pieces.sqnr_db == pytest.approx(whole.sqnr_db)
+    assert pieces.max_abs == whole.max_abs
+    got = expected.copy()
+    got[15, 2, 1] += 1
+    assert within_tolerance(one(expected), one(got)).startswith("output 'y', sample 15, value 5: ")
+
+
+def test_memory_maps_and_outputs_of_one_number_are_compared(tmp_path: Any):
+    np.save(tmp_path / "a.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert compare(one(mapped), one(np.array(mapped))).cosine == 1.0
+    assert compare(one(np.float32(2.0)), one(np.float32(2.0))).cosine == 1.0
+
+
+def test_half_precision_does_not_overflow_on_the_way():
+    big = np.full((1, 1000), 60000, np.float16)
+    assert compare(one(big), one(big - np.float16(32))).max_abs == 32.0
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "message"),
+    [
+        ({"y": np.ones(2)}, {"z": np.ones(2)}, "different outputs"),
+        ({}, {}, "different outputs"),
+        ({"y": np.ones((2, 3))}, {"y": np.ones((2, 4))}, "shapes differ"),
+        ({"y": np.ones((0, 3))}, {"y": np.ones((0, 3))}, "no samples"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error(expected: dict, got: dict, message: str):
+    for judge in (compare, fidelity, within_tolerance):
+        with pytest.raises(MeasureError, match=message):
+            judge(expected, got)
+
+
+# Tolerance
+
+
+def test_rounding_is_tolerated_and_says_nothing():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(8, 64)).astype(np.float32), rng.normal(size=(64, 10)).astype(np.float32)
+    expected, got = a @ b, (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+    assert not np.array_equal(expected, got)
+    assert within_tolerance(one(expected), one(got)) is None
+
+
+@given(st.floats(1e-20, 1e20), st.integers(0, 11))
+def test_tolerance_follows_the_scale_of_the_output(scale: float, place: int):
+    expected = scale * np.linspace(-1, 1, 12).reshape(3, 4)
+    for change, tolerated in ((0.9e-4, True), (3e-3, False)):
+        got = expected.copy()
+        got.flat[place] += change * scale
+        assert (within_tolerance(one(expected), one(got)) is None) is tolerated
+
+
+def test_the_first_difference_is_said_in_words():
+    expected = np.zeros((2, 3))
+    expected[0, 0] = 10.0
+    got = expected.copy()
+    got[1, 2] = 0.25
+    assert within_tolerance(one(expected), one(got)) == (
+        "output 'y', sample 1, value 2: 0.25 where 0 was expected, give or take 0.001"
+    )
+
+
+def test_half_precision_has_room_for_its_own_rounding():
+    expected, got = np.full((1, 4), 1.0, np.float16), np.full((1, 4), 1.004, np.float16)
+    assert within_tolerance(one(expected), one(got)) is None
+    assert within_tolerance(one(expected.astype(np.float32)), one(got.astype(np.float32))) is not None

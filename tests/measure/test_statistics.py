@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlopt.errors import DataError, MeasureError
+from mlopt.measure.statistics import (
+    latency,
+    mean_interval,
+    noise_floor,
+    paired_drop,
+    proportion_interval,
+    samples_for_percentile,
+    samples_needed,
+    speedup,
+)
+
+times = st.floats(min_value=0.01, max_value=1e4)
+blocks = st.lists(st.lists(times, min_size=1, max_size=20), min_size=1, max_size=8)
+binary = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
+
+
+def machine(rng: np.random.Generator, rounds: int, calls: int) -> np.ndarray:
+    """How slow a busy machine is over time, [2 * rounds, calls]: drift of 12 %, autocorrelation 0.9, 3 % spikes."""
+    n = 2 * rounds * calls
+    noise, state = rng.normal(size=n) * math.sqrt(1 - 0.9**2), rng.normal()
+    for i in range(n):
+        noise[i] = state = 0.9 * state + noise[i]
+    drift = 1 + 0.12 * np.sin(np.linspace(0, rng.uniform(1, 7), n) + rng.uniform(0, 6))
+    spikes = np.where(rng.random(n) < 0.03, rng.uniform(1.5, 4, n), 1)
+    return (np.exp(0.05 * noise) * drift * spikes).reshape(2 * rounds, calls)
+
+
+def interleaved(rng: np.random.Generator, ratio: float, rounds: int = 20) -> tuple[list, list]:
+    slowness = machine(rng, rounds, 25)
+    turns = np.arange(2 * rounds).reshape(rounds, 2)
+    swapped = rng.random(rounds) < 0.5
+    turns[swapped] = turns[swapped, ::-1]
+    return (ratio * slowness[turns[:, 0]]).tolist(), slowness[turns[:, 1]].tolist()
+
+
+# Latency
+
+
+@pytest.mark.parametrize(("quantile", "needed"), [(0.5, 5), (0.9, 29), (0.95, 59), (0.99, 299), (0.999, 2995)])
+def test_a_percentile_takes_samples(quantile: float, needed: int):
+    assert samples_for_percentile(quantile) == needed
+    assert quantile**needed <= 0.05 < quantile ** (needed - 1)
+
+
+def test_percentiles_are_given_from_the_sample_that_supports_them():
+    enough, one_less = latency([[1.0 + i / 100 for i in range(59)]]), latency([[1.0 + i / 100 for i in range(58)]])
+    assert enough.p95 == pytest.approx(1.0 + 0.95 * 0.58)
+    assert one_less.p95 is None
+    assert one_less.reasons["p95"] == "n = 58, and p95 takes at least 59 samples"
+    assert "p95" not in one_less.ci95
+
+
+def test_latency_knows_simple_figures():
+    found = latency([[1.0, 2.0, 3.0], [4.0, 5.0]])
+    assert (found.p50, found.mean, found.n) == (3.0, 3.0, 5)
+    assert found.ci95["p50"] == (1.0, 5.0)  # 2 * 0.5**5 > 5 %: the extremes are all there is
+
+
+def test_one_sample_has_a_mean_and_no_interval():
+    found = latency([[2.0]])
+    assert found.mean == 2.0
+    assert found.ci95 == {}
+    assert found.reasons["mean"] == "one sample has no interval"
+
+
+@given(blocks)
+@settings(max_examples=50, deadline=None)
+def test_every_figure_lies_in_its_interval(samples: list[list[float]]):
+    found = latency(samples)
+    for key, (low, high) in found.ci95.items():
+        assert low <= getattr(found, key) * (1 + 1e-12)
+        assert getattr(found, key) <= high * (1 + 1e-12)
+    assert set(found.reasons) | set(found.ci95) == {"p50", "p90", "p95", "p99", "p999", "mean"}
+
+
+@given(blocks, st.sampled_from([0.125, 4.0, 1024.0]))
+@settings(max_examples=30, deadline=None)
+def test_latency_scales_with_its_unit(samples: list[list[float]], factor: float):
+    found, scaled = latency(samples), latency([[factor * x for x in block] for block in samples])
+    assert scaled.mean == pytest.approx(factor * found.mean)
+    assert scaled.p50 == (None if found.p50 is None else pytest.approx(factor * found.p50))
+    for key, interval in found.ci95.items():
+        assert scaled.ci95[key] == pytest.approx([factor * limit for limit in interval])
+
+
+def test_latency_is_the_same_every_time():
+    samples = machine(np.random.default_rng(1), 10, 25).tolist()
+    assert latency(samples) == latency(samples)
+
+
+def test_autocorrelation_widens_the_tail():
+    rng = np.random.default_rng(5)
+    slow = np.repeat(rng.permutation([0.1] * 6 + [1.0] * 14), 50) + 0.001 * rng.random(1000)
+    as_blocks, mixed = latency(slow.reshape(20, 50).tolist()), latency(rng.permutation(slow).reshape(20, 50).tolist())
+    assert as_blocks.ci95["p50"][0] < 0.2  # six slow blocks of twenty may have been eleven
+    assert mixed.ci95["p50"][0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([], "there are no samples"),
+        ([[1.0], []], "a block has no samples"),
+        ([[1.0, 0.0]], "0.0 ms"),
+        ([[1.0, math.nan]], "nan ms"),
+        ([[math.inf]], "inf ms"),
+    ],
+)
+def test_broken_samples_are_refused(samples: list[list[float]], message: str):
+    with pytest.raises(MeasureError, match=message):
+        latency(samples)
+
+
+def test_percentile_intervals_cover_the_truth():
+    rng, covered = np.random.default_rng(11), {"p50": 0, "p95": 0, "mean": 0}
+    truth = {"p50": 1.0, "p95": math.exp(0.1 * 1.6449), "mean": math.exp(0.005)}
+    for _ in range(60):
+        state, values = rng.normal(), np.empty(600)
+        for i in range(600):
+            values[i] = state = 0.8 * state + 0.6 * rng.normal()
+        found = latency(np.exp(0.1 * values).reshape(20, 30).tolist())
+        for key, value in truth.items():
+            covered[key] += found.ci95[key][0] <= value <= found.ci95[key][1]
+    assert min(covered.values()) >= 54, covered
+
+
+# Speedup
+
+
+def test_speedup_of_scaled_blocks_is_exact():
+    base = machine(np.random.default_rng(2), 10, 5)
+    assert speedup(base.tolist(), (base / 1.5).tolist()) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_speedup_turns_round():
+    base, new = interleaved(np.random.default_rng(3), 1.3)
+    middle, low, high = speedup(base, new)
+    assert low < middle < high
+    assert speedup(new, base) == pytest.approx((1 / middle, 1 / high, 1 / low))
+
+
+def test_a_few_disturbed_rounds_do_not_move_a_speedup():
+    base, new = interleaved(np.random.default_rng(4), 1.3)
+    disturbed = [[3 * x for x in block] if i in {3, 11} else block for i, block in enumerate(base)]
+    assert speedup(disturbed, new)[0] == pytest.approx(speedup(base, new)[0], rel=0.02)
+
+
+def test_speedup_intervals_cover_the_truth_and_decide():
+    """The simulation of the design: at a limit of 2.0, 1.9 must not pass and 2.1 nearly always does."""
+    rng, covered, passed = np.random.default_rng(7), 0, {1.9: 0, 2.1: 0}
+    for ratio in passed:
+        for _ in range(100):
+            _, low, high = speedup(*interleaved(rng, ratio))
+            covered += low <= ratio <= high
+            passed[ratio] += low >= 2.0
+    assert covered >= 0.93 * 200
+    assert passed[1.9] <= 1
+    assert passed[2.1] >= 90
+
+
+def test_the_noise_floor_is_the_far_end_in_either_direction():
+    base, again = interleaved(np.random.default_rng(8), 1.0)
+    _, low, high = speedup(base, again)
+    assert noise_floor(base, again) == pytest.approx(max(high, 1 / low) - 1)
+    assert noise_floor(base, again) == pytest.approx(noise_floor(again, base))
+    assert noise_floor(base, base) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("one", "other"), [(5, 5), (6, 7), (0, 0)])
+def test_rounds_must_pair_up(one: int, other: int):
+    with pytest.raises(MeasureError, match=f"{one} and {other} blocks"):
+        speedup([[1.0]] * one, [[1.0]] * other)
+
+
+def test_signed_rank_limits_are_those_of_the_tables():
+    """With six rounds the interval is the whole range; with ten, the ninth pairwise mean from either end."""
+    logs = np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+    _, low, high = speedup([[float(np.exp(x))] for x in logs], [[1.0]] * 6)
+    assert (low, high) == pytest.approx((math.exp(0.1), math.exp(3.2)))
+    logs = np.array([2.0**i for i in range(-10, 0)])
+    means = sorted((a + b) / 2 for i, a in enumerate(logs) for b in logs[i:])
+    _, low, high = speedup([[float(np.exp(x))] for x in logs], [[1.0]] * 10)
+    assert (low, high) == pytest.approx((math.exp(means[8]), math.exp(means[-9])))
+
+
+# Accuracy
+
+
+def test_wilson_matches_published_figures():
+    """Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (successes, n), interval in published.items():
+        assert proportion_interval(successes, n) == pytest.approx(interval, abs=1e-4)
+
+
+def test_student_matches_the_tables():
+    low, high = mean_interval([1.0, 2.0, 3.0])
+    assert (low, high) == pytest.approx((2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=0.02)
+    values = np.arange(20.0)
+    half = 2.0930 * values.std(ddof=1) / math.sqrt(20)
+    assert mean_interval(values) == pytest.approx((9.5 - half, 9.5 + half), rel=1e-4)
+
+
+def test_no_disagreement_is_not_no_drop():
+    found = paired_drop([1.0] * 500 + [0.0] * 500, [1.0] * 500 + [0.0] * 500, "source")
+    assert (found.pt, found.n, found.disagreements, found.vs) == (0.0, 1000, 0, "source")
+    assert found.ci95 == pytest.approx((-100 * 3.8415 / 1003.8415, 100 * 3.8415 / 1003.8415), rel=1e-4)
+
+
+def test_tango_inverts_the_score_test():
+    """At either limit the score statistic, its nuisance found by brute force, is 1.96."""
+    lost, gained, n = 9, 2, 120
+    found = paired_drop([1.0] * lost + [0.0] * gained + [1.0] * (n - 11), [0.0] * lost + [1.0] * (n - lost), "x")
+    assert found.pt == pytest.approx(100 * 7 / n)
+    for limit in found.ci95:
+        delta = limit / 100
+        gain = np.linspace(max(0.0, -delta) + 1e-9, (1 - delta) / 2 - 1e-9, 400_001)
+        likelihood = lost * np.log(gain + delta) + gained * np.log(gain) + (n - 11) * np.log(1 - 2 * gain - delta)
+        best = gain[likelihood.argmax()]
+        statistic = (lost - gained - n * delta) / math.sqrt(n * (2 * best + delta * (1 - delta)))
+        assert abs(statistic) == pytest.approx(1.96, abs=1e-3)
+
+
+@given(binary)
+@settings(deadline=None)
+def test_a_drop_turns_round_and_stays_in_bounds(pairs: list[tuple[bool, bool]]):
+    old, new = np.array(pairs, dtype=float).T
+    there, back = paired_drop(old, new, "x"), paired_drop(new, old, "x")
+    assert there.ci95[0] - 1e-9 <= there.pt <= there.ci95[1] + 1e-9
+    assert -100 <= there.ci95[0] <= there.ci95[1] <= 100
+    assert back.ci95 == pytest.approx((-there.ci95[1], -there.ci95[0]), abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=60))
+@settings(max_examples=50, deadline=None)
+def test_a_drop_of_any_scores_lies_in_its_interval(pairs: list[tuple[float, float]]):
+    old, new = np.array(pairs).T
+    found = paired_drop(old, new, "x")
+    assert found.ci95[0] - 1e-9 <= found.pt <= found.ci95[1] + 1e-9
+    assert found.disagreements == sum(a != b for a, b in pairs)
+
+
+@pytest.mark.parametrize(("n", "lost", "gained"), [(200, 0.02, 0.01), (1000, 0.005, 0.0), (300, 0.05, 0.05)])
+def test_drop_intervals_cover_the_truth(n: int, lost: float, gained: float):
+    rng, covered = np.random.default_rng(9), 0
+    for _ in range(1000):
+        fate = rng.random(n)
+        old, new = fate < 0.7, (fate >= lost) & (fate < 0.7 + gained)
+        low, high = paired_drop(old, new, "x").ci95
+        covered += low <= 100 * (lost - gained) <= high
+    assert covered >= 0.93 * 1000
+
+
+def test_fractional_scores_that_agree_leave_a_drop_possible():
+    found = paired_drop([0.2, 0.4, 1.0] * 20, [0.2, 0.4, 1.0] * 20, "x")
+    assert found.pt == 0
+    assert found.ci95[1] == pytest.approx(-found.ci95[0])
+    assert 1 < found.ci95[1] < 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [([], [], "no scores"), ([1.0], [1.0, 0.0], "same samples"), ([1.0, math.nan], [1.0, 0.0], "sample 1")],
+)
+def test_scores_must_fit(old: list[float], new: list[float], message: str):
+    with pytest.raises(DataError, match=message):
+        paired_drop(old, new, "x")
+
+
+def test_samples_needed_is_the_planning_formula():
+    assert samples_needed(0.5, 0.02) == 4947
+    assert samples_needed(0.5, 0.02, alpha=0.025) > samples_needed(0.5, 0.02)
+    assert samples_needed(1.0, 0.0) == math.ceil(1.6449**2 * 99)
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+def test_samples_needed_without_disagreement_is_what_the_interval_takes(n: int):
+    margin = paired_drop([1.0] * n, [1.0] * n, "x").ci95[1]
+    assert samples_needed(margin, 0.0, alpha=0.025) == pytest.approx(n, abs=1)
+
+
+def test_no_number_of_samples_shows_nothing():
+    with pytest.raises(ValueError, match="at most nothing"):
+        samples_needed(0.0, 0.1)

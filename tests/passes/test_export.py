@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from helpers import applied, fresh, outputs_of, run_pass
+from pydantic import ValidationError
+
+from mlopt import onnx_graph
+from mlopt.errors import ModelError, PassError
+from mlopt.model import Model, TensorSpec
+from mlopt.onnx_file import open_onnx
+from mlopt.passes.base import PassResult
+from mlopt.passes.export import PASS
+from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.torch_source import materialize, open_program
+from mlopt.usercode import CodeReference
+
+pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
+
+IMAGE = (TensorSpec("image", "float32", ("batch", 1, 8, 8)),)
+MATRIX = (TensorSpec("x", "float32", ("batch", "columns")),)
+CNN = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+    def forward(self, image):
+        embedding = torch.relu(self.conv(image)).mean((2, 3))
+        return {returned}
+"""
+
+
+def source(tmp_path: Path, text: str, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...] = ()) -> Model:
+    """The model that ``build()`` in a file with ``text`` (which defines ``Net``) makes."""
+    folder = fresh(tmp_path, "source")
+    build = "" if "def build" in text else "\ndef build():\n    return Net()\n"
+    (folder / "net.py").write_text(f"import torch\nfrom torch import nn\n{text}{build}")
+    return materialize(CodeReference(folder / "net.py", "build"), None, inputs, outputs, fresh(tmp_path, "model"))
+
+
+def export(model: Model, tmp_path: Path, **config: Any) -> PassResult:
+    return applied(run_pass(PASS, model, config, tmp_path))
+
+
+def assert_same_results(before: Model, after: Path, feeds: dict[str, Any]) -> None:
+    with open_session(before, RuntimeOptions(threads=1)) as session:
+        expected = session.run(feeds)
+    got = outputs_of(after, feeds)
+    assert list(got) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(got[name], array, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_an_export_has_the_declared_names_dimensions_and_results(tmp_path: Path, exporter: str) -> None:
+    model = source(tmp_path, CNN.format(returned="self.head(embedding)"), IMAGE, ("logits",))
+    result = export(model, tmp_path, exporter=exporter)
+    exported = open_onnx(result.path)
+    assert exported.inputs == IMAGE
+    assert [(spec.name, spec.dtype, spec.dynamic_axes) for spec in exported.outputs] == [("logits", "float32", (0,))]
+    assert result.notes["exporter"] == exporter
+    assert result.notes["opset"] == 20
+    assert set(result.notes["sizes_checked"]["batch"]) >= {1, 2, 3}
+    assert_same_results(model, result.path, {"image": np.random.default_rng(0).random((5, 1, 8, 8), np.float32)})
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_output_names_may_equal_the_names_of_values_inside_the_graph(tmp_path: Path, exporter: str) -> None:
+    text = CNN.format(returned="self.head(embedding), embedding, image")
+    plain = source(tmp_path, text, IMAGE)
+    inside = [node.output[0] for node in onnx.load(export(plain, tmp_path, exporter=exporter).path).graph.node]
+    names = (inside[0], "conv.weight", inside[1])
+    model = source(tmp_path, text, IMAGE, names)
+    path = export(model, tmp_path, exporter=exporter).path
+    assert tuple(spec.name for spec in open_onnx(path).outputs) == names
+    assert_same_results(model, path, {"image": np.ones((3, 1, 8, 8), np.float32)})
+
+
+def test_weights_keep_the_names_of_the_module(tmp_path: Path) -> None:
+    path = export(source(tmp_path, CNN.format(returned="self.head(embedding)"), IMAGE), tmp_path).path
+    assert {tensor.name for tensor in onnx.load(path).graph.initializer} >= {"conv.weight", "conv.bias", "head.bias"}
+
+
+def test_mappings_lists_and_shared_outputs_become_outputs_in_order(tmp_path: Path) -> None:
+    text = CNN.format(returned="{'a': self.head(embedding), 'b': [embedding, embedding], 'c': None}")
+    model = source(tmp_path, text, IMAGE)
+    path = export(model, tmp_path).path
+    assert [spec.name for spec in open_onnx(path).outputs] == ["output_0", "output_1", "output_2"]
+    assert_same_results(model, path, {"image": np.ones((3, 1, 8, 8), np.float32)})
+
+
+def test_exporting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (source(tmp_path, CNN.format(returned="embedding"), IMAGE) for _ in range(2))
+    for exporter in ("dynamo", "torchscript"):
+        written = [export(model, tmp_path, exporter=exporter).path.read_bytes() for model in (first, second)]
+        assert written[0] == written[1]
+        assert str(tmp_path).encode() not in written[0]
+
+
+def test_large_weights_go_to_an_external_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_graph, "EXTERNAL_DATA_ABOVE", 100)
+    text = "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(3, 300)\n"
+    model = source(tmp_path, text, (TensorSpec("input", "float32", ("batch", 3)),))
+    path = export(model, tmp_path).path
+    assert [file.name for file in open_onnx(path).files] == ["model.onnx", "model.onnx.data"]
+    assert_same_results(model, path, {"input": np.ones((2, 3), np.float32)})
+
+
+def test_real_samples_are_traced_with(tmp_path: Path) -> None:
+    text = "class Net(nn.Module):\n    def forward(self, x):\n        return x.unflatten(1, (-1, 6)).sum(1)\n"
+    model = source(tmp_path, text, MATRIX)
+    with pytest.raises(ModelError, match=r"forward\(\) fails on the declared inputs"):
+        run_pass(PASS, model, {}, tmp_path)
+    samples = {"x": np.random.default_rng(0).random((3, 12), np.float32)}
+    result = applied(run_pass(PASS, model, {}, tmp_path, samples=samples))
+    assert set(result.notes["sizes_checked"]["columns"]) == {12, 24}
+
+
+@pytest.mark.parametrize("exporter", ["auto", "torchscript"])
+def test_a_branch_on_values_is_one_clear_error(tmp_path: Path, exporter: str) -> None:
+    text = "class Net(nn.Module):\n    def forward(self, x):\n        return x if x.sum() > 0 else -x"
+    model = source(tmp_path, text, MATRIX)
+    with pytest.raises(PassError) as caught:
+        run_pass(PASS, model, {"exporter": exporter}, tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.what == "the model branches on tensor values, so it cannot be traced"
+    assert problem.where is not None
+    assert problem.where.endswith("net.py:5")
+    assert problem.fix is not None
+    assert "torch.where" in problem.fix
+
+
+@pytest.mark.parametrize("condition", ["x.shape[0] > 3", "x.shape[0] == 1", "x.shape[1] % 3 == 0"])
+def test_a_branch_on_sizes_is_never_a_wrong_graph(tmp_path: Path, condition: str) -> None:
+    text = f"class Net(nn.Module):\n    def forward(self, x):\n        return x * 2 if {condition} else x + 1\n"
+    with pytest.raises(PassError, match=r"every size of a dynamic dimension|branches on tensor values"):
+        run_pass(PASS, source(tmp_path, text, MATRIX), {}, tmp_path)
+
+
+def test_a_size_that_the_module_refuses_is_a_limit_not_an_error(tmp_path: Path) -> None:
+    text = (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.places = nn.Embedding(6, 4)\n"
+        "    def forward(self, x):\n        return self.places(torch.arange(x.shape[1]))[None] + x[..., None]\n"
+    )
+    result = export(source(tmp_path, text, MATRIX), tmp_path)
+    assert result.notes["sizes_checked"]["columns"] == [3, 1, 4, 6]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_module_keeps_its_branches(tmp_path: Path) -> None:
+    text = (
+        "class Net(nn.Module):\n    def forward(self, x):\n"
+        "        if bool(x.sum() > 0):\n            return x\n        return x - 1\n"
+        "def build():\n    return torch.jit.script(Net())\n"
+    )
+    model = source(tmp_path, text, MATRIX)
+    result = export(model, tmp_path)
+    assert result.notes["because"] == "the model is a scripted module"
+    for value in (1, -1):
+        assert_same_results(model, result.path, {"x": np.full((2, 3), value, np.float32)})
+    with pytest.raises(PassError, match="takes no scripted module"):
+        run_pass(PASS, model, {"exporter": "dynamo"}, tmp_path)
+
+
+def test_a_program_of_torch_export_is_exported_with_declared_dimensions(tmp_path: Path) -> None:
+    import torch
+
+    program = torch.export.export(
+        torch.nn.Linear(4, 3), (torch.ones(2, 4),), dynamic_shapes={"input": {0: torch.export.Dim.DYNAMIC}}
+    )
+    torch.export.save(program, tmp_path / "linear.pt2")
+    inputs = (TensorSpec("features", "float32", ("batch", 4)),)
+    model = open_program(tmp_path / "linear.pt2", inputs, ("scores",))
+    path = export(model, tmp_path).path
+    assert open_onnx(path).inputs == inputs
+    assert_same_results(model, path, {"features": np.ones((5, 4), np.float32)})
+
+
+def test_old_opsets_are_written_by_torchscript(tmp_path: Path) -> None:
+    model = source(tmp_path, CNN.format(returned="self.head(embedding)"), IMAGE)
+    result = export(model, tmp_path, opset=13)
+    assert (result.notes["exporter"], result.notes["opset"]) == ("torchscript", 13)
+    assert "opset 13" in result.notes["because"]
+
+
+def test_an_input_that_forward_does_not_use_stays_an_input(tmp_path: Path) -> None:
+    text = "class Net(nn.Module):\n    def forward(self, x, mask):\n        return x + 1\n"
+    inputs = (*MATRIX, TensorSpec("mask", "bool", ("batch",)))
+    model = source(tmp_path, text, inputs)
+    for exporter in ("dynamo", "torchscript"):
+        assert open_onnx(export(model, tmp_path, exporter=exporter).path).inputs == inputs
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"opset": 13, "exporter": "dynamo"}, "writes opset 18 and later"),
+        ({"opset": 21, "exporter": "torchscript"}, "writes opset 20 at most"),
+        ({"opset": 24}, "less than or equal to 23"),
+        ({"opsets": 20}, "Extra inputs"),
+    ],
+)
+def test_a_configuration_that_cannot_be_met_is_refused(config: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        PASS.config(**config)

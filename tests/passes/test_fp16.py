@@ -1,0 +1,149 @@
+"""FP16: what stays in FP32 and why, and that nothing overflows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from helpers import PLAIN_X86, applied, outputs_of, run_pass
+from onnx import TensorProto, helper
+from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
+
+from mlopt.onnx_file import open_onnx
+from mlopt.passes import fp16 as module
+from mlopt.passes import quantize
+from mlopt.passes.base import PassResult, Refusal
+from mlopt.passes.fp16 import PASS
+from mlopt.target import Objective, Target
+
+IMAGES = {"image": random(16, 3, 8, 8)}
+X = {"x": random(6, 4)}
+PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
+
+
+def convert(model: Path, tmp_path: Path, data: dict[str, np.ndarray], **config: object) -> PassResult:
+    return applied(run_pass(PASS, model, config, tmp_path, samples=data, objective=Objective.SIZE))
+
+
+def reason(result: PassResult | Refusal) -> str:
+    assert isinstance(result, Refusal), result
+    return result.reason
+
+
+def test_a_small_cnn_fits_whole(tmp_path: Path) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    result = convert(model, tmp_path, IMAGES)
+    assert (result.notes["converted"], result.notes["nodes"], result.notes["kept_fp32"]) == (7, 7, {})
+    proto = onnx.load(result.path)
+    onnx.checker.check_model(proto, full_check=True)  # sorted, and types agree
+    assert {tensor.data_type for tensor in proto.graph.initializer} == {TensorProto.FLOAT16}
+    before, after = open_onnx(model), open_onnx(result.path)
+    assert (after.inputs, after.outputs) == (before.inputs, before.outputs)
+    np.testing.assert_allclose(
+        outputs_of(result.path, IMAGES)["logits"], outputs_of(model, IMAGES)["logits"], rtol=0.02, atol=0.05
+    )
+
+
+def test_integer_inputs_and_two_outputs(tmp_path: Path) -> None:
+    model = encoder(tmp_path / "m.onnx")
+    data = {"ids": np.random.default_rng(0).integers(0, 50, (4, 6)), "offset": random(4, 6, 16)}
+    result = convert(model, tmp_path, data)
+    for name, want in outputs_of(model, data).items():
+        assert cosine(outputs_of(result.path, data)[name], want) > 0.9999
+
+
+def test_what_overflows_stays_in_fp32_all_the_way(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="plain"),
+        helper.make_node("Mul", ["a", "large"], ["b"], name="grow"),
+        helper.make_node("Neg", ["b"], ["c"], name="between"),
+        helper.make_node("Div", ["c", "large"], ["d"], name="shrink"),
+        helper.make_node("Tanh", ["d"], ["y"], name="last"),
+    ]
+    weights = {"w": random(4, 4), "large": np.float32(5e4).reshape(())}
+    model = write(tmp_path / "m.onnx", nodes, weights, *PORTS)
+    result = convert(model, tmp_path, X)
+    assert set(result.notes["kept_fp32"]) == {"grow", "between", "shrink"}
+    assert result.notes["kept_fp32"]["between"].startswith("'b' reaches ")
+    assert result.notes["largest_observed"] > 65504
+    np.testing.assert_allclose(outputs_of(result.path, X)["y"], outputs_of(model, X)["y"], atol=5e-3)
+
+
+def test_large_negative_values_count_as_large(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Abs", ["x"], ["a"]), helper.make_node("Mul", ["a", "down"], ["y"], name="down")]
+    model = write(tmp_path / "m.onnx", nodes, {"down": np.float32(-1e5).reshape(())}, *PORTS)
+    assert list(convert(model, tmp_path, X).notes["kept_fp32"]) == ["down"]
+
+
+def test_a_constant_beyond_fp16_is_not_clamped(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Clip", ["a", "low", "high"], ["y"], name="clip"),
+    ]
+    weights = {"w": random(4, 4), "low": np.float32(-3.4e38).reshape(()), "high": np.float32(1).reshape(())}
+    result = convert(write(tmp_path / "m.onnx", nodes, weights, *PORTS), tmp_path, X)
+    assert result.notes["kept_fp32"] == {"clip": "constant 'low' holds 3.4e+38"}
+    values = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(result.path).graph.initializer]
+    assert min(float(value.min()) for value in values) == np.float32(-3.4e38)
+
+
+def test_what_is_not_finite_stays_in_fp32_and_the_notes_are_json(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Add", ["a", "mask"], ["m"], name="masking"),
+        helper.make_node("Softmax", ["m"], ["y"], name="softmax"),
+    ]
+    mask = np.array([0, -np.inf, 0, 0], dtype=np.float32)
+    model = write(tmp_path / "m.onnx", nodes, {"w": random(4, 4), "mask": mask}, *PORTS)
+    result = convert(model, tmp_path, X)
+    assert set(result.notes["kept_fp32"]) == {"masking", "softmax"}
+    assert result.notes["tensors_not_finite"] == 1
+    json.dumps(dict(result.notes), allow_nan=False)
+    np.testing.assert_allclose(outputs_of(result.path, X)["y"], outputs_of(model, X)["y"], atol=5e-3)
+
+
+def test_small_weights_are_counted(tmp_path: Path) -> None:
+    weight = random(4, 4)
+    weight[0, :3] = [1e-9, 1e-6, 0]
+    model = write(tmp_path / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weight}, *PORTS)
+    notes = convert(model, tmp_path, X).notes
+    assert (notes["weights_rounded_to_smallest"], notes["weights_subnormal"]) == (1, 1)
+
+
+def test_the_bound_and_the_exclusions_are_the_users(tmp_path: Path) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    kept = convert(model, tmp_path, IMAGES, exclude=["head"]).notes["kept_fp32"]
+    assert kept == {"head": "excluded by 'head'"}
+    assert len(convert(model, tmp_path, IMAGES, bound=20.0).notes["kept_fp32"]) > 0
+
+
+def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    slow = reason(run_pass(PASS, model, {}, tmp_path, samples=IMAGES))
+    assert slow.startswith("onnxruntime computes FP16 in FP32 on this CPU (x86_64): half the size, no faster")
+    size = Objective.SIZE
+    assert "without samples" in reason(run_pass(PASS, model, {}, tmp_path, objective=size))
+    inside = branching(tmp_path / "b.onnx")
+    assert "inside If" in reason(
+        run_pass(PASS, inside, {}, tmp_path, samples={"x": random(2, 3, 4, 4)}, objective=size)
+    )
+    int8 = applied(run_pass(quantize.PASS, model, {}, tmp_path, calibration=IMAGES)).path
+    assert "quantized already" in reason(run_pass(PASS, int8, {}, tmp_path, samples=IMAGES, objective=size))
+    empty = write(tmp_path / "e.onnx", [helper.make_node("Relu", ["x"], ["y"])], {}, *PORTS)
+    assert "no float32 constants" in reason(run_pass(PASS, empty, {}, tmp_path, samples=X, objective=size))
+    tiny = run_pass(PASS, model, {"bound": 1e-3}, tmp_path, samples=IMAGES, objective=size)
+    assert reason(tiny).startswith("all 7 nodes must stay in FP32: ")
+    monkeypatch.setattr(module, "refusal", lambda *_: "no kernel")
+    assert "does not run the FP16 model: no kernel" in reason(
+        run_pass(PASS, model, {}, tmp_path, samples=IMAGES, objective=size)
+    )
+
+
+def test_speed_on_cuda_and_on_arm_with_half_precision_is_tried(tmp_path: Path) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    arm = PLAIN_X86.model_copy(update={"architecture": "aarch64", "isa": ("asimd", "asimdhp")})
+    applied(run_pass(PASS, model, {}, tmp_path, samples=IMAGES, hardware=arm))
+    applied(run_pass(PASS, model, {}, tmp_path, samples=IMAGES, target=Target(device="cuda")))

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from helpers import applied, outputs_of, run_pass
+from onnx import TensorProto, helper, numpy_helper
+
+from mlopt.errors import PassError
+from mlopt.onnx_file import open_onnx
+from mlopt.onnx_graph import operators
+from mlopt.passes.simplify import PASS
+
+FEEDS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+
+def save(
+    tmp_path: Path,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, np.ndarray] | None = None,
+    *,
+    weights_as_inputs: bool = False,
+) -> Path:
+    """A model from x: float32[batch, 3] to y."""
+    arrays = [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])]
+    if weights_as_inputs:
+        inputs += [helper.make_tensor_value_info(a.name, a.data_type, list(a.dims)) for a in arrays]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])
+    graph = helper.make_graph(nodes, "g", inputs, [output], arrays)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=3 if weights_as_inputs else 8
+    )
+    path = tmp_path / "source.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def constants(tmp_path: Path, *, weights_as_inputs: bool = False) -> Path:
+    """y = x + (a + b), where a and b are weights."""
+    nodes = [helper.make_node("Add", ["a", "b"], ["ab"]), helper.make_node("Add", ["x", "ab"], ["y"])]
+    weights = {"a": np.ones(3, np.float32), "b": np.full(3, 2, np.float32)}
+    return save(tmp_path, nodes, weights, weights_as_inputs=weights_as_inputs)
+
+
+def test_constants_are_folded_and_the_notes_say_so(tmp_path: Path) -> None:
+    source = constants(tmp_path)
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    assert result.notes == {"nodes": [2, 1], "changed": {"Add": [2, 1]}, "weights_no_longer_inputs": 0}
+    assert open_onnx(result.path).inputs == open_onnx(source).inputs
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 3)
+
+
+def test_weights_that_old_models_list_as_inputs_are_folded_too(tmp_path: Path) -> None:
+    result = applied(run_pass(PASS, constants(tmp_path, weights_as_inputs=True), {}, tmp_path))
+    assert result.notes["weights_no_longer_inputs"] == 2
+    assert result.notes["nodes"] == [2, 1]
+    assert [value.name for value in onnx.load(result.path).graph.input] == ["x"]
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 3)
+
+
+def test_nodes_out_of_order_are_sorted_first(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["c"], ["y"]),
+        helper.make_node("Add", ["x", "x"], ["b"]),
+        helper.make_node("Neg", ["b"], ["c"]),
+    ]
+    result = applied(run_pass(PASS, save(tmp_path, nodes), {}, tmp_path))
+    assert [node.op_type for node in onnx.load(result.path).graph.node] == ["Add", "Neg", "Relu"]
+    np.testing.assert_array_equal(outputs_of(result.path, {"x": -FEEDS["x"]})["y"], FEEDS["x"] * 2)
+    assert [file.name for file in result.path.parent.iterdir()] == ["model.onnx"]
+
+
+def test_external_data_is_found_and_kept_valid(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).random((3, 3), np.float32)
+    nodes = [helper.make_node("Relu", ["h"], ["y"]), helper.make_node("MatMul", ["x", "w"], ["h"])]
+    source = save(tmp_path, nodes, {"w": weight})
+    onnx.save(onnx.load(source), source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (tmp_path / "weights.bin").stat().st_size == weight.nbytes
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    np.testing.assert_allclose(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] @ weight, rtol=1e-6)
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = constants(tmp_path)
+    first, second = (applied(run_pass(PASS, source, {}, tmp_path)).path for _ in range(2))
+    assert first != second
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_invalid_graph_is_one_clear_error(tmp_path: Path) -> None:
+    source = save(tmp_path, [helper.make_node("Add", ["x", "nowhere"], ["y"])])
+    with pytest.raises(PassError, match="onnxsim cannot simplify the model") as caught:
+        run_pass(PASS, source, {}, tmp_path)
+    assert "nowhere" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50"])
+def test_classic_networks_keep_their_results(tmp_path: Path, name: str) -> None:
+    source = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    (spec,) = open_onnx(result.path).inputs
+    feeds = {spec.name: np.random.default_rng(0).random(spec.shape, np.float32)}
+    expected, got = outputs_of(source, feeds), outputs_of(result.path, feeds)
+    for output, array in expected.items():
+        np.testing.assert_allclose(got[output], array, rtol=1e-4, atol=1e-6)
+    assert "ConstantOfShape" not in operators(onnx.load(result.path).graph)

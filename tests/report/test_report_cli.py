@@ -1,0 +1,136 @@
+"""``mlopt report``, and the summary that ends ``mlopt optimize``."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from report_example import EXAMPLE_RECIPE, example_report, example_samples
+from rich.console import Console
+
+from mlopt import report as reports
+from mlopt.cli.report import report
+from mlopt.cli.summary import show
+from mlopt.errors import OutputError, UserError
+
+
+def printed(width: int, **changes: object) -> str:
+    console = Console(file=io.StringIO(), width=width, soft_wrap=True, highlight=False)
+    show(example_report(**changes), console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def run(*arguments: str | Path) -> None:
+    """Call the verb as the program does, up to the boundary that turns errors into text."""
+    app = typer.Typer()
+    app.command()(report)
+    typer.main.get_command(app).main([str(argument) for argument in arguments], standalone_mode=False)
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    reports.write(example_report(), folder / "report.json")
+    reports.write_samples(example_samples(), folder / "samples.json")
+    (folder / "recipe.lock.yaml").write_text(EXAMPLE_RECIPE)
+    return folder
+
+
+def test_the_summary_at_80_columns(golden: Callable[[str, str], None]) -> None:
+    text = printed(80)
+    assert max(map(len, text.splitlines())) <= 80
+    golden("report/summary.txt", text)
+
+
+def test_long_names_and_reasons_are_wrapped_not_lost() -> None:
+    name = "acme." + "x" * 60
+    step = example_report().steps[2].model_copy(update={"name": name, "reason": "why " * 40})
+    text = printed(80, steps=(step,))
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("why") == 40
+    assert "".join(text.split()).count("x" * 20) >= 2
+
+
+def test_markup_and_control_characters_in_a_report_are_text() -> None:
+    step = example_report().steps[2].model_copy(update={"reason": "[bold]\x1b[31mred[/bold]"})
+    text = printed(80, steps=(step,))
+    assert "\x1b" not in text
+    assert "[bold]" in text
+
+
+def test_without_gates_it_says_that_nothing_was_judged() -> None:
+    assert "nothing was judged" in printed(80, gates=())
+
+
+def test_without_a_format_the_summary_is_shown(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(str(artifact))
+    assert "1.78x as fast as onnx_fp32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--format", "json"]])
+def test_json_is_the_report_itself(artifact: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run(str(artifact / "report.json"), *arguments)
+    assert json.loads(capsys.readouterr().out) == json.loads((artifact / "report.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"), [("out.html", "<!doctype html>"), ("out.md", "# mnist_cnn: FAIL"), ("out.json", "{")]
+)
+def test_the_ending_of_the_file_is_its_format(artifact: Path, tmp_path: Path, name: str, begin: str) -> None:
+    run(str(artifact), "-o", str(tmp_path / name))
+    assert (tmp_path / name).read_text().startswith(begin)
+
+
+def test_the_page_shows_the_samples_and_the_recipe_beside_the_report(artifact: Path, tmp_path: Path) -> None:
+    run(str(artifact), "-o", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert "How latency is spread" in page
+    assert "apiVersion: mlopt/v1" in page
+
+
+def test_without_samples_the_page_has_one_picture_less(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (artifact / "samples.json").unlink()
+    run(str(artifact), "-o", str(tmp_path / "page.html"))
+    assert "no samples.json" in capsys.readouterr().err
+    assert "How latency is spread" not in (tmp_path / "page.html").read_text()
+
+
+def test_samples_are_never_read_from_elsewhere(artifact: Path) -> None:
+    final = example_report().final.model_copy(update={"raw": "../secret.json"})
+    reports.write(example_report(final=final), artifact / "report.json")
+    with pytest.raises(UserError, match="not beside the report"):
+        run(artifact, "--format", "html")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["-o", "out.pdf"], UserError, "the format of the report is not known"),
+        (["--json", "--format", "md"], UserError, "contradict each other"),
+        (["-o", "no/such/folder/out.md"], OutputError, "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    artifact: Path, arguments: list[str], error: type[UserError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(artifact, *arguments)
+
+
+def test_the_summary_needs_no_heavy_library(artifact: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mlopt.cli.report import report; report(Path(sys.argv[1]));"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, artifact], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,160 @@
+"""The pictures: valid SVG in the page's colours, the same every time, and right about what they show."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_example import example_report, example_samples
+
+from mlopt.report import plots, waterfall
+from mlopt.report.schema import GateVerdict, Speedup
+from mlopt.report.svg import PALETTE, WIDTH, Picture
+
+SAMPLES = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
+
+
+def texts(picture: Picture | None) -> list[str]:
+    assert picture is not None
+    root = ET.fromstring(picture.svg)
+    return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[Picture, ...]:
+    return plots.pictures(example_report(), SAMPLES)
+
+
+def test_there_are_six_pictures_of_one_width(drawn: tuple[Picture, ...]) -> None:
+    assert len(drawn) == 6
+    for picture in drawn:
+        root = ET.fromstring(picture.svg)
+        assert root.attrib["viewBox"].split()[2] == f"{WIDTH:.0f}"
+        assert root.attrib["aria-label"] == picture.title
+        assert "width" not in root.attrib, "the page decides how large it is"
+
+
+def test_every_colour_is_a_role_of_the_page(drawn: tuple[Picture, ...]) -> None:
+    for picture in drawn:
+        bare = re.sub(r"var\(--[a-z-]+, #[0-9a-f]{6}\)", "", picture.svg)
+        assert re.findall(r"(?:fill|stroke): #[0-9a-f]+", bare) == []
+        assert "font-family" not in picture.svg
+        for element in ET.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text"):
+            assert "fill: var(--" in element.attrib["style"], "text without a colour would be black in the dark"
+
+
+def test_the_light_colours_name_their_roles() -> None:
+    lights = [light for light, _ in PALETTE.values()]
+    assert len(set(lights)) == len(lights)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("role", ["ink", "muted", "final", "good", "bad", "warn"])
+def test_text_can_be_read_on_paper(role: str, mode: int) -> None:
+    assert contrast(PALETTE[role][mode], PALETTE["paper"][mode]) >= 4.5
+
+
+def test_the_latency_of_every_stage_is_told(drawn: tuple[Picture, ...]) -> None:
+    words = texts(drawn[0])
+    assert words.count("quantize") == 2
+    assert {"2.87 ms", "1.40 ms", "0.840 ms", "0.794 ms", "dropped", "refused", "failed"} <= set(words)
+    assert "2.31 ms" not in words, "what was dropped did not happen"
+
+
+def test_better_is_green_worse_is_red_and_noise_is_neither() -> None:
+    report = example_report()
+    export, simplify, *_ = report.steps
+    assert export.latency_ms is not None
+    slow = export.latency_ms.model_copy(update={"p50": 9.0, "ci95": {"p50": (8.9, 9.1)}})
+    worse = example_report(steps=(simplify.model_copy(update={"latency_ms": slow}),))
+    faster = example_report(steps=(export,))
+    same = example_report(steps=(export, simplify), references={"onnx_fp32": report.baseline})
+    assert "var(--bad" in waterfall.latency_steps(worse).svg
+    assert "var(--good" not in waterfall.latency_steps(worse).svg
+    assert "var(--good" in waterfall.latency_steps(faster).svg
+    assert "var(--good" not in waterfall.latency_steps(same).svg
+    assert "var(--bad" not in waterfall.latency_steps(same).svg
+
+
+def test_without_scores_or_samples_or_gates_there_is_no_such_picture() -> None:
+    report = example_report()
+    unscored = example_report(
+        steps=(), references={}, gates=(), final=report.final.model_copy(update={"accuracy": None})
+    )  # fmt: skip
+    assert [picture.title for picture in plots.pictures(unscored, {})] == [
+        "Latency, step by step", "Size, step by step", "What the speedup is worth",
+    ]  # fmt: skip
+
+
+def test_a_gate_without_a_value_says_so(drawn: tuple[Picture, ...]) -> None:
+    words = texts(drawn[5])
+    assert "no value to draw" in words
+    assert words.count("inconclusive") == 2
+
+
+def test_samples_beyond_the_edge_are_counted() -> None:
+    picture = plots.distributions(example_report(), {"final": [1.0] * 990 + [50.0] * 10})
+    assert picture is not None
+    assert "10 of 1,000 lie beyond the right edge" in picture.caption
+
+
+def test_a_wide_range_is_logarithmic_and_says_so() -> None:
+    wide = Speedup(median=40.0, ci95=(38.0, 42.0), vs="torch_eager", noise_floor=0.02)
+    assert "Logarithmic" in plots.speedups(example_report(speedups={"torch_eager": wide})).caption
+    assert "Logarithmic" not in plots.speedups(example_report()).caption
+
+
+def test_the_same_figures_give_the_same_bytes(drawn: tuple[Picture, ...]) -> None:
+    assert plots.pictures(example_report(), SAMPLES) == drawn
+
+
+def test_characters_that_no_font_here_has_are_left_to_the_browser() -> None:
+    report = example_report(steps=(example_report().steps[0].model_copy(update={"name": "量化 $x^2$ \x1b"}),))
+    assert "量化 $x^2$ \ufffd" in texts(waterfall.latency_steps(report))
+
+
+POSITIVE = st.floats(1e-9, 1e12)
+ANY = st.floats(-1e12, 1e12)
+
+
+@settings(max_examples=12, deadline=None)
+@given(median=ANY, ends=st.tuples(ANY, ANY).map(sorted), noise=st.floats(0, 10))
+def test_any_speedup_can_be_drawn(median: float, ends: list[float], noise: float) -> None:
+    speedup = Speedup(median=median, ci95=(ends[0], ends[1]), vs="x", noise_floor=noise)
+    assert ET.fromstring(plots.speedups(example_report(speedups={"x": speedup})).svg)
+
+
+@settings(max_examples=12, deadline=None)
+@given(values=st.lists(st.floats(0, 1e9), min_size=1, max_size=8), p50=POSITIVE)
+def test_any_samples_can_be_drawn(values: list[float], p50: float) -> None:
+    report = example_report()
+    latency = report.final.latency_ms.model_copy(update={"p50": p50})
+    final = report.final.model_copy(update={"latency_ms": latency})
+    assert texts(plots.distributions(example_report(final=final), {"final": values}))
+    assert texts(waterfall.latency_steps(example_report(final=final)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    value=ANY,
+    limit=st.from_regex(r"(<=|>=) ?[-+]?[0-9]{1,5}(\.[0-9]{1,4})?( vs x)?", fullmatch=True) | st.text(max_size=9),
+)
+def test_any_gate_can_be_drawn(value: float, limit: str) -> None:
+    gate = GateVerdict(metric="m", limit=limit, value=value, ci95=None, n=None, verdict="pass", message="")
+    assert texts(plots.gates(example_report(gates=(gate,))))[1] == "pass"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2."""
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels: Any = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

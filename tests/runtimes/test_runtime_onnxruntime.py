@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mlopt.errors import MissingPackage, ModelError
+from mlopt.model import Kind, Model
+from mlopt.onnx_file import open_onnx
+from mlopt.runtimes import RuntimeOptions, open_session, runtime_for
+from mlopt.runtimes.onnxruntime import session_options
+
+OPTIONS = RuntimeOptions(threads=1)
+
+
+def identity(path: Path, dtype: int = TensorProto.FLOAT, operator: str = "Identity") -> Model:
+    """y = x, one dimension ``n``."""
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"])], "g",
+        [helper.make_tensor_value_info("x", dtype, ["n"])], [helper.make_tensor_value_info("y", dtype, ["n"])],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return open_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "array"),
+    [
+        (TensorProto.FLOAT, np.array([1.5, -2], np.float32)),
+        (TensorProto.FLOAT16, np.array([1.5, -2], np.float16)),
+        (TensorProto.INT64, np.array([1, -2], np.int64)),
+        (TensorProto.BOOL, np.array([True, False])),
+        (TensorProto.STRING, np.array(["one", "zwölf"])),
+    ],
+)
+def test_arrays_go_in_and_come_out_by_name(tmp_path: Path, dtype: int, array: np.ndarray) -> None:
+    model = identity(tmp_path / "m.onnx", dtype)
+    with open_session(model, OPTIONS) as session:
+        assert session.inputs == model.inputs
+        got = session.run({"x": array})
+    assert list(got) == ["y"]
+    np.testing.assert_array_equal(got["y"], array)
+
+
+def test_options_reach_the_session() -> None:
+    options = RuntimeOptions(threads=3, graph_optimization="basic", config_entries={"session.x64quantprecision": "1"})
+    native = session_options(options)
+    assert native.intra_op_num_threads == 3
+    assert native.inter_op_num_threads == 1
+    assert native.graph_optimization_level.name == "ORT_ENABLE_BASIC"
+    assert native.get_session_config_entry("session.x64quantprecision") == "1"
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("feeds", "cause"),
+    [
+        ({"x": np.ones(2)}, "Unexpected input data type"),
+        ({"x": np.ones((2, 2), np.float32)}, "Invalid rank"),
+        ({"z": np.ones(2, np.float32)}, r"Required inputs \(\['x'\]\) are missing"),
+        ({}, "Required inputs"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_one_line(tmp_path: Path, feeds: dict[str, np.ndarray], cause: str) -> None:
+    with (
+        open_session(identity(tmp_path / "m.onnx"), OPTIONS) as session,
+        pytest.raises(ModelError, match=cause) as caught,
+    ):
+        session.run(feeds)
+    (problem,) = caught.value.problems
+    assert "\n" not in problem.what
+    assert "ONNXRuntimeError" not in problem.what
+    assert problem.expected == "x: float32[n]"
+
+
+def test_a_model_that_is_refused_is_one_line(tmp_path: Path) -> None:
+    model = identity(tmp_path / "m.onnx", operator="NoSuchOperator")
+    with pytest.raises(ModelError, match=r"refuses the model: .*NoSuchOperator"), open_session(model, OPTIONS):
+        pytest.fail("the model was loaded")
+
+
+def test_bfloat16_at_the_interface_is_named(tmp_path: Path) -> None:
+    model = identity(tmp_path / "m.onnx", TensorProto.BFLOAT16)
+    with pytest.raises(ModelError, match="cannot exchange this dtype"), open_session(model, OPTIONS):
+        pytest.fail("the model was loaded")
+
+
+def test_a_gpu_that_is_not_there_is_an_error_that_names_the_extra(tmp_path: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has ONNX Runtime's CUDA provider")
+    model = identity(tmp_path / "m.onnx")
+    with (
+        pytest.raises(MissingPackage, match=r"mlopt\[gpu\]"),
+        open_session(model, RuntimeOptions(threads=1, device="cuda")),
+    ):
+        pytest.fail("a session was opened")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Kind.ONNX, "onnxruntime"), (Kind.TORCH, "torch")])
+def test_every_kind_has_its_runtime(kind: Kind, name: str) -> None:
+    assert runtime_for(kind).name == name

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from mlopt.errors import ModelError
+from mlopt.model import Kind, Model, TensorSpec
+from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.torch_source import load_module, materialize, open_program, open_torch
+from mlopt.usercode import CodeReference
+
+torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
+
+INPUTS = (TensorSpec("input", "float32", ("batch", 3)),)
+FEEDS = {"input": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+
+def write(tmp_path: Path, text: str, name: str = "build") -> CodeReference:
+    file = tmp_path / "net.py"
+    file.write_text(f"import torch\nfrom pathlib import Path\n{text}\n")
+    return CodeReference(file, name)
+
+
+def make(tmp_path: Path, code: CodeReference, weights: CodeReference | Path | None = None, **kwargs: object) -> Model:
+    out = tmp_path / f"model{sum(1 for _ in tmp_path.glob('model*'))}"
+    out.mkdir()
+    return materialize(code, weights, kwargs.get("inputs", INPUTS), (), out)  # type: ignore[arg-type]
+
+
+def result(model: Model) -> np.ndarray:
+    with open_session(model, RuntimeOptions(threads=1)) as session:
+        return session.run(FEEDS)["output"]
+
+
+LINEAR = "def build():\n    return torch.nn.Linear(3, 2)"
+TRAINED = f"""{LINEAR}
+
+def train(model):
+    model.weight.data.fill_(1)
+    model.bias.data.zero_()
+    with Path(__file__).with_suffix(".log").open("a") as log:
+        log.write("trained\\n")
+"""
+TIED = """
+def build():
+    a, b = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    b.weight = a.weight
+    return torch.nn.Sequential(a, b)
+"""
+
+
+def test_building_twice_gives_the_same_model(tmp_path: Path) -> None:
+    first, second = (make(tmp_path, write(tmp_path, LINEAR)) for _ in range(2))
+    assert first.digest == second.digest
+    assert [file.name for file in first.files] == ["source.json", "weights.safetensors"]
+    np.testing.assert_array_equal(result(first), result(second))
+    assert open_torch(first.path) == first
+
+
+def test_training_happens_in_place_once_and_is_kept(tmp_path: Path) -> None:
+    code = write(tmp_path, TRAINED)
+    model = make(tmp_path, code, CodeReference(code.path, "train"))
+    np.testing.assert_array_equal(result(model), [[3, 3], [12, 12]])
+    assert (tmp_path / "net.log").read_text() == "trained\n"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_weights_are_read_from_a_file(tmp_path: Path, suffix: str) -> None:
+    from safetensors.torch import save_file
+
+    state = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    file = tmp_path / f"state{suffix}"
+    save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
+    np.testing.assert_array_equal(result(make(tmp_path, write(tmp_path, LINEAR), file)), [[3, 3], [12, 12]])
+
+
+def test_shared_weights_stay_shared(tmp_path: Path) -> None:
+    module = load_module(make(tmp_path, write(tmp_path, TIED)))
+    assert module.model[0].weight is module.model[1].weight
+
+
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [
+        ({"weight": torch.ones(2, 3)}, "missing: bias; unexpected: none"),
+        (
+            {"weight": torch.ones(2, 3), "bias": torch.ones(2), "scale": torch.ones(1)},
+            "missing: none; unexpected: scale",
+        ),
+        ({"weight": torch.ones(2, 4), "bias": torch.ones(2)}, "size mismatch for weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(tmp_path: Path, state: dict[str, object], got: str) -> None:
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ModelError, match="the weights do not fit the model") as caught:
+        make(tmp_path, write(tmp_path, LINEAR), tmp_path / "state.pt")
+    assert got in str(caught.value)
+
+
+def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(3, 2), tmp_path / "whole.pt")
+    with pytest.raises(ModelError, match="more than tensors"):
+        make(tmp_path, write(tmp_path, LINEAR), tmp_path / "whole.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state dict"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_damaged_weights_are_one_error(tmp_path: Path, content: bytes, suffix: str) -> None:
+    (tmp_path / f"state{suffix}").write_bytes(content)
+    with pytest.raises(ModelError, match="the weights"):
+        make(tmp_path, write(tmp_path, LINEAR), tmp_path / f"state{suffix}")
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    model = make(tmp_path, write(tmp_path, LINEAR))
+    write(tmp_path, LINEAR.replace("3, 2", "3, 4"))
+    with pytest.raises(ModelError, match="changed after the model was built"):
+        load_module(model)
+
+
+def test_the_digest_follows_code_and_weights(tmp_path: Path) -> None:
+    plain = make(tmp_path, write(tmp_path, LINEAR))
+    commented = make(tmp_path, write(tmp_path, f"{LINEAR}  # a comment"))
+    torch.save({"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, tmp_path / "state.pt")
+    other = make(tmp_path, write(tmp_path, LINEAR), tmp_path / "state.pt")
+    assert len({plain.digest, commented.digest, other.digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("def build():\n    return 3", "does not return a model"),
+        ("def build():\n    raise KeyError('nothing here')", r"build\(\) failed"),
+        ("import no_such_module_anywhere", r"build\(\) failed"),
+        ("def other():\n    return 3", "there is no function 'build'"),
+    ],
+)
+def test_what_is_wrong_with_build_is_one_error(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(ModelError, match=what):
+        make(tmp_path, write(tmp_path, text))
+
+
+def test_an_error_in_build_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        make(tmp_path, write(tmp_path, "def build():\n    return torch.ones(2).reshape(3)"))
+    assert caught.value.problems[0].where == f"{tmp_path / 'net.py'}:4"
+
+
+def test_inputs_must_be_declared(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.inputs: \{image"):
+        make(tmp_path, write(tmp_path, LINEAR), inputs=())
+
+
+def test_build_may_name_an_onnx_file(tmp_path: Path) -> None:
+    light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+    model = make(tmp_path, write(tmp_path, f"def build():\n    return Path({str(light)!r})"), inputs=())
+    assert (model.kind, model.path.name) == (Kind.ONNX, "light_squeezenet.onnx")
+    assert model.path.read_bytes() == light.read_bytes()
+
+
+class _TwoInputs(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a - b
+
+
+def test_a_program_tells_its_own_inputs(tmp_path: Path) -> None:
+    dynamic = {name: {0: torch.export.Dim.DYNAMIC} for name in "ab"}
+    program = torch.export.export(_TwoInputs(), (torch.ones(2, 3),), {"b": torch.ones(2, 3)}, dynamic_shapes=dynamic)
+    torch.export.save(program, tmp_path / "two.pt2")
+    model = open_program(tmp_path / "two.pt2")
+    assert [(spec.name, spec.dtype, spec.shape[1], spec.dynamic_axes) for spec in model.inputs] == [
+        ("a", "float32", 3, (0,)),
+        ("b", "float32", 3, (0,)),
+    ]
+    with open_session(model, RuntimeOptions(threads=1)) as session:
+        got = session.run({"a": np.full((4, 3), 5, np.float32), "b": np.full((4, 3), 2, np.float32)})
+    np.testing.assert_array_equal(got["output"], np.full((4, 3), 3))
+    with pytest.raises(ModelError, match="the declared inputs are not the program's"):
+        open_program(tmp_path / "two.pt2", INPUTS)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"text"])
+def test_a_damaged_program_is_one_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.pt2").write_bytes(content)
+    with pytest.raises(ModelError, match=r"not a program of torch\.export"):
+        open_program(tmp_path / "bad.pt2")

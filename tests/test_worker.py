@@ -1,0 +1,106 @@
+"""Workers: results and errors travel, and a child's death is told with its cause."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from mlopt.errors import DataError
+from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+
+
+class Counter:
+    def __init__(self, start: int) -> None:
+        self.value = start
+
+    def add(self, step: int) -> int:
+        self.value += step
+        return self.value
+
+
+def complain() -> None:
+    raise DataError("a sample is NaN", where="data", fix="remove it")
+
+
+def stumble() -> None:
+    raise ZeroDivisionError("one\nby zero")
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def secret() -> str | None:
+    return os.environ.get("MLOPT_KEY_PASSPHRASE")
+
+
+def allocate(size: int) -> int:
+    block = bytearray(size)
+    block[::4096] = b"x" * len(block[::4096])
+    return peak_rss_bytes()
+
+
+def shout() -> None:
+    os.write(1, b"said on stdout\n")
+
+
+def test_results_come_back(tmp_path: Path) -> None:
+    assert run_in_worker(tmp_path / "log", os.path.join, "a", "b") == "a/b"
+
+
+def test_a_hosted_object_keeps_its_state(tmp_path: Path) -> None:
+    with Worker(tmp_path / "log") as worker:
+        worker.host(Counter, 10)
+        assert [worker.invoke("add", 1), worker.invoke("add", 2)] == [11, 13]
+
+
+def test_our_errors_keep_every_detail(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        run_in_worker(tmp_path / "log", complain)
+    assert str(caught.value) == "data: a sample is NaN\n  fix       remove it"
+
+
+def test_other_errors_are_one_line_and_a_log(tmp_path: Path) -> None:
+    with pytest.raises(WorkerRaisedError, match="^ZeroDivisionError: one$"):
+        run_in_worker(tmp_path / "log", stumble)
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [(signal.SIGKILL, "SIGKILL (out of memory?)"), (signal.SIGSEGV, "SIGSEGV (a crash in native code)")],
+)
+def test_a_killed_child_is_named(tmp_path: Path, number: signal.Signals, cause: str) -> None:
+    with pytest.raises(WorkerDiedError) as caught:
+        run_in_worker(tmp_path / "log", die, number)
+    assert str(caught.value) == f"it was ended by {cause}"
+
+
+def test_an_exiting_child_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkerDiedError, match="exited with code 3"):
+        run_in_worker(tmp_path / "log", leave)
+
+
+def test_secrets_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPT_KEY_PASSPHRASE", "hunter2")
+    assert run_in_worker(tmp_path / "log", secret) is None
+
+
+def test_peak_memory_is_the_childs_own(tmp_path: Path) -> None:
+    ballast = bytearray(300_000_000)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    assert run_in_worker(tmp_path / "log", allocate, 0) < 150_000_000
+    assert run_in_worker(tmp_path / "log", allocate, 100_000_000) > 100_000_000
+
+
+def test_output_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run_in_worker(tmp_path / "log", shout)
+    assert (tmp_path / "log").read_text() == "said on stdout\n"
+    assert capfd.readouterr() == ("", "")
