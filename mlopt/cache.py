@@ -24,6 +24,11 @@ from mlopt.errors import OutputError
 
 Parts = Mapping[str, Any]
 
+_FULL_BELOW_BYTES = 1 << 16
+_UNWRITABLE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Key:
@@ -82,7 +87,8 @@ class Store:
             work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
             (work / "out").mkdir(parents=True)
             try:
-                result = make(work / "out")
+                with asking_the_disk(self.root):
+                    result = make(work / "out")
                 text = json.dumps({"label": key.label, "parts": key.parts, "result": result}, indent=1)
                 (work / "entry.json").write_text(text, encoding="utf-8")
                 final.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +140,9 @@ class Store:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep ``gc`` of other processes away while a run holds paths into the store."""
-        with writing(self.root), locked(self.root / "in-use.lock", shared=True):
+        with contextlib.ExitStack() as stack:
+            with writing(self.root):
+                stack.enter_context(locked(self.root / "in-use.lock", shared=True))
             yield
 
 
@@ -177,19 +185,29 @@ def locked(file: Path, *, shared: bool = False, wait: bool = True, busy: str = "
 
 
 @contextlib.contextmanager
+def asking_the_disk(root: Path) -> Iterator[None]:
+    """Turn any failure on a full disk into that of a full disk: libraries say it in their own ways, or not at all."""
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(root).free < _FULL_BELOW_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root)) from error
+        raise
+
+
+@contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
     """Turn what the operating system says when it cannot write into one clear error."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR}:
+        if error.errno not in _UNWRITABLE:
             raise
-        fix = (
-            "free some space, or `mlopt cache gc`" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "choose another"
-        )
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        fix = "MLOPT_CACHE=DIR puts the cache elsewhere"
         raise OutputError(
             f"the cache cannot be written: {error.strerror}", where=str(error.filename or root),
-            fix=f"{fix}; MLOPT_CACHE=DIR puts the cache elsewhere",
+            fix=f"free some space, such as with `mlopt cache gc`; {fix}" if full else fix,
         ) from error  # fmt: skip
 
 

@@ -83,7 +83,7 @@ class Evaluator:
         return drop(self.scores(self.source), self.scores(model), self.source_name)
 
     def fidelity(self, model: Model) -> Fidelity | None:
-        """Return how close the outputs are to the source model's; None for the source itself."""
-        if model.kind is Kind.TORCH or model.digest == self.source.digest:
+        """Return how close the outputs are to the source model's; None for a PyTorch model, which is that source."""
+        if model.kind is Kind.TORCH:
             return None
         return fidelity(self.reference, self.outputs(model))

@@ -1,7 +1,8 @@
 """No regret: an optional step stays only if it is worth having, which is measured, not assumed.
 
-A lossy step must earn its place: measurably faster (or smaller, as the objective says) than the model before it, with
-every quality gate passed. A lossless one must only do no harm: it goes if it is measurably slower.
+A lossy step must earn its place: faster than the model before it by more than two copies of one model differ (or
+smaller, as the objective says), with every quality gate passed. A lossless one must only do no harm: it goes if it is
+measurably slower.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class _Trial:
         if self.recipe.objective is Objective.SIZE:
             old, new = report.baseline.size_bytes, report.final.size_bytes
             return f"no smaller: {new} bytes against {old}" if new >= old else None
-        return None if report.speedup.ci95[0] > 1 else f"no measurable gain: {_text(report.speedup)}"
+        speedup = report.speedup
+        gained = speedup.ci95[0] > 1 and speedup.median > 1 + speedup.noise_floor
+        return None if gained else f"no measurable gain: {_text(speedup)}"
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""
@@ -73,4 +76,5 @@ def guard(recipe: Recipe, evaluator: Evaluator, options: RuntimeOptions, measure
 
 def _text(speedup: Speedup) -> str:
     low, high = speedup.ci95
-    return f"{speedup.median:.2f}x ({low:.2f} to {high:.2f}) the speed of the model before it"
+    noise = f"two copies of one model differed by up to {speedup.noise_floor:.0%}"
+    return f"{speedup.median:.2f}x ({low:.2f} to {high:.2f}) the speed of the model before it; {noise}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 _FIX = "export or download the model again"
+_LFS, _HEAD = b"version https://git-lfs", 24
 
 
 def open_onnx(path: Path) -> Model:
@@ -52,13 +53,21 @@ def read_graph(path: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError as error:
-        raise ModelError(
-            "this is not a whole ONNX file: it is damaged or cut short, or of another format",
-            where=str(path), got=f"{path.stat().st_size} bytes; {error}", expected="an ONNX protobuf", fix=_FIX,
-        ) from error  # fmt: skip
+        raise _no_onnx(path) from error
     if not proto.graph.node and not proto.graph.output:
         raise ModelError("the file holds no ONNX graph", where=str(path), expected="an ONNX protobuf", fix=_FIX)
     return proto
+
+
+def _no_onnx(path: Path) -> ModelError:
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if head.startswith(_LFS):
+        return ModelError("this is a pointer of Git LFS, not the model", where=str(path), fix=f"git lfs pull -I {path}")
+    return ModelError(
+        "this is not a whole ONNX file: it is damaged or cut short, or of another format", where=str(path),
+        got=f"{path.stat().st_size} bytes that start with {head!r}", expected="an ONNX protobuf", fix=_FIX,
+    )  # fmt: skip
 
 
 def external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
@@ -78,7 +87,10 @@ def external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
                 expected="a relative path inside that folder", fix="save the model again with its data beside it",
             )  # fmt: skip
         if file.is_symlink() or not file.resolve().is_relative_to(folder):
-            raise ModelError("the external data path is a link", where=where, got=location, expected="a regular file")
+            raise ModelError(
+                "the external data path is a link", where=where, got=location, expected="a regular file",
+                fix="replace the link by the file itself",
+            )  # fmt: skip
         if not file.is_file():
             raise ModelError("an external data file is missing", where=where, got=location, fix=f"put it into {folder}")
         end = int(entries.get("offset", 0)) + int(entries.get("length", 0))

@@ -96,7 +96,8 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     problems: list[Problem] = []
     kind = source_kind(recipe, passes)
     if recipe.target.device == "cuda" and hardware.gpu is None:
-        problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix="device: cpu"))
+        fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
+        problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
     if version("onnxruntime") is None:
         extra = "gpu" if recipe.target.device == "cuda" else "cpu"
         problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
@@ -105,24 +106,28 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
+    return [*problems, *chain(kind, recipe, passes)]
+
+
+def chain(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
+    """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
+    giver = "the source"
+    for number, step in enumerate(recipe.passes):
+        pass_ = passes[step.name]
         if kind not in pass_.accepts:
-            wanted = " or ".join(sorted(pass_.accepts))
             export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
-            problems.append(
-                Problem(
-                    f"'{step.name}' cannot follow: it does not take a {kind} model",
-                    where,
-                    str(kind),
-                    wanted,
-                    "put `export` before it" if export else f"remove '{step.name}' or move it",
-                )
-            )
-        kind = pass_.produces
+            yield Problem(
+                f"'{step.name}' does not fit here", f"passes.{number}.{step.name}",
+                f"{_a(kind)} model, from {giver}", f"{' or '.join(_a(each) for each in sorted(pass_.accepts))} model",
+                "put `export` before it" if export else f"remove '{step.name}', or move it",
+            )  # fmt: skip
+            return
+        kind, giver = pass_.produces, f"'{step.name}'"
     if kind is not Kind.ONNX:
-        problems.append(
-            Problem("the chain ends without an ONNX model", "passes", str(kind), "onnx", "add `export` to the passes")
+        fix = "add `export` to the passes"
+        yield Problem(
+            "the passes end without an ONNX model", "passes", f"{_a(kind)} model", f"{_a(Kind.ONNX)} model", fix
         )
-    return problems
 
 
 def advice(recipe: Recipe) -> list[str]:
@@ -283,6 +288,10 @@ def execute(
         "parity": conformity.parity.model_dump(),
         "notes": dict(result.notes),
     }
+
+
+def _a(kind: Kind) -> str:
+    return "an ONNX" if kind is Kind.ONNX else "a PyTorch"
 
 
 def _detail(problem: Problem) -> str:

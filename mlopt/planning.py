@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,8 +47,8 @@ def outlook(planned: Planned) -> list[Outlook]:
         described = getattr(recipe.data, role)
         if described is None and role == "calibration":
             continue
-        key = prepare.dataset_key(recipe, role, base, inputs) if inputs else None
-        entry = _look(planned, key, role, described.source if described else "synthetic samples", rows)
+        keys = [prepare.dataset_key(recipe, role, base, inputs)] if inputs else []
+        entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
         if role == "calibration" and entry is not None:
             calibration = open_dataset(entry.out).digest
     known = calibration is not None or recipe.data.calibration is None
@@ -55,18 +56,23 @@ def outlook(planned: Planned) -> list[Outlook]:
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, inputs or (),
         recipe.model.outputs, calibration,
     )  # fmt: skip
+    before = [digest] if digest is not None else []
     for number, step in enumerate(recipe.passes):
         pass_ = planned.passes[step.name]
-        blocked = digest is None or (pass_.lossy and not known)
-        key = None if blocked or digest is None else pipeline.key_of(digest, number, step, setting)
-        entry = _look(
-            planned, key, step.name, pass_.summary, rows, optional=step.optional, needs=pass_.requires.packages
-        )
-        if entry is None:
-            digest = None
-        elif "refused" not in entry.result:
-            digest = entry.result["digest"]
+        blocked = pass_.lossy and not known
+        keys = [] if blocked else [pipeline.key_of(digest, number, step, setting) for digest in before]
+        more = {"optional": step.optional, "needs": pass_.requires.packages}
+        entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
+        before = _after(entry, before, optional=step.optional)
     return rows
+
+
+def _after(entry: Entry | None, before: list[str], *, optional: bool) -> list[str]:
+    """Return the digests that the next step may meet: whether an optional step stays is decided by measuring."""
+    if entry is not None and "refused" in entry.result:
+        return before
+    made = [entry.result["digest"]] if entry is not None else []
+    return made + before if optional and entry is not None else made
 
 
 def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str | None, tuple[TensorSpec, ...] | None]:
@@ -75,18 +81,21 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str
         model, _ = prepare.source(recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch)
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
         return model.digest, model.inputs
-    entry = _look(planned, key, "source", recipe.model.source, rows)
+    entry = _look(planned, [key], "source", recipe.model.source, rows)
     if entry is None:
         return None, recipe.model.specs or None
     declared = recipe.model.specs
     return entry.result["digest"], declared or open_onnx(entry.out / entry.result["path"]).inputs
 
 
-def _look(planned: Planned, key: Key | None, name: str, detail: str, rows: list[Outlook], **more: Any) -> Entry | None:
-    if key is None:
+def _look(
+    planned: Planned, keys: Sequence[Key], name: str, detail: str, rows: list[Outlook], **more: Any
+) -> Entry | None:
+    """Add the row of one piece of work; ``keys`` are those under which its result may be."""
+    if not keys:
         rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
         return None
-    entry = planned.store.get(key)
-    why = "nothing changed" if entry is not None else planned.store.why_missing(key)
+    entry = next((found for key in keys if (found := planned.store.get(key)) is not None), None)
+    why = "nothing changed" if entry is not None else planned.store.why_missing(keys[0])
     rows.append(Outlook(name, detail, entry is not None, why, **more))
     return entry

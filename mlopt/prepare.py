@@ -80,8 +80,7 @@ def source(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: St
         try:
             model = run_in_worker(log, materialize, code, weights, inputs, recipe.model.outputs, out)
         except (WorkerDiedError, WorkerRaisedError) as error:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-            raise ModelError("the recipe's Python failed", where=str(code), got=f"{error}\n{tail}") from error
+            raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
         return {
             "kind": model.kind.value,
             "path": model.path.relative_to(out).as_posix(),
@@ -125,9 +124,7 @@ def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]
         try:
             run_in_worker(log, _read, described, base, specs, out)
         except (WorkerDiedError, WorkerRaisedError) as error:
-            raise DataError(
-                f"the {role} data could not be read", where=name, got=str(error), fix=f"see {log}"
-            ) from error
+            raise DataError(f"the {role} data could not be read", where=name, got=str(error)) from error
         return {}
 
     entry, _ = store.fetch(dataset_key(recipe, role, base, specs), make)

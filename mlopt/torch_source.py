@@ -14,8 +14,6 @@ import inspect
 import json
 import pickle
 import shutil
-import sysconfig
-import traceback
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +25,7 @@ from mlopt.errors import MissingPackage, MloptError, ModelError
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import install_command
-from mlopt.usercode import CodeReference
+from mlopt.usercode import CodeReference, own_line
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +87,14 @@ def open_program(path: Path, inputs: tuple[TensorSpec, ...] = (), outputs: tuple
     return Model(Kind.TORCH, path, digest_file(path), inputs or own, named, (path,))
 
 
+def origin(model: Model) -> str:
+    """Return what its author calls the model: ``file.py:build``, or the ``.pt2`` file."""
+    if not model.path.is_dir():
+        return str(model.path)
+    source = _read_source(model.path)
+    return str(CodeReference(Path(source["code"]), source["function"]))
+
+
 def load_module(model: Model) -> Flat:
     """Return the module, ready to run: it takes the tensors of ``model.inputs`` in order and gives a tuple of tensors.
 
@@ -138,17 +144,7 @@ def foreign_code(what: str, where: str) -> Iterator[None]:
     except Exception as error:  # code that is not ours may raise anything
         lines = [line for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0].strip() if lines else ''}"
-        raise ModelError(what, where=_last_own_line(error) or where, got=message[:400]) from error
-
-
-def _last_own_line(error: BaseException) -> str | None:
-    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package."""
-    others = (Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file.is_file() and not any(file.is_relative_to(other) for other in others):
-            return f"{file}:{frame.lineno}"
-    return None
+        raise ModelError(what, where=own_line(error) or where, got=message[:400]) from error
 
 
 def _call(code: CodeReference, *args: Any) -> Any:

@@ -9,12 +9,14 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlopt.errors import ModelError
+from mlopt.errors import MloptError, ModelError
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,15 @@ class CodeReference:
             sys.modules[name] = module
             try:
                 spec.loader.exec_module(module)
-            except BaseException:
+            except BaseException as error:
                 del sys.modules[name]
-                raise
+                if isinstance(error, MloptError) or not isinstance(error, Exception):
+                    raise
+                raise ModelError(
+                    "the Python file cannot be imported",
+                    where=own_line(error) or str(self.path),
+                    got=f"{type(error).__name__}: {error}",
+                ) from error
         found = getattr(module, self.function, None)
         if not callable(found):
             names = ", ".join(sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_")))
@@ -80,6 +88,21 @@ def parse_reference(text: str, base: Path) -> CodeReference | None:
     return CodeReference(path, function)
 
 
+def own_line(error: BaseException) -> str | None:
+    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package.
+
+    Of a file that does not parse there is no frame: then it is the line that Python stumbled over.
+    """
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{error.filename}:{error.lineno}"
+    others = (Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_file() and not any(file.is_relative_to(other) for other in others):
+            return f"{file}:{frame.lineno}"
+    return None
+
+
 def local_files(path: Path) -> list[Path]:
     """Return ``path`` and every module beside it that it imports, directly or not, in a stable order."""
     found: dict[Path, None] = {}
@@ -99,7 +122,9 @@ def _imported(file: Path) -> set[str]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
-        raise ModelError("the Python file does not parse", where=str(file), got=str(error)) from error
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        got = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ModelError("the Python file does not parse", where=f"{file}{line}", got=got) from error
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -46,6 +46,7 @@ class Worker:
         environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
         environment |= {"ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as stream:
+            self._printed_before = stream.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START.format(path=sys.path, fd=child.fileno())],
                 pass_fds=[child.fileno()], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment,
@@ -86,12 +87,20 @@ class Worker:
             self._pipe.send((verb, what, args, kwargs))
             outcome, value = self._pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerDiedError(_cause_of_death(self._process)) from error
+            raise WorkerDiedError(_cause_of_death(self._process) + self._last_words()) from error
         if outcome == "ok":
             return value
         if outcome == "error":
             raise value
         raise WorkerRaisedError(value)
+
+    def _last_words(self) -> str:
+        """Quote the last line that the child printed, since its log may not outlive the run."""
+        with self.log.open("rb") as stream:
+            stream.seek(self._printed_before)
+            lines = stream.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"; the last line it printed: {last[:200]}" if last else ""
 
 
 def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

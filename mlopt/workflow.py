@@ -6,6 +6,7 @@ outside the cache; a run that ends early leaves the previous artifact as it was.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from mlopt import evidence, packing, pipeline, prepare
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.errors import RecipeError
+from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
@@ -132,10 +133,25 @@ def planned_for(request: Request) -> Iterator[Planned]:
 
 @contextmanager
 def _started(request: Request, notify: Notify) -> Iterator[Started]:
-    with tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
+    with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
         store = Store(default_root() if request.use_cache else Path(folder) / "cache")
         with store.in_use():
             yield Started(request, notify, store, Path(folder))
+
+
+@contextmanager
+def _told_by_the_system() -> Iterator[None]:
+    """Turn a missing permission, or a full disk for temporary files, into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise OutputError(
+            error.strerror or str(error), where=str(error.filename or tempfile.gettempdir()),
+            fix="free some space; TMPDIR=DIR puts temporary files elsewhere" if full else "check its permissions",
+        ) from error  # fmt: skip
 
 
 def plan(started: Started) -> Planned:
@@ -166,6 +182,8 @@ def ready(planned: Planned) -> Prepared:
         evaluation = read("evaluation", specs=inputs)
     planned.notify("source", recipe.model.source)
     source, _ = prepare.source(recipe, base, inputs, planned.store, log)
+    if misfits := list(pipeline.chain(source.kind, recipe, planned.passes)):  # Python may return either kind
+        raise RecipeError.of(map(planned.loaded.located, misfits))
     planned.notify("data", "reading and checking")
     evaluation = read("evaluation", specs=source.inputs)
     calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
@@ -175,6 +193,8 @@ def ready(planned: Planned) -> Prepared:
         planned.store, evaluation, load_metric(recipe.metric.name, base), source, evidence.source_name(source),
         planned.options, recipe.target.batch_size, planned.hardware, planned.scratch, recipe.name,
     )  # fmt: skip
+    planned.notify("source", "running it on the evaluation samples")
+    evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, planned.store, planned.options, evaluation,

@@ -36,7 +36,7 @@ def build() -> nn.Module:
 
 
 def calibration() -> Inputs:
-    return {"image": _crops(CALIBRATION, 8, seed=0)}
+    return {"image": _crops(CALIBRATION, 4, seed=0)}
 
 
 def evaluation() -> Inputs:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -263,7 +264,10 @@ def _os_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        blocked = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in the way of a directory" if blocked else error.strerror
+        room = "make room or " if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
         raise OutputError(
-            f"the artifact could not be written: {error.strerror}", where=str(target),
-            got=error.filename and str(error.filename), fix="make room or choose another place with -o DIR",
+            f"the artifact could not be written: {reason}", where=str(target),
+            got=error.filename and str(error.filename), fix=f"{room}choose another place with -o DIR",
         ) from error  # fmt: skip

@@ -66,7 +66,7 @@ def _root(
     del version
     logger = logging.getLogger("mlopt")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    logger.addHandler(logging.StreamHandler())
+    logger.handlers = [logging.StreamHandler()]  # one, however often the program runs in a process
 
 
 def main() -> None:

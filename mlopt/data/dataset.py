@@ -107,6 +107,27 @@ def open_dataset(path: Path) -> Dataset:
     return Dataset(path, index["digest"], index["count"], index["source"])
 
 
+def count_of(samples: Samples, where: str) -> int:
+    """Return how many samples there are; raises ``DataError`` if inputs and labels disagree about it."""
+    if not samples.inputs:
+        raise DataError("the source gives no inputs", where=where, expected="one array for each input of the model")
+    arrays = {f"input '{name}'": array for name, array in samples.inputs.items()}
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+    scalar = next((name for name, array in arrays.items() if array.ndim == 0), None)
+    if scalar is not None:
+        raise DataError(f"{scalar} is a single number", where=where, expected="arrays whose first axis is samples")
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(
+            "the arrays hold different numbers of samples",
+            where=where,
+            got=", ".join(f"{name}: {count}" for name, count in counts.items()),
+            expected="the same length of the first axis everywhere",
+        )
+    return next(iter(counts.values()))
+
+
 def take(dataset: Dataset, limit: int) -> dict[str, Array]:
     """Return the inputs of the first ``limit`` samples (all, if there are fewer)."""
     return {name: array[:limit] for name, array in dataset.inputs.items()}
@@ -152,22 +173,11 @@ def _index(path: Path) -> dict[str, Any]:
 
 def _checked_count(samples: Samples, source: str) -> int:
     """Return the number of samples; raises ``DataError`` for the first thing that is wrong with them."""
-    if not samples.inputs:
-        raise DataError("the source gives no inputs", where=source, expected="one array for each input of the model")
     for name, array in samples.inputs.items():
         _check_array(array, f"{source}: input '{name}'")
-    counts = {f"input '{name}'": len(array) for name, array in samples.inputs.items()}
     if samples.labels is not None:
         _check_array(samples.labels, f"{source}: labels")
-        counts["labels"] = len(samples.labels)
-    if len(set(counts.values())) > 1:
-        raise DataError(
-            "the arrays hold different numbers of samples",
-            where=source,
-            got=", ".join(f"{name}: {count}" for name, count in counts.items()),
-            expected="the same length of the first axis everywhere",
-        )
-    return next(iter(counts.values()))
+    return count_of(samples, source)
 
 
 def _check_array(array: Array, where: str) -> None:
@@ -179,10 +189,10 @@ def _check_array(array: Array, where: str) -> None:
             expected="numbers, booleans or text",
             fix="convert it, for instance with .astype(numpy.float32)",
         )
-    if array.ndim == 0 or array.size == 0:
+    if array.size == 0:
         shape = list(array.shape)
         raise DataError("the array is empty", where=where, got=f"shape {shape}", expected="[samples, ...]")
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" and array.ndim:
         finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
         if not finite.all():
             bad = np.flatnonzero(~finite)

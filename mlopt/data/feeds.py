@@ -139,7 +139,7 @@ def _name_problems(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], whe
     missing = [name for name in expected if name not in inputs]
     for name in inputs:
         if name not in expected:
-            close = difflib.get_close_matches(name, missing or expected, n=1)
+            close = missing if len(missing) == 1 else difflib.get_close_matches(name, missing or expected, n=1)
             fix = f"did you mean '{close[0]}'?" if close else "rename the array or leave it out"
             problems.append(Problem(f"the model has no input '{name}'", where, name, ", ".join(expected), fix))
             missing = [other for other in missing if other not in close]

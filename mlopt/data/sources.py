@@ -5,6 +5,8 @@ Files are untrusted: nothing is unpickled, and whatever is wrong with them is a 
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import traceback
 import zipfile
 import zlib
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mlopt.data.dataset import Array, Samples
+from mlopt.data.dataset import Array, Samples, count_of
 from mlopt.data.feeds import check_inputs
 from mlopt.data.images import ImageOptions, read_images
 from mlopt.data.text import TextOptions, read_text
@@ -22,7 +24,11 @@ from mlopt.model import TensorSpec
 from mlopt.usercode import CodeReference, parse_reference
 
 SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
-_BROKEN_NPZ = (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, NotImplementedError, RuntimeError)
+_BROKEN_NPZ = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, NotImplementedError,
+    RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What NumPy and zipfile raise for bytes that are no .npz file; NumPy parses an array's header as Python text."""
 
 
 class DataSource(BaseModel):
@@ -56,8 +62,8 @@ class DataSource(BaseModel):
         return slice(first, last if self.limit is None else min(last, first + self.limit))
 
     def part(self, samples: Samples) -> Samples:
-        """Return the samples of the window."""
-        window = self.window(min(map(len, samples.inputs.values()), default=0))
+        """Return the samples of the window; raises ``DataError`` if there is not one of each for every sample."""
+        window = self.window(count_of(samples, self.source))
         labels = None if samples.labels is None else samples.labels[window]
         return Samples({name: array[window] for name, array in samples.inputs.items()}, labels, samples.notes)
 
@@ -71,11 +77,11 @@ def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samp
     samples = _read(source, base, inputs)
     if not samples.inputs or any(len(array) == 0 for array in samples.inputs.values()):
         raise DataError(
-            "no samples are left",
+            "no samples are left" if source.split or source.limit else "there are no samples",
             where=source.source,
-            got=f"split {source.split}, limit {source.limit}",
+            got=f"split {source.split}, limit {source.limit}" if source.split or source.limit else None,
             expected="at least one sample",
-            fix="widen `split`, or give more data",
+            fix="widen `split`, or give more data" if source.split else "give more data",
         )
     return check_inputs(samples, inputs, source.source) if inputs else samples
 
@@ -121,11 +127,11 @@ def read_npz(path: Path, labels: str | None, inputs: tuple[TensorSpec, ...]) -> 
 def _arrays(path: Path) -> dict[str, Array]:
     name = None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {}
             for name in archive.files:
                 arrays[name] = archive[name]
-    except (*_BROKEN_NPZ, zipfile.BadZipFile, zlib.error) as error:
+    except _BROKEN_NPZ as error:
         if "allow_pickle=False" in str(error):
             raise DataError(
                 "the array holds pickled Python objects, which mlopt never loads",
@@ -159,10 +165,11 @@ def call(code: CodeReference) -> Samples:
             got=type(inputs).__name__,
             expected="{input: array} or ({input: array}, labels), with text as keys",
         )
-    arrays = {name: np.asarray(array) for name, array in inputs.items()}
-    if any(array.ndim == 0 for array in arrays.values()):
-        raise DataError("an input is a single number", where=str(code), expected="arrays whose first axis is samples")
-    return Samples(arrays, None if labels is None else np.asarray(labels))
+    try:
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        return Samples(arrays, None if labels is None else np.asarray(labels))
+    except ValueError as error:  # rows of different lengths
+        raise DataError("the function returns lists that are no arrays", where=str(code), got=_line(error)) from error
 
 
 def _last_line(code: CodeReference, error: Exception) -> str:

@@ -61,15 +61,16 @@ def read_text(
     texts = [_texts(row, options, f"{path}:{number}") for number, row in rows]
     labels = _labels(rows, options.label, path)
     chosen = window(len(rows))
-    encodings = _encode(_tokenizer(base / options.tokenizer), texts[chosen], options)
-    lengths = {len(encoding.ids) for encoding in encodings}
-    if len(lengths) > 1:  # the library adds the special tokens even where they alone are longer
+    tokenizer = _tokenizer(base / options.tokenizer)
+    special = tokenizer.num_special_tokens_to_add(is_pair=options.pair is not None)
+    if options.max_length <= special:  # the library would answer with rows of different lengths
         raise DataError(
             "text.max_length leaves no room beside the tokenizer's special tokens",
             where=str(path),
             got=str(options.max_length),
-            expected=f"{max(lengths)} or more",
+            expected=f"{special + 1} or more",
         )
+    encodings = _encode(tokenizer, texts[chosen], options)
     arrays = {name: _array(encodings, _FIELDS[name]) for name in names}
     return Samples(arrays, None if labels is None else labels[chosen])
 

@@ -6,7 +6,6 @@ better for every metric.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from mlopt.errors import DataError, MloptError
 from mlopt.measure import parity
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval
 from mlopt.report.schema import Accuracy, AccuracyDrop
+from mlopt.usercode import own_line
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -28,6 +28,7 @@ Metric = Callable[[Outputs, Array | None, Outputs | None], Any]
 
 BUILT_IN = ("accuracy", "agreement", "fidelity")
 _GROUPS = 20
+_EXPECTED = "a score per sample, [samples], or a single number"
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,8 @@ def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outp
         return Scores(name, _pseudo_values(metric, name, outputs, labels, reference), count)
     if everything.shape != (count,):
         raise DataError(
-            "the metric returns the wrong shape", where=name, got=str(list(everything.shape)),
-            expected=f"a score per sample, [{count}], or a single number",
+            "the metric returns the wrong shape", where=_place(metric, name), got=str(list(everything.shape)),
+            expected=f"{_EXPECTED}; there are {count} samples",
         )  # fmt: skip
     return Scores(name, everything, count)
 
@@ -212,14 +213,25 @@ def _rows(part: Any, chosen: NDArray[np.bool_]) -> Any:
 
 def _call(metric: Metric, name: str, outputs: Outputs, labels: Array | None, reference: Outputs | None) -> Floats:
     try:
-        scores = np.asarray(metric(outputs, labels, reference), dtype=np.float64)
+        returned = metric(outputs, labels, reference)
+        found = np.asarray(returned)
     except MloptError:
         raise
     except Exception as error:  # a recipe's own code may raise anything; it is the user's to fix
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = own_line(error) or _place(metric, name)
+        raise DataError("the metric failed", where=where, got=f"{type(error).__name__}: {error}") from error
+    if found.dtype.kind not in "biuf":
         raise DataError(
-            "the metric failed", where=f"{frame.filename}:{frame.lineno}", got=f"{type(error).__name__}: {error}"
-        ) from error
+            "the metric does not return numbers", where=_place(metric, name), got=type(returned).__name__,
+            expected=_EXPECTED,
+        )  # fmt: skip
+    scores = found.astype(np.float64)
     if np.isnan(scores).any():
-        raise DataError("the metric returned NaN", where=f"{name}, sample {int(np.isnan(scores).argmax())}")
+        where = _place(metric, name)
+        raise DataError("the metric returned NaN", where=where, got=f"NaN for sample {int(np.isnan(scores).argmax())}")
     return scores
+
+
+def _place(metric: Metric, name: str) -> str:
+    code = getattr(metric, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else name

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from mlopt.model import Kind, Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.passes.traced_sizes import check_sizes, example_inputs
-from mlopt.torch_source import foreign_code, import_torch, load_module, output_names
+from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -89,9 +90,9 @@ def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
     module = load_module(model)
     arrays = example_inputs(specs, context.samples)
     examples = tuple(_tensor(array) for array in arrays)
-    with torch.inference_mode(), foreign_code("forward() fails on the declared inputs", str(model.path)):
+    with torch.inference_mode(), foreign_code("forward() fails on the declared inputs", origin(model)):
         count = len(module(*examples))
-    outputs = output_names(context.outputs or [spec.name for spec in model.outputs], count, str(model.path))
+    outputs = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
     graph, notes = _export(_Task(module, specs, examples, count), config, context.out)
     _name(graph, [spec.name for spec in specs], outputs)
     _forget_origin(graph)
@@ -131,7 +132,9 @@ def _export(task: _Task, config: ExportConfig, scratch: Path) -> tuple[ir.Model,
             if config.exporter == "dynamo":
                 raise PassError(reason, where=_user_line(error), fix="exporter: auto, or torchscript") from error
     opset = min(config.opset, _NEWEST_TORCHSCRIPT)
-    return _torchscript(task, opset, scratch / "traced.onnx"), {"exporter": "torchscript", "because": reason}
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:  # large weights come as one file each
+        graph = _torchscript(task, opset, Path(folder) / "traced.onnx")
+    return graph, {"exporter": "torchscript", "because": reason}
 
 
 def _dynamo(task: _Task, opset: int) -> ir.Model:
@@ -147,7 +150,7 @@ def _dynamo(task: _Task, opset: int) -> ir.Model:
     return graph
 
 
-def _torchscript(task: _Task, opset: int, scratch: Path) -> ir.Model:
+def _torchscript(task: _Task, opset: int, path: Path) -> ir.Model:
     torch = import_torch()
     import onnx_ir as ir
 
@@ -157,16 +160,15 @@ def _torchscript(task: _Task, opset: int, scratch: Path) -> ir.Model:
         try:
             module = torch.jit.trace(task.module, task.examples, check_trace=False) if task.scripted else task.module
             torch.onnx.export(
-                module, task.examples, str(scratch), dynamo=False, opset_version=opset, verbose=False,
+                module, task.examples, str(path), dynamo=False, opset_version=opset, verbose=False,
                 input_names=task.inputs, output_names=task.outputs,
                 dynamic_axes=dict(zip(task.inputs, axes, strict=True)),
             )  # fmt: skip
         except (torch.onnx.OnnxExporterError, RuntimeError, TypeError) as error:
             raise PassError(f"PyTorch cannot export the model: {_cause(error)}", where="pass 'export'") from error
     _refuse_frozen_values(caught)
-    graph = ir.load(scratch)
+    graph = ir.load(path)
     ir.external_data.load_to_model(graph)
-    scratch.unlink()
     _restore_unused_inputs(graph, task)
     return graph
 

@@ -54,8 +54,12 @@ def read_bytes(path: Path) -> bytes:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise RecipeError("the file does not exist", where=str(path), fix="check the path") from error
-    except (OSError, ValueError) as error:
-        raise RecipeError("the file cannot be read", where=str(path), got=str(error)) from error
+    except OSError as error:
+        raise RecipeError(
+            f"the file cannot be read: {error.strerror}", where=str(path), fix="check the path"
+        ) from error
+    except ValueError as error:  # a zero byte in the name
+        raise RecipeError("this is no file name", where=repr(str(path)), got=str(error)) from error
     if not data.strip():
         raise RecipeError("the file is empty", where=str(path), got=f"{len(data)} bytes", expected="YAML")
     return data

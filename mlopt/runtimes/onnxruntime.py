@@ -7,6 +7,7 @@ Its numbers come with the threads that were asked for, one operator at a time, a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,8 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 def cause(error: Exception) -> str:
     """Return what went wrong in one line, without ONNX Runtime's error codes."""
     text = " ".join(str(error).split())
-    return text.rpartition("[ONNXRuntimeError] : ")[2].split(" : ", 2)[-1][:400]
+    said = text.rpartition("[ONNXRuntimeError] : ")[2].split(" : ", 2)[-1]
+    return re.sub(r"^Load model from .* failed: ?", "", said)[:400]
 
 
 def session_options(options: RuntimeOptions) -> onnxruntime.SessionOptions:

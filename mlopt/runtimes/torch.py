@@ -11,7 +11,7 @@ import numpy as np
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.model import Kind, Model
 from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
-from mlopt.torch_source import foreign_code, import_torch, load_module, output_names
+from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class _Session:
         self._torch = import_torch()
         self._module = load_module(model).to(device)
         self._device = device
-        self._where = str(model.path)
+        self._where = origin(model)
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]

@@ -63,6 +63,7 @@ def test_an_export_has_the_declared_names_dimensions_and_results(tmp_path: Path,
     assert exported.inputs == IMAGE
     assert [(spec.name, spec.dtype, spec.dynamic_axes) for spec in exported.outputs] == [("logits", "float32", (0,))]
     assert result.notes["exporter"] == exporter
+    assert [file.name for file in result.path.parent.iterdir()] == ["model.onnx"]
     assert result.notes["opset"] == 20
     assert set(result.notes["sizes_checked"]["batch"]) >= {1, 2, 3}
     assert_same_results(model, result.path, {"image": np.random.default_rng(0).random((5, 1, 8, 8), np.float32)})

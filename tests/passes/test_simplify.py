@@ -97,6 +97,21 @@ def test_an_invalid_graph_is_one_clear_error(tmp_path: Path) -> None:
     assert "nowhere" in str(caught.value)
 
 
+def test_batched_products_are_not_wrapped_in_reshapes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "axis"], ["x3"]),
+        helper.make_node("MatMul", ["x3", "w"], ["h"]),
+        helper.make_node("Add", ["h", "bias"], ["y3"]),
+        helper.make_node("ReduceSum", ["y3", "axis"], ["y"], keepdims=0),
+    ]
+    weights = {"axis": np.array([0], np.int64), "w": np.eye(3, dtype=np.float32), "bias": np.ones(3, np.float32)}
+    result = applied(run_pass(PASS, save(tmp_path, nodes, weights), {}, tmp_path))
+    found = operators(onnx.load(result.path).graph)
+    assert {"MatMul", "Add"} <= found.keys()
+    assert not {"Gemm", "Reshape"} & found.keys()
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 1)
+
+
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50"])
 def test_classic_networks_keep_their_results(tmp_path: Path, name: str) -> None:
     source = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"
