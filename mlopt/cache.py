@@ -204,9 +204,11 @@ def writing(root: Path) -> Iterator[None]:
         if error.errno not in _UNWRITABLE:
             raise
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        fix = "MLOPT_CACHE=DIR puts the cache elsewhere"
+        blocked = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in the way of a directory" if blocked else error.strerror
+        fix = "MLOPT_CACHE=DIR (with --no-cache, TMPDIR=DIR) puts the cache elsewhere"
         raise OutputError(
-            f"the cache cannot be written: {error.strerror}", where=str(error.filename or root),
+            f"the cache cannot be written: {reason}", where=str(error.filename or root),
             fix=f"free some space, such as with `mlopt cache gc`; {fix}" if full else fix,
         ) from error  # fmt: skip
 

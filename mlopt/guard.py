@@ -18,6 +18,7 @@ from mlopt.measure.latency import Measured
 from mlopt.model import Model
 from mlopt.pipeline import Guard, Ruling
 from mlopt.recipe.schema import Recipe
+from mlopt.report.facts import beyond_noise
 from mlopt.report.schema import Report, Speedup
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective
@@ -42,7 +43,7 @@ class _Trial:
         return Ruling(reason, report.final.latency_ms, report.final.accuracy)
 
     def _harm(self, report: Report) -> str | None:
-        slower = report.speedup.ci95[1] < 1 and self.recipe.objective is not Objective.SIZE
+        slower = beyond_noise(report.speedup) < 0 and self.recipe.objective is not Objective.SIZE
         return f"measurably slower: {_text(report.speedup)}" if slower else None
 
     def _report(self, best: Model, model: Model) -> Report:
@@ -57,9 +58,7 @@ class _Trial:
         if self.recipe.objective is Objective.SIZE:
             old, new = report.baseline.size_bytes, report.final.size_bytes
             return f"no smaller: {new} bytes against {old}" if new >= old else None
-        speedup = report.speedup
-        gained = speedup.ci95[0] > 1 and speedup.median > 1 + speedup.noise_floor
-        return None if gained else f"no measurable gain: {_text(speedup)}"
+        return None if beyond_noise(report.speedup) > 0 else f"no measurable gain: {_text(report.speedup)}"
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""

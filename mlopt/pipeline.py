@@ -101,8 +101,6 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     if version("onnxruntime") is None:
         extra = "gpu" if recipe.target.device == "cuda" else "cpu"
         problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
-    if kind is Kind.TORCH and version("torch") is None:
-        problems.append(Problem("torch is not installed", "model.source", fix=install_command("torch")))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
@@ -111,23 +109,21 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
 
 def chain(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
-    giver = "the source"
+    source, giver = kind, "the source"
     for number, step in enumerate(recipe.passes):
         pass_ = passes[step.name]
         if kind not in pass_.accepts:
+            accepted = f"{' or '.join(map(_a, sorted(pass_.accepts)))} model"
+            move = f", or put it before {giver}" if source in pass_.accepts else ""
             export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
-            yield Problem(
-                f"'{step.name}' does not fit here", f"passes.{number}.{step.name}",
-                f"{_a(kind)} model, from {giver}", f"{' or '.join(_a(each) for each in sorted(pass_.accepts))} model",
-                "put `export` before it" if export else f"remove '{step.name}', or move it",
-            )  # fmt: skip
+            fix = "put `export` before it" if export else f"remove '{step.name}'{move}"
+            where = f"passes.{number}.{step.name}"
+            yield Problem(f"'{step.name}' does not fit here", where, f"{_a(kind)} model, from {giver}", accepted, fix)
             return
         kind, giver = pass_.produces, f"'{step.name}'"
     if kind is not Kind.ONNX:
-        fix = "add `export` to the passes"
-        yield Problem(
-            "the passes end without an ONNX model", "passes", f"{_a(kind)} model", f"{_a(Kind.ONNX)} model", fix
-        )
+        got, fix = f"{_a(kind)} model, from {giver}", "add `export` to the passes"
+        yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
 
 
 def advice(recipe: Recipe) -> list[str]:

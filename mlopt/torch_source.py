@@ -119,8 +119,8 @@ def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, 
     """Return the declared names if they are as many as the model's outputs; ``output``, or ``output_0`` and so on."""
     if declared and len(declared) != count:
         raise ModelError(
-            "the model has another number of outputs than declared", where=where, got=f"{count} outputs",
-            expected=", ".join(declared), fix="correct model.outputs in the recipe",
+            "the model has another number of outputs than declared", where=where, got=str(count),
+            expected=f"{len(declared)}: {', '.join(declared)}", fix="correct model.outputs in the recipe",
         )  # fmt: skip
     return tuple(declared) or (("output",) if count == 1 else tuple(f"output_{index}" for index in range(count)))
 

@@ -193,7 +193,7 @@ def ready(planned: Planned) -> Prepared:
         planned.store, evaluation, load_metric(recipe.metric.name, base), source, evidence.source_name(source),
         planned.options, recipe.target.batch_size, planned.hardware, planned.scratch, recipe.name,
     )  # fmt: skip
-    planned.notify("source", "running it on the evaluation samples")
+    planned.notify("data", "running the source model on it")
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,

@@ -83,8 +83,7 @@ def run(arguments: list[str]) -> int:
         _show(error)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("interrupted; what was finished is in the cache, and the same command goes on from there")
-        return ExitCode.INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
@@ -93,6 +92,8 @@ def run(arguments: list[str]) -> int:
             error.show()  # type: ignore[attr-defined]
             return ExitCode.USAGE
         return _bug(error)
+    if code == ExitCode.INTERRUPTED:  # typer, too, turns an interrupt into this code
+        err.print("interrupted; what was finished is in the cache, and the same command goes on from there")
     return int(code or 0)
 
 

@@ -74,7 +74,7 @@ class PassResult:
 
 @dataclass(frozen=True)
 class Refusal:
-    """"Not applicable" as a value: the pass did nothing, and says why in one sentence."""
+    """ "Not applicable" as a value: the pass did nothing, and says why in one sentence."""
 
     reason: str
 

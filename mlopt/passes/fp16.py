@@ -19,8 +19,9 @@ from pydantic import Field
 
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import sort_nodes
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.graph import matching, prepare, save, sort_nodes, survey
+from mlopt.quantization.graph import matching, prepare, save, survey
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
 from mlopt.target import Objective
 

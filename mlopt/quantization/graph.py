@@ -11,13 +11,13 @@ import fnmatch
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import PassError
 from mlopt.model import Model
+from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE, default_opset, strip_initializer_inputs, subgraphs
 from mlopt.quantization.choice import Work
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _QUANTIZED = frozenset(
         "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulBnb4", "GatherBlockQuantized",
     }
 )  # fmt: skip
-_EXTERNAL_FROM = 1 << 30
-"""Models above this many bytes keep their tensors in a file beside the graph: a protobuf ends at 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +92,16 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
 
     proto = onnx.load(model.path)
     _hoist_constants(proto.graph)
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    keep = [value for value in proto.graph.input if value.name not in constants]
-    del proto.graph.input[:]
-    proto.graph.input.extend(keep)
-    proto.ir_version = max(proto.ir_version, 4)  # before 4, every initializer had to be an input
-    own = opset(proto)
+    strip_initializer_inputs(proto)
+    own = default_opset(proto)
     if own < minimum_opset:
         proto = _raise_opset(proto, minimum_opset)
     _name_nodes(proto.graph)
-    external = model.size_bytes > _EXTERNAL_FROM
+    external = model.size_bytes > EXTERNAL_DATA_ABOVE
     plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
     save(proto, plain, external=external)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
-    return Prepared(inferred, external, opset(proto), own if own < minimum_opset else None)
+    return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
 
 
 def save(proto: onnx.ModelProto, path: Path, *, external: bool) -> None:
@@ -116,11 +110,6 @@ def save(proto: onnx.ModelProto, path: Path, *, external: bool) -> None:
 
     path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # the writer would append to it
     onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
-
-
-def opset(proto: onnx.ModelProto) -> int:
-    """Return the version of the standard operator set that the model uses."""
-    return max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=1)
 
 
 def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> dict[str, str]:
@@ -140,32 +129,6 @@ def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> 
             )  # fmt: skip
         excluded |= dict.fromkeys(matched, f"excluded by '{pattern}'")
     return excluded
-
-
-def sort_nodes(graph: onnx.GraphProto) -> None:
-    """Put every node behind those that it reads from, what its subgraphs read included."""
-    nodes = list(graph.node)
-    producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    reads = {index: [producer[name] for name in _reads(node) if name in producer] for index, node in enumerate(nodes)}
-    ordered = [nodes[index] for index in TopologicalSorter(reads).static_order()]
-    del graph.node[:]
-    graph.node.extend(ordered)
-
-
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """Yield the bodies of a control-flow node."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    yield from node.input
-    for graph in subgraphs(node):
-        for inner in graph.node:
-            yield from _reads(inner)
-        yield from (value.name for value in graph.output)
 
 
 def _is_quantized(op_type: str) -> bool:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import sort_nodes
 from mlopt.quantization.choice import Integers, Mode
-from mlopt.quantization.graph import WEIGHTED, Prepared, save, sort_nodes
+from mlopt.quantization.graph import WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mlopt.errors import OutputError, Problem, UserError
+from mlopt.errors import Problem, UserError
 from mlopt.report.schema import Report
 
 REPORT_FILE = "report.json"
@@ -38,8 +38,8 @@ _RAW_FILE = TypeAdapter(dict[str, _Raw])
 
 
 def write(report: Report, path: Path) -> None:
-    """Write ``report.json``; raises ``OutputError``."""
-    _write_text(path, to_json(report))
+    """Write ``report.json``; raises ``OSError``, which whoever writes the whole artifact puts into words."""
+    path.write_text(to_json(report), encoding="utf-8")
 
 
 def to_json(report: Report) -> str:
@@ -64,12 +64,12 @@ def read(path: Path) -> Report:
 
 
 def write_samples(samples: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
-    """Write the raw samples, ``{candidate: blocks of milliseconds}``; raises ``OutputError``."""
+    """Write the raw samples, ``{candidate: blocks of milliseconds}``; raises ``OSError``."""
     document = {
         name: {"unit": "ms", "blocks": [[float(value) for value in block] for block in blocks]}
         for name, blocks in samples.items()
     }
-    _write_text(path, json.dumps(document, allow_nan=False) + "\n")
+    path.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_samples(path: Path) -> dict[str, list[float]]:
@@ -106,13 +106,6 @@ def _read_bytes(path: Path, *, what: str, fix: str) -> bytes:
     if len(content) > SIZE_LIMIT:
         raise UserError(f"the {what} is too large", where=str(path), expected=f"at most {SIZE_LIMIT >> 20} MiB")
     return content
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
 def _malformed(path: Path, what: str, error: ValidationError) -> UserError:

@@ -71,18 +71,21 @@ def headline(report: Report) -> str:
 
 
 def speed_claim(speedup: Speedup) -> str:
-    """Return the speedup as words; a difference is claimed only where the whole interval leaves the noise floor."""
+    """Return the speedup as words; a difference is claimed only where it is beyond the noise."""
     if beyond_noise(speedup):
         return f"{ratio(speedup.median)} as fast as {plain(speedup.vs)}"
     return f"No measurable difference in speed from {plain(speedup.vs)}"
 
 
 def beyond_noise(speedup: Speedup) -> Literal[-1, 0, 1]:
-    """Return 1 for measurably faster, -1 for measurably slower, 0 where the A/A control says it could be noise."""
+    """Return 1 for measurably faster, -1 for measurably slower, 0 where it could be noise.
+
+    Measurable means that the interval excludes 1 and that the ratio is further from 1 than the A/A control's.
+    """
     low, high = speedup.ci95
-    if low > 1 + speedup.noise_floor:
+    if low > 1 and speedup.median > 1 + speedup.noise_floor:
         return 1
-    return -1 if high < 1 - speedup.noise_floor else 0
+    return -1 if high < 1 and 1 / speedup.median > 1 + speedup.noise_floor else 0
 
 
 def compared(report: Report) -> Candidate:

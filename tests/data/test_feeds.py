@@ -79,14 +79,21 @@ def test_a_misspelt_input_is_one_problem_with_its_name() -> None:
     assert fix == "did you mean 'image'?"
 
 
+def test_one_unknown_name_is_taken_for_the_one_that_is_missing() -> None:
+    with pytest.raises(DataError) as caught:
+        check_inputs(Samples({"x": image(1).inputs["image"]}), (IMAGE,))
+    assert only(caught.value)[3] == "did you mean 'image'?"
+
+
 def test_all_problems_are_told_at_once() -> None:
-    specs = (TensorSpec("ids", "int64", ("batch", 4)), TensorSpec("mask", "int64", ("batch", 4)), IMAGE)
+    specs = (*(TensorSpec(name, "int64", ("batch", 4)) for name in ("ids", "mask", "kinds")), IMAGE)
     samples = Samples({"ids": np.zeros((2, 5), int), "image": np.zeros((2, 1, 4, 4), bool), "zzz": np.zeros(2)})
     with pytest.raises(DataError) as caught:
         check_inputs(samples, specs)
     assert [problem.what for problem in caught.value.problems] == [
         "the model has no input 'zzz'",
         "the data has no array for input 'mask'",
+        "the data has no array for input 'kinds'",
         "the shape does not fit the model",
         "the dtype does not fit the model",
     ]

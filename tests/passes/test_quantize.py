@@ -180,7 +180,7 @@ def test_integer_paths_and_control_flow_are_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["static", "dynamic"])
 def test_a_large_model_keeps_external_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    monkeypatch.setattr(graph_module, "_EXTERNAL_FROM", 0)
+    monkeypatch.setattr(graph_module, "EXTERNAL_DATA_ABOVE", 0)
     model, data = (cnn(tmp_path / "m.onnx"), IMAGES) if mode == "static" else (encoder(tmp_path / "m.onnx"), TEXT)
     result = applied(run_pass(PASS, model, {"mode": mode}, tmp_path, calibration=data))
     assert sorted(file.name for file in open_onnx(result.path).files) == ["model.onnx", "model.onnx.data"]

@@ -12,8 +12,9 @@ from quantization_models import FLOAT, branching, cnn, encoder, random, write
 
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.onnx_graph import sort_nodes
 from mlopt.quantization import graph as module
-from mlopt.quantization.graph import matching, prepare, sort_nodes, survey
+from mlopt.quantization.graph import matching, prepare, survey
 from mlopt.quantization.observe import outputs
 
 
@@ -71,7 +72,7 @@ def test_prepare_says_why_an_opset_cannot_be_raised(tmp_path: Path, monkeypatch:
 
 
 def test_large_models_keep_their_tensors_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EXTERNAL_FROM", 0)
+    monkeypatch.setattr(module, "EXTERNAL_DATA_ABOVE", 0)
     path = cnn(tmp_path / "m.onnx")
     prepared = prepare(open_onnx(path), tmp_path)
     assert prepared.external

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt import report as reports
-from mlopt.errors import OutputError, UserError
+from mlopt.errors import UserError
 
 TEXT = reports.to_json(example_report())
 
@@ -102,7 +102,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_place_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="No such file or directory"):
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
         reports.write(example_report(), tmp_path / "none" / "report.json")
 
 
