@@ -85,7 +85,7 @@ def beyond_noise(speedup: Speedup) -> Literal[-1, 0, 1]:
     low, high = speedup.ci95
     if low > 1 and speedup.median > 1 + speedup.noise_floor:
         return 1
-    return -1 if high < 1 and 1 / speedup.median > 1 + speedup.noise_floor else 0
+    return -1 if high < 1 and speedup.median * (1 + speedup.noise_floor) < 1 else 0
 
 
 def compared(report: Report) -> Candidate:

@@ -1,0 +1,216 @@
+"""Models that tools get wrong without a word: each ends in an artifact that computes what the source does, or in one
+clear error."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+import mlopt
+from mlopt.cli.app import run
+
+Array = np.ndarray[Any, Any]
+QUICK = ["measure.seconds=0.1", "measure.rounds=6"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def optimized(source: str, *overrides: str, **more: Any) -> Callable[..., dict[str, Array]]:
+    """Optimize, and return what runs the result: in ONNX Runtime alone, with none of its own rewriting."""
+    artifact = mlopt.optimize(source, overrides=[*QUICK, *overrides], sign=False, **more)
+    assert artifact.report.verdict == "pass"
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(artifact.path / "model.onnx", options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return lambda **feeds: dict(zip(names, session.run(None, feeds), strict=True))
+
+
+def write_recipe(code: str, inputs: str, outputs: str) -> None:
+    """Write a recipe that exports the model of ``code``, and nothing else."""
+    Path("net.py").write_text("import torch\n\n\n" + textwrap.dedent(code))
+    Path("net.yaml").write_text(
+        f"apiVersion: mlopt/v1\nname: net\nmodel: {{source: './net.py:build', inputs: {inputs}, outputs: {outputs}}}\n"
+        "passes: [export]\ngates: [{metric: fidelity.max_abs, max: 1e-4}]\n"
+    )
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+X = "{x: {dtype: float32, shape: [batch, 4]}}"
+
+
+def test_output_names_that_are_taken_inside_the_graph() -> None:
+    """The exporter writes such a file without a word, and ONNX Runtime refuses it: "Duplicate definition of name"."""
+    write_recipe(
+        """
+        class Net(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.linear = torch.nn.Linear(4, 3)
+                with torch.no_grad():
+                    self.linear.weight.copy_(torch.arange(12.0).reshape(3, 4))
+                    self.linear.bias.fill_(1.0)
+
+            def forward(self, x):
+                linear = self.linear(x)
+                return torch.relu(linear), linear.sum(dim=1)
+
+        def build():
+            return Net()
+        """,
+        X, "[linear, relu]",
+    )  # fmt: skip
+    x = normal(5, 4)
+    got = optimized("net.yaml", allow_code=True)(x=x)
+    linear = x @ np.arange(12.0, dtype=np.float32).reshape(3, 4).T + 1
+    np.testing.assert_allclose(got["linear"], np.maximum(linear, 0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got["relu"], linear.sum(axis=1), rtol=1e-4, atol=1e-5)
+
+
+BRANCH = """
+class Net(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x * 2
+        return x - 1
+
+def build():
+    return {returned}
+"""
+
+
+def test_a_branch_on_values_names_its_line(capfd: pytest.CaptureFixture[str]) -> None:
+    write_recipe(BRANCH.format(returned="Net()"), X, "[y]")
+    assert run(["optimize", "net.yaml", "--allow-code"]) == 2
+    message = capfd.readouterr().err
+    line = Path("net.py").read_text().splitlines().index("        if x.sum() > 0:") + 1
+    assert f"error: {Path('net.py').resolve()}:{line}: the model branches on tensor values" in message
+    assert "torch.jit.script(model)" in message
+    assert "Traceback" not in message
+    assert message.count("error:") == 1
+
+
+def test_a_scripted_branch_on_values_keeps_both_sides() -> None:
+    write_recipe(BRANCH.format(returned="torch.jit.script(Net())"), X, "[y]")
+    model = optimized("net.yaml", allow_code=True)
+    x = np.abs(normal(3, 4)) + 0.1
+    np.testing.assert_allclose(model(x=x)["y"], x * 2, rtol=1e-6)
+    np.testing.assert_allclose(model(x=-x)["y"], -x - 1, rtol=1e-6)
+
+
+def test_an_operator_that_onnx_lacks_is_one_clear_error(capfd: pytest.CaptureFixture[str]) -> None:
+    write_recipe(
+        """
+        class Net(torch.nn.Module):
+            def forward(self, x):
+                return torch.linalg.svdvals(x)
+
+        def build():
+            return Net()
+        """,
+        X, "[y]",
+    )  # fmt: skip
+    assert run(["optimize", "net.yaml", "--allow-code"]) == 2
+    message = capfd.readouterr().err
+    assert "PyTorch cannot export the model" in message
+    assert "svd" in message
+    assert "Traceback" not in message
+    assert message.count("error:") == 1
+
+
+def save(nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Array], **more: Any) -> str:
+    """Write ``model.onnx`` with the named weights."""
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "trap", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], **{"ir_version": 10, **more})
+    onnx.checker.check_model(model)
+    onnx.save(model, "model.onnx")
+    return "model.onnx"
+
+
+def tensor(name: str, kind: int, *shape: int | str) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def test_two_inputs_two_outputs_and_one_that_passes_through() -> None:
+    """No data: token ids are made up within reach of the table; both axes stay free."""
+    weights = {"table": normal(50, 8), "w": normal(8, 3, seed=1)}
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["vectors"]),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+        helper.make_node("Mul", ["vectors", "column"], ["masked"]),
+        helper.make_node("MatMul", ["masked", "w"], ["scores"]),
+        helper.make_node("Identity", ["ids"], ["same_ids"]),
+    ]
+    source = save(
+        nodes,
+        [tensor("ids", TensorProto.INT64, "batch", "length"), tensor("mask", TensorProto.FLOAT, "batch", "length")],
+        [tensor("scores", TensorProto.FLOAT, "batch", "length", 3), tensor("same_ids", TensorProto.INT64, "batch", "length")],
+        {**weights, "last": np.array([-1])},
+    )  # fmt: skip
+    model = optimized(source)
+    for batch, length in ((1, 1), (3, 7)):
+        ids = np.random.default_rng(batch).integers(0, 50, (batch, length))
+        mask = normal(batch, length)
+        got = model(ids=ids, mask=mask)
+        expected = (weights["table"][ids] * mask[..., None]) @ weights["w"]
+        np.testing.assert_allclose(got["scores"], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(got["same_ids"], ids)
+
+
+def test_weights_that_are_also_inputs() -> None:
+    """IR 3 listed every weight as an input; callers may leave them out, and so does whoever makes up samples."""
+    weights = {"w": normal(4, 2), "b": normal(2, seed=1)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["y"])]
+    inputs = [
+        tensor("x", TensorProto.FLOAT, "batch", 4), tensor("w", TensorProto.FLOAT, 4, 2), tensor("b", TensorProto.FLOAT, 2)
+    ]  # fmt: skip
+    source = save(nodes, inputs, [tensor("y", TensorProto.FLOAT, "batch", 2)], weights, ir_version=3)
+    x = normal(6, 4)
+    np.testing.assert_allclose(optimized(source)(x=x)["y"], x @ weights["w"] + weights["b"], rtol=1e-4, atol=1e-5)
+
+
+def test_an_input_that_is_the_output() -> None:
+    """A graph without a single node is still a model."""
+    value = tensor("x", TensorProto.FLOAT, "batch", 4)
+    source = save([], [value], [value], {})
+    x = normal(2, 4)
+    np.testing.assert_array_equal(optimized(source)(x=x)["x"], x)
+
+
+def test_no_step_is_worth_keeping() -> None:
+    """The source itself is shipped, and its own gates hold for it: it equals itself."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    source = save(nodes, [tensor("x", TensorProto.FLOAT, 1, 4)], [tensor("y", TensorProto.FLOAT, 1, 4)], {})
+    before = Path(source).read_bytes()
+    model = optimized(source, "passes=[]")
+    assert Path("artifacts/model/model.onnx").read_bytes() == before
+    x = normal(1, 4)
+    np.testing.assert_array_equal(model(x=x)["y"], np.maximum(x, 0))
+
+
+def test_the_network_of_the_recipe_is_what_torch_computes() -> None:
+    """A scripted module and its export agree with eager PyTorch on inputs that neither has seen."""
+    write_recipe("def build():\n    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU())\n", X, "[y]")
+    model = optimized("net.yaml", allow_code=True)
+    torch.manual_seed(0)
+    expected = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU())
+    x = normal(9, 4, seed=3)
+    np.testing.assert_allclose(model(x=x)["y"], expected(torch.from_numpy(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
