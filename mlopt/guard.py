@@ -23,7 +23,7 @@ from mlopt.report.schema import Report, Speedup
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective
 
-Measure = Callable[[Sequence[Candidate], str], Mapping[str, Measured]]
+Measure = Callable[[Sequence[Candidate]], Mapping[str, Measured]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Trial:
         pairs = ((evidence.BASELINE, best), (evidence.CONTROL, best), (evidence.FINAL, model))
         contenders = tuple(Candidate(name, each, self.options) for name, each in pairs)
         lineup = evidence.Lineup(self.evaluator.source, best, model, {}, contenders)
-        samples = self.measure(contenders, "passes")
+        samples = self.measure(contenders)
         return evidence.report(self.recipe, lineup, (), samples, self.evaluator, self.evaluator.hardware, {})
 
     def _no_gain(self, report: Report) -> str | None:

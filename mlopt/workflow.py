@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -25,6 +25,7 @@ from mlopt.gate import overall
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
 from mlopt.measure import latency
+from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured as Samples
 from mlopt.metric import load_metric
 from mlopt.model import Model
@@ -207,8 +208,7 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> Transformed:
     """Run the passes."""
     recipe = prepared.loaded.recipe
-    measure = partial(_measure, prepared)
-    keep = guard(recipe, prepared.evaluator, prepared.options, measure)
+    keep = guard(recipe, prepared.evaluator, prepared.options, partial(_measure, prepared, stage="passes", share=0.5))
     notify = partial(prepared.notify, "passes")
     outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
     return _extend(Transformed, prepared, outcomes=outcomes)
@@ -255,10 +255,11 @@ STAGES: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _measure(state: Prepared, contenders: Any, stage: str) -> dict[str, Samples]:
+def _measure(state: Prepared, contenders: Sequence[Candidate], stage: str, share: float = 1.0) -> dict[str, Samples]:
+    """Measure in the recipe's target setting, for a ``share`` of the time that the recipe allows for the final run."""
     recipe = state.loaded.recipe
     return latency.measure(
-        contenders, state.evaluation, batch_size=recipe.target.batch_size, seconds=recipe.measure.seconds,
+        contenders, state.evaluation, batch_size=recipe.target.batch_size, seconds=share * recipe.measure.seconds,
         rounds=recipe.measure.rounds, seed=recipe.seed, notify=lambda detail, _share: state.notify(stage, detail),
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from mlopt.worker import peak_rss_bytes
 _DISTINCT_BATCHES = 16
 _WARM_UP_SECONDS = 0.2
 _WARM_UP_CALLS = 5
+_MAX_CALLS = 2000
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,18 @@ class Bench:
         self._session.run(next(self._feeds))
         self._cold_start = time.perf_counter() - started
 
-    def warm_up(self) -> float:
-        """Run until caches, pools and clocks have settled; return the seconds that one call takes then."""
-        calls, started = 0, time.perf_counter()
-        while calls < _WARM_UP_CALLS or time.perf_counter() - started < _WARM_UP_SECONDS:
-            self._session.run(next(self._feeds))
-            calls += 1
-        return min(self.block(3)) / 1e3
+    def warm_up(self) -> None:
+        """Run until caches, pools and clocks have settled."""
+        self.block(_WARM_UP_SECONDS, _WARM_UP_CALLS)
 
-    def block(self, calls: int) -> list[float]:
-        """Return the wall times of ``calls`` inferences, in milliseconds."""
-        run, feeds, clock = self._session.run, [next(self._feeds) for _ in range(calls)], time.perf_counter_ns
-        times = []
+    def block(self, seconds: float, least: int) -> list[float]:
+        """Return the wall times of inferences, in milliseconds: as many as ``seconds`` hold, at least ``least``."""
+        run, feeds, clock = self._session.run, self._feeds, time.perf_counter_ns
+        times: list[float] = []
         gc.disable()
-        for feed in feeds:
+        end = clock() + int(seconds * 1e9)
+        while len(times) < least or (clock() < end and len(times) < _MAX_CALLS):
+            feed = next(feeds)
             started = clock()
             run(feed)
             times.append((clock() - started) / 1e6)

@@ -63,12 +63,12 @@ def measure(
         ]
         for number, turn in enumerate(turns):
             notify(f"warming up {turn.candidate.name}", number / len(turns))
-            turn.start(samples, batch_size, seconds, rounds)
+            turn.start(samples, batch_size)
         order = random.Random(seed)  # noqa: S311 - the order of blocks, not a secret
         for number in range(rounds):
             notify(f"measuring {len(turns)} candidates, round {number + 1} of {rounds}", number / rounds)
             for turn in order.sample(turns, len(turns)):
-                turn.block()
+                turn.block(seconds / rounds, least=-(-_MIN_SAMPLES // rounds))
         return {turn.candidate.name: turn.finish() for turn in turns}
 
 
@@ -77,18 +77,15 @@ class _Turn:
 
     def __init__(self, candidate: Candidate, worker: Worker) -> None:
         self.candidate = candidate
-        self._calls = 1
         self._worker = worker
         self._blocks: list[tuple[float, ...]] = []
 
-    def start(self, samples: Dataset, batch_size: int, seconds: float, rounds: int) -> None:
-        """Open the candidate, let it settle, and find out how many calls fill a block."""
+    def start(self, samples: Dataset, batch_size: int) -> None:
         self._guarded(lambda: self._worker.host(Bench, self.candidate, samples, batch_size))
-        seconds_per_call = self._guarded(lambda: self._worker.invoke("warm_up"))
-        self._calls = min(max(round(seconds / rounds / seconds_per_call), -(-_MIN_SAMPLES // rounds)), _MAX_CALLS)
+        self._guarded(lambda: self._worker.invoke("warm_up"))
 
-    def block(self) -> None:
-        self._blocks.append(tuple(self._guarded(lambda: self._worker.invoke("block", self._calls))))
+    def block(self, seconds: float, least: int) -> None:
+        self._blocks.append(tuple(self._guarded(lambda: self._worker.invoke("block", seconds, least))))
 
     def finish(self) -> Measured:
         rss = self._guarded(lambda: self._worker.invoke("peak_rss_bytes"))
