@@ -50,6 +50,9 @@ class QuantizeConfig(PassConfig):
     reduce_range: bool | None = Field(default=None, description="7-bit weights; absent: where the CPU needs them")
     per_channel: bool = Field(default=True, description="one scale per output channel of a weight")
     calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
+    keep_first: int = Field(
+        default=0, ge=0, description="so many Conv, MatMul and Gemm nodes from the input on stay in FP32"
+    )
     exclude: tuple[str, ...] = Field(
         default=(), description="nodes to leave alone: names or patterns such as '/head/*'"
     )
@@ -112,7 +115,7 @@ def _job(
     ranges = None
     if mode is Mode.STATIC and context.calibration is not None:
         ranges = observe(prepared, context.calibration, model.inputs, method=config.calibration, op_types=_STATIC)
-    excluded = _excluded(graph, found, mode, config.exclude) | _too_wide(graph, ranges)
+    excluded = _excluded(graph, found, mode, config) | _too_wide(graph, ranges)
     return Job(
         prepared,
         mode,
@@ -144,14 +147,16 @@ def _prepare(
     return prepare(model, folder), (f"raising the opset to {wanted} changes what the model computes",)
 
 
-def _excluded(graph: onnx.GraphProto, found: Survey, mode: Mode, patterns: tuple[str, ...]) -> dict[str, str]:
+def _excluded(graph: onnx.GraphProto, found: Survey, mode: Mode, config: QuantizeConfig) -> dict[str, str]:
     """Return the nodes that the recipe or the mode leaves alone, and why."""
-    excluded = {}
+    weighted = [node.name for node in graph.node if node.output[0] in found.weighted]
+    reason = f"one of the first {config.keep_first}, which the recipe keeps"
+    excluded = dict.fromkeys(weighted[: config.keep_first], reason)
     if mode is Mode.DYNAMIC:
         reason = "a Conv with dynamic scales is several times slower in onnxruntime"
         convs = (node for node in graph.node if node.op_type == "Conv" and node.output[0] in found.weighted)
-        excluded = {node.name: reason for node in convs}
-    return excluded | matching(graph, patterns, where="passes.quantize.exclude")
+        excluded |= {node.name: reason for node in convs}
+    return excluded | matching(graph, config.exclude, where="passes.quantize.exclude")
 
 
 def _too_wide(graph: onnx.GraphProto, ranges: TensorsData | None) -> dict[str, str]:

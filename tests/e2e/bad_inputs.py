@@ -30,10 +30,9 @@ TORCH = RECIPE.replace("./tiny.onnx", "./net.py:build\n  inputs: {x: {dtype: flo
     "[simplify]", "[export]"
 )
 NET = """\
-import torch
-
-
 def build():
+    import torch
+
     return torch.nn.Linear(4, 2)
 """
 

@@ -22,7 +22,10 @@ from mlopt.cli.app import run
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  \w+\n", re.MULTILINE)
 _MLOPT = [sys.executable, "-m", "mlopt"]
-_SLOW = {"too_many_outputs_declared", "forward_raises", "build_returns_torch_but_nothing_exports"}
+_SLOW = {
+    "build_returns_onnx_but_it_is_exported", "build_returns_torch_but_nothing_exports", "forward_raises",
+    "too_many_outputs_declared",
+}  # fmt: skip
 """They take several processes that import PyTorch."""
 _CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in _SLOW else []) for name in bad_inputs.CASES]
 

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def optimized(source: str, *overrides: str, **more: Any) -> Callable[..., dict[str, Array]]:
     """Optimize, and return what runs the result: in ONNX Runtime alone, with none of its own rewriting."""
     artifact = mlopt.optimize(source, overrides=[*QUICK, *overrides], sign=False, **more)
-    assert artifact.report.verdict == "pass"
+    assert {gate.verdict for gate in artifact.report.gates if gate.metric.startswith("fidelity")} == {"pass"}
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(artifact.path / "model.onnx", options, providers=["CPUExecutionProvider"])

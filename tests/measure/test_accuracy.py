@@ -137,7 +137,8 @@ def test_a_single_number_sees_labels_and_reference_of_the_same_samples():
         (lambda *_: np.array([1.0, np.nan, 1.0, 1.0]), "sample 1"),
         (lambda *_: float("nan"), "returned NaN"),
         (lambda outputs, *_: outputs["x"], "KeyError: 'x'"),
-        (lambda *_: "good", "ValueError"),
+        (lambda *_: "good", "does not return numbers"),
+        (lambda *_: None, "does not return numbers"),
     ],
 )
 def test_a_function_that_fails_is_the_users_to_fix(metric: Any, message: str):

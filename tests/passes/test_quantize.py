@@ -113,6 +113,12 @@ def test_dynamic_mode_leaves_convolutions_alone_and_says_why(tmp_path: Path) -> 
     assert "ConvInteger" not in kinds(result)
 
 
+def test_the_first_layers_can_be_kept(tmp_path: Path) -> None:
+    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {"keep_first": 2}, tmp_path, calibration=IMAGES))
+    assert (result.notes["quantized"], result.notes["quantizable"]) == (1, 3)
+    assert set(result.notes["left_alone"].values()) == {"one of the first 2, which the recipe keeps"}
+
+
 def test_excluded_nodes_are_left_alone(tmp_path: Path) -> None:
     model = cnn(tmp_path / "m.onnx")
     result = applied(run_pass(PASS, model, {"exclude": ["fir*"]}, tmp_path, calibration=IMAGES))
