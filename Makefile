@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/mlopt optimize recipes/mnist_cnn.yaml --allow-code
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(STAMP)
 	$(BIN)/ruff check .

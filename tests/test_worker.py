@@ -68,7 +68,7 @@ def test_our_errors_keep_every_detail(tmp_path: Path) -> None:
 
 
 def test_other_errors_are_one_line_and_a_log(tmp_path: Path) -> None:
-    with pytest.raises(WorkerRaisedError, match="^ZeroDivisionError: one$"):
+    with pytest.raises(WorkerRaisedError, match=r"^ZeroDivisionError: one$"):
         run_in_worker(tmp_path / "log", stumble)
     assert "Traceback" in (tmp_path / "log").read_text()
 
