@@ -120,7 +120,7 @@ def _judge_one(gate: Gate, evidence: Evidence) -> GateVerdict:
 
 
 def _verdict(gate: Gate, evidence: Evidence) -> Verdict:
-    if evidence.value is None:
+    if evidence.value is None or _within_noise(gate, evidence):
         return "inconclusive"
     low, *_, high = sorted([evidence.value, *(evidence.ci95 or (evidence.value,))])
     least = -math.inf if gate.min is None else gate.min
@@ -140,25 +140,26 @@ def _message(gate: Gate, evidence: Evidence, verdict: Verdict) -> str:
         figure += f" [{evidence.ci95[0]:.5g}, {evidence.ci95[1]:.5g}]"
     if evidence.n is not None:
         figure += f", n = {evidence.n}"
-    noise = _noise(gate, evidence)
     if verdict == "pass":
-        return f"{figure}: {gate.limit} is met.{noise}"
+        return f"{figure}: {gate.limit} is met."
     if verdict == "fail":
-        return f"{figure}: {gate.limit} is not met. What may help: {metric.when_broken}.{noise}"
+        return f"{figure}: {gate.limit} is not met. What may help: {metric.when_broken}."
+    why = f"the interval straddles the limit of {gate.limit}"
+    if _within_noise(gate, evidence):
+        why = (
+            f"two copies of one model differed by up to {evidence.noise:.1%} in this run, "
+            f"and the limit of {gate.limit} is no further away"
+        )
     decide = _samples_hint(gate, evidence) or f"To decide: {metric.when_undecided}."
-    return f"{figure}: the interval straddles the limit of {gate.limit}. {decide}{noise}"
+    return f"{figure}: {why}. {decide}"
 
 
-def _noise(gate: Gate, evidence: Evidence) -> str:
+def _within_noise(gate: Gate, evidence: Evidence) -> bool:
+    """Whether a ratio is no further from its limit than the A/A control came out from 1, where it should be."""
     limit = gate.max if gate.max is not None else gate.min
-    if evidence.noise is None or evidence.value is None or limit is None:
-        return ""
-    if abs(evidence.value / limit - 1 if limit else evidence.value) >= evidence.noise:
-        return ""
-    return (
-        f" Two copies of one model differed by up to {evidence.noise:.1%} in this run, "
-        "more than the distance to the limit."
-    )
+    if evidence.noise is None or not evidence.value or not limit or evidence.value < 0 or limit < 0:
+        return False
+    return max(evidence.value / limit, limit / evidence.value) <= 1 + evidence.noise
 
 
 def _samples_hint(gate: Gate, evidence: Evidence) -> str:

@@ -125,6 +125,16 @@ def test_a_percentile_that_was_not_supported_is_inconclusive_with_its_reason():
     assert "measure longer" in found.message
 
 
+@pytest.mark.parametrize(
+    ("limit", "verdict"), [(1.27, "pass"), (1.29, "inconclusive"), (1.43, "inconclusive"), (1.45, "fail")]
+)
+def test_a_speedup_within_the_noise_of_its_limit_is_undecided(limit: float, verdict: str):
+    """Measured 1.36 [1.31, 1.42], while two copies of one model came out 6 % apart."""
+    found = one(Gate(metric="speedup.median", min=limit))
+    assert found.verdict == verdict
+    assert ("two copies of one model differed by up to 6.0%" in found.message) == (verdict == "inconclusive")
+
+
 def test_equal_outputs_have_no_noise_and_pass():
     equal = {"fidelity": FIDELITY.model_copy(update={"sqnr_db": None})}
     found = one(Gate(metric="fidelity.sqnr_db", min=20), final=equal)

@@ -5,12 +5,8 @@ Verb modules import nothing heavy at their top, so that ``mlopt --help`` answers
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import tempfile
-import traceback
-from pathlib import Path
 
 import typer
 
@@ -31,14 +27,13 @@ from mlopt.cli import (
     sign,
     verify,
 )
-from mlopt.cli.console import err
 from mlopt.errors import ExitCode, MloptError
 
 app = typer.Typer(
     name="mlopt",
     help="One recipe in; out comes the fastest model that still meets its accuracy budget, signed, with its evidence.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -63,6 +58,8 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done to standard error."),
 ) -> None:
+    import logging
+
     del version
     logger = logging.getLogger("mlopt")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
@@ -93,20 +90,28 @@ def run(arguments: list[str]) -> int:
             return ExitCode.USAGE
         return _bug(error)
     if code == ExitCode.INTERRUPTED:  # typer, too, turns an interrupt into this code
-        err.print("interrupted; what was finished is in the cache, and the same command goes on from there")
+        _tell("interrupted", "what was finished is in the cache, and the same command goes on from there")
     return int(code or 0)
 
 
 def _show(error: MloptError) -> None:
     for problem in error.problems:
-        err.print("[bold red]error:[/] ", end="")
-        err.print(str(problem), markup=False)
+        _tell("error", str(problem))
 
 
 def _bug(error: Exception) -> int:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="mlopt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exception(error, file=log)
-    err.print(f"[bold red]bug:[/] {type(error).__name__}: ", end="")
-    err.print(str(error), markup=False)
-    err.print(f"This is a fault of mlopt, not yours. Please report it with {Path(log.name)}", markup=False)
+    _tell("bug", f"{type(error).__name__}: {error}")
+    _tell("bug", f"this is a fault of mlopt, not yours; please report it with {log.name}")
     return ExitCode.BUG
+
+
+def _tell(what: str, text: str) -> None:
+    from mlopt.cli.console import err
+
+    err.print(f"[bold red]{what}:[/] ", end="")
+    err.print(text, markup=False)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.cli import console
-
 if TYPE_CHECKING:
     from mlopt.report.schema import Report
 
@@ -33,6 +31,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
     """Show the evidence of a run: a summary here, or the whole report as HTML, Markdown or JSON."""
+    from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.report import read
 
@@ -82,6 +81,7 @@ def _text(evidence: Report, source: Path, wanted: Format) -> str:
 
 def _samples(evidence: Report, folder: Path) -> dict[str, list[float]]:
     """Read the samples beside the report, if they are there: without them one picture is missing."""
+    from mlopt.cli import console
     from mlopt.errors import UserError
     from mlopt.report import read_samples
 
