@@ -22,6 +22,7 @@ model in ONNX Runtime with all graph optimizations. The noise floor is how far t
 
 
 def main() -> None:
+    """Read the reports and print the page."""
     reports = [read(Path(name)) for name in sys.argv[1:]]
     if not reports:
         sys.exit("usage: results_table.py ARTIFACT...")
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 def row(report: Report) -> str:
+    """Return one row of the table."""
     base, final, speed, drop = report.baseline, report.final, report.speedup, report.accuracy_drop
     low, high = speed.ci95
     kept = [step.name for step in report.steps if step.status in {"applied", "cached"}]
@@ -61,6 +63,7 @@ def row(report: Report) -> str:
 
 
 def machine(report: Report) -> str:
+    """Return where and with what the figures were measured."""
     where = report.environment
     packages = ", ".join(f"{name} {version}" for name, version in where.packages.items())
     isa = ", ".join(where.cpu.isa)

@@ -95,19 +95,16 @@ def test_training_digits_are_shifted_whole() -> None:
 
 
 @pytest.mark.slow
-def test_digits_are_learned_and_the_training_repeats() -> None:
+def test_digits_are_learned() -> None:
     need("mnist_cnn")
     import torch
 
     module = code("mnist_cnn")
     threads = torch.get_num_threads()
-    models = [module.build() for _ in range(2)]
-    for model in models:
-        module.train(model)
+    model = module.build()
+    module.train(model)
     assert torch.get_num_threads() == threads
-    assert module.held_out_accuracy(models[0]) >= 0.98
-    first, second = (model.state_dict() for model in models)
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert module.held_out_accuracy(model) >= 0.98
 
 
 def test_photographs_are_named_as_people_would() -> None:

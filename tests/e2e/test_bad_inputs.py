@@ -166,5 +166,5 @@ def test_an_interrupt_is_one_line(folder: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""
-    assert err == "interrupted; what was finished is in the cache, and the same command goes on from there\n"
+    assert err == "interrupted: what was finished is in the cache, and the same command goes on from there\n"
     assert not (folder / "artifacts/tiny").exists()

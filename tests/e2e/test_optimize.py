@@ -113,14 +113,13 @@ def test_other_calibration_data_runs_only_what_calibrates(optimized: Optimized) 
     assert why == (False, "source.limit: 8 -> 4")
 
 
-def test_changed_code_runs_what_depends_on_it(recipe: Path) -> None:
-    mlopt.optimize(recipe, allow_code=True)
-    code = recipe.with_name("net.py")
+def test_changed_code_runs_what_depends_on_it(optimized: Optimized) -> None:
+    code = optimized.recipe.with_name("net.py")
     code.write_text(code.read_text() + "\n# a comment\n")
-    seen = forecast(recipe)
+    seen = forecast(optimized.recipe)
     assert seen["source"] == (False, "code.net.py changed")
     assert seen["export"][0] is None
-    again = mlopt.optimize(recipe, allow_code=True)
+    again = mlopt.optimize(optimized.recipe, allow_code=True)
     assert statuses(again)["export"] == "applied"  # the module may have changed, so it is exported again
     assert statuses(again)["simplify"] == "cached"  # and gave the same bytes, so nothing after it runs
 
