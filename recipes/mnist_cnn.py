@@ -67,9 +67,7 @@ def train(model: nn.Module) -> None:
     """Train ``model`` in place with shifted copies of the digits, and report its accuracy on the held-out ones."""
     torch.manual_seed(0)
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # so small a network gains little from more, and on a busy machine they wait for each other
+    torch.set_num_threads(1)  # so small a network gains little from more, and on a busy machine they only wait
     (images, labels), _ = _splits()
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     steps = EPOCHS * -(-len(x) // BATCH)

@@ -21,7 +21,7 @@ from mlopt.worker import peak_rss_bytes
 
 _DISTINCT_BATCHES = 16
 _WARM_UP_SECONDS = 0.2
-# Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %; with it, by 8 %.
+# Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %.
 _SETTLE_SECONDS = 0.1
 _WARM_UP_CALLS = 5
 _MAX_CALLS = 2000
