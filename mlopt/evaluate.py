@@ -24,7 +24,14 @@ from mlopt.packages import versions
 from mlopt.report.schema import Accuracy, AccuracyDrop, Fidelity
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.usercode import parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+
+
+def load_metric(name: str, base: Path) -> str | Metric:
+    """Return the name of a built-in metric, or the function that ``./file.py:function`` names, loaded."""
+    code = parse_reference(name, base)
+    return name if code is None else code.load()
 
 
 @dataclass(frozen=True)

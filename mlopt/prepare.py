@@ -41,6 +41,13 @@ def consent(loaded: Loaded, *, allowed: bool) -> list[Problem]:
     ]
 
 
+def advice(recipe: Recipe) -> list[str]:
+    """Return what the evidence will lack for want of data."""
+    if recipe.data.evaluation is not None:
+        return []
+    return ["No data was given, so random samples were used: good enough for latency, but they say little of accuracy."]
+
+
 def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -> dict[str, str]:
     """Return the SHA-256 of everything that a run read, by the key that names it."""
     found = {"model": source.digest}

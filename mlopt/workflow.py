@@ -19,7 +19,7 @@ from mlopt import evidence, packing, pipeline, prepare
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
-from mlopt.evaluate import Evaluator
+from mlopt.evaluate import Evaluator, load_metric
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
 from mlopt.guard import guard
@@ -27,7 +27,6 @@ from mlopt.hardware import Hardware, detect
 from mlopt.measure import latency
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured as Samples
-from mlopt.metric import load_metric
 from mlopt.model import Model
 from mlopt.packing import Artifact
 from mlopt.passes import table
@@ -168,7 +167,7 @@ def plan(started: Started) -> Planned:
     output = request.output or Path("artifacts") / recipe.name
     packing.check_possible(output, request.key, sign=request.sign)
     options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
-    notes = tuple(pipeline.advice(recipe))
+    notes = tuple(pipeline.advice(recipe) + prepare.advice(recipe))
     return _extend(Planned, started, loaded=loaded, passes=passes, hardware=hardware, options=options,
                    output=output, notes=notes)  # fmt: skip
 
