@@ -44,7 +44,7 @@ class Session:
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Run one inference; ``feeds`` maps input names to arrays of the shapes in ``inputs``."""
-        return self._session.run(feeds)
+        return self._session.run({name: np.asarray(value) for name, value in feeds.items()})
 
     def close(self) -> None:
         """Free the model."""

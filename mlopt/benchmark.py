@@ -10,6 +10,7 @@ from typing import Any
 
 from mlopt.data.dataset import open_dataset, store
 from mlopt.data.sources import DataSource, read
+from mlopt.errors import MeasureError
 from mlopt.evidence import environment, now
 from mlopt.hardware import detect
 from mlopt.measure import latency, statistics
@@ -71,6 +72,13 @@ def compare(
     options = RuntimeOptions(threads=threads or hardware.cores)
     candidates = _candidates(paths, options, keep_threads=threads is None)
     first = candidates[0]
+    for candidate in candidates[1:]:
+        if [spec.name for spec in candidate.model.inputs] != [spec.name for spec in first.model.inputs]:
+            raise MeasureError(
+                "only models with the same inputs can be compared", where=candidate.name,
+                got="; ".join(map(str, candidate.model.inputs)), expected="; ".join(map(str, first.model.inputs)),
+                fix="measure it in a run of its own",
+            )  # fmt: skip
     control = Candidate(first.name + _CONTROL, first.model, first.options)
     specs = first.model.inputs
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as folder:

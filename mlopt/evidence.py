@@ -14,6 +14,8 @@ from typing import Any
 
 from mlopt import __version__
 from mlopt.data.dataset import Dataset
+from mlopt.data.feeds import batch_of
+from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.gate import Gate
 from mlopt.hardware import Hardware
@@ -103,6 +105,18 @@ def source_name(source: Model) -> str:
     return SOURCE if source.kind is Kind.TORCH else BASELINE
 
 
+def check_gates(recipe: Recipe, source: Model) -> None:
+    """Raise ``RecipeError`` for a gate that this run will not be able to answer."""
+    known = source_name(source)
+    for gate in recipe.gates:
+        drop = gate.metric == "accuracy.drop_pt" and gate.vs not in {None, known}
+        if drop or (gate.vs == SOURCE and source.kind is not Kind.TORCH):
+            raise RecipeError(
+                f"the gate on {gate.metric} compares with '{gate.vs}', which this run has not", where="gates",
+                expected=known, fix=f"vs: {known}, or leave `vs` out",
+            )  # fmt: skip
+
+
 def gates(recipe: Recipe) -> tuple[Gate, ...]:
     """Return the recipe's gates and, unless it says otherwise, the one that always holds: not slower than the baseline.
 
@@ -124,7 +138,7 @@ def candidate(name: str, measured: Measured, evaluator: Evaluator) -> Candidate:
         options=contender.options.model_dump(mode="json"),
         digest=model.digest,
         latency_ms=latency,
-        throughput_per_s=1e3 * evaluator.batch_size / latency.mean,
+        throughput_per_s=1e3 * batch_of(evaluator.dataset, model.inputs, evaluator.batch_size) / latency.mean,
         size_bytes=model.size_bytes,
         peak_rss_bytes=measured.peak_rss_bytes,
         accuracy=evaluator.accuracy(model),

@@ -2,7 +2,7 @@
 
 A lossy step must earn its place: faster than the model before it by more than two copies of one model differ (or
 smaller, as the objective says), with every quality gate passed. A lossless one must only do no harm: it goes if it is
-measurably slower.
+measurably slower (or larger).
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class _Trial:
         return Ruling(reason, report.final.latency_ms, report.final.accuracy)
 
     def _harm(self, report: Report) -> str | None:
-        slower = beyond_noise(report.speedup) < 0 and self.recipe.objective is not Objective.SIZE
-        return f"measurably slower: {_text(report.speedup)}" if slower else None
+        if self.recipe.objective is Objective.SIZE:
+            old, new = report.baseline.size_bytes, report.final.size_bytes
+            return f"larger: {new} bytes against {old}" if new > old else None
+        return f"measurably slower: {_text(report.speedup)}" if beyond_noise(report.speedup) < 0 else None
 
     def _report(self, best: Model, model: Model) -> Report:
         """Make a report in miniature: the best model so far is the baseline, the step's model the result."""

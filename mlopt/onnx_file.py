@@ -93,7 +93,7 @@ def external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
             )  # fmt: skip
         if not file.is_file():
             raise ModelError("an external data file is missing", where=where, got=location, fix=f"put it into {folder}")
-        end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        end = _number(entries, "offset", where) + _number(entries, "length", where)
         if end > file.stat().st_size:
             raise ModelError(
                 "an external data file is cut short", where=where, got=f"{file.stat().st_size} bytes",
@@ -101,6 +101,13 @@ def external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
             )  # fmt: skip
         found[file] = None
     return tuple(found)
+
+
+def _number(entries: dict[str, str], key: str, where: str) -> int:
+    text = entries.get(key, "0")
+    if not (text.isascii() and text.isdigit()):
+        raise ModelError(f"the {key} of the external data is no number", where=where, got=repr(text), fix=_FIX)
+    return int(text)
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -126,7 +133,7 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
         return TensorSpec(value.name, value.type.WhichOneof("value") or "unknown", ())
     dtype = "string" if tensor.elem_type == onnx.TensorProto.STRING else _dtype(tensor.elem_type)
     shape = tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"dynamic_{axis}"
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"{value.name}_{axis}"
         for axis, dim in enumerate(tensor.shape.dim)
     )
     return TensorSpec(value.name, dtype, shape)

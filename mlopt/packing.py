@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from mlopt import report as reports
 from mlopt.artifact import keys, layout
 from mlopt.artifact import sign as signing
+from mlopt.artifact.files import is_safe
 from mlopt.artifact.layout import Content, ModelEntry, Role
-from mlopt.errors import ExitCode
+from mlopt.errors import ExitCode, ModelError
 from mlopt.evidence import RAW
 from mlopt.measure.latency import Measured
-from mlopt.model import Model
+from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock
@@ -54,6 +55,17 @@ def check_possible(output: Path, key: Path | None, *, sign: bool) -> None:
     layout.check_output(output)
     if sign and key is not None:
         keys.load_private(key)
+
+
+def check_names(model: Model) -> None:
+    """Raise ``ModelError`` if an external data file has a name that an artifact cannot hold."""
+    for file in model.files[1:]:
+        name = file.relative_to(model.path.parent).as_posix()
+        if model.kind is Kind.ONNX and (not is_safe(name) or name in _PAGES):
+            raise ModelError(
+                "an artifact cannot hold an external data file of this name", where=str(model.path), got=name,
+                expected="letters, digits and _.+=@- only", fix="save the model again with its data in model.onnx.data",
+            )  # fmt: skip
 
 
 def write(

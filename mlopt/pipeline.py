@@ -18,7 +18,7 @@ from mlopt import repro
 from mlopt.cache import Entry, Key, Store
 from mlopt.conformance import check_output
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MloptError, PassError, Problem
+from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.onnx_file import open_onnx
@@ -46,6 +46,7 @@ class Setting:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     calibration_digest: str | None
+    samples_digest: str
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,22 @@ def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: No
         notify(f"{step.name} ({number + 1} of {len(steps)})")
         outcome = _step(best, number, step, job)
         if outcome.model is not None and step.optional and outcome.model.kind is best.kind:
-            ruling = guard(best, outcome.model, job.passes[step.name].lossy)
+            ruling = _ruling(guard, best, outcome.model, lossy=job.passes[step.name].lossy)
             outcome = replace(outcome, trial=ruling)
             if ruling.reason is not None:
                 outcome = replace(outcome, status="dropped", reason=ruling.reason)
         yield outcome
         if outcome.model is not None and outcome.status != "dropped":
             best = outcome.model
+
+
+def _ruling(guard: Guard, best: Model, model: Model, *, lossy: bool) -> Ruling:
+    """Ask the guard; a model that it cannot measure or score is not kept, and the run goes on."""
+    try:
+        return guard(best, model, lossy)
+    except (DataError, MeasureError, ModelError) as error:
+        problem = error.problems[0]
+        return Ruling(f"it could not be judged: {problem.what}{_detail(problem)}")
 
 
 def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
@@ -183,7 +193,8 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
         "pass": {"name": pass_.name, "version": pass_.version},
         "config": step.config.model_dump(mode="json"),
         "packages": versions(("onnx", *needs.packages)),
-        "target": {"runtime": job.target.runtime, "device": job.target.device, "objective": job.objective.value},
+        "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
+        "checked on": job.samples_digest,
     }
     if pass_.accepts == {Kind.TORCH}:
         parts["inputs"] = [str(spec) for spec in job.inputs]
@@ -200,15 +211,15 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
     pass_ = job.passes[step.name]
     log = job.logs / f"{number + 1}-{step.name}.log"
     key = key_of(best.digest, number, step, job)
-    why = job.store.why_missing(key)
     started = time.monotonic()
+    why = None if job.store.get(key) else job.store.why_missing(key)
     try:
         entry, hit = _fetch(key, best, step, job, log)
     except PassError as error:
-        kept = repro.write(
-            job.repro / f"{job.name}-{number + 1}-{step.name}", best, step, job.samples, job.calibration, log
-        )
-        problems = [replace(problem, fix=_with_repro(problem.fix, kept)) for problem in error.problems]
+        told = _keep(number, best, step, job, log)
+        problems = [
+            replace(problem, fix=f"{problem.fix}; {told}" if problem.fix else told) for problem in error.problems
+        ]
         if not step.optional:
             raise PassError.of(problems) from error
         return Outcome(step, pass_.version, "failed", problems[0].what + _detail(problems[0]))
@@ -294,6 +305,12 @@ def _detail(problem: Problem) -> str:
     return f": {problem.got}" if problem.got else ""
 
 
-def _with_repro(fix: str | None, kept: Path) -> str:
-    told = f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}` runs this step alone"
-    return f"{fix}; {told}" if fix else told
+def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
+    """Leave what it takes to run the step alone, and say where; that it cannot be written hides no other error."""
+    folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
+    try:
+        kept = repro.write(folder, best, step, job.samples, job.calibration, job.target, job.objective, log)
+    except OSError as error:
+        return f"{folder} could not be written: {error.strerror}"
+    consent = " --allow-code" if best.kind is Kind.TORCH and best.path.is_dir() else ""
+    return f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}{consent}` runs this step alone"

@@ -42,24 +42,24 @@ def outlook(planned: Planned) -> list[Outlook]:
     rows: list[Outlook] = []
     source_key = prepare.source_key(recipe, base, recipe.model.specs)
     digest, inputs = _source(planned, source_key, rows)
-    calibration = None
+    digests: dict[str, str] = {}
     for role in ("evaluation", "calibration"):
         described = getattr(recipe.data, role)
         if described is None and role == "calibration":
             continue
         keys = [prepare.dataset_key(recipe, role, base, inputs)] if inputs else []
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
-        if role == "calibration" and entry is not None:
-            calibration = open_dataset(entry.out).digest
-    known = calibration is not None or recipe.data.calibration is None
+        if entry is not None:
+            digests[role] = open_dataset(entry.out).digest
+    known = "calibration" in digests or recipe.data.calibration is None
     setting = pipeline.Setting(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, inputs or (),
-        recipe.model.outputs, calibration,
+        recipe.model.outputs, digests.get("calibration"), digests.get("evaluation", ""),
     )  # fmt: skip
     before = [digest] if digest is not None else []
     for number, step in enumerate(recipe.passes):
         pass_ = planned.passes[step.name]
-        blocked = pass_.lossy and not known
+        blocked = "evaluation" not in digests or (pass_.lossy and not known)
         keys = [] if blocked else [pipeline.key_of(digest, number, step, setting) for digest in before]
         more = {"optional": step.optional, "needs": pass_.requires.packages}
         entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
@@ -78,7 +78,9 @@ def _after(entry: Entry | None, before: list[str], *, optional: bool) -> list[st
 def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str | None, tuple[TensorSpec, ...] | None]:
     recipe = planned.loaded.recipe
     if key is None:
-        model, _ = prepare.source(recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch)
+        model, _ = prepare.source(
+            recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch / "plan.log"
+        )
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
         return model.digest, model.inputs
     entry = _look(planned, [key], "source", recipe.model.source, rows)

@@ -18,8 +18,8 @@ from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
-from mlopt.torch_source import materialize, open_program, open_torch
-from mlopt.usercode import CodeReference, parse_reference
+from mlopt.torch_source import materialize, onnx_digest, open_program, open_torch
+from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _SYNTHETIC_SAMPLES = 16
@@ -67,7 +67,7 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
         "function": code.function,
         "inputs": [str(spec) for spec in inputs],
         "outputs": list(recipe.model.outputs),
-        "packages": versions(("torch", "safetensors")),
+        "packages": versions(("torch", "safetensors", *distributions(code.path))),
     }
     if isinstance(weights, CodeReference):
         parts["weights"] = {"code": weights.digests, "function": weights.function}
@@ -95,6 +95,9 @@ def source(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: St
         }
 
     entry, hit = store.fetch(key, make)
+    if hit and entry.result["kind"] == Kind.ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
+        store.forget(entry)
+        entry, hit = store.fetch(key, make)
     opened = (
         open_torch(entry.out) if entry.result["kind"] == Kind.TORCH else open_onnx(entry.out / entry.result["path"])
     )
@@ -110,7 +113,7 @@ def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, 
     parts: dict[str, Any] = {"source": described.model_dump(mode="json"), "inputs": specified}
     code = parse_reference(described.source, base)
     if code is not None:
-        parts |= {"path": str(code.path), "code": code.digests}
+        parts |= {"path": str(code.path), "code": code.digests, "packages": versions(distributions(code.path))}
     else:
         parts["files"] = _digest_of((base / described.source).resolve())
         named = (described.labels, described.text.tokenizer if described.text else None)

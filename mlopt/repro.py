@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from mlopt.model import Kind, Model
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
+from mlopt.target import Objective, Target
 
 _SAMPLES = 16
 
 
-def write(folder: Path, model: Model, step: Step, samples: Dataset, calibration: Dataset | None, log: Path) -> Path:
+def write(
+    folder: Path, model: Model, step: Step, samples: Dataset, calibration: Dataset | None, target: Target,
+    objective: Objective, log: Path,
+) -> Path:  # fmt: skip
     """Write the folder anew and return it; what it takes to run the step alone."""
-    work = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     data = {"evaluation": {"source": "./evaluation.npz"}}
     _save(work / "evaluation.npz", {name: array[:_SAMPLES] for name, array in samples.inputs.items()})
     if calibration is not None:
@@ -35,6 +39,8 @@ def write(folder: Path, model: Model, step: Step, samples: Dataset, calibration:
         "model": _source(model, work),
         "data": data,
         "metric": {"name": "fidelity"},
+        "target": target.model_dump(mode="json", exclude_none=True),
+        "objective": objective.value,
         "passes": [{step.name: step.config.model_dump(mode="json", exclude_defaults=True)}],
         "gates": [{"metric": "fidelity.cosine", "min": 0.99}],
     }

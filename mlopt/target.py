@@ -24,6 +24,9 @@ class Target(BaseModel):
     runtime: Literal["onnxruntime"] = "onnxruntime"
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(
-        default=None, ge=1, le=1024, description="threads inside one inference; the physical cores if absent"
+        default=None,
+        ge=1,
+        le=1024,
+        description="threads inside one inference; if absent, the usable cores",
     )
     batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")

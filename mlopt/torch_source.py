@@ -68,6 +68,12 @@ def materialize(
     return open_torch(out)
 
 
+def onnx_digest(code: CodeReference) -> str | None:
+    """Return the digest of the ``.onnx`` file that the function names now; None if it names none."""
+    built = code.load()()
+    return open_onnx(Path(built)).digest if isinstance(built, str | Path) else None
+
+
 def open_torch(path: Path) -> Model:
     """Return the handle on a directory that ``materialize`` wrote."""
     source = _read_source(path)

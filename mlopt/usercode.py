@@ -13,10 +13,13 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 from mlopt.errors import MloptError, ModelError
+
+_LOADED = "__mlopt_digest__"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class CodeReference:
     @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the file and of each local module that it imports, by file name."""
-        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in local_files(self.path)}
+        files, base = local_files(self.path), self.path.parent
+        return {file.relative_to(base).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
     @property
     def digest(self) -> str:
@@ -46,13 +50,15 @@ class CodeReference:
         folder = str(self.path.parent)
         if folder not in sys.path:
             sys.path.insert(0, folder)
-        module = sys.modules.get(name)
-        if module is None or module.__file__ != str(self.path):
+        module, digest = sys.modules.get(name), self.digest
+        if module is None or module.__file__ != str(self.path) or vars(module).get(_LOADED) != digest:
+            _forget(local_files(self.path))
             spec = importlib.util.spec_from_file_location(name, self.path)
             if spec is None or spec.loader is None:
                 raise ModelError("Python cannot import this file", where=str(self.path), expected="a .py file")
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
+            setattr(module, _LOADED, digest)
             try:
                 spec.loader.exec_module(module)
             except BaseException as error:
@@ -113,9 +119,25 @@ def local_files(path: Path) -> list[Path]:
             continue
         found[file] = None
         for name in _imported(file):
-            candidates = (file.parent / f"{name}.py", file.parent / name / "__init__.py")
-            waiting.extend(candidate for candidate in candidates if candidate.is_file())
+            beside = file.parent / f"{name}.py"
+            package = file.parent / name
+            waiting.extend([beside] if beside.is_file() else [])
+            waiting.extend(package.rglob("*.py") if (package / "__init__.py").is_file() else [])
     return [path, *sorted(file for file in found if file != path)]
+
+
+def distributions(path: Path) -> tuple[str, ...]:
+    """Return the installed distributions that ``path`` and its local modules import: their versions count too."""
+    names = set().union(*(_imported(file) for file in local_files(path)))
+    known = packages_distributions()
+    return tuple(sorted({distribution for name in names for distribution in known.get(name, ())}))
+
+
+def _forget(files: list[Path]) -> None:
+    """Drop the modules of these files, so that a changed one is read again in a process that lives long."""
+    paths = {str(file) for file in files}
+    for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) in paths]:
+        del sys.modules[name]
 
 
 def _imported(file: Path) -> set[str]:

@@ -85,7 +85,7 @@ class Worker:
     def _ask(self, verb: str, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             self._pipe.send((verb, what, args, kwargs))
-            outcome, value = self._pipe.recv()
+            outcome, value = self._receive()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise WorkerDiedError(_cause_of_death(self._process) + self._last_words()) from error
         if outcome == "ok":
@@ -101,6 +101,12 @@ class Worker:
             lines = stream.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"; the last line it printed: {last[:200]}" if last else ""
+
+    def _receive(self) -> Any:
+        while not self._pipe.poll(1):  # a child's own children may hold the pipe open after its death
+            if self._process.poll() is not None and not self._pipe.poll(0):
+                raise EOFError("the child is gone")
+        return self._pipe.recv()
 
 
 def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

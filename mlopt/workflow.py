@@ -184,6 +184,8 @@ def ready(planned: Planned) -> Prepared:
     source, _ = prepare.source(recipe, base, inputs, planned.store, log)
     if misfits := list(pipeline.chain(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
+    packing.check_names(source)
+    evidence.check_gates(recipe, source)
     planned.notify("data", "reading and checking")
     evaluation = read("evaluation", specs=source.inputs)
     calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
@@ -197,8 +199,8 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
-        recipe.model.outputs, calibration.digest if calibration else None, planned.store, planned.options, evaluation,
-        calibration, planned.scratch, Path("repro"),
+        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, planned.store,
+        planned.options, evaluation, calibration, planned.scratch, Path("repro"),
     )  # fmt: skip
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
                    evaluator=evaluator, job=job)  # fmt: skip
@@ -207,8 +209,13 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> Transformed:
     """Run the passes."""
     recipe = prepared.loaded.recipe
-    keep = guard(recipe, prepared.evaluator, prepared.options, partial(_measure, prepared, stage="passes", share=0.5))
-    notify = partial(prepared.notify, "passes")
+    keep = guard(
+        recipe, prepared.evaluator, prepared.options, partial(_measure, prepared, stage="is it worth it?", share=0.5)
+    )
+
+    def notify(step: str) -> None:
+        prepared.notify(f"pass {step}", "")
+
     outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
     return _extend(Transformed, prepared, outcomes=outcomes)
 

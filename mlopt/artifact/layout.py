@@ -145,7 +145,15 @@ def check_manifest(directory: Path, content: Content, names: set[str]) -> None:
         raise IntegrityError(what, where=str(directory), got=shown(name), fix="make the artifact again")
     report = content.file_of(Role.REPORT)
     where = str(directory / report)
-    verdict = parse_json(read_capped(directory, report, MAX_REPORT_BYTES), where).get("verdict")
+    evidence = parse_json(read_capped(directory, report, MAX_REPORT_BYTES), where)
+    verdict, gates = evidence.get("verdict"), evidence.get("gates")
+    found = {gate.get("verdict") for gate in gates if isinstance(gate, dict)} if isinstance(gates, list) else set()
+    worst = next((name for name in ("fail", "inconclusive") if name in found), "pass")
+    if found and verdict != worst:
+        raise IntegrityError(
+            "the report's verdict is not that of its gates", where=where,
+            got=f"verdict {shown(verdict)}", expected=f"verdict {worst!r}",
+        )  # fmt: skip
     if verdict != content.verdict:
         raise IntegrityError(
             "the report and mlopt.json disagree about the gates", where=where,

@@ -95,7 +95,18 @@ def _found(folder: Path) -> tuple[list[Path], Array | None]:
             expected="every image in a subfolder, or none",
             fix="move it, or name the classes in a CSV file with `labels`",
         )
-    return files, class_numbers([parts[0] for parts in parents])
+    order = _in_turn([parts[0] for parts in parents])
+    return [files[index] for index in order], class_numbers([parents[index][0] for index in order])
+
+
+def _in_turn(classes: list[str]) -> list[int]:
+    """Return the positions with the classes taking turns, so that a part of them, such as the first half, has all."""
+    rank = dict.fromkeys(classes, 0)
+    turns = []
+    for index, name in enumerate(classes):
+        turns.append((rank[name], name, index))
+        rank[name] += 1
+    return [index for *_, index in sorted(turns)]
 
 
 def _listed(folder: Path, labels: Path) -> tuple[list[Path], Array]:

@@ -89,7 +89,7 @@ def score(
 def summary(scores: Scores) -> Accuracy:
     """Return the metric's value with its interval: Wilson's for scores of 0 and 1, else Student's."""
     values = scores.per_sample
-    if np.isin(values, (0.0, 1.0)).all():
+    if scores.metric != "fidelity" and np.isin(values, (0.0, 1.0)).all():
         interval = proportion_interval(int(values.sum()), len(values))
     else:
         interval = mean_interval(values)
@@ -101,7 +101,7 @@ def drop(baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
 
     Of a metric that gives a single number, it is not known which samples differ: all count, or none.
     """
-    found = paired_drop(baseline.per_sample, scores.per_sample, vs)
+    found = paired_drop(baseline.per_sample, scores.per_sample, vs, hits=scores.metric != "fidelity")
     if found.n == scores.count:
         return found
     return found.model_copy(update={"n": scores.count, "disagreements": scores.count if found.disagreements else 0})

@@ -55,6 +55,7 @@ def measure(
     that could not be opened or died.
     """
     with ExitStack() as stack:
+        notify("waiting for other measurements on this machine to end", 0.0)
         stack.enter_context(locked(Path(tempfile.gettempdir()) / f"mlopt-measuring-{_user()}.lock"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlopt-measure-")))
         turns = [

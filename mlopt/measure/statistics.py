@@ -120,19 +120,20 @@ def mean_interval(values: ArrayLike) -> Interval:
     return mean - half, mean + half
 
 
-def paired_drop(reference: ArrayLike, scores: ArrayLike, vs: str) -> AccuracyDrop:
+def paired_drop(reference: ArrayLike, scores: ArrayLike, vs: str, *, hits: bool = True) -> AccuracyDrop:
     """Compare two models' scores of the same samples, both [n], higher is better; the drop is in points (x 100).
 
     Scores of 0 and 1 get Tango's score interval for paired proportions, which stays honest when no sample differs:
     0 of n disagreements still leave a drop of up to 3.84 / (n + 3.84) possible. Others get Student's interval over the
     differences and two pseudo-samples, one that loses and one that gains the whole observed range, to the same end.
+    ``hits`` is False for scores that are no shares of hits even where all are 0 or 1, such as cosines of equal outputs.
     Raises ``DataError`` when lengths differ, there is no sample, or a score is NaN.
     """
     old, new = _scores(reference), _scores(scores)
     if len(old) != len(new):
         raise DataError("the two models were not scored on the same samples", got=f"{len(old)} and {len(new)} scores")
     lost = old - new
-    if _binary(old) and _binary(new):
+    if hits and _binary(old) and _binary(new):
         low, high = _tango(int((lost > 0).sum()), int((lost < 0).sum()), len(lost))
     else:
         both = np.concatenate([old, new])

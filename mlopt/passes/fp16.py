@@ -190,7 +190,7 @@ PASS = Pass(
     produces=Kind.ONNX,
     config=Fp16Config,
     run=run,
-    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime")),
+    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),
     lossy=True,
     refuse=refuse,
 )

@@ -34,7 +34,7 @@ def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
         *_data(data, samples, path),
         (_METRIC[classifies], {"metric": {"name": "agreement" if classifies else "fidelity"}}),
         (
-            "What it will run on. `threads` is set to the physical cores unless given.",
+            "What it will run on. `threads` is set to the usable cores unless given.",
             {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
         ),
         ("latency, throughput or size.", {"objective": "latency"}),

@@ -212,4 +212,4 @@ class Recipe(Part):
     )
     gates: tuple[Gate, ...] = Field(default=(), description="what the result must be worth")
     measure: Measure = Measure()
-    seed: int = Field(default=0, ge=0, lt=2**32, description="for training, random inputs and resampling")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="for the random order in which candidates are measured")
