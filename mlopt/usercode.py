@@ -11,13 +11,15 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 from mlopt.errors import MloptError, ModelError
+from mlopt.packages import version
 
 _LOADED = "__mlopt_digest__"
 
@@ -128,9 +130,15 @@ def local_files(path: Path) -> list[Path]:
 
 def distributions(path: Path) -> tuple[str, ...]:
     """Return the installed distributions that ``path`` and its local modules import: their versions count too."""
-    names = set().union(*(_imported(file) for file in local_files(path)))
-    known = packages_distributions()
-    return tuple(sorted({distribution for name in names for distribution in known.get(name, ())}))
+    names = set().union(*(_imported(file) for file in local_files(path))) - sys.stdlib_module_names
+    direct = {name for name in names if version(name) is not None}
+    known = _distributions_by_module() if names - direct else {}  # slow, so only for modules named otherwise
+    return tuple(sorted(direct | {found for name in names - direct for found in known.get(name, ())}))
+
+
+@cache
+def _distributions_by_module() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _forget(files: list[Path]) -> None:

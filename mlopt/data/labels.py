@@ -27,7 +27,7 @@ def label_array(values: Sequence[object], where: str) -> Array:
             raise DataError("a label does not fit into 64 bits", where=where)
         return np.array(numbers, dtype=np.int64)
     if all(number is not None for number in numbers):
-        if any(abs(number) > np.finfo(np.float32).max for number in numbers if number is not None):
+        if any(abs(number) > float(np.finfo(np.float32).max) for number in numbers if number is not None):
             raise DataError("a label does not fit into float32", where=where)
         return np.array(numbers, dtype=np.float32)
     for number, (value, parsed) in enumerate(zip(values, numbers, strict=True), start=1):

@@ -55,11 +55,11 @@ class Bench:
     def block(self, seconds: float, least: int) -> list[float]:
         """Return the wall times of inferences, in milliseconds: as many as ``seconds`` hold, at least ``least``.
 
-        First come some that are not counted: the threads of the candidate before still spin for a while, and the caches
-        hold what it left there.
+        First come some that are not counted, for as long again but at most 0.1 s: the threads of the candidate before
+        still spin for a while, and the caches hold what it left there.
         """
         run, feeds, clock = self._session.run, self._feeds, time.perf_counter_ns
-        settled = clock() + int(_SETTLE_SECONDS * 1e9)
+        settled = clock() + int(min(_SETTLE_SECONDS, seconds) * 1e9)
         while clock() < settled:
             run(next(feeds))
         times: list[float] = []

@@ -1,0 +1,76 @@
+"""What the framework finds when a pass does not keep what it declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mlopt.conformance import check_output
+from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.errors import PassError
+from mlopt.model import Model
+from mlopt.onnx_file import open_onnx
+from mlopt.passes.simplify import PASS
+from mlopt.runtimes.base import RuntimeOptions
+
+OPTIONS = RuntimeOptions(threads=1)
+
+
+def scaled(path: Path, factor: float, *, time: int | str = "time", name: str = "y", reshape: int = 0) -> Model:
+    """y = factor * x, of shape [batch, time]; with ``reshape``, time must be a multiple of it."""
+    weights = [numpy_helper.from_array(np.array([factor], np.float32), "factor")]
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["z" if reshape else name])]
+    shape: list[int | str] = ["batch", time]
+    if reshape:
+        weights.append(numpy_helper.from_array(np.array([0, -1, reshape], np.int64), "shape"))
+        nodes.append(helper.make_node("Reshape", ["z", "shape"], [name]))
+        shape = ["batch", "groups", reshape]
+    graph = helper.make_graph(
+        nodes, "scaled",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", time])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)], weights,
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return open_onnx(path)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Dataset:
+    (tmp_path / "data").mkdir()
+    values = np.random.default_rng(0).standard_normal((6, 12)).astype(np.float32)
+    return store(Samples({"x": values}), tmp_path / "data", "random")
+
+
+def refusal(before: Model, after: Model, samples: Dataset) -> str:
+    with pytest.raises(PassError) as caught:
+        check_output(PASS, before, after, samples, OPTIONS)
+    return str(caught.value)
+
+
+def test_an_equal_model_conforms(tmp_path: Path, samples: Dataset) -> None:
+    before, after = scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0)
+    assert check_output(PASS, before, after, samples, OPTIONS).parity.max_abs == 0
+
+
+def test_changed_results_are_found(tmp_path: Path, samples: Dataset) -> None:
+    text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.1), samples)
+    assert "a lossless pass changed the model's results" in text
+
+
+def test_a_frozen_axis_is_found(tmp_path: Path, samples: Dataset) -> None:
+    text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, time=12), samples)
+    assert "axis 1 of input 'x' is no longer dynamic" in text
+
+
+def test_a_renamed_output_is_found(tmp_path: Path, samples: Dataset) -> None:
+    text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, name="other"), samples)
+    assert "outputs are other instead of y" in text
+
+
+def test_sizes_that_the_model_itself_refuses_are_no_fault_of_the_pass(tmp_path: Path, samples: Dataset) -> None:
+    before, after = (scaled(tmp_path / name, 2.0, reshape=4) for name in ("a.onnx", "b.onnx"))
+    assert check_output(PASS, before, after, samples, OPTIONS).parity.max_abs == 0  # 12 / 2 is no multiple of 4

@@ -1,0 +1,52 @@
+"""Python that a recipe names: what counts as changed, and that a changed file is read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlopt.errors import ModelError
+from mlopt.usercode import CodeReference, distributions, local_files, parse_reference
+
+
+def test_only_python_functions_are_references(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def build(): return 1\n")
+    assert parse_reference("model.onnx", tmp_path) is None
+    found = parse_reference("./net.py:build", tmp_path)
+    assert found == CodeReference(tmp_path / "net.py", "build")
+    assert found.load()() == 1
+    with pytest.raises(ModelError, match="does not exist"):
+        parse_reference("./other.py:build", tmp_path)
+
+
+def test_the_digest_covers_modules_and_packages_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import helper\nimport parts.deep\n")
+    (tmp_path / "helper.py").write_text("import json\n")
+    (tmp_path / "parts/inner").mkdir(parents=True)
+    for name in ("parts/__init__.py", "parts/deep.py", "parts/inner/__init__.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "unrelated.py").write_text("")
+    reference = CodeReference(tmp_path / "net.py", "build")
+    assert len(local_files(reference.path)) == 5
+    seen = {reference.digest}
+    for name in ("helper.py", "parts/__init__.py", "parts/deep.py", "parts/inner/__init__.py"):
+        (tmp_path / name).write_text("VALUE = 1\n")
+        seen.add(reference.digest)
+    assert len(seen) == 5
+    (tmp_path / "unrelated.py").write_text("VALUE = 1\n")
+    assert reference.digest in seen
+
+
+def test_a_changed_file_is_read_again_with_its_helpers(tmp_path: Path) -> None:
+    (tmp_path / "metric_of_mine.py").write_text("import helper_of_mine\ndef value(): return helper_of_mine.VALUE\n")
+    (tmp_path / "helper_of_mine.py").write_text("VALUE = 1\n")
+    reference = CodeReference(tmp_path / "metric_of_mine.py", "value")
+    assert reference.load()() == 1
+    (tmp_path / "helper_of_mine.py").write_text("VALUE = 'two'\n")
+    assert reference.load()() == "two"
+
+
+def test_imported_distributions_are_known_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import json, numpy\nfrom PIL import Image\n")
+    assert distributions(tmp_path / "net.py") == ("numpy", "pillow")
