@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlopt.errors import ModelError
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_graph import default_opset, nodes, operators
+from mlopt.onnx_graph import default_opset, nodes, operators, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def inspect_model(path: Path) -> Inspection:
     model = open_onnx(_onnx_file(path))
     proto = read_graph(model.path)
     sizes = Counter[str]()
-    for tensor in proto.graph.initializer:
+    for tensor in _weights(proto.graph):
         sizes[_dtype(tensor.data_type)] += _bytes(tensor)
     return Inspection(
         path=str(model.path),
@@ -69,11 +69,21 @@ def inspect_model(path: Path) -> Inspection:
         inputs=model.inputs,
         outputs=model.outputs,
         operators=operators(proto.graph),
-        parameters=sum(math.prod(tensor.dims) for tensor in proto.graph.initializer),
+        parameters=sum(math.prod(tensor.dims) for tensor in _weights(proto.graph)),
         weights=dict(sizes.most_common()),
         quantized=_quantized(proto.graph),
         macs=_macs(proto, model),
     )
+
+
+def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the constant tensors: initializers and Constant nodes, which some exporters use, in subgraphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+        for body in subgraphs(node):
+            yield from _weights(body)
 
 
 def _onnx_file(path: Path) -> Path:

@@ -118,9 +118,9 @@ def _classes(outputs: Outputs, name: str | None) -> Array:
     name = name or next(iter(outputs))
     if name not in outputs:
         raise DataError(f"there is no output '{name}'", where="metric", expected=", ".join(outputs))
-    flat = _squeezed(outputs[name])
-    if flat.dtype.kind in "biu":
-        return flat
+    if outputs[name].dtype.kind in "biu":
+        return _squeezed(outputs[name])
+    flat = _class_scores(outputs[name])
     if flat.ndim < 2:
         raise DataError(
             "the output has no axis of classes", where=f"output '{name}'", got=f"{flat.dtype}{list(flat.shape)}",
@@ -132,16 +132,16 @@ def _classes(outputs: Outputs, name: str | None) -> Array:
             "the model's output is NaN", where=f"output '{name}', sample {int(broken.argmax())}",
             got=f"NaN in {int(broken.sum())} of {len(flat)} samples",
         )  # fmt: skip
-    classes: Array = flat.argmax(axis=_class_axis(flat))
+    classes: Array = flat.argmax(axis=-1)
     return classes
 
 
 def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
     """Return the labels if the model has a class for each: labels that count from 1 are the usual mistake."""
-    scores = _squeezed(outputs[name or next(iter(outputs))])
+    scores = _class_scores(outputs[name or next(iter(outputs))])
     if scores.dtype.kind in "biu" or labels.dtype.kind not in "biuf" or not labels.size:
         return labels
-    count, low, high = scores.shape[_class_axis(scores)], labels.min(), labels.max()
+    count, low, high = scores.shape[-1], labels.min(), labels.max()
     if low < 0 or high >= count:
         raise DataError(
             "a label is no class of the model", where="data.evaluation", got=f"labels from {low} to {high}",
@@ -150,8 +150,11 @@ def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
     return labels
 
 
-def _class_axis(scores: Array) -> int:
-    return 2 if scores.ndim == 3 else 1
+def _class_scores(array: Array) -> Array:
+    """Return the scores with the classes last: [samples, classes], or with tokens, rows and columns between."""
+    last = np.moveaxis(array, 1, -1) if array.ndim == 4 or array.shape[-1] == 1 else array
+    scores = last.squeeze(tuple(axis for axis in range(1, last.ndim - 1) if last.shape[axis] == 1))
+    return scores[..., 0] if scores.shape[-1] == 1 else scores  # one score is no axis of classes
 
 
 def _squeezed(array: Array) -> Array:

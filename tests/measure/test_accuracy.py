@@ -168,3 +168,11 @@ def test_a_drop_of_grouped_scores_counts_samples():
     assert drop(one, other, "source").n == 1000
     assert drop(one, other, "source").disagreements == 1000
     assert drop(one, one, "source").disagreements == 0
+
+
+def test_a_narrow_segmentation_map_keeps_its_class_axis():
+    """[samples, classes, 1, width]: the one row must not make the columns look like classes."""
+    scores = np.zeros((2, 3, 1, 5), np.float32)
+    scores[0, 1], scores[1, 2] = 1, 1
+    labels = np.array([[[1] * 5], [[2] * 4 + [0]]])
+    np.testing.assert_allclose(score("accuracy", {"y": scores}, labels).per_sample, [1.0, 0.8])
