@@ -109,7 +109,7 @@ def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, 
     described: DataSource | None = getattr(recipe.data, role)
     specified = [str(spec) for spec in specs]
     if described is None:
-        return Key("data", f"{recipe.name}: {role}", {"synthetic": 2, "inputs": specified})
+        return Key("data", f"{recipe.name}: {role}", {"synthetic": 3, "inputs": specified})
     parts: dict[str, Any] = {"source": described.model_dump(mode="json"), "inputs": specified}
     code = parse_reference(described.source, base)
     if code is not None:
@@ -144,14 +144,17 @@ def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]
 def synthetic(specs: tuple[TensorSpec, ...]) -> Samples:
     """Return random samples of the right dtypes and shapes: enough to time a model, never to judge its accuracy.
 
-    Dynamic axes other than the batch get 16 entries; integers are 0 or 1, which every vocabulary and mask allows.
+    Where the first axes cannot all be the batch (state of a fixed size, a scalar), each sample is a whole input.
+    Dynamic axes other than the first get 16 entries; integers are 0 or 1, which every vocabulary and mask allows.
     """
     random = np.random.default_rng(0)
+    firsts = {spec.shape[0] if spec.shape and isinstance(spec.shape[0], int) else None for spec in specs}
+    whole = len(firsts) > 1 or any(not spec.shape for spec in specs)
     inputs = {}
     for spec in specs:
-        sizes = [size if isinstance(size, int) else _SYNTHETIC_SIZE for size in spec.shape]
-        whole = not spec.shape  # a scalar has no batch axis
-        shape = (_SYNTHETIC_SAMPLES, *(sizes if whole else sizes[1:]))
+        first = [size if isinstance(size, int) else 1 for size in spec.shape[:1]]
+        others = [size if isinstance(size, int) else _SYNTHETIC_SIZE for size in spec.shape[1:]]
+        shape = (_SYNTHETIC_SAMPLES, *(first if whole else []), *others)
         if np.issubdtype(np.dtype(spec.dtype), np.floating):
             inputs[spec.name] = random.standard_normal(shape).astype(spec.dtype)
         else:
