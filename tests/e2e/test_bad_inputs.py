@@ -20,7 +20,7 @@ from mlopt import packages
 from mlopt.cli.app import run
 
 Check = Callable[[str, int], None]
-_PROGRESS = re.compile(r"^ *\d+\.\d s  \w+\n", re.MULTILINE)
+_PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)
 _MLOPT = [sys.executable, "-m", "mlopt"]
 _SLOW = {
     "build_returns_onnx_but_it_is_exported", "build_returns_torch_but_nothing_exports", "forward_raises",
