@@ -1,126 +1,216 @@
-"""Models side by side without a recipe: what ``mlopt bench`` measures."""
+"""What ``mlopt bench`` does: models side by side without a recipe, in the same report that a recipe ends in."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from itertools import product, starmap
 from pathlib import Path
-from typing import Any
 
-from mlopt.data.dataset import open_dataset, store
+from mlopt.comparison import Comparison
+from mlopt.data.dataset import Dataset, store
+from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.sources import DataSource, read
-from mlopt.errors import MeasureError
-from mlopt.evidence import environment, now
-from mlopt.hardware import detect
-from mlopt.measure import latency, statistics
+from mlopt.errors import GateError, MeasureError, Problem
+from mlopt.evidence import ALPHA
+from mlopt.gate import Gate
+from mlopt.hardware import detect, usable_cores
+from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
-from mlopt.measure.latency import Measured
+from mlopt.measure.schedule import Schedule
 from mlopt.onnx_file import open_onnx
 from mlopt.prepare import synthetic
-from mlopt.report.schema import Environment, Latency, Speedup
+from mlopt.report.schema import Candidate as Described
+from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions
+from mlopt.sweep import Load, sweep
 
-SCHEMA = "mlopt.bench/v1"
-_ROUNDS = 20
-_CONTROL = " (again)"
+Notify = Callable[[str, str, float | None], None]
+"""Called with the stage at hand, within it the detail, and the share of the stage that is done."""
+
+_ROUNDS = 10
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Latencies by candidate, and each candidate's speedup against the first."""
+class Request:
+    """What is measured and how.
 
-    created: str
-    environment: Environment
-    batch_size: int
-    latency_ms: Mapping[str, Latency]
-    size_bytes: Mapping[str, int]
-    peak_rss_bytes: Mapping[str, int]
+    ``seconds`` is the timed seconds for each model at the first look, ``max_time`` the wall time in which undecided
+    gates may ask for more. Of ``batch_sizes``, ``threads`` and ``concurrency`` the first ones are those of the
+    comparison; if there are more, every model is also measured at every combination. No ``threads`` means the cores,
+    or what an artifact was shipped with. ``baselines`` are the stored reports that gates compare with, by what ``vs``
+    calls them; ``raw`` names the file that the samples will be written to.
+    """
+
+    models: tuple[Path, ...]
+    against: Path | None = None
+    data: Path | None = None
+    gates: tuple[Gate, ...] = ()
+    baselines: Mapping[str, Report] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = ()
+    concurrency: tuple[int, ...] = (1,)
+    seconds: float = 3.0
+    max_time: float = 120.0
+    operators: bool = False
+    raw: str = "bench.samples.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found. ``report`` is None if the baseline, its second copy or the last model was lost."""
+
+    report: Report | None
+    candidates: Mapping[str, Described]
     speedups: Mapping[str, Speedup]
+    """Of each model against the first, by its name."""
+    lost: Mapping[str, str]
+    """For each candidate whose process died: the cause."""
     blocks: Mapping[str, Sequence[Sequence[float]]]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data, with the raw samples in milliseconds."""
-        return {
-            "schema": SCHEMA,
-            "created": self.created,
-            "environment": self.environment.model_dump(mode="json"),
-            "batch_size": self.batch_size,
-            "candidates": {
-                name: {
-                    "latency_ms": figures.model_dump(mode="json"),
-                    "throughput_per_s": 1e3 * self.batch_size / figures.mean,
-                    "size_bytes": self.size_bytes[name],
-                    "peak_rss_bytes": self.peak_rss_bytes[name],
-                    "speedup": self.speedups[name].model_dump(mode="json") if name in self.speedups else None,
-                    "blocks_ms": [list(block) for block in self.blocks[name]],
-                }
-                for name, figures in self.latency_ms.items()
-            },
-        }
 
+def run(request: Request, notify: Notify) -> Result:
+    """Measure the models (ONNX files, or artifacts) on the same samples, and judge the gates; raises ``MloptError``.
 
-def compare(
-    paths: Sequence[Path], data: Path | None, *, threads: int | None, batch_size: int, seconds: float,
-    notify: Callable[[str, str], None],
-) -> Comparison:  # fmt: skip
-    """Measure the models at ``paths`` (ONNX files, or artifacts) on the same samples, ``seconds`` each.
-
-    The first is measured twice, as the A/A control. All must take the first one's inputs. Raises ``MloptError``.
+    A model whose process dies is told in ``Result.lost``, and the others are measured all the same. The gates are then
+    judged only if none of them needs it.
     """
-    hardware = detect()
-    options = RuntimeOptions(threads=threads or hardware.cores)
-    candidates = _candidates(paths, options, keep_threads=threads is None)
-    first = candidates[0]
-    for candidate in candidates[1:]:
-        if [spec.name for spec in candidate.model.inputs] != [spec.name for spec in first.model.inputs]:
-            raise MeasureError(
-                "only models with the same inputs can be compared", where=candidate.name,
-                got="; ".join(map(str, candidate.model.inputs)), expected="; ".join(map(str, first.model.inputs)),
-                fix="measure it in a run of its own",
-            )  # fmt: skip
-    control = Candidate(first.name + _CONTROL, first.model, first.options)
-    specs = first.model.inputs
-    with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as folder:
-        samples = read(DataSource(source=str(data.resolve())), Path(), specs) if data else synthetic(specs)
-        store(samples, Path(folder), str(data) if data else "synthetic")
-        measured = latency.measure(
-            [*candidates, control], open_dataset(Path(folder)), batch_size=batch_size, seconds=seconds, rounds=_ROUNDS,
-            seed=0, notify=lambda detail, _share: notify("bench", detail),
-        )  # fmt: skip
-    shown = {candidate.name: measured[candidate.name] for candidate in candidates}
-    floor = statistics.noise_floor(measured[first.name].blocks, measured[control.name].blocks)
+    contenders = _contenders(request)
+    _check_gates(request.gates, [each.name for each in contenders], request.baselines)
+    with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
+        dataset = _dataset(request.data, contenders, Path(name) / "data")
+        notes = _same_sizes(contenders, dataset, request.batch_sizes[0])
+        comparison = _comparison(request, contenders, dataset)
+        done = comparison.measure(partial(notify, "measure"))
+        measured = {name: each for name, each in done.measured.items() if name not in done.lost}
+        candidates, lost = comparison.described(measured), _without_echo(done.lost, comparison)
+        if not comparison.essential <= set(measured):
+            return Result(None, candidates, {}, lost, done.blocks)
+        survivors = [each for each in contenders if each.name in candidates]
+        points, left_out = _sweep(request, survivors, dataset, notify)
+        timed = survivors if request.operators else []
+        times, untimed = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
+    report = comparison.report(measured).model_copy(
+        update={
+            "sampling": comparison.sampling(done), "sweep": points, "operators": times,
+            "notes": (*notes, *done.notes, *left_out, *untimed),
+        }
+    )  # fmt: skip
+    speedups = {name: comparison.speedup(measured, comparison.first, name) for name in candidates}
+    return Result(comparison.judged(report, measured), candidates, speedups, lost, done.blocks)
+
+
+def _comparison(request: Request, contenders: tuple[Candidate, ...], dataset: Dataset) -> Comparison:
+    looks = statistics.LOOKS if request.gates else 1
+    least = statistics.samples_for_percentile(0.95, ALPHA / looks)
     return Comparison(
-        created=now(),
-        environment=environment(hardware),
-        batch_size=batch_size,
-        latency_ms={name: statistics.latency(each.blocks) for name, each in shown.items()},
-        size_bytes={name: each.candidate.model.size_bytes for name, each in shown.items()},
-        peak_rss_bytes={name: each.peak_rss_bytes for name, each in shown.items()},
-        speedups={name: _speedup(measured[first.name], each, floor) for name, each in list(shown.items())[1:]},
-        blocks={name: each.blocks for name, each in shown.items()},
-    )
+        name=_title(request.models[-1]), contenders=contenders, dataset=dataset, hardware=detect(),
+        schedule=Schedule(request.seconds, _ROUNDS, request.max_time, looks=looks, least=least), gates=request.gates,
+        baselines=request.baselines, raw=request.raw,
+    )  # fmt: skip
 
 
-def _speedup(base: Measured, new: Measured, floor: float) -> Speedup:
-    middle, low, high = statistics.speedup(base.blocks, new.blocks)
-    return Speedup(median=middle, ci95=(low, high), vs=base.candidate.name, noise_floor=floor)
+def _sweep(
+    request: Request, candidates: Sequence[Candidate], dataset: Dataset, notify: Notify
+) -> tuple[tuple[SweepPoint, ...], tuple[str, ...]]:
+    """Measure at all loads, if there is more than the comparison's; return also what could not be."""
+    loads = _loads(request)
+    return sweep(candidates, loads, dataset, partial(notify, "sweep")) if len(loads) > 1 else ((), ())
 
 
-def _candidates(paths: Sequence[Path], options: RuntimeOptions, *, keep_threads: bool) -> list[Candidate]:
+def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, str]:
+    """Leave out the second copy of a baseline that was lost itself."""
+    return {name: cause for name, cause in lost.items() if name != comparison.control or comparison.first not in lost}
+
+
+def _contenders(request: Request) -> tuple[Candidate, ...]:
     """Open each path; an artifact is measured with the options that it was shipped with, unless threads are given."""
     from mlopt.artifact.layout import read_manifest
 
-    found: list[Candidate] = []
-    for path in paths:
+    found: dict[str, Candidate] = {}
+    for path in ((request.against,) if request.against is not None else ()) + request.models:
+        options = RuntimeOptions(threads=usable_cores())
         if path.is_dir():
             manifest = read_manifest(path)
             model = open_onnx(path / manifest.model.file)
-            chosen = RuntimeOptions.model_validate(manifest.options) if keep_threads else options
+            options = RuntimeOptions.model_validate(manifest.options)
         else:
-            model, chosen = open_onnx(path), options
-        name = str(path)
-        while any(candidate.name == name for candidate in found):
-            name += "'"
-        found.append(Candidate(name, model, chosen))
-    return found
+            model = open_onnx(path)
+        name = _free_name(path, found)
+        found[name] = _loads(request)[0].on(Candidate(name, model, options))
+    return tuple(found.values())
+
+
+def _loads(request: Request) -> tuple[Load, ...]:
+    """Return every combination; the first is that of the comparison."""
+    return tuple(starmap(Load, product(request.batch_sizes, request.threads or (None,), request.concurrency)))
+
+
+def _free_name(path: Path, taken: Collection[str]) -> str:
+    """Return what a candidate is called: its path as it was given, numbered if it was given before."""
+    names = (str(path), *(f"{path} ({number})" for number in range(2, len(taken) + 2)))
+    return next(name for name in names if name not in taken)
+
+
+def _title(path: Path) -> str:
+    whole = path.resolve()
+    return whole.name if whole.is_dir() else whole.stem
+
+
+def _dataset(data: Path | None, contenders: Sequence[Candidate], folder: Path) -> Dataset:
+    """Store the samples, made up if there are none; raises ``DataError`` or ``MeasureError`` if a model takes others.
+
+    Models are compared only where they are fed alike, so a conversion of dtypes for one of them would not do.
+    """
+    first = contenders[0]
+    specs = first.model.inputs
+    samples = read(DataSource(source=str(data.resolve())), Path(), specs) if data else synthetic(specs)
+    for other in contenders[1:]:
+        if {spec.name: spec.dtype for spec in other.model.inputs} == {spec.name: spec.dtype for spec in specs}:
+            check_inputs(samples, other.model.inputs, other.name)
+            continue
+        raise MeasureError(
+            "only models with the same inputs can be compared", where=other.name,
+            got="; ".join(map(str, other.model.inputs)), expected="; ".join(map(str, specs)),
+            fix="measure it in a run of its own",
+        )  # fmt: skip
+    return store(samples, folder, str(data) if data else "synthetic")
+
+
+def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection[str]) -> None:
+    """Raise ``GateError``, before anything is measured, for every gate that this run could not answer."""
+    problems = []
+    for gate in gates:
+        where = f"gate {gate.metric} {gate.limit}"
+        if gate.metric.startswith(("accuracy.", "fidelity.")):
+            fix = "write a recipe with a `metric` and `data.evaluation`, and run mlopt optimize"
+            problems.append(Problem("bench measures speed and size, not accuracy", where, fix=fix))
+        elif gate.metric.startswith("speedup.") and len(names) == 1:
+            fix = "name the model to compare with: --against MODEL"
+            problems.append(Problem("one model on its own has no speedup", where, fix=fix))
+        elif gate.metric.startswith("speedup.") and gate.vs == names[-1]:
+            fix = f"vs: {names[0]}, or leave `vs` out"
+            problems.append(Problem("the gate compares the last model with itself", where, gate.vs, fix=fix))
+        elif gate.vs is not None and gate.vs not in names and gate.vs not in stored:
+            close = get_close_matches(gate.vs, names, 1)
+            fix = f"did you mean '{close[0]}'?" if close else "name a model of this run, or leave `vs` out"
+            problem = "the gate compares with a model that is not measured"
+            problems.append(Problem(problem, where, gate.vs, ", ".join(names), fix))
+    if problems:
+        raise GateError.of(problems)
+
+
+def _same_sizes(contenders: Sequence[Candidate], dataset: Dataset, wanted: int) -> tuple[str, ...]:
+    """Return a note if the models' batch is fixed at another size; raises ``MeasureError`` if the models disagree."""
+    sizes = {each.name: batch_of(dataset, each.model.inputs, wanted) for each in contenders}
+    if len(set(sizes.values())) > 1:
+        raise MeasureError(
+            "the models take different numbers of samples in one inference, so their latencies cannot be compared",
+            got=", ".join(f"{name}: {size}" for name, size in sizes.items()), expected="one batch size",
+            fix=f"--batch {min(set(sizes.values()) - {wanted})}, which the fixed one takes",
+        )  # fmt: skip
+    size = sizes[contenders[0].name]
+    return () if size == wanted else (f"--batch {wanted} does not apply: the models take {size} in one inference",)

@@ -7,31 +7,53 @@ computed from them in no time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MeasureError
+from mlopt.errors import MeasureError, MissingPackage, Problem, RecipeError
 from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
+from mlopt.measure.differing import differing
 from mlopt.measure.parity import fidelity
+from mlopt.measure.torch_metrics import TorchMetric
 from mlopt.model import Kind, Model
 from mlopt.packages import versions
-from mlopt.report.schema import Accuracy, AccuracyDrop, Fidelity
+from mlopt.recipe.schema import Metric as MetricKeys
+from mlopt.recipe.schema import is_torch_metric
+from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import Array, RuntimeOptions
 from mlopt.usercode import parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 
-def load_metric(name: str, base: Path) -> str | Metric:
-    """Return the name of a built-in metric, or the function that ``./file.py:function`` names, loaded."""
+def load_metric(
+    name: str, base: Path, args: Mapping[str, Any] | None = None, output: str | None = None
+) -> str | Metric:
+    """Return the name of a built-in metric, or a function: the recipe's own, loaded, or one of torchmetrics.
+
+    Raises ``ModelError`` if the recipe's file or function is missing, and what ``TorchMetric`` raises.
+    """
+    if is_torch_metric(name):
+        return TorchMetric(name, args or {}, output)
     code = parse_reference(name, base)
     return name if code is None else code.load()
+
+
+def metric_problems(keys: MetricKeys) -> list[Problem]:
+    """Return why a metric of torchmetrics cannot work, found before any work by making it once."""
+    if not is_torch_metric(keys.name):
+        return []
+    try:
+        TorchMetric(keys.name, keys.args, keys.output)
+    except (MissingPackage, RecipeError) as error:
+        return list(error.problems)
+    return []
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,9 @@ class Evaluator:
     hardware: Hardware
     logs: Path
     name: str
+    output: str | None = None
+    """The output that a built-in metric looks at; the first if None."""
+    _known: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def outputs(self, model: Model) -> dict[str, Array]:
         """Return the model's outputs on all samples, by name, each [samples, ...]."""
@@ -78,8 +103,11 @@ class Evaluator:
         return self.outputs(self.source)
 
     def scores(self, model: Model) -> Scores:
-        """Return the metric's score of each sample."""
-        return score(self.metric, self.outputs(model), self.dataset.labels, self.reference)
+        """Return the metric's score of each sample; computed once for each model, since resampling takes seconds."""
+        if model.digest not in self._known:
+            outputs, labels = self.outputs(model), self.dataset.labels
+            self._known[model.digest] = score(self.metric, outputs, labels, self.reference, output=self.output)
+        return self._known[model.digest]
 
     def accuracy(self, model: Model) -> Accuracy:
         """Return the metric with its interval."""
@@ -88,6 +116,12 @@ class Evaluator:
     def drop(self, model: Model) -> AccuracyDrop:
         """Return what the metric lost against the source model."""
         return drop(self.scores(self.source), self.scores(model), self.source_name)
+
+    def differing(self, model: Model, limit: int = 20) -> tuple[Disagreement, ...]:
+        """Return samples on which the model's score differs from the source model's, at most ``limit``."""
+        scores = (self.scores(self.source), self.scores(model))
+        outputs = (self.reference, self.outputs(model))
+        return differing(self.metric, scores, outputs, self.dataset.labels, self.output)[:limit]
 
     def fidelity(self, model: Model) -> Fidelity | None:
         """Return how close the outputs are to the source model's; None for a PyTorch model, which is that source."""

@@ -7,7 +7,7 @@ ONNX model in ONNX Runtime with all its graph optimizations, twice, so that the 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,12 +21,12 @@ from mlopt.gate import Gate
 from mlopt.hardware import Hardware
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate as Contender
-from mlopt.measure.latency import Measured
+from mlopt.measure.latency import Measured, Run
 from mlopt.model import Kind, Model
 from mlopt.packages import versions
 from mlopt.pipeline import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
-from mlopt.report.schema import Candidate, Cpu, Environment, Report, Speedup, Step
+from mlopt.report.schema import Candidate, Cpu, Environment, Report, Sampling, Speedup, Step
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective
@@ -36,6 +36,8 @@ SOURCE = "torch_eager"
 CONTROL = "onnx_fp32 (again)"
 FINAL = "final"
 RAW = "samples.json"
+ALPHA = 0.05
+"""The error rate of a report's intervals, shared out among the looks that were planned."""
 
 _REPORTED = ("mlopt", "numpy", "onnx", "onnxruntime", "onnxsim", "onnxscript", "torch")
 
@@ -52,7 +54,7 @@ class Lineup:
     contenders: tuple[Contender, ...]
 
 
-def lineup(source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions) -> Lineup:
+def lineup(source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions, batch_size: int) -> Lineup:
     """Choose what is measured; a model that occurs twice in the chain is measured once, the final one always."""
     chain = [source, *(o.model for o in outcomes if o.model is not None and o.status != "dropped")]
     onnx = [model for model in chain if model.kind is Kind.ONNX]
@@ -68,35 +70,69 @@ def lineup(source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions) 
         steps[number] = names.setdefault(outcome.model.digest, default)
         models.setdefault(steps[number], outcome.model)
     models[FINAL] = final
-    return Lineup(
-        source, baseline, final, steps, tuple(Contender(name, model, options) for name, model in models.items())
-    )
+    contenders = tuple(Contender(name, model, options, batch_size) for name, model in models.items())
+    return Lineup(source, baseline, final, steps, contenders)
 
 
 def report(
-    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], samples: Mapping[str, Measured],
-    evaluator: Evaluator, hardware: Hardware, data: Mapping[str, Dataset | None], notes: Sequence[str] = (),
+    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator,
+    data: Mapping[str, Dataset | None] = {}, notes: Sequence[str] = (),
 ) -> Report:  # fmt: skip
-    """Put the evidence together. The verdict is inconclusive until the gates have been judged."""
-    candidates = {name: candidate(name, measured, evaluator) for name, measured in samples.items() if name != CONTROL}
+    """Put the evidence together. The verdict is inconclusive until the gates have been judged.
+
+    ``run`` has measured at least the baseline, its second copy and the final model; what else was lost is left out,
+    with a note.
+    """
+    alpha = ALPHA / run.looks_planned
+    candidates = {
+        name: _scored(timed(each, evaluator.dataset, alpha), each.candidate.model, evaluator)
+        for name, each in run.measured.items()
+        if name != CONTROL
+    }
+    absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
+    return _timings(recipe, candidates, run.measured, evaluator, sampling(run)).model_copy(
+        update={
+            "accuracy_drop": evaluator.drop(lineup.final),
+            "steps": tuple(step(each, lineup.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)),
+            "data": {role: _described(dataset) for role, dataset in data.items() if dataset is not None},
+            "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
+            "differing": evaluator.differing(lineup.final),
+        }
+    )
+
+
+def timings(
+    recipe: Recipe, measured: Mapping[str, Measured], evaluator: Evaluator, sampling: Sampling
+) -> Report:  # fmt: skip
+    """Put together what is known while measuring still goes on: latencies and their ratios, and nothing else."""
+    alpha = ALPHA / sampling.looks_planned
+    candidates = {name: timed(each, evaluator.dataset, alpha) for name, each in measured.items() if name != CONTROL}
+    return _timings(recipe, candidates, measured, evaluator, sampling)
+
+
+def _timings(
+    recipe: Recipe, candidates: Mapping[str, Candidate], measured: Mapping[str, Measured], evaluator: Evaluator,
+    sampling: Sampling,
+) -> Report:  # fmt: skip
     references = {name: candidates[name] for name in (SOURCE, BASELINE) if name in candidates}
-    speedups = {name: speedup(samples, name) for name in references}
+    alpha, twice = ALPHA / sampling.looks_planned, (measured[BASELINE], measured[CONTROL])
+    speedups = {name: speedup(measured[FINAL], measured[name], twice, alpha) for name in references}
     return Report(
         name=recipe.name,
         created=now(),
         objective=recipe.objective.value,
         verdict="inconclusive",
-        environment=environment(hardware),
+        environment=environment(evaluator.hardware),
         baseline=references[BASELINE],
         references=references,
         final=candidates[FINAL],
         speedup=speedups[BASELINE],
         speedups=speedups,
-        accuracy_drop=evaluator.drop(lineup.final),
-        steps=tuple(step(outcome, lineup.steps.get(n), candidates) for n, outcome in enumerate(outcomes)),
+        accuracy_drop=None,
+        steps=(),
         gates=(),
-        data={role: _described(dataset) for role, dataset in data.items() if dataset is not None},
-        notes=tuple(notes),
+        data={},
+        sampling=sampling,
     )
 
 
@@ -105,11 +141,11 @@ def source_name(source: Model) -> str:
     return SOURCE if source.kind is Kind.TORCH else BASELINE
 
 
-def check_gates(recipe: Recipe, source: Model) -> None:
-    """Raise ``RecipeError`` for a gate that this run will not be able to answer."""
+def check_gates(recipe: Recipe, source: Model, stored: Collection[str]) -> None:
+    """Raise ``RecipeError`` for a gate that this run will not be able to answer; ``stored`` names other reports."""
     known = source_name(source)
     for gate in recipe.gates:
-        drop = gate.metric == "accuracy.drop_pt" and gate.vs not in {None, known}
+        drop = gate.metric == "accuracy.drop_pt" and gate.vs not in {None, known, *stored}
         if drop or (gate.vs == SOURCE and source.kind is not Kind.TORCH):
             raise RecipeError(
                 f"the gate on {gate.metric} compares with '{gate.vs}', which this run has not", where="gates",
@@ -128,35 +164,67 @@ def gates(recipe: Recipe) -> tuple[Gate, ...]:
     return (*recipe.gates, Gate(metric="speedup.median", min=1.0, vs=BASELINE, on_inconclusive="pass"))
 
 
-def candidate(name: str, measured: Measured, evaluator: Evaluator) -> Candidate:
-    """Describe one measured model."""
+def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) -> Candidate:
+    """Describe one measured model, but not how good its answers are; intervals have the error rate ``alpha``.
+
+    ``raw`` names the file that holds, or will hold, the samples.
+    """
     contender, model = measured.candidate, measured.candidate.model
-    latency = statistics.latency(measured.blocks)
+    latency, clients = statistics.latency(measured.blocks, alpha), contender.concurrency
+    batch = batch_of(dataset, model.inputs, contender.batch_size)
     return Candidate(
-        name=name,
+        name=contender.name,
         runtime=runtime_for(model.kind).name,
-        options=contender.options.model_dump(mode="json"),
+        options=contender.options.model_dump(mode="json") | ({"concurrency": clients} if clients > 1 else {}),
         digest=model.digest,
         latency_ms=latency,
-        throughput_per_s=1e3 * batch_of(evaluator.dataset, model.inputs, evaluator.batch_size) / latency.mean,
+        throughput_per_s=throughput(latency.mean, batch, clients),
         size_bytes=model.size_bytes,
         peak_rss_bytes=measured.peak_rss_bytes,
-        accuracy=evaluator.accuracy(model),
-        fidelity=evaluator.fidelity(model),
-        raw=RAW,
+        accuracy=None,
+        fidelity=None,
+        raw=raw,
+        batch_size=batch,
+        cold_start=measured.cold_start,
     )
 
 
-def speedup(measured: Mapping[str, Measured], vs: str) -> Speedup:
-    """Compare the final model with a reference, and say how noisy this run was."""
-    middle, low, high = statistics.speedup(measured[vs].blocks, measured[FINAL].blocks)
-    floor = statistics.noise_floor(measured[BASELINE].blocks, measured[CONTROL].blocks)
-    return Speedup(median=middle, ci95=(low, high), vs=vs, noise_floor=floor)
+def _scored(described: Candidate, model: Model, evaluator: Evaluator) -> Candidate:
+    return described.model_copy(update={"accuracy": evaluator.accuracy(model), "fidelity": evaluator.fidelity(model)})
 
 
-def step(outcome: Outcome, name: str | None, candidates: Mapping[str, Candidate]) -> Step:
+def throughput(mean_ms: float, batch_size: int, clients: int) -> float:
+    """Return the samples per second of ``clients`` that each wait for an answer before they ask again."""
+    return 1e3 * batch_size * clients / mean_ms
+
+
+def speedup(new: Measured, base: Measured, twice: tuple[Measured, Measured], alpha: float) -> Speedup:
+    """Compare two models; ``twice`` are the two copies of one model that say how noisy the run was."""
+    middle, low, high = statistics.speedup(base.blocks, new.blocks, alpha)
+    copies = twice[0].blocks, twice[1].blocks
+    return Speedup(
+        median=middle, ci95=(low, high), vs=base.candidate.name, noise_floor=statistics.noise_floor(*copies, alpha),
+        control=statistics.control(*copies, alpha),
+    )  # fmt: skip
+
+
+def sampling(run: Run, base: str = BASELINE, final: str = FINAL) -> Sampling:
+    """Describe how the run went, by its baseline and its result."""
+    rounds = min(len(run.measured[name].blocks) // 2 for name in (base, final))
+    return Sampling(
+        rounds=rounds, looks=run.looks, looks_planned=run.looks_planned, stopped=run.stopped, seconds=run.seconds,
+        lost=run.lost,
+    )  # fmt: skip
+
+
+def step(
+    outcome: Outcome, name: str | None, candidates: Mapping[str, Candidate], absent: Mapping[str, str] = {}
+) -> Step:
     """Describe one step; what was not kept has the figures of its trial, if any."""
-    measured: Candidate | Ruling | None = candidates[name] if name is not None else outcome.trial
+    measured: Candidate | Ruling | None = candidates.get(name) if name is not None else outcome.trial
+    notes = dict(outcome.notes or {})
+    if name is not None and name in absent:
+        notes["not measured"] = absent[name]
     return Step(
         name=outcome.step.name,
         version=outcome.version,
@@ -169,7 +237,7 @@ def step(outcome: Outcome, name: str | None, candidates: Mapping[str, Candidate]
         parity=outcome.parity,
         latency_ms=measured.latency_ms if measured else None,
         accuracy=measured.accuracy if measured else None,
-        notes=dict(outcome.notes or {}),
+        notes=notes,
     )
 
 

@@ -1,23 +1,26 @@
-"""Gates in a file of their own: a YAML list of gates, or a mapping with the one key ``gates``, as a recipe has it."""
+"""Gates in a file of their own: a YAML list, or a mapping with ``gates``, as a recipe has them, and ``hardware``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlopt.errors import GateError, RecipeError
-from mlopt.gate import Gate
+from mlopt.gate import Gate, HardwareClass, load_baselines
 from mlopt.recipe.document import Document, shorten
 from mlopt.recipe.problems import in_file_order, translate
 from mlopt.recipe.yaml_reader import read_file
+
+__all__ = ["load_baselines", "load_gates"]
 
 
 class _GatesFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gates: tuple[Gate, ...]
+    gates: tuple[Gate, ...] = Field(description="a list such as `- {metric: latency.p95_ms, max: 12}`")
+    hardware: HardwareClass | None = Field(default=None, description="for the gates that have no `hardware` themselves")
 
 
 def load_gates(path: Path) -> tuple[Gate, ...]:
@@ -36,7 +39,9 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
     except ValidationError as error:
         problems = in_file_order(document, translate(error, document, _GatesFile.model_json_schema()))
         raise GateError.of(problems) from error
-    return found.gates
+    return tuple(
+        gate if gate.hardware else gate.model_copy(update={"hardware": found.hardware}) for gate in found.gates
+    )
 
 
 def _as_mapping(document: Document) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from mlopt.artifact.files import is_safe
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.errors import ExitCode, ModelError
 from mlopt.evidence import RAW
-from mlopt.measure.latency import Measured
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.recipe.load import Loaded
@@ -70,7 +69,8 @@ def check_names(model: Model) -> None:
 
 def write(
     output: Path, report: Report, model: Model, options: RuntimeOptions, loaded: Loaded,
-    samples: Mapping[str, Measured], digests: Mapping[str, str], *, key: Path | None, sign: bool, allow_ungated: bool,
+    samples: Mapping[str, Sequence[Sequence[float]]], digests: Mapping[str, str], *, key: Path | None, sign: bool,
+    allow_ungated: bool,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``."""
     messages: list[str] = []
@@ -81,8 +81,7 @@ def write(
 
     def fill(folder: Path) -> Content:
         packed = _copy(model, folder)
-        raw = {name: measured.blocks for name, measured in samples.items()}
-        reports.write_samples(raw, folder / RAW)
+        reports.write_samples(samples, folder / RAW)
         reports.write(report, folder / "report.json")
         text = lock(loaded, digests, report.environment.packages)
         (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -65,13 +67,16 @@ class Worker:
         result: R = self._ask("call", function, args, kwargs)
         return result
 
-    def host(self, factory: Callable[..., Any], *args: Any) -> None:
-        """Make an object that lives in the child; ``invoke`` then calls its methods."""
-        self._ask("host", factory, args, {})
+    def host(self, factory: Callable[..., Any], *args: Any, timeout: float | None = None) -> None:
+        """Make an object that lives in the child; ``invoke`` then calls its methods.
 
-    def invoke(self, method: str, *args: Any) -> Any:
-        """Call a method of the hosted object."""
-        return self._ask("invoke", method, args, {})
+        A child that takes longer than ``timeout`` seconds is ended, which raises ``WorkerDiedError``.
+        """
+        self._ask("host", factory, args, {}, timeout)
+
+    def invoke(self, method: str, *args: Any, timeout: float | None = None) -> Any:
+        """Call a method of the hosted object; ``timeout`` as for ``host``."""
+        return self._ask("invoke", method, args, {}, timeout)
 
     def close(self) -> None:
         """End the child, now."""
@@ -82,10 +87,18 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, verb: str, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _ask(
+        self, verb: str, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None = None
+    ) -> Any:
         try:
             self._pipe.send((verb, what, args, kwargs))
-            outcome, value = self._receive()
+            outcome, value = self._receive(timeout)
+        except TimeoutError as error:
+            self._process.kill()
+            self._process.wait()
+            raise WorkerDiedError(
+                f"it did not answer for {timeout:.3g} s and was ended" + self._last_words()
+            ) from error
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise WorkerDiedError(_cause_of_death(self._process) + self._last_words()) from error
         if outcome == "ok":
@@ -102,10 +115,13 @@ class Worker:
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"; the last line it printed: {last[:200]}" if last else ""
 
-    def _receive(self) -> Any:
-        while not self._pipe.poll(1):  # a child's own children may hold the pipe open after its death
+    def _receive(self, timeout: float | None) -> Any:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._pipe.poll(max(0.0, min(1.0, deadline - time.monotonic()))):
             if self._process.poll() is not None and not self._pipe.poll(0):
-                raise EOFError("the child is gone")
+                raise EOFError("the child is gone")  # its own children may hold the pipe open after its death
+            if time.monotonic() >= deadline:
+                raise TimeoutError
         return self._pipe.recv()
 
 

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlopt import evidence, packing, pipeline, prepare
+from mlopt import campaign, evidence, packing, pipeline, prepare
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
-from mlopt.evaluate import Evaluator, load_metric
+from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
+from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
-from mlopt.measure import latency
-from mlopt.measure.candidate import Candidate
-from mlopt.measure.latency import Measured as Samples
+from mlopt.measure.accuracy import sample_notice
 from mlopt.model import Model
 from mlopt.packing import Artifact
 from mlopt.passes import table
@@ -35,12 +34,12 @@ from mlopt.recipe import Loaded, load_source
 from mlopt.report.schema import Report
 from mlopt.runtimes.base import RuntimeOptions
 
-Notify = Callable[[str, str], None]
-"""Called with the stage at hand and, within it, the detail."""
+Notify = Callable[[str, str, float | None], None]
+"""Called with the stage at hand and, within it, the detail and the share that is done (0 to 1; None: not known)."""
 S = TypeVar("S")
 
 
-def _silent(_stage: str, _detail: str) -> None:
+def _silent(_stage: str, _detail: str, _share: float | None) -> None:
     """Say nothing."""
 
 
@@ -78,6 +77,7 @@ class Planned(Started):
     hardware: Hardware
     options: RuntimeOptions
     output: Path
+    baselines: Mapping[str, Report]
     notes: tuple[str, ...]
 
 
@@ -101,10 +101,10 @@ class Transformed(Prepared):
 
 @dataclass(frozen=True)
 class Measured(Transformed):
-    """The raw samples of every candidate."""
+    """What was measured of every candidate."""
 
     lineup: evidence.Lineup
-    samples: Mapping[str, Samples]
+    findings: campaign.Findings
 
 
 @dataclass(frozen=True)
@@ -157,97 +157,107 @@ def _told_by_the_system() -> Iterator[None]:
 def plan(started: Started) -> Planned:
     """Load or make the recipe, and find everything that cannot work before any work is done."""
     request = started.request
-    started.notify("plan", str(request.source))
+    started.notify("plan", str(request.source), None)
     passes = table()
     loaded = load_source(request.source, request.data, passes=passes, overrides=request.overrides)
     recipe, hardware = loaded.recipe, detect()
-    problems = [*pipeline.check(recipe, passes, hardware), *prepare.consent(loaded, allowed=request.allow_code)]
+    problems = [
+        *pipeline.check(recipe, passes, hardware),
+        *prepare.consent(loaded, allowed=request.allow_code),
+        *metric_problems(recipe.metric),
+    ]
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or Path("artifacts") / recipe.name
     packing.check_possible(output, request.key, sign=request.sign)
     options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
+    baselines = load_baselines(recipe.gates, loaded.base)
     notes = tuple(pipeline.advice(recipe) + prepare.advice(recipe))
     return _extend(Planned, started, loaded=loaded, passes=passes, hardware=hardware, options=options,
-                   output=output, notes=notes)  # fmt: skip
+                   output=output, baselines=baselines, notes=notes)  # fmt: skip
 
 
 def ready(planned: Planned) -> Prepared:
     """Read the data and build the source model; both come from the cache when nothing changed."""
     recipe, base, log = planned.loaded.recipe, planned.loaded.base, planned.scratch / "prepare.log"
+    metric = recipe.metric
     read = partial(prepare.dataset, recipe, base=base, store=planned.store, log=log)
     inputs = recipe.model.specs
     if inputs:  # declared inputs let the data be checked before a model is built, which may take long
-        planned.notify("data", "reading and checking")
+        planned.notify("data", "reading and checking", None)
         evaluation = read("evaluation", specs=inputs)
-    planned.notify("source", recipe.model.source)
+    planned.notify("source", recipe.model.source, None)
     source, _ = prepare.source(recipe, base, inputs, planned.store, log)
     if misfits := list(pipeline.chain(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     packing.check_names(source)
-    evidence.check_gates(recipe, source)
-    planned.notify("data", "reading and checking")
+    evidence.check_gates(recipe, source, planned.baselines)
+    planned.notify("data", "reading and checking", None)
     evaluation = read("evaluation", specs=source.inputs)
     calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
     if calibration is not None:
         check_disjoint(calibration, evaluation)
     evaluator = Evaluator(
-        planned.store, evaluation, load_metric(recipe.metric.name, base), source, evidence.source_name(source),
-        planned.options, recipe.target.batch_size, planned.hardware, planned.scratch, recipe.name,
+        planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), source,
+        evidence.source_name(source), planned.options, recipe.target.batch_size, planned.hardware, planned.scratch,
+        recipe.name, metric.output,
     )  # fmt: skip
-    planned.notify("data", "running the source model on it")
+    planned.notify("data", "running the source model on it", None)
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, planned.store,
         planned.options, evaluation, calibration, planned.scratch, Path("repro"),
     )  # fmt: skip
+    notices = sample_notice(recipe.gates, evaluation.count, evaluator.metric)
+    for notice in notices:
+        planned.notify(notice, "", None)
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
-                   evaluator=evaluator, job=job)  # fmt: skip
+                   evaluator=evaluator, job=job, notes=(*planned.notes, *notices))  # fmt: skip
 
 
 def transform(prepared: Prepared) -> Transformed:
     """Run the passes."""
     recipe = prepared.loaded.recipe
-    keep = guard(
-        recipe, prepared.evaluator, prepared.options, partial(_measure, prepared, stage="is it worth it?", share=0.5)
-    )
+    keep = guard(_campaign(prepared), partial(prepared.notify, "is it worth it?"))
 
     def notify(step: str) -> None:
-        prepared.notify(f"pass {step}", "")
+        prepared.notify(f"pass {step}", "", None)
 
     outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
     return _extend(Transformed, prepared, outcomes=outcomes)
 
 
 def measure(transformed: Transformed) -> Measured:
-    """Measure the references, every kept step and the result in one interleaved run."""
-    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options)
-    samples = _measure(transformed, lineup.contenders, "measure")
-    return _extend(Measured, transformed, lineup=lineup, samples=samples)
+    """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
+    batch_size = transformed.loaded.recipe.target.batch_size
+    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options, batch_size)
+    findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
+    return _extend(Measured, transformed, lineup=lineup, findings=findings)
 
 
 def judge(measured: Measured) -> Judged:
     """Write the evidence down and hold it against the gates."""
-    measured.notify("judge", "accuracy and gates")
-    recipe = measured.loaded.recipe
+    measured.notify("judge", "accuracy and gates", None)
+    recipe, findings = measured.loaded.recipe, measured.findings
+    data = {"evaluation": measured.evaluation, "calibration": measured.calibration}
     report = evidence.report(
-        recipe, measured.lineup, measured.outcomes, measured.samples, measured.evaluator, measured.hardware,
-        {"evaluation": measured.evaluation, "calibration": measured.calibration}, measured.notes,
-    )  # fmt: skip
-    verdicts = judge_gates(evidence.gates(recipe), report)
+        recipe, measured.lineup, measured.outcomes, findings.run, measured.evaluator, data,
+        (*measured.notes, *findings.notes),
+    ).model_copy(update={"sweep": findings.sweep, "operators": findings.operators})  # fmt: skip
+    verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
     return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))
 
 
 def pack(judged: Judged) -> Artifact:
     """Write the artifact, and sign it if the gates passed."""
-    judged.notify("pack", str(judged.output))
+    judged.notify("pack", str(judged.output), None)
     request = judged.request
     data = {"evaluation": judged.evaluation, "calibration": judged.calibration}
     return packing.write(
-        judged.output, judged.report, judged.lineup.final, judged.options, judged.loaded, judged.samples,
-        prepare.digests(judged.loaded, judged.source, data), key=request.key, sign=request.sign,
-        allow_ungated=request.allow_ungated,
+        judged.output, judged.report, judged.lineup.final, judged.options, judged.loaded,
+        judged.findings.run.blocks, prepare.digests(judged.loaded, judged.source, data), key=request.key,
+        sign=request.sign, allow_ungated=request.allow_ungated,
     )  # fmt: skip
 
 
@@ -261,14 +271,9 @@ STAGES: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _measure(state: Prepared, contenders: Sequence[Candidate], stage: str, share: float = 1.0) -> dict[str, Samples]:
-    """Measure in the recipe's target setting, for a ``share`` of the time that the recipe allows for the final run."""
-    recipe = state.loaded.recipe
-    return latency.measure(
-        contenders, state.evaluation, batch_size=recipe.target.batch_size, seconds=share * recipe.measure.seconds,
-        rounds=recipe.measure.rounds, seed=recipe.seed, notify=lambda detail, _share: state.notify(stage, detail),
-    )  # fmt: skip
+def _campaign(state: Prepared) -> campaign.Campaign:
+    return campaign.Campaign(state.loaded.recipe, state.evaluator, state.baselines, state.job.repro)
 
 
 def _extend(kind: type[S], state: Any, **more: Any) -> S:
-    return kind(**{field.name: getattr(state, field.name) for field in fields(state)}, **more)
+    return kind(**{field.name: getattr(state, field.name) for field in fields(state)} | more)

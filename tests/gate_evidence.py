@@ -13,7 +13,9 @@ from mlopt.report.schema import (
     Fidelity,
     Latency,
     Report,
+    Sampling,
     Speedup,
+    Step,
 )
 
 LATENCY = Latency(
@@ -24,17 +26,25 @@ LATENCY = Latency(
 ACCURACY = Accuracy(metric="accuracy", value=0.98, n=1000, ci95=(0.969, 0.987))
 FIDELITY = Fidelity(cosine=0.998, sqnr_db=26.5, max_abs=0.4, n=256)
 DROP = AccuracyDrop(pt=0.1, ci95=(-0.3, 0.62), n=1000, disagreements=11, vs="onnx_fp32")
-SPEEDUP = Speedup(median=1.36, ci95=(1.31, 1.42), vs="onnx_fp32", noise_floor=0.06)
+SPEEDUP = Speedup(median=1.36, ci95=(1.31, 1.42), vs="onnx_fp32", noise_floor=0.06, control=(0.97, 1.06))
+SAMPLING = Sampling(rounds=30, looks=2, looks_planned=3, stopped="decided", seconds=40.0)
+ENVIRONMENT = Environment(
+    cpu=Cpu(model="AMD EPYC 7763", isa=("avx2", "fma"), cores=2), gpu=None, os="Linux", python="3.11.7",
+    packages={"onnxruntime": "1.32.0"}, mlopt="0.2.0",
+)  # fmt: skip
+STEP = Step(
+    name="simplify", version=1, config={}, status="applied", reason=None, seconds=1.0, peak_rss_bytes=None,
+    size_bytes=4_300_000, parity=None, latency_ms=None, accuracy=None,
+)  # fmt: skip
+DATA = {"evaluation": {"source": "digits.npz", "samples": 1000, "digest": "e" * 64}}
 
 
 def candidate(name: str, **changes: Any) -> Candidate:
     figures: dict[str, Any] = {
         "latency_ms": LATENCY, "throughput_per_s": 98.0, "size_bytes": 4_300_000, "peak_rss_bytes": 210_000_000,
-        "accuracy": ACCURACY, "fidelity": FIDELITY,
+        "accuracy": ACCURACY, "fidelity": FIDELITY, "options": {}, "digest": "0" * 64, "batch_size": 1,
     }  # fmt: skip
-    return Candidate(
-        name=name, runtime="onnxruntime", options={}, digest="0" * 64, raw="samples.json", **(figures | changes)
-    )
+    return Candidate(name=name, runtime="onnxruntime", raw="samples.json", **(figures | changes))
 
 
 def report(final: dict[str, Any] | None = None, **changes: Any) -> Report:
@@ -42,14 +52,13 @@ def report(final: dict[str, Any] | None = None, **changes: Any) -> Report:
     baseline = candidate("onnx_fp32", fidelity=None)
     parts: dict[str, Any] = {
         "name": "digits", "created": "2026-11-23T14:20:11Z", "objective": "latency", "verdict": "pass",
-        "environment": Environment(
-            cpu=Cpu(model="EPYC", isa=("avx2",), cores=2), gpu=None, os="Linux", python="3.11", packages={}, mlopt="0.1"
-        ),
+        "environment": ENVIRONMENT,
         "baseline": baseline, "references": {"onnx_fp32": baseline}, "final": candidate("final", **(final or {})),
-        "speedup": SPEEDUP, "accuracy_drop": DROP, "steps": (), "gates": (), "data": {},
+        "speedup": SPEEDUP, "accuracy_drop": DROP, "steps": (), "gates": (), "data": DATA,
+        "sampling": SAMPLING,
         "speedups": {
             "onnx_fp32": SPEEDUP,
-            "torch_eager": Speedup(median=3.0, ci95=(2.8, 3.2), vs="torch_eager", noise_floor=0.06),
+            "torch_eager": SPEEDUP.model_copy(update={"median": 3.0, "ci95": (2.8, 3.2), "vs": "torch_eager"}),
         },
     }  # fmt: skip
     return Report(**(parts | changes))

@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gate_evidence import report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate
+from mlopt.gate import METRICS, Gate, HardwareClass, load_baselines
 from mlopt.gates_file import load_gates
+from mlopt.report import write
 
 LIST = """\
 - {metric: latency.p95_ms, max: 12}
@@ -31,6 +33,40 @@ def test_a_list_and_a_mapping_mean_the_same(tmp_path: Path):
     assert load(tmp_path, "gates:\n" + LIST) == GATES
 
 
+def test_the_files_hardware_is_for_gates_without_their_own(tmp_path: Path):
+    text = """\
+hardware: {cpu: "AMD EPYC*", cores: 2, isa: [avx2], gpu: null}
+gates:
+  - {metric: latency.p95_ms, max: 12, confidence: 0.99}
+  - {metric: latency.p95_ms, max: 5, hardware: {gpu: "NVIDIA L4*"}}
+"""
+    first, second = load(tmp_path, text)
+    assert first.hardware == HardwareClass(cpu="AMD EPYC*", cores=2, isa=("avx2",))
+    assert first.confidence == 0.99
+    assert second.hardware == HardwareClass(gpu="NVIDIA L4*")
+
+
+def test_stored_reports_are_read_beside_the_gates(tmp_path: Path):
+    stored = report(name="main")
+    (tmp_path / "main").mkdir()
+    write(stored, tmp_path / "main" / "report.json")
+    write(stored, tmp_path / "a.json")
+    names = ["a.json", "./main", str(tmp_path / "a.json"), "onnx_fp32", "baseline", "models/a.onnx"]
+    gates = [Gate(metric="speedup.median", min=1, vs=vs) for vs in names]
+    found = load_baselines([*gates, Gate(metric="size_mb", max=1)], tmp_path)
+    assert list(found) == names[:3]
+    assert all(each == stored for each in found.values())
+
+
+def test_all_stored_reports_that_cannot_be_read_are_said_at_once(tmp_path: Path):
+    (tmp_path / "broken.json").write_text("{}")
+    gates = [Gate(metric="size.ratio", max=1, vs=vs) for vs in ("./none.json", "broken.json")]
+    with pytest.raises(GateError) as error:
+        load_baselines(gates, tmp_path)
+    assert "the stored report of `vs: ./none.json`: there is no report here" in str(error.value)
+    assert "the stored report of `vs: broken.json`: this is not a report of mlopt" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -41,6 +77,10 @@ def test_a_list_and_a_mapping_mean_the_same(tmp_path: Path):
         ("- {metric: size_mb, max: .inf}\n", "gates.yaml:1:", "finite"),
         ("gates:\n" + LIST + "name: x\n", "gates.yaml:4:", "unknown key 'name'"),
         ("- {metric: size_mb, max: 1, max: 2}\n", "gates.yaml:1:", "max"),
+        ("- {metric: size_mb, max: 1, hardware: {cpus: 2}}\n", "gates.yaml:1:", "did you mean 'cpu'?"),
+        ("gates:\n" + LIST + "hardware: {cores: two}\n", "gates.yaml:4:", "a whole number"),
+        ("- {metric: size_mb, max: 1, confidence: 95}\n", "gates.yaml:1:", "at most 0.9999"),
+        ("- {metric: size_mb, max: 1, on_inconclusive: warning}\n", "gates.yaml:1:", "did you mean 'warn'?"),
         ("12\n", "gates.yaml", "these are no gates"),
         ("- 12\n", "gates.yaml:1:", "a mapping"),
         ("", "gates.yaml", "the file is empty"),
@@ -78,7 +118,7 @@ def test_any_bytes_are_gates_or_an_error(tmp_path_factory: pytest.TempPathFactor
 
 
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.sampled_from([*METRICS, "pass", "x"])
-keys = st.sampled_from(["metric", "max", "min", "vs", "on_inconclusive", "gates"])
+keys = st.sampled_from(["metric", "max", "min", "vs", "on_inconclusive", "confidence", "hardware", "gates"])
 
 
 @given(st.lists(st.dictionaries(keys, scalars | st.lists(scalars, max_size=2), max_size=4), max_size=3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ class Counter:
     def add(self, step: int) -> int:
         self.value += step
         return self.value
+
+    def sleep(self) -> None:
+        os.write(1, b"started\n")
+        time.sleep(600)
 
 
 def complain() -> None:
@@ -86,6 +91,23 @@ def test_a_killed_child_is_named(tmp_path: Path, number: signal.Signals, cause: 
 def test_an_exiting_child_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkerDiedError, match="exited with code 3"):
         run_in_worker(tmp_path / "log", leave)
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
+    with Worker(tmp_path / "log") as worker:
+        worker.host(Counter, 0, timeout=30)
+        assert worker.invoke("add", 1, timeout=30) == 1
+        with pytest.raises(
+            WorkerDiedError, match=r"^it did not answer for 0\.5 s and was ended; the last .*: started$"
+        ):
+            worker.invoke("sleep", timeout=0.5)
+        with pytest.raises(WorkerDiedError, match=r"^it was ended by SIGKILL"):
+            worker.invoke("add", 1)
+
+
+def test_an_object_that_is_never_made_is_ended(tmp_path: Path) -> None:
+    with Worker(tmp_path / "log") as worker, pytest.raises(WorkerDiedError, match="did not answer for 0"):
+        worker.host(time.sleep, 600, timeout=0.5)
 
 
 def test_secrets_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mlopt import __version__
 from mlopt.cli import (
     bench,
     cache,
+    diff,
     digest,
     doctor,
     gate,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 for _verb in (
-    optimize.optimize, plan.plan, bench.bench, gate.gate, report.report,
+    optimize.optimize, plan.plan, bench.bench, gate.gate, report.report, diff.diff,
     keygen.keygen, sign.sign, verify.verify, digest.digest,
     inspect.inspect, passes.passes, doctor.doctor,
 ):  # fmt: skip

@@ -2,65 +2,150 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from mlopt.errors import ExitCode
 
-    from mlopt.benchmark import Comparison
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from mlopt.benchmark import Result
+    from mlopt.gate import Gate
+    from mlopt.report.schema import Report
 
 _MODELS = "ONNX models or artifacts; the first is what the others are compared with, unless --against is given."
+_GATE = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'. It judges the last model; repeatable."
+_GATES = "YAML with gates; it judges the last model."
+_LIST = "or a list such as 1,8,32: all of them are measured, and the first is compared"
+_MAX_TIME = "The most seconds of comparing, while a gate is undecided."
+_OUTPUT = "Write the report (.json) here, for mlopt gate, report and diff; the samples go beside it."
+
+_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 
 
 def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads per model.  [default: the cores]")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples in one inference.")] = 1,
-    time: Annotated[float, typer.Option(min=0.1, help="Seconds of measuring per model.")] = 3.0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    gate: Annotated[list[str] | None, typer.Option("--gate", metavar="LIMIT", help=_GATE)] = None,
+    gates: Annotated[Path | None, typer.Option("--gates", metavar="FILE", help=_GATES)] = None,
+    threads: Annotated[str, typer.Option(metavar="N", help=f"Threads per model, {_LIST}.  [default: the cores]")] = "",
+    batch: Annotated[str, typer.Option(metavar="N", help=f"Samples in one inference, {_LIST}.")] = "1",
+    concurrency: Annotated[str, typer.Option(metavar="N", help=f"Clients at a time, {_LIST}.")] = "1",
+    operators: Annotated[bool, typer.Option("--operators", help="Also say which operators take the time.")] = False,
+    time: Annotated[float, typer.Option(min=0.1, help="Seconds of measuring per model, at first.")] = 3.0,
+    max_time: Annotated[float, typer.Option(min=1.0, help=_MAX_TIME)] = 120.0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
-    """Measure latency, and speedups with their intervals."""
-    import json as codec
-
-    from mlopt.benchmark import compare
-    from mlopt.cli.console import emit_json, err, out
-    from mlopt.cli.files import write_text
+    """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
+    from mlopt.benchmark import Request, run
+    from mlopt.cli import console
+    from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress
 
-    paths = [against, *models] if against is not None else models
-    with Progress(err) as progress:
-        result = compare(paths, data, threads=threads, batch_size=batch, seconds=time, notify=progress.update)
+    _check_output(output)
+    asked, stored = _gates(gate or (), gates, given={str(path) for path in (*models, against)})
+    request = Request(
+        models=tuple(models), against=against, data=data, gates=asked, baselines=stored,
+        batch_sizes=_counts(batch, "--batch"), threads=_counts(threads, "--threads") if threads else (),
+        concurrency=_counts(concurrency, "--concurrency"), seconds=time, max_time=max_time, operators=operators,
+        raw=_samples_path(output or Path("bench.json")).name,
+    )  # fmt: skip
+    with Progress(console.err) as progress:
+        result = run(request, progress.update)
+    show(result, console.err if json else console.out)
     if output is not None:
-        write_text(output, codec.dumps(result.as_json(), indent=1, allow_nan=False) + "\n")
-    if json:
-        emit_json(result.as_json())
-    else:
-        out.print(_table(result))
+        _write(result, output)
+    if json and result.report is not None:
+        console.emit_json(result.report.model_dump(mode="json", by_alias=True))
+    _end(result, judged=bool(request.gates))
 
 
-def _table(result: Comparison) -> Table:
-    from rich.table import Table
+def _gates(
+    lines: Iterable[str], file: Path | None, given: Collection[str]
+) -> tuple[tuple[Gate, ...], dict[str, Report]]:
+    """Read the gates of both options, and the stored reports that they compare with, which are none of the models.
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("model", "p50 ms", "p95 ms", "size MB", "peak RSS MB", "speedup (95 %)"):
-        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
-    for name, latency in result.latency_ms.items():
-        speedup = result.speedups.get(name)
-        ratio = "1 (the baseline)"
-        if speedup is not None:
-            ratio = f"{speedup.median:.2f}x ({speedup.ci95[0]:.2f} to {speedup.ci95[1]:.2f})"
-        table.add_row(
-            name, _number(latency.p50), _number(latency.p95), f"{result.size_bytes[name] / 1e6:.2f}",
-            f"{result.peak_rss_bytes[name] / 1e6:.0f}", ratio,
-        )  # fmt: skip
-    return table
+    Paths are relative to where they were written: the working directory, or the file of gates. Raises ``GateError``.
+    """
+    from mlopt.gate import load_baselines
+    from mlopt.gates_file import load_gates
+
+    here, there = _parsed(lines), load_gates(file) if file is not None else ()
+    stored: dict[str, Report] = {}
+    for gates, folder in ((here, Path()), (there, file.parent if file is not None else Path())):
+        stored |= load_baselines([gate for gate in gates if gate.vs not in given], folder)
+    return (*here, *there), stored
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _parsed(lines: Iterable[str]) -> tuple[Gate, ...]:
+    """Parse all of them; raises ``GateError`` with everything that is wrong."""
+    from mlopt.errors import GateError, Problem
+    from mlopt.gate_text import parse_gate
+
+    found: list[Gate] = []
+    problems: list[Problem] = []
+    for line in lines:
+        try:
+            found.append(parse_gate(line))
+        except GateError as error:
+            problems += error.problems
+    if problems:
+        raise GateError.of(problems)
+    return tuple(found)
+
+
+def _counts(text: str, option: str) -> tuple[int, ...]:
+    """Read ``1`` or ``1,8,32``: different whole numbers from 1."""
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if re.fullmatch(r"[1-9][0-9]{0,5}", part) is None]
+    if wrong:
+        raise typer.BadParameter(f"'{wrong[0]}' is no whole number from 1; write 8, or 1,8,32", param_hint=option)
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _check_output(output: Path | None) -> None:
+    """Find out before minutes of measuring, not after, that the result could not be written."""
+    if output is None:
+        return
+    if output.suffix != ".json":
+        raise typer.BadParameter("the report is JSON: end the name in .json", param_hint="--output")
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
+
+
+def _samples_path(output: Path) -> Path:
+    return output.with_suffix(".samples.json")
+
+
+def _write(result: Result, output: Path) -> None:
+    """Write the samples, and the report if there is one: it is useless without a baseline or a result."""
+    from mlopt import report
+    from mlopt.cli.files import write_text
+    from mlopt.errors import OutputError
+
+    samples = _samples_path(output)
+    try:
+        report.write_samples(result.blocks, samples)
+    except OSError as error:
+        raise OutputError(f"the samples cannot be written: {error.strerror}", where=str(samples)) from error
+    if result.report is not None:
+        write_text(output, report.to_json(result.report))
+
+
+def _end(result: Result, *, judged: bool) -> None:
+    """Exit with the verdict's code; a model that was lost is an error, whatever the others were like."""
+    from mlopt.errors import MeasureError, Problem
+
+    if result.lost:
+        fix = None if result.report else "there is no report without the baseline or the last model; measure the others"
+        raise MeasureError.of(
+            Problem("the model could not be measured", name, got=cause, fix=fix) for name, cause in result.lost.items()
+        )
+    if judged and result.report is not None:
+        raise typer.Exit(_CODES[result.report.verdict])

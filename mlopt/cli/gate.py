@@ -1,61 +1,147 @@
-"""``mlopt gate``: the verdict of a report as an exit code, which is what a CI step wants."""
+"""``mlopt gate``: the verdict of a report as an exit code and as the files that CI systems read."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.errors import ExitCode, OutputError
+from mlopt.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from mlopt.report.schema import GateVerdict, Verdict
+    from mlopt.gate import Gate
+    from mlopt.report.schema import Report
 
 _SOURCE = "An artifact directory, or a report.json."
 _GATES = "YAML with gates to judge instead of those that the report was made with."
+_BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
 _KEY = "The public key that must have signed the artifact; by default it may be unsigned, or signed by others."
+_ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json]"
 
 _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+
+_Output = Path | None
 
 
 def gate(
     source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
     key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
-    summary: Annotated[Path | None, typer.Option("--summary", help="Append a Markdown table here.")] = None,
+    junit: Annotated[_Output, typer.Option("--junit", help="Write JUnit XML here.")] = None,
+    summary: Annotated[_Output, typer.Option("--summary", help="Append Markdown here.")] = None,
+    annotations: Annotated[bool | None, typer.Option("--annotations/--no-annotations", help=_ANNOTATIONS)] = None,
+    metrics: Annotated[_Output, typer.Option("--metrics", help="Write OpenMetrics text here.")] = None,
+    chart: Annotated[_Output, typer.Option("--action-benchmark", help="Write github-action-benchmark JSON.")] = None,
+    bencher: Annotated[_Output, typer.Option("--bencher", help="Write Bencher Metric Format JSON here.")] = None,
+    badge: Annotated[_Output, typer.Option("--badge", help="Write a shields.io endpoint badge here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Judge measured evidence against limits: exit 0 if all pass, 1 if one fails, 3 if one cannot be decided."""
-    from mlopt import report
     from mlopt.cli import console
-    from mlopt.cli.files import write_text
-    from mlopt.gate import judge, overall
+    from mlopt.report.ci import github
 
     note = _check_integrity(source, key)
+    evidence = _judged(source, gates, baseline)
+    files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
+    _write_files(evidence, files)
+    if summary is not None:
+        _append_summary(evidence, summary)
+    screen = console.err if as_json else console.out
+    _show(evidence, note, screen)
+    if annotations or (annotations is None and not as_json and os.environ.get("GITHUB_ACTIONS") == "true"):
+        screen.print(github.annotate(evidence), markup=False, end="")
+    if as_json:
+        found = [one.model_dump(mode="json") for one in evidence.gates]
+        console.emit_json({"source": str(source), "name": evidence.name, "verdict": evidence.verdict, "gates": found})
+    raise typer.Exit(_CODES[evidence.verdict])
+
+
+def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
+    """Return the report with the verdicts that count: its own, or those on the gates that are given."""
+    from mlopt import report
+    from mlopt.gate import BASELINE, judge, overall
+    from mlopt.gates_file import load_baselines, load_gates
+
     evidence = report.read(source)
     verdicts = evidence.gates
     if gates is not None:
-        from mlopt.gates_file import load_gates
+        wanted = load_gates(gates)
+        stored = load_baselines([gate for gate in wanted if gate.vs not in evidence.speedups], gates.parent)
+        if baseline is not None:
+            stored[BASELINE] = report.read(baseline)
+        verdicts = judge(wanted, evidence, samples=_samples(wanted, evidence, source), baselines=stored)
+    elif baseline is not None:
+        raise UserError(
+            "--baseline goes with --gates: the gates in the report were judged when it was made",
+            fix="give a file with gates, such as `- {metric: speedup.median, min: 0.97, vs: baseline}`",
+        )
+    return evidence.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
 
-        verdicts = judge(load_gates(gates), evidence)
-    verdict = overall(verdicts)
-    if junit is not None:
-        write_text(junit, _junit(evidence.name, verdicts))
-    if summary is not None:
-        _append(summary, _markdown(evidence.name, verdict, verdicts))
-    screen = console.err if as_json else console.out
-    _show(verdict, verdicts, note, screen)
-    if as_json:
-        found = [one.model_dump(mode="json") for one in verdicts]
-        console.emit_json({"source": str(source), "name": evidence.name, "verdict": verdict, "gates": found})
-    raise typer.Exit(_CODES[verdict])
+
+def _samples(gates: Sequence[Gate], evidence: Report, source: Path) -> dict[str, list[list[float]]] | None:
+    """Read the raw samples beside the report where a gate asks for a confidence that the report has no interval for."""
+    from mlopt.report import read_blocks
+
+    file = (source if source.is_dir() else source.parent) / Path(evidence.final.raw).name
+    if all(gate.confidence == 0.95 for gate in gates) or not file.is_file():
+        return None
+    return read_blocks(file)
+
+
+def _write_files(evidence: Report, files: Mapping[str, Path | None]) -> None:
+    from mlopt.cli.files import write_text
+    from mlopt.report.ci import action_benchmark, badge, bencher, junit, openmetrics
+
+    formats = {
+        "junit": junit.render, "metrics": openmetrics.render, "action-benchmark": action_benchmark.render,
+        "bencher": bencher.render, "badge": badge.render,
+    }  # fmt: skip
+    for name, path in files.items():
+        if path is not None:
+            write_text(path, formats[name](evidence))
+
+
+def _append_summary(evidence: Report, path: Path) -> None:
+    """Append to a summary that steps share, as far as GitHub's limit leaves room in it."""
+    from mlopt.cli import console
+    from mlopt.report.ci import github
+
+    try:
+        with path.open("ab") as file:
+            written = file.write(github.summary(evidence, github.SUMMARY_LIMIT - file.tell()).encode())
+    except OSError as error:
+        raise OutputError(f"the summary cannot be written: {error.strerror}", where=str(path)) from error
+    if not written:
+        console.err.print(f"{path} is full: GitHub shows at most 1 MiB for each step", markup=False)
+
+
+def _show(evidence: Report, note: str | None, screen: Console) -> None:
+    from mlopt.report.ci import accepted_undecided, title
+
+    for one in evidence.gates:
+        style = _STYLES["inconclusive" if accepted_undecided(one) else one.verdict]
+        screen.print(f"{one.verdict:<13}", style=style, end="")
+        screen.print(_inert(title(one)), markup=False)
+        screen.print(f"{'':<13}{_inert(one.message)}", markup=False)
+    if note is not None:
+        screen.print(_inert(note), markup=False)
+    screen.print("verdict      ", end="")
+    screen.print(evidence.verdict, style=_STYLES[evidence.verdict])
+
+
+def _inert(text: str) -> str:
+    """Return untrusted text that neither a terminal nor GitHub's runner, which reads every line, takes as a command."""
+    from mlopt.report.facts import plain
+
+    return plain(text).replace("::", ": :").replace("##[", "## [")
 
 
 def _check_integrity(source: Path, key: Path | None) -> str | None:
@@ -89,54 +175,3 @@ def _signed_by_user(directory: Path) -> bool:
     with reading(directory):
         envelope = bundle.unpack(read_capped(directory, SIGNATURE, MAX_SIGNATURE_BYTES), str(directory / SIGNATURE))
     return own.exists() and envelope.key_id in {None, "", keys.fingerprint(keys.load_public(own))}
-
-
-def _show(verdict: Verdict, verdicts: Sequence[GateVerdict], note: str | None, screen: Console) -> None:
-    from mlopt.report.facts import plain
-
-    for one in verdicts:
-        screen.print(f"{one.verdict:<13}", style=_STYLES[one.verdict], end="")
-        screen.print(plain(f"{one.metric} {one.limit}"), markup=False)
-        screen.print(f"{'':<13}{plain(one.message)}", markup=False)
-    if note is not None:
-        screen.print(plain(note), markup=False)
-    screen.print("verdict      ", end="")
-    screen.print(verdict, style=_STYLES[verdict])
-
-
-def _junit(name: str, verdicts: Sequence[GateVerdict]) -> str:
-    """Return JUnit XML with a test case per gate; an undecided gate is an error, a broken one a failure."""
-    from xml.etree import ElementTree as ET
-
-    from mlopt.report.facts import plain
-
-    count = {verdict: sum(one.verdict == verdict for one in verdicts) for verdict in _CODES}
-    suite = ET.Element(
-        "testsuite", name=plain(f"mlopt gate {name}"), tests=str(len(verdicts)), failures=str(count["fail"]),
-        errors=str(count["inconclusive"]), skipped="0", time="0",
-    )  # fmt: skip
-    for one in verdicts:
-        title = plain(f"{one.metric} {one.limit}")
-        case = ET.SubElement(suite, "testcase", classname=plain(name), name=title, time="0")
-        if one.verdict == "pass":
-            ET.SubElement(case, "system-out").text = plain(one.message)
-        else:
-            kind = "failure" if one.verdict == "fail" else "error"
-            ET.SubElement(case, kind, type=one.verdict, message=plain(one.message))
-    ET.indent(suite)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
-
-
-def _markdown(name: str, verdict: Verdict, verdicts: Sequence[GateVerdict]) -> str:
-    from mlopt.report.markdown import code, text
-
-    rows = [f"| {one.verdict} | {code(f'{one.metric} {one.limit}')} | {text(one.message)} |" for one in verdicts]
-    return "\n".join([f"### {text(name)}: {verdict}", "", "| | gate | evidence |", "|---|---|---|", *rows, "", ""])
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise OutputError(f"the summary cannot be written: {error.strerror}", where=str(path)) from error

@@ -1,41 +1,93 @@
-"""What a person sees while work goes on: a moving line in a terminal, plain lines elsewhere."""
+"""What a person sees while work goes on: in a terminal a bar with the time left, in a log a line now and then."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.status import Status
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+_QUIET_SECONDS = 2.0  # what is over by then needs no bar
+_LOG_SECONDS = 10.0
+_LEAST_SHARE = 0.02  # below it the time left is a guess
+_BAR_WIDTH = 16
 
 
 class Progress:
-    """Shows the step at hand. In a terminal one line that moves; in a log a line for each new step."""
+    """Shows the stage at hand: a line for each new one and, under the last, how far it is.
 
-    def __init__(self, console: Console) -> None:
+    In a terminal that is one moving line, which is gone at the end. In a log it is a plain line, at most one in ten
+    seconds. ``clock`` gives seconds.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
-        self._status: Status | None = None
-        self._stage = ""
-        self._started = time.monotonic()
+        self._clock = clock
+        self._live: Live | None = None
+        self._started = self._stage_started = self._logged = clock()
+        self._stage, self._detail = "", ""
+        self._share: float | None = None
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._status = self._console.status("starting")
-            self._status.start()
+            from rich.live import Live
+
+            self._live = Live(get_renderable=self.line, console=self._console, transient=True, redirect_stdout=False)
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
+        if self._live is not None:
+            self._live.stop()
 
-    def update(self, stage: str, detail: str = "") -> None:
-        """Say what is done now: the stage, and within it the detail."""
-        elapsed = time.monotonic() - self._started
-        if self._status is not None:
-            from rich.markup import escape
+    def update(self, stage: str, detail: str = "", share: float | None = None) -> None:
+        """Say what is done now: the stage, within it the detail, and the share of the stage that is done, 0 to 1."""
+        now = self._clock()
+        new = stage != self._stage
+        self._detail, self._share = detail, None if share is None else min(max(share, 0.0), 1.0)
+        if new:
+            self._stage, self._stage_started, self._logged = stage, now, now
+            if self._live is not None:
+                self._live.refresh()  # or the line under the new stage would still be the old one's
+            self._print(stage if self._live is not None or not detail else f"{stage}: {detail}")
+        elif self._live is None and now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            self._print(f"{stage}: {self._state()}")
 
-            self._status.update(f"{escape(stage)}  [dim]{escape(detail)}  {elapsed:.0f} s[/]")
-        if stage != self._stage:
-            self._console.print(f"[dim]{elapsed:6.1f} s[/]  {stage}")
-            self._stage = stage
+    def line(self) -> RenderableType:
+        """Return the moving line as it stands; nothing in the first two seconds."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        if not self._stage or self._clock() - self._started < _QUIET_SECONDS:
+            return Group()
+        share = self._share
+        bar = ProgressBar(total=1, completed=share or 0, width=_BAR_WIDTH, pulse=share is None)
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(width=_BAR_WIDTH)
+        row.add_column(ratio=1, overflow="fold")
+        row.add_row(bar, Text(self._state()))
+        return row
+
+    def _state(self) -> str:
+        """Return as far as it is known: the share, the time left and the detail."""
+        share, spent = self._share, self._clock() - self._stage_started
+        done = "" if share is None else f"{100 * share:.0f} %"
+        left = "" if share is None or share < _LEAST_SHARE else f"{_duration(spent * (1 - share) / share)} left"
+        return ", ".join(filter(None, (done, left, self._detail)))
+
+    def _print(self, text: str) -> None:
+        from rich.text import Text
+
+        elapsed = f"{self._clock() - self._started:6.1f} s"
+        self._console.print(Text.assemble((elapsed, "dim"), "  ", text))
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

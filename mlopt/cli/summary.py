@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console, RenderableType
     from rich.table import Table
 
@@ -20,6 +22,7 @@ _COLOUR = {
     "dropped": "yellow",
     "refused": "bright_black",
     "failed": "red",
+    "lost": "red",
 }
 
 
@@ -38,13 +41,31 @@ def show(report: Report, console: Console) -> None:
             line(_marked(step.status, f"{facts.plain(step.name)}: {facts.plain(step.reason)}"))
     line("")
     line(_figures(report))
+    _say_sampling(report, line)
     line("")
     for gate in report.gates:
-        line(_marked(gate.verdict, facts.plain(f"{gate.metric} {gate.limit}: {gate.message}")))
+        found = gate.found or gate.verdict
+        line(_marked(found, facts.plain(f"{gate.metric} {gate.limit}: {gate.message}")))
     if not report.gates:
         line("no gates: nothing was judged")
     line("")
     line(Text(report.verdict.upper(), style=f"bold {_COLOUR[report.verdict]}"), Text(facts.headline(report)))
+
+
+def _say_sampling(report: Report, line: Callable[[RenderableType], None]) -> None:
+    """Say how the latencies were sampled, who was lost on the way, and whether ratios hold."""
+    from rich.text import Text
+
+    from mlopt.report import facts, trust
+
+    sampled = trust.sampling_line(report)
+    if sampled is not None:
+        line(Text(f"sampled: {sampled}", style="dim"))
+    for name, cause in (report.sampling.lost if report.sampling else {}).items():
+        line(_marked("lost", f"{facts.plain(name)}: {facts.plain(cause)}"))
+    warning = trust.warning(report)
+    if warning is not None:
+        line(Text(warning, style="bold red"))
 
 
 def _steps(report: Report) -> Table:
@@ -54,7 +75,7 @@ def _steps(report: Report) -> Table:
     from mlopt.report import facts
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("step", overflow="fold", max_width=28)
+    table.add_column("step" if report.steps else "model", overflow="fold", max_width=28)
     table.add_column("status")
     metric = facts.shorten(facts.metric_name(report), 18)
     for head in ("latency p50", "size", metric):

@@ -1,24 +1,28 @@
 """The recipe's metric as scores per sample, so that two models can be compared sample by sample.
 
-Paired scores are what makes a small drop visible: most samples agree, and only the others carry information. Higher is
-better for every metric.
+Paired scores are what makes a small drop visible: most samples agree, and only the others carry information. A metric
+that gives one number for all samples is paired by asking it about the same resamples of both models. Higher is better
+for every metric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.errors import DataError, MloptError
-from mlopt.measure import parity
-from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval
+from mlopt.measure import parity, resampling
+from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
 from mlopt.report.schema import Accuracy, AccuracyDrop
 from mlopt.usercode import own_line
+
+if TYPE_CHECKING:
+    from mlopt.gate import Gate
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -27,7 +31,8 @@ Metric = Callable[[Outputs, Array | None, Outputs | None], Any]
 """``metric(outputs, labels, reference)``: scores [samples], or one number for all samples."""
 
 BUILT_IN = ("accuracy", "agreement", "fidelity")
-_GROUPS = 20
+OF_CLASSES = ("accuracy", "agreement")
+_USUAL_DISAGREEMENT = (0.005, 0.02)  # of a model and its quantized self
 _EXPECTED = "a score per sample, [samples], or a single number"
 
 
@@ -36,11 +41,18 @@ class Scores:
     """A metric's scores: one per sample, or one per group of samples if the metric gives a single number.
 
     ``per_sample`` is [n] and its mean is the metric's value; ``count`` is the number of samples behind it.
+    ``replicates`` is the single number of resamples [r], the same ones for every model with as many samples.
     """
 
     metric: str
     per_sample: Floats
     count: int
+    replicates: Floats | None = None
+
+    @property
+    def value(self) -> float:
+        """The metric."""
+        return float(self.per_sample.mean())
 
 
 def score(
@@ -58,8 +70,7 @@ def score(
       numbers already. Of several labels per sample (tokens, pixels), a sample scores its share of hits.
     - ``agreement``: the same, with the classes that ``reference`` (the source model's outputs) predicts as labels.
     - ``fidelity``: the cosine similarity to ``reference``, of the worst output.
-    - a function (see ``Metric``). One that returns a single number is asked again without each twentieth of the
-      samples, and the jackknife's pseudo-values stand for scores.
+    - a function (see ``Metric``). One that returns a single number is asked about resamples (``measure.resampling``).
 
     Raises ``DataError`` when labels, reference or shapes do not fit, or an output or score is NaN.
     """
@@ -71,29 +82,32 @@ def score(
                 "the metric 'accuracy' needs labels, and the evaluation data has none", where="data.evaluation",
                 fix="give labels, or use the metric 'agreement', which compares with the source model",
             )  # fmt: skip
-        hits = _hits(_classes(outputs, output), _known(np.asarray(labels), outputs, output))
+        hits = _hits(predicted_classes(outputs, output), _known(np.asarray(labels), outputs, output))
     elif metric == "agreement":
-        hits = _hits(_classes(outputs, output), _classes(_needed(metric, reference), output))
+        hits = _hits(predicted_classes(outputs, output), predicted_classes(_needed(metric, reference), output))
     elif metric == "fidelity":
         hits = parity.cosines(_needed(metric, reference), outputs)
     else:
         near = get_close_matches(metric, BUILT_IN, 1)
         raise DataError(
             f"there is no metric '{metric}'", where="metric.name",
-            expected=f"{', '.join(BUILT_IN)} or ./file.py:function",
+            expected=f"{', '.join(BUILT_IN)}, torchmetrics.NAME or ./file.py:function",
             fix=f"did you mean '{near[0]}'?" if near else None,
         )  # fmt: skip
     return Scores(metric, hits, len(hits))
 
 
 def summary(scores: Scores) -> Accuracy:
-    """Return the metric's value with its interval: Wilson's for scores of 0 and 1, else Student's."""
+    """Return the metric's value with its interval: Wilson's for scores of 0 and 1, Student's, or by resampling."""
     values = scores.per_sample
-    if scores.metric != "fidelity" and np.isin(values, (0.0, 1.0)).all():
+    if scores.replicates is not None:
+        most = resampling.reach(scores.value, scores.replicates, scores.count)
+        interval = resampling.interval(scores.value, scores.replicates, scores.count, most)
+    elif scores.metric != "fidelity" and np.isin(values, (0.0, 1.0)).all():
         interval = proportion_interval(int(values.sum()), len(values))
     else:
         interval = mean_interval(values)
-    return Accuracy(metric=scores.metric, value=float(values.mean()), n=scores.count, ci95=interval)
+    return Accuracy(metric=scores.metric, value=scores.value, n=scores.count, ci95=interval)
 
 
 def drop(baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
@@ -101,20 +115,37 @@ def drop(baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
 
     Of a metric that gives a single number, it is not known which samples differ: all count, or none.
     """
+    if baseline.replicates is not None and scores.replicates is not None:
+        return _resampled_drop(baseline.replicates, scores.replicates, baseline, scores, vs)
     found = paired_drop(baseline.per_sample, scores.per_sample, vs, hits=scores.metric != "fidelity")
     if found.n == scores.count:
         return found
     return found.model_copy(update={"n": scores.count, "disagreements": scores.count if found.disagreements else 0})
 
 
-def _needed(metric: str, reference: Outputs | None) -> Outputs:
-    if reference is None:
-        raise DataError(f"the metric '{metric}' needs the outputs of the source model", where="metric.name")
-    return reference
+def sample_notice(gates: Sequence[Gate], n: int, metric: str | Metric) -> tuple[str, ...]:
+    """Say of which limits on a drop it can be foreseen that ``n`` samples will not decide them.
+
+    How many samples it takes hangs on the share on which the two models differ, so two usual shares are named. Of
+    metrics other than accuracy and agreement, what a differing sample weighs is not known beforehand.
+    """
+    if metric not in OF_CLASSES:
+        return ()
+    notices = []
+    for gate in gates:
+        if gate.metric != "accuracy.drop_pt" or gate.max is None or gate.max <= 0:
+            continue
+        few, many = (samples_needed(gate.max, share, (1 - gate.confidence) / 2) for share in _USUAL_DISAGREEMENT)
+        if n < many:
+            notices.append(
+                f"a drop of at most {gate.max:g} pt takes about {few:,} evaluation samples if the models differ on "
+                f"{_USUAL_DISAGREEMENT[0]:.1%} of them, {many:,} on {_USUAL_DISAGREEMENT[1]:.0%}; there are {n:,}"
+            )
+    return tuple(notices)
 
 
-def _classes(outputs: Outputs, name: str | None) -> Array:
-    """Return class numbers [samples, ...]; class scores become the number of the highest."""
+def predicted_classes(outputs: Outputs, name: str | None) -> Array:
+    """Return class numbers [samples, ...] of the output ``name``, or the first; scores become the highest's number."""
     name = name or next(iter(outputs))
     if name not in outputs:
         raise DataError(f"there is no output '{name}'", where="metric", expected=", ".join(outputs))
@@ -134,6 +165,24 @@ def _classes(outputs: Outputs, name: str | None) -> Array:
         )  # fmt: skip
     classes: Array = flat.argmax(axis=-1)
     return classes
+
+
+def _resampled_drop(old: Floats, new: Floats, baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
+    if baseline.count != scores.count:
+        raise DataError("the two models were not scored on the same samples",
+                        got=f"{baseline.count} and {scores.count} samples")  # fmt: skip
+    n, pairs = scores.count, min(len(old), len(new))
+    most = max(resampling.reach(baseline.value, old, n), resampling.reach(scores.value, new, n))
+    lost = baseline.value - scores.value
+    low, high = resampling.interval(lost, old[:pairs] - new[:pairs], n, most)
+    same = np.array_equal(old[:pairs], new[:pairs])
+    return AccuracyDrop(pt=100 * lost, ci95=(100 * low, 100 * high), n=n, disagreements=0 if same else n, vs=vs)
+
+
+def _needed(metric: str, reference: Outputs | None) -> Outputs:
+    if reference is None:
+        raise DataError(f"the metric '{metric}' needs the outputs of the source model", where="metric.name")
+    return reference
 
 
 def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
@@ -179,7 +228,7 @@ def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outp
     count = len(next(iter(outputs.values())))
     everything = _call(metric, name, outputs, labels, reference)
     if everything.ndim == 0:
-        return Scores(name, _pseudo_values(metric, name, outputs, labels, reference), count)
+        return _one_number(metric, name, float(everything), outputs, labels, reference)
     if everything.shape != (count,):
         raise DataError(
             "the metric returns the wrong shape", where=_place(metric, name), got=str(list(everything.shape)),
@@ -188,27 +237,21 @@ def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outp
     return Scores(name, everything, count)
 
 
-def _pseudo_values(
-    metric: Metric, name: str, outputs: Outputs, labels: Array | None, reference: Outputs | None
-) -> Floats:
-    """Return the jackknife's pseudo-values [groups], centred so that their mean is the metric of all samples."""
+def _one_number(
+    metric: Metric, name: str, whole: float, outputs: Outputs, labels: Array | None, reference: Outputs | None
+) -> Scores:
     count = len(next(iter(outputs.values())))
-    groups = min(_GROUPS, count)
-    if groups < 2:
+    if count < 2:
         raise DataError("one sample gives a metric no interval", where=name, fix="give more evaluation samples")
-    member = np.arange(count) % groups
-    whole = _call(metric, name, outputs, labels, reference)
-    without = np.array(
-        [
-            _call(metric, name, *(_rows(part, member != group) for part in (outputs, labels, reference)))
-            for group in range(groups)
-        ]
-    )
-    pseudo: Floats = whole + (groups - 1) * (without.mean() - without)
-    return pseudo
+
+    def of(rows: Array) -> float:
+        return float(_call(metric, name, *(_rows(part, rows) for part in (outputs, labels, reference))))
+
+    pseudo = resampling.pseudo_values(of, whole, count)
+    return Scores(name, pseudo, count, resampling.replicates(of, count))
 
 
-def _rows(part: Any, chosen: NDArray[np.bool_]) -> Any:
+def _rows(part: Any, chosen: Array) -> Any:
     if part is None:
         return None
     return {name: array[chosen] for name, array in part.items()} if isinstance(part, Mapping) else part[chosen]

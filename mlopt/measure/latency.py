@@ -1,109 +1,219 @@
 """Latency of several candidates, compared fairly: a process each, taking turns in short blocks, in random order.
 
 Timing candidates one after the other compares the machine at two times; running them in one process lets the spinning
-threads of one slow the next. So every candidate has its process, only one runs at any moment, and every round has one
-block of each, so that the drift of the machine falls on all of them alike.
+threads of one slow the next. So every candidate has its process, only one runs at any moment, and every round has two
+blocks of each (``schedule``). A process that dies takes nothing along: its cause is told, and the others go on.
 """
 
 from __future__ import annotations
 
-import random
+import os
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from mlopt.cache import locked
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MeasureError, MloptError
-from mlopt.measure.candidate import Bench, Candidate
+from mlopt.errors import MloptError, OutputError
+from mlopt.measure.candidate import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench, Candidate
+from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, Stopped, follow
+from mlopt.report.schema import ColdStart
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
-
-_MIN_SAMPLES = 60  # what a 95th percentile takes, over all rounds
-_MAX_CALLS = 2000
-
-T = TypeVar("T")
-Notify = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The raw samples of one candidate: a tuple per block, in milliseconds per inference."""
+    """The raw samples of one candidate: a tuple per block, in milliseconds per inference.
+
+    Blocks 2i and 2i + 1 belong to round i of the interleaved run.
+    """
 
     candidate: Candidate
     blocks: tuple[tuple[float, ...], ...]
     peak_rss_bytes: int
-    cold_start_seconds: float
+    """The most that any process of it held."""
+    cold_start: ColdStart
+    """Of its first process."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One interleaved run. A candidate is in ``measured`` if it has at least the rounds of the first look."""
+
+    measured: dict[str, Measured]
+    partial: dict[str, Measured]
+    """What is left of candidates that were lost before that."""
+    lost: dict[str, str]
+    """For each candidate that could not go on: the cause."""
+    notes: tuple[str, ...]
+    """What happened on the way, such as a process that died and was replaced."""
+    looks: int
+    looks_planned: int
+    rounds: int
+    """The most that any candidate has."""
+    stopped: Stopped
+    seconds: float
+
+    @property
+    def blocks(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """All samples, by candidate."""
+        return {name: each.blocks for name, each in {**self.measured, **self.partial}.items()}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds after which a process that does not answer counts as hanging."""
+
+    opening: float = 600.0
+    answer: float = 60.0
+    """For a block: this, or twenty times what it should take by the first inference, if that is more."""
+
+    def with_work(self, seconds: float) -> float:
+        """Return the limit for work that should take so many seconds."""
+        return max(self.answer, 20 * seconds)
+
+
+Undecided = Callable[[Mapping[str, Measured]], Collection[str]]
+"""From the samples so far to the names of the candidates that need more."""
 
 
 def measure(
     candidates: Sequence[Candidate],
     samples: Dataset,
+    schedule: Schedule,
     *,
-    batch_size: int,
-    seconds: float,
-    rounds: int,
-    seed: int,
     notify: Notify,
-) -> dict[str, Measured]:
-    """Measure all candidates in one interleaved run: ``seconds`` for each, divided into ``rounds`` blocks.
+    undecided: Undecided | None = None,
+    interim: Callable[[Mapping[str, Measured]], str] | None = None,
+    patience: Patience = Patience(),
+) -> Run:
+    """Measure all candidates in one interleaved run.
 
-    Of several ``mlopt`` processes on a machine, one measures at a time. Raises ``MeasureError`` naming the candidate
-    that could not be opened or died.
+    ``undecided`` is asked after each look, and only what it names goes on; without it there is one look. ``interim``
+    says in a few words what the samples show so far; it gets those with enough rounds for an interval. Of several
+    ``mlopt`` processes on a machine, one measures at a time. A candidate that cannot be opened, raises, dies or hangs
+    is in ``Run.lost``; nothing is raised for it.
     """
-    with ExitStack() as stack:
-        notify("waiting for other measurements on this machine to end", 0.0)
-        stack.enter_context(locked(Path(tempfile.gettempdir()) / f"mlopt-measuring-{_user()}.lock"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlopt-measure-")))
+    with alone(notify), tempfile.TemporaryDirectory(prefix="mlopt-measure-") as folder:
         turns = [
-            _Turn(candidate, stack.enter_context(Worker(folder / f"{number}.log")))
+            _Turn(candidate, samples, Path(folder) / f"{number}.log", patience)
             for number, candidate in enumerate(candidates)
         ]
-        for number, turn in enumerate(turns):
-            notify(f"warming up {turn.candidate.name}", number / len(turns))
-            turn.start(samples, batch_size)
-        order = random.Random(seed)  # noqa: S311 - the order of blocks, not a secret
-        for number in range(rounds):
-            notify(f"measuring {len(turns)} candidates, round {number + 1} of {rounds}", number / rounds)
-            for turn in order.sample(turns, len(turns)):
-                turn.block(seconds / rounds, least=-(-_MIN_SAMPLES // rounds))
-        return {turn.candidate.name: turn.finish() for turn in turns}
+
+        def with_rounds(least: int) -> dict[str, Measured]:
+            return {turn.name: turn.measured() for turn in turns if turn.rounds >= least}
+
+        course = follow(
+            schedule, turns, notify,
+            undecided=None if undecided is None else lambda: undecided(with_rounds(schedule.rounds)),
+            interim=None if interim is None else lambda: interim(with_rounds(SPEAKS_FROM)),
+        )  # fmt: skip
+    measured = with_rounds(schedule.rounds)
+    return Run(
+        measured=measured,
+        partial={name: each for name, each in with_rounds(1).items() if name not in measured},
+        lost={turn.name: turn.lost for turn in turns if turn.lost is not None},
+        notes=tuple(note for turn in turns for note in turn.notes),
+        looks=course.looks,
+        looks_planned=schedule.looks if undecided is not None else 1,
+        rounds=course.rounds,
+        stopped=course.stopped,
+        seconds=course.seconds,
+    )
+
+
+@contextmanager
+def alone(notify: Notify) -> Iterator[None]:
+    """Wait until no other ``mlopt`` of this user measures, and keep the machine for this one."""
+    lock = Path(tempfile.gettempdir()) / f"mlopt-measuring-{os.getuid()}.lock"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, wait=False, busy="another mlopt is measuring"))
+        except OutputError:
+            notify("waiting for other measurements on this machine to end", 0.0)
+            stack.enter_context(locked(lock))
+        yield
 
 
 class _Turn:
     """One candidate's side of the interleaving, in the measuring process."""
 
-    def __init__(self, candidate: Candidate, worker: Worker) -> None:
+    def __init__(self, candidate: Candidate, samples: Dataset, log: Path, patience: Patience) -> None:
         self.candidate = candidate
-        self._worker = worker
+        self.lost: str | None = None
+        self.notes: list[str] = []
+        self._samples, self._log, self._patience = samples, log, patience
+        self._worker: Worker | None = None
+        self._cold_starts: list[ColdStart] = []
         self._blocks: list[tuple[float, ...]] = []
+        self._peak_rss_bytes = 0
 
-    def start(self, samples: Dataset, batch_size: int) -> None:
-        self._guarded(lambda: self._worker.host(Bench, self.candidate, samples, batch_size))
-        self._guarded(lambda: self._worker.invoke("warm_up"))
+    @property
+    def name(self) -> str:
+        return self.candidate.name
 
-    def block(self, seconds: float, least: int) -> None:
-        self._blocks.append(tuple(self._guarded(lambda: self._worker.invoke("block", seconds, least))))
+    @property
+    def rounds(self) -> int:
+        """The rounds that it completed."""
+        return len(self._blocks) // 2
 
-    def finish(self) -> Measured:
-        rss = self._guarded(lambda: self._worker.invoke("peak_rss_bytes"))
-        cold = self._guarded(lambda: self._worker.invoke("cold_start"))
-        return Measured(self.candidate, tuple(self._blocks), rss, cold)
+    def measured(self) -> Measured:
+        """Return the samples of the completed rounds, of which there must be one."""
+        blocks = tuple(self._blocks[: 2 * self.rounds])
+        return Measured(self.candidate, blocks, self._peak_rss_bytes, self._cold_starts[0])
 
-    def _guarded(self, ask: Callable[[], T]) -> T:
-        name = f"measuring '{self.candidate.name}' ({self.candidate.model.path})"
+    def open(self) -> None:
+        """Start it in a new process and warm it up."""
         try:
-            return ask()
-        except (WorkerDiedError, WorkerRaisedError) as error:
-            raise MeasureError("the candidate could not be measured", where=name, got=str(error)) from error
-        except MloptError as error:
-            raise MeasureError.of(error.problems) from error
+            self._start()
+        except (WorkerDiedError, WorkerRaisedError, MloptError) as error:
+            self.lost = f"{_in_a_line(error)}, when it was opened"
+
+    def block(self, seconds: float, least: int, *, settle: bool) -> None:
+        """Run one timed block. A process that dies in one is replaced once, and the block runs in the new one."""
+        try:
+            try:
+                self._run(seconds, least, settle=settle)
+            except WorkerDiedError as error:
+                if self.notes:
+                    raise
+                self.notes.append(f"{self.name}: {error}, in round {self.rounds + 1}; a new process took its place")
+                self.close()
+                self._run(seconds, least, settle=True)
+        except (WorkerDiedError, WorkerRaisedError, MloptError) as error:
+            again = ", for the second time" if self.notes and isinstance(error, WorkerDiedError) else ""
+            self.lost = f"{_in_a_line(error)}, in round {self.rounds + 1}{again}"
+
+    def close(self) -> None:
+        """End its process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _start(self) -> Worker:
+        self.close()
+        worker = self._worker = Worker(self._log)
+        worker.host(Bench, self.candidate, self._samples, timeout=self._patience.opening)
+        self._cold_starts.append(worker.invoke("cold_start", timeout=self._patience.answer))
+        worker.invoke("warm_up", timeout=self._limit(WARM_UP_SECONDS, WARM_UP_CALLS))
+        return worker
+
+    def _run(self, seconds: float, least: int, *, settle: bool) -> None:
+        worker = self._worker or self._start()
+        limit = self._limit(SETTLE_SECONDS + seconds, 1 + least)
+        times = worker.invoke("block", seconds, least, settle, timeout=limit)
+        held = worker.invoke("peak_rss_bytes", timeout=self._patience.answer)
+        self._peak_rss_bytes = max(self._peak_rss_bytes, held)
+        self._blocks.append(tuple(times))
+
+    def _limit(self, seconds: float, calls: int) -> float:
+        return self._patience.with_work(max(seconds, calls * self._cold_starts[-1].first_ms / 1e3))
 
 
-def _user() -> int:
-    import os
-
-    return os.getuid()
+def _in_a_line(error: Exception) -> str:
+    if not isinstance(error, MloptError):
+        return str(error)
+    problem = error.problems[0]
+    return f"{problem.what}: {problem.got}" if problem.got else problem.what

@@ -1,162 +1,178 @@
-"""What the measured figures can support: percentiles, ratios and accuracy drops, each with its 95 % interval.
+"""What the measured latencies can support: percentiles and ratios, each with its interval.
 
 Pure functions of numbers. Two things are kept in mind throughout: latency samples of one machine resemble their
 neighbours, so whole blocks are resampled and never single calls; and a figure that the samples cannot support is left
 out with a reason. Nothing is random from run to run: the resampling has a fixed seed.
+
+``alpha`` is the share of runs in which an interval may miss the truth: 0.05 for 95 %. Whoever looks at the samples up
+to ``LOOKS`` times, and stops when they decide, asks for 0.05 / LOOKS each time: then 95 % holds for the whole run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from mlopt.errors import DataError, MeasureError
-from mlopt.report.schema import AccuracyDrop, Interval, Latency
+from mlopt.errors import MeasureError
+from mlopt.measure.intervals import (
+    mean_interval,
+    normal,
+    paired_drop,
+    proportion_interval,
+    rescaled,
+    samples_needed,
+    student,
+    tango,
+)
+from mlopt.report.schema import Interval, Latency
+
+__all__ = [
+    "LOOKS",
+    "PERCENTILES",
+    "Blocks",
+    "control",
+    "latency",
+    "mean_interval",
+    "noise_floor",
+    "over_rounds",
+    "paired_drop",
+    "percentile_interval",
+    "proportion_interval",
+    "rescaled",
+    "rounds_needed",
+    "samples_for_percentile",
+    "samples_needed",
+    "speedup",
+    "tango",
+]
 
 Floats = NDArray[np.float64]
 Blocks = Sequence[Sequence[float]]
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+LOOKS = 3
+"""How often a run may look at its samples and stop if they decide."""
 
-_ALPHA = 0.05
-_Z = NormalDist().inv_cdf(1 - _ALPHA / 2)
 _REPLICATES = 2000
-_MIN_UNITS = 10
-_MIN_ROUNDS = 6  # with fewer, no signed-rank interval reaches 95 %
+_MIN_UNITS, _MAX_UNITS = 10, 200
+_EXACT_ROUNDS, _MAX_ROUNDS = 100, 1000
 
 
-def samples_for_percentile(quantile: float) -> int:
-    """Return how many samples it takes before a sample beyond the percentile is expected with 95 % certainty.
+def samples_for_percentile(quantile: float, alpha: float = 0.05) -> int:
+    """Return how many samples it takes before one beyond the percentile is expected with certainty 1 - ``alpha``.
 
-    With fewer, even the largest sample is no upper bound of the percentile: p95 takes 59, p99 299, p99.9 2995.
+    With fewer, even the largest sample is no upper bound of the percentile: at 0.05, p95 takes 59, p99 299, p99.9 2995.
     """
-    return math.ceil(math.log(_ALPHA) / math.log(quantile))
+    return math.ceil(math.log(alpha) / math.log(quantile))
 
 
-def latency(blocks: Blocks) -> Latency:
+def rounds_needed(alpha: float = 0.05) -> int:
+    """Return the fewest rounds from which a signed-rank interval reaches ``alpha``: 6 at 0.05, 7 at 0.05 / 3."""
+    return math.ceil(1 - math.log2(alpha))
+
+
+def latency(blocks: Blocks, alpha: float = 0.05) -> Latency:
     """Summarize latencies in milliseconds, given as blocks of consecutive calls.
 
-    An interval is the wider of two: a bootstrap over blocks, which knows that neighbours resemble each other, and the
-    exact binomial one on the order statistics, which knows how few samples a tail has.
+    ``ci95`` has the error rate ``alpha``; see ``percentile_interval`` for what it is made of.
     Raises ``MeasureError`` when there is no sample, or one that is not a positive number.
     """
     units = _units([_times(block) for block in blocks])
     values = np.sort(np.concatenate(units))
     n = len(values)
-    given = {key: q for key, q in PERCENTILES.items() if n >= samples_for_percentile(q)}
+    given = {key: q for key, q in PERCENTILES.items() if n >= samples_for_percentile(q, alpha)}
     reasons = {
-        key: f"n = {n}, and {_percent(q)} takes at least {samples_for_percentile(q)} samples"
+        key: f"n = {n}, and {_percent(q)} takes at least {samples_for_percentile(q, alpha)} samples"
         for key, q in PERCENTILES.items()
         if key not in given
     }
     counts = _resampled_counts(len(units))
-    ci95 = {
-        key: _wider(_bootstrap_quantile(units, values, counts, q), _order_statistics(units, values, q))
-        for key, q in given.items()
-    }
+    ci95 = {key: _percentile_interval(units, values, counts, q, alpha) for key, q in given.items()}
     if len(units) > 1:
-        ci95["mean"] = _bootstrap_mean(units, counts)
+        ci95["mean"] = _bootstrap_mean(units, counts, alpha)
     else:
         reasons["mean"] = "one sample has no interval"
     figures = {key: float(np.quantile(values, q)) if key in given else None for key, q in PERCENTILES.items()}
     return Latency(**figures, mean=float(values.mean()), n=n, ci95=ci95, reasons=reasons)
 
 
-def speedup(base: Blocks, new: Blocks) -> tuple[float, float, float]:
-    """Return how many times faster ``new`` is than ``base``, and the limits of its 95 % interval.
+def percentile_interval(blocks: Blocks, quantile: float, alpha: float = 0.05) -> Interval:
+    """Return the interval of one percentile, such as 0.95 for p95, in the samples' unit.
 
-    Block i of both comes from round i of one interleaved run, so that drift falls on both and cancels in the ratio of
-    their medians. Over the rounds' log ratios the estimate is Hodges and Lehmann's median of pairwise means, with
-    Wilcoxon's signed-rank interval: as sharp as a mean where the machine is quiet, and unmoved by a few rounds that
-    something else disturbed. It assumes that the order within a round is random.
-    Raises ``MeasureError`` when the rounds do not pair up or there are fewer than six.
+    It is the wider of two: a bootstrap over blocks, which knows that neighbours resemble each other, and the exact
+    binomial one on the order statistics, which knows how few samples a tail has. The latter, asked about a limit, is
+    the exact one-sided binomial test of how many calls went beyond that limit, at ``alpha`` / 2 on either side.
     """
-    if len(base) != len(new) or len(base) < _MIN_ROUNDS:
+    units = _units([_times(block) for block in blocks])
+    values = np.sort(np.concatenate(units))
+    return _percentile_interval(units, values, _resampled_counts(len(units)), quantile, alpha)
+
+
+def speedup(base: Blocks, new: Blocks, alpha: float = 0.05) -> tuple[float, float, float]:
+    """Return how many times faster ``new`` is than ``base``, and the limits of its interval.
+
+    Blocks 2i and 2i + 1 of both come from round i of one interleaved run, in which the candidates took turns in a
+    random order and then in its reverse (ABBA), so that drift falls on both and cancels in the ratio of their medians.
+    A round's log ratio is the mean over its two blocks; rounds that only one of them has are left out.
+    Raises ``MeasureError`` when there are too few rounds for ``alpha``: seven at 0.05 / 3.
+    """
+    rounds = min(len(base), len(new)) // 2
+    if rounds < rounds_needed(alpha):
         raise MeasureError(
             "a speedup takes rounds in which both candidates ran", got=f"{len(base)} and {len(new)} blocks",
-            expected=f"equally many, at least {_MIN_ROUNDS}", fix="measure longer",
+            expected=f"two blocks of each in at least {rounds_needed(alpha)} rounds",
+            fix=f"measure at least {rounds_needed(alpha)} rounds (`measure.rounds`)",
         )  # fmt: skip
-    pairs = zip(base, new, strict=True)
-    ratios = np.array([np.median(_times(old)) / np.median(_times(fresh)) for old, fresh in pairs])
-    logs = np.log(ratios)
-    first, second = np.triu_indices(len(logs))
-    means = np.sort((logs[first] + logs[second]) / 2)
-    rank = _signed_rank(len(logs))
-    low, middle, high = np.exp([means[rank - 1], np.median(means), means[-rank]])
+    medians = [
+        np.log([np.median(_times(block)) for block in blocks[: 2 * rounds]]).reshape(rounds, 2)
+        for blocks in (base, new)
+    ]
+    low, middle, high = np.exp(over_rounds((medians[0] - medians[1]).mean(axis=1), alpha))
     return float(middle), float(low), float(high)
 
 
-def noise_floor(blocks: Blocks, again: Blocks) -> float:
-    """Return how large a speedup this run shows where there is none: the A/A control.
+def over_rounds(logs: Floats, alpha: float = 0.05) -> tuple[float, float, float]:
+    """Return the low limit, the estimate and the high limit of what the rounds' log ratios, [rounds], have in common.
 
-    Both arguments are blocks of one model, measured as two candidates. The result is the far end of the interval of
-    their ratio, in either direction, less 1: at 0.03 a speedup of 1.03 cannot be told from chance.
+    The estimate is Hodges and Lehmann's median of pairwise means, the interval Wilcoxon's signed-rank one. Which of two
+    candidates goes first in a round is a fair coin, and turning the coin turns the sign of the round's error: the signs
+    are independent even where rounds resemble each other, and so the interval is exact from ``rounds_needed`` on, as
+    long as a disturbance does not choose its candidate. A bootstrap over rounds is not: of ten rounds at 0.05 / 3 it
+    misses the truth two to four times as often as it says (docs/gate-quality.md). A few rounds that something else
+    disturbed hardly move the estimate.
     """
-    _, low, high = speedup(blocks, again)
+    if len(logs) > _MAX_ROUNDS:
+        logs = np.array([part.mean() for part in np.array_split(logs, _MAX_ROUNDS)])
+    first, second = np.triu_indices(len(logs))
+    means = np.sort((logs[first] + logs[second]) / 2)
+    rank = _signed_rank(len(logs), alpha)
+    return float(means[rank - 1]), float(np.median(means)), float(means[-rank])
+
+
+def control(blocks: Blocks, again: Blocks, alpha: float = 0.05) -> Interval:
+    """Return the interval of the ratio of two copies of one model, measured as two candidates: the A/A control.
+
+    If it excludes 1, something other than the models differed between candidates, and no ratio of this run is evidence.
+    """
+    _, low, high = speedup(blocks, again, alpha)
+    return low, high
+
+
+def noise_floor(blocks: Blocks, again: Blocks, alpha: float = 0.05) -> float:
+    """Return how large a speedup this run shows where there is none, from the same control.
+
+    The result is the far end of the interval of the ratio, in either direction, less 1: at 0.03 a speedup of 1.03
+    cannot be told from chance.
+    """
+    low, high = control(blocks, again, alpha)
     return max(high, 1 / low) - 1
-
-
-def proportion_interval(successes: int, n: int) -> Interval:
-    """Return Wilson's score interval of a proportion, within 0 to 1; exact enough from n = 1 on."""
-    if n < 1 or not 0 <= successes <= n:
-        raise DataError("a proportion takes at least one sample", got=f"{successes} of {n}")
-    share, shrink = successes / n, 1 + _Z**2 / n
-    centre = (share + _Z**2 / (2 * n)) / shrink
-    half = _Z / shrink * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
-
-
-def mean_interval(values: ArrayLike) -> Interval:
-    """Return Student's interval of a mean; ``values`` is [n] with n >= 2, else ``DataError``."""
-    scores = _scores(values)
-    if len(scores) < 2:
-        raise DataError("the interval of a mean takes at least two samples", got=f"{len(scores)}")
-    mean = float(scores.mean())
-    half = _student(len(scores) - 1) * float(scores.std(ddof=1)) / math.sqrt(len(scores))
-    return mean - half, mean + half
-
-
-def paired_drop(reference: ArrayLike, scores: ArrayLike, vs: str, *, hits: bool = True) -> AccuracyDrop:
-    """Compare two models' scores of the same samples, both [n], higher is better; the drop is in points (x 100).
-
-    Scores of 0 and 1 get Tango's score interval for paired proportions, which stays honest when no sample differs:
-    0 of n disagreements still leave a drop of up to 3.84 / (n + 3.84) possible. Others get Student's interval over the
-    differences and two pseudo-samples, one that loses and one that gains the whole observed range, to the same end.
-    ``hits`` is False for scores that are no shares of hits even where all are 0 or 1, such as cosines of equal outputs.
-    Raises ``DataError`` when lengths differ, there is no sample, or a score is NaN.
-    """
-    old, new = _scores(reference), _scores(scores)
-    if len(old) != len(new):
-        raise DataError("the two models were not scored on the same samples", got=f"{len(old)} and {len(new)} scores")
-    lost = old - new
-    if hits and _binary(old) and _binary(new):
-        low, high = _tango(int((lost > 0).sum()), int((lost < 0).sum()), len(lost))
-    else:
-        both = np.concatenate([old, new])
-        span = float(both.max() - both.min())
-        low, high = mean_interval(np.append(lost, [span, -span]))
-    return AccuracyDrop(
-        pt=100 * float(lost.mean()), ci95=(100 * low, 100 * high), n=len(lost),
-        disagreements=int(np.count_nonzero(lost)), vs=vs,
-    )  # fmt: skip
-
-
-def samples_needed(margin_pt: float, disagreement: float, alpha: float = _ALPHA) -> int:
-    """Return how many samples show, with 80 % power, that a model without a drop loses less than ``margin_pt`` points.
-
-    ``disagreement`` is the share of samples on which the two models differ, 0 to 1; ``alpha`` is one-sided, and a gate
-    on a two-sided 95 % interval has 0.025. The normal approximation gives (z_alpha + z_0.2)^2 r / m^2 (6.18 r / m^2 at
-    0.05); never fewer than it takes when no sample differs at all.
-    """
-    if margin_pt <= 0:
-        raise ValueError("no number of samples shows a drop of at most nothing")
-    margin, z = margin_pt / 100, NormalDist().inv_cdf(1 - alpha)
-    power = (z + NormalDist().inv_cdf(0.8)) ** 2 * disagreement / margin**2
-    return math.ceil(max(power, z**2 * (1 / margin - 1)))
 
 
 def _times(block: Sequence[float]) -> Floats:
@@ -174,47 +190,61 @@ def _percent(quantile: float) -> str:
 
 
 def _units(blocks: list[Floats]) -> list[Floats]:
-    """Cut too few blocks into contiguous parts, so that resampling has something to choose from."""
+    """Cut too few blocks into parts, so that resampling has a choice; join neighbours where there are very many."""
     if not blocks:
         raise MeasureError("there are no samples", fix="measure longer")
+    if len(blocks) > _MAX_UNITS:
+        cuts = np.linspace(0, len(blocks), _MAX_UNITS + 1).astype(int)
+        return [np.concatenate(blocks[first:last]) for first, last in pairwise(cuts)]
     parts = math.ceil(_MIN_UNITS / len(blocks))
     return [unit for block in blocks for unit in np.array_split(block, min(parts, len(block)))]
 
 
-def _resampled_counts(units: int) -> NDArray[np.int64]:
+@lru_cache(maxsize=8)
+def _resampled_counts(units: int) -> Floats:
     """Return how often each unit was drawn in each bootstrap replicate: [replicates, units]."""
-    counts: NDArray[np.int64] = np.random.default_rng(0).multinomial(units, np.full(units, 1 / units), _REPLICATES)
-    return counts
+    return np.random.default_rng(0).multinomial(units, np.full(units, 1 / units), _REPLICATES).astype(np.float64)
 
 
-def _bootstrap_quantile(units: list[Floats], values: Floats, counts: NDArray[np.int64], quantile: float) -> Interval:
-    """Bisect, for all replicates at once, for the sample that the wanted share of the drawn samples does not exceed."""
+def _percentile_interval(
+    units: list[Floats], values: Floats, counts: Floats, quantile: float, alpha: float
+) -> Interval:
+    one = _bootstrap_quantile(units, values, counts, quantile, alpha)
+    other = _order_statistics(units, values, quantile, alpha)
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _bootstrap_quantile(units: list[Floats], values: Floats, counts: Floats, quantile: float, alpha: float) -> Interval:
+    """Return the limits that the percentiles of a small share, and of all but that share, of replicates do not exceed.
+
+    Percentiles of replicates need not be computed for that: a replicate's is at most x if enough of its samples are.
+    """
     ordered = [np.sort(unit) for unit in units]
     wanted = quantile * (counts @ np.array([len(unit) for unit in units]))
-    low, high = np.zeros(len(counts), dtype=np.int64), np.full(len(counts), len(values) - 1)
-    while (low < high).any():
-        middle = (low + high) // 2
-        probes, where = np.unique(middle, return_inverse=True)
-        below = np.stack([np.searchsorted(unit, values[probes], side="right") for unit in ordered])
-        reached = np.einsum("ru,ur->r", counts, below[:, where]) >= wanted
-        low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
-    return _expanded(values[low], len(units))
+
+    def at_most(rank: int) -> float:
+        below = np.array([np.searchsorted(unit, values[rank], side="right") for unit in ordered])
+        return float(np.mean(counts @ below >= wanted - 1e-9))
+
+    tail = _tail(len(units), alpha)
+    low, high = (bisect_left(range(len(values) - 1), level, key=at_most) for level in (tail, 1 - tail))
+    return float(values[low]), float(values[high])
 
 
-def _bootstrap_mean(units: list[Floats], counts: NDArray[np.int64]) -> Interval:
+def _bootstrap_mean(units: list[Floats], counts: Floats, alpha: float) -> Interval:
     sums, sizes = np.array([unit.sum() for unit in units]), np.array([len(unit) for unit in units])
-    return _expanded((counts @ sums) / (counts @ sizes), len(units))
-
-
-def _expanded(replicates: Floats, units: int) -> Interval:
-    """Take the percentile interval, expanded for few units as Student's t is against the normal (Hesterberg, 2015)."""
-    degrees = max(units - 1, 1)
-    tail = NormalDist().cdf(-math.sqrt(units / degrees) * _student(degrees))
-    low, high = np.quantile(replicates, [tail, 1 - tail])
+    tail = _tail(len(units), alpha)
+    low, high = np.quantile((counts @ sums) / (counts @ sizes), [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _order_statistics(units: list[Floats], values: Floats, quantile: float) -> Interval:
+def _tail(units: int, alpha: float) -> float:
+    """Return the share of replicates beyond a limit: less for few units, as Student's t is wider (Hesterberg, 2015)."""
+    degrees = max(units - 1, 1)
+    return NormalDist().cdf(-math.sqrt(units / degrees) * student(degrees, alpha))
+
+
+def _order_statistics(units: list[Floats], values: Floats, quantile: float, alpha: float) -> Interval:
     """Return the samples between whose ranks a percentile lies, by the exact binomial; the extremes at the ends.
 
     The samples count as fewer by the design effect: how much more the units' shares of samples beyond the percentile
@@ -225,13 +255,13 @@ def _order_statistics(units: list[Floats], values: Floats, quantile: float) -> I
     beyond = np.array([np.count_nonzero(unit > edge) for unit in units])
     excess = (beyond - sizes * (1 - quantile)) ** 2 / (sizes * quantile * (1 - quantile))
     n = math.ceil(len(values) / max(float(excess.mean()), 1.0))
-    low, high = _binomial_interval(n, quantile)
+    low, high = _binomial_interval(n, quantile, alpha)
     last = len(values) - 1
     return float(values[math.floor(max(low - 1, 0) / n * last)]), float(values[min(math.ceil(high / n * last), last)])
 
 
-def _binomial_interval(n: int, share: float) -> tuple[int, int]:
-    """Return the 2.5 % quantile of the binomial distribution, and one more than its 97.5 % quantile."""
+def _binomial_interval(n: int, share: float, alpha: float) -> tuple[int, int]:
+    """Return the binomial distribution's quantile at alpha / 2, and one more than the one at 1 - alpha / 2."""
     mean = n * share
     reach = 10 * math.sqrt(mean * (1 - share)) + 10
     k = np.arange(max(math.floor(mean - reach), 0), min(math.ceil(mean + reach), n) + 1)
@@ -239,65 +269,20 @@ def _binomial_interval(n: int, share: float) -> tuple[int, int]:
     weights = np.concatenate([[0.0], np.cumsum(steps)])
     weights = np.exp(weights - weights.max())
     cdf = np.cumsum(weights) / weights.sum()
-    return int(k[np.searchsorted(cdf, _ALPHA / 2, side="right")]), int(k[np.searchsorted(cdf, 1 - _ALPHA / 2)]) + 1
+    return int(k[np.searchsorted(cdf, alpha / 2, side="right")]), int(k[np.searchsorted(cdf, 1 - alpha / 2)]) + 1
 
 
-def _wider(one: Interval, other: Interval) -> Interval:
-    return min(one[0], other[0]), max(one[1], other[1])
+@lru_cache(maxsize=1024)
+def _signed_rank(n: int, alpha: float) -> int:
+    """Return the rank, from either end of the pairwise means, of the interval's limits; n >= rounds_needed(alpha).
 
-
-def _signed_rank(n: int) -> int:
-    """Return the rank, from either end of the pairwise means, of the limits of the 95 % interval; n >= 6."""
+    Exact up to 100 rounds, beyond by the normal approximation of the sum of signed ranks, rounded to the safe side.
+    """
+    if n > _EXACT_ROUNDS:
+        spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return math.floor(n * (n + 1) / 4 - normal(alpha) * spread)
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1
     for rank in range(1, n + 1):
         ways[rank:] = ways[rank:] + ways[:-rank]
-    return int(np.searchsorted(np.cumsum(ways / 2.0**n), _ALPHA / 2, side="right"))
-
-
-def _student(degrees: int) -> float:
-    """Return Student's 97.5 % quantile, by the expansion of Abramowitz and Stegun 26.7.5 (within 1 % from 2 on)."""
-    z, v = _Z, degrees
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
-
-
-def _tango(lost: int, gained: int, n: int) -> Interval:
-    """Return Tango's (1998) interval of the difference of two paired proportions, by bisection."""
-
-    def score(delta: float) -> float:
-        a, c = 2 * n, -gained * delta * (1 - delta)
-        b = -lost - gained + (2 * n - lost + gained) * delta
-        gain_rate = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
-        variance = n * (2 * gain_rate + delta * (1 - delta))
-        distance = lost - gained - n * delta
-        return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
-
-    estimate = (lost - gained) / n
-    return _crossing(score, -1.0, estimate, _Z), _crossing(score, estimate, 1.0, -_Z)
-
-
-def _crossing(falling: Callable[[float], float], low: float, high: float, level: float) -> float:
-    """Return where a falling function passes ``level`` between ``low`` and ``high``."""
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > level else (low, middle)
-    return (low + high) / 2
-
-
-def _scores(values: ArrayLike) -> Floats:
-    scores = np.asarray(values, dtype=np.float64)
-    if scores.ndim != 1 or not len(scores):
-        raise DataError("there are no scores", got=f"shape {scores.shape}", expected="one score per sample")
-    if np.isnan(scores).any():
-        raise DataError("a score is NaN", where=f"sample {int(np.isnan(scores).argmax())}")
-    return scores
-
-
-def _binary(scores: Floats) -> bool:
-    return bool(np.isin(scores, (0.0, 1.0)).all())
+    return int(np.searchsorted(np.cumsum(ways / 2.0**n), alpha / 2, side="right"))

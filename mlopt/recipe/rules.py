@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopt.errors import Problem
+from mlopt.gate import BASELINE, is_stored
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
-from mlopt.recipe.schema import Recipe, is_code
+from mlopt.recipe.schema import Recipe, is_code, is_torch_metric
 from mlopt.usercode import CodeReference, parse_reference
 
 _REFERENCES = ("onnx_fp32", "torch_eager")
@@ -19,7 +20,7 @@ def check(recipe: Recipe, base: Path) -> Iterator[Located]:
     yield from _files(recipe, base)
     yield from _model(recipe)
     yield from _metric(recipe)
-    yield from _gates(recipe)
+    yield from _gates(recipe, base)
 
 
 def code_references(recipe: Recipe, base: Path) -> dict[str, CodeReference]:
@@ -69,17 +70,25 @@ def _model(recipe: Recipe) -> Iterator[Located]:
 
 def _metric(recipe: Recipe) -> Iterator[Located]:
     name = recipe.metric.name
-    if recipe.data.evaluation is None and (name == "accuracy" or is_code(name)):
+    if recipe.data.evaluation is None and (name == "accuracy" or is_torch_metric(name) or is_code(name)):
         what = f"the metric {name!r} needs data to be evaluated on"
         yield ("metric", "name"), Problem(what, expected="data.evaluation", fix="add data.evaluation: {source: ...}")
 
 
-def _gates(recipe: Recipe) -> Iterator[Located]:
+def _gates(recipe: Recipe, base: Path) -> Iterator[Located]:
     for number, gate in enumerate(recipe.gates):
-        path = ("gates", number, "vs")
-        if gate.vs is not None and gate.vs not in _REFERENCES:
-            fix = closest(gate.vs, _REFERENCES)
-            yield path, Problem("there is no such reference", got=gate.vs, expected=" or ".join(_REFERENCES), fix=fix)
-        elif gate.vs == "torch_eager" and recipe.model.source.endswith(".onnx"):
-            what = "an ONNX model is never run by PyTorch, so there is no torch_eager to compare with"
-            yield path, Problem(what, got=gate.vs, fix="vs: onnx_fp32")
+        path, vs = ("gates", number, "vs"), gate.vs
+        if vs is None or vs == _REFERENCES[0]:
+            continue
+        if vs == "torch_eager":
+            if recipe.model.source.endswith(".onnx"):
+                what = "an ONNX model is never run by PyTorch, so there is no torch_eager to compare with"
+                yield path, Problem(what, got=vs, fix="vs: onnx_fp32")
+        elif vs == BASELINE:
+            what = "`baseline` is the report that `mlopt gate --baseline` is given; a recipe names the file"
+            yield path, Problem(what, got=vs, fix="vs: ./baselines/main.json")
+        elif not is_stored(vs):
+            known = f"{' or '.join(_REFERENCES)}, or the path of a stored report"
+            yield path, Problem("there is no such reference", got=vs, expected=known, fix=closest(vs, _REFERENCES))
+        elif not _exists(base / vs):
+            yield path, Problem("the stored report does not exist", got=vs, fix="paths are relative to the recipe")

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,10 +17,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     SerializeAsAny,
     ValidationInfo,
     WithJsonSchema,
     create_model,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -36,6 +38,7 @@ API_VERSION = "mlopt/v1"
 METRICS = ("accuracy", "agreement", "fidelity")
 
 _CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
+_TORCH_METRIC = re.compile(r"torchmetrics(\.[a-z_]+)?\.[A-Z]\w*")
 _DIMENSION = r"[A-Za-z_][A-Za-z0-9_]*"
 
 Dtype = Literal[
@@ -70,10 +73,15 @@ def _weights(text: str) -> str:
     return text
 
 
+def is_torch_metric(text: str) -> bool:
+    """Whether ``text`` names a class of torchmetrics, such as ``torchmetrics.F1Score``."""
+    return _TORCH_METRIC.fullmatch(text) is not None
+
+
 def _metric(text: str) -> str:
-    if text not in METRICS and not is_code(text):
-        raise _refusal("there is no such metric", expected=f"{', '.join(METRICS)} or ./file.py:function",
-                       fix=closest(text, METRICS))  # fmt: skip
+    if text not in METRICS and not is_code(text) and not is_torch_metric(text):
+        expected = f"{', '.join(METRICS)}, torchmetrics.NAME or ./file.py:function"
+        raise _refusal("there is no such metric", expected=expected, fix=closest(text, METRICS))
     return text
 
 
@@ -142,15 +150,39 @@ class Metric(Part):
     name: Annotated[str, AfterValidator(_metric)] = Field(
         default="fidelity",
         description="accuracy (against labels), agreement (with the source model's class), fidelity (cosine to the "
-        "source model's outputs), or ./file.py:function",
+        "source model's outputs), a class of torchmetrics such as torchmetrics.F1Score, or ./file.py:function",
     )
+    args: dict[str, JsonValue] = Field(
+        default_factory=dict, description="what the class of torchmetrics is made with, such as task and num_classes"
+    )
+    output: str | None = Field(
+        default=None, description="the output that accuracy, agreement or torchmetrics looks at; the first if absent"
+    )
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        if self.args and not is_torch_metric(self.name):
+            raise _refusal(f"the metric {self.name} takes no args", expected="args only with torchmetrics")
+        if self.output is not None and (self.name == "fidelity" or is_code(self.name)):
+            expected = "output only with accuracy, agreement or torchmetrics"
+            raise _refusal(f"the metric {self.name} sees every output", expected=expected)
+        return self
 
 
 class Measure(Part):
-    """How long to measure."""
+    """How long to measure, and what besides latency at the target's batch size."""
 
-    seconds: float = Field(default=3.0, gt=0, le=3600, description="measuring time for each candidate")
-    rounds: int = Field(default=20, ge=6, le=1000, description="interleaved blocks that this time is divided into")
+    seconds: float = Field(default=3.0, gt=0, le=3600, description="measuring time for each candidate, at first")
+    rounds: int = Field(
+        default=10, ge=7, le=1000, description="interleaved rounds that this time is divided into; two blocks in each"
+    )
+    max_time: float = Field(
+        default=120.0, gt=0, le=86400, description="the most seconds of measuring in all, while a gate is undecided"
+    )
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="batch sizes at which the baseline and the result are measured as well"
+    )
+    operators: bool = Field(default=True, description="profile the baseline and the result operator by operator")
 
 
 class Step(Part):

@@ -74,12 +74,17 @@ def write_samples(samples: Mapping[str, Sequence[Sequence[float]]], path: Path) 
 
 def read_samples(path: Path) -> dict[str, list[float]]:
     """Read the raw samples, each candidate's blocks joined, in milliseconds; raises ``UserError``."""
+    return {name: [value for block in blocks for value in block] for name, blocks in read_blocks(path).items()}
+
+
+def read_blocks(path: Path) -> dict[str, list[list[float]]]:
+    """Read the raw samples, ``{candidate: blocks of milliseconds}`` in the order measured; raises ``UserError``."""
     content = _read_bytes(path, what="sample file", fix="keep the file that stood beside report.json")
     try:
         raw = _RAW_FILE.validate_json(content, strict=True)
     except ValidationError as error:
         raise _malformed(path, "these are not raw samples of mlopt", error) from error
-    return {name: [value for block in one.blocks for value in block] for name, one in raw.items()}
+    return {name: one.blocks for name, one in raw.items()}
 
 
 def read_recipe(folder: Path) -> str:

@@ -5,6 +5,7 @@ HTML, Markdown, the pictures and the terminal differ in looks only; whatever the
 
 from __future__ import annotations
 
+import re
 import shlex
 import unicodedata
 from collections.abc import Callable
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from mlopt.report import control
 from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
 
+_BENCH = "bench"
+"""What ``mlopt bench`` calls its data."""
 PERCENT_METRICS = frozenset({"accuracy", "agreement"})
 """Metrics that are a share of the samples, and read best as a percentage."""
 
@@ -49,8 +53,7 @@ class Figure:
 def stages(report: Report) -> tuple[Stage, ...]:
     """Return the references, the steps and the final model, in the order in which they are told."""
     references = (
-        Stage("reference", name, "", one.latency_ms, one.size_bytes, one.accuracy)
-        for name, one in report.references.items()
+        Stage("reference", one.name, "", one.latency_ms, one.size_bytes, one.accuracy) for one in models(report)[:-1]
     )
     steps = (
         Stage("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, step.reason)
@@ -58,6 +61,12 @@ def stages(report: Report) -> tuple[Stage, ...]:
     )
     final = report.final
     return *references, *steps, Stage("final", final.name, "", final.latency_ms, final.size_bytes, final.accuracy)
+
+
+def models(report: Report) -> tuple[Candidate, ...]:
+    """Return what was measured, the final model last; if only one model was benched, that is all."""
+    final = report.final
+    return *(one for one in report.references.values() if one.name != final.name), final
 
 
 def headline(report: Report) -> str:
@@ -73,19 +82,33 @@ def headline(report: Report) -> str:
 def speed_claim(speedup: Speedup) -> str:
     """Return the speedup as words; a difference is claimed only where it is beyond the noise."""
     if beyond_noise(speedup):
-        return f"{ratio(speedup.median)} as fast as {plain(speedup.vs)}"
+        return f"{ratio(speedup.median)} as fast as {plain(speedup.vs)} ({between(credible(speedup), ratio)})"
+    if distrusted(speedup):
+        return f"Speed against {plain(speedup.vs)} not decided by this run"
     return f"No measurable difference in speed from {plain(speedup.vs)}"
 
 
 def beyond_noise(speedup: Speedup) -> Literal[-1, 0, 1]:
     """Return 1 for measurably faster, -1 for measurably slower, 0 where it could be noise.
 
-    Measurable means that the interval excludes 1 and that the ratio is further from 1 than the A/A control's.
+    Measurable means that the interval excludes 1, widened if need be (``credible``), and that the ratio is further from
+    1 than the A/A control's.
     """
-    low, high = speedup.ci95
+    low, high = credible(speedup)
     if low > 1 and speedup.median > 1 + speedup.noise_floor:
         return 1
     return -1 if high < 1 and speedup.median * (1 + speedup.noise_floor) < 1 else 0
+
+
+def distrusted(speedup: Speedup) -> bool:
+    """Return whether the A/A control excludes 1: the machine changed under the run, and no ratio holds as it stands."""
+    return control.doubt(speedup, "this run") is not None
+
+
+def credible(speedup: Speedup) -> Interval:
+    """Return the interval of a ratio, widened either way by as much as a distrusted run's control was off."""
+    reach = control.reach(speedup)
+    return speedup.ci95[0] / reach, speedup.ci95[1] * reach
 
 
 def compared(report: Report) -> Candidate:
@@ -108,6 +131,8 @@ def figures(report: Report) -> tuple[Figure, ...]:
 
 def reproduce(report: Report) -> tuple[str, ...]:
     """Return the commands that make, check and judge this result again."""
+    if not report.steps and _BENCH in report.data:
+        return (_bench_command(report),)
     recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
     return (
         f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names",
@@ -123,9 +148,9 @@ def percentile(latency: Latency, name: str) -> str:
 
 
 def metric_name(report: Report) -> str:
-    """Return the name of the recipe's metric; of ``./file.py:function``, the function."""
+    """Return the name of the recipe's metric; of ``./file.py:function``, the function, of a package the class."""
     accuracy = report.final.accuracy or report.baseline.accuracy
-    return plain(accuracy.metric.rpartition(":")[2]) if accuracy is not None else "metric"
+    return plain(re.split("[:.]", accuracy.metric)[-1]) if accuracy is not None else "metric"
 
 
 def score(accuracy: Accuracy) -> str:
@@ -196,13 +221,29 @@ def shorten(text: str, length: int) -> str:
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
+def short_name(text: str, length: int) -> str:
+    """Return at most ``length`` characters of a model's name; of a path the end, which tells it from others."""
+    clean = plain(text)
+    return "…" + clean[1 - length :] if "/" in clean and len(clean) > length else shorten(clean, length)
+
+
 def upper_first(text: str) -> str:
     """Return text that begins a line."""
     return text[:1].upper() + text[1:]
 
 
+def _bench_command(report: Report) -> str:
+    """``mlopt bench`` names a model by its path, and numbers one that was given before."""
+    paths = [shlex.quote(plain(re.sub(r" \(\d+\)$", "", one.name))) for one in models(report)]
+    against = ["--against", paths[0]] if len(paths) > 1 else []
+    source = report.data[_BENCH].get("source", "synthetic")
+    data = [] if source == "synthetic" else ["--data", shlex.quote(plain(str(source)))]
+    return " ".join(["mlopt bench", *paths[len(against) // 2 :], *against, *data])
+
+
 def _speedup_detail(speedup: Speedup) -> str:
-    return f"{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
+    doubt = "not to be trusted: " if distrusted(speedup) else ""
+    return f"{doubt}{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
 
 
 def _latency_figure(name: str, final: Candidate, base: Candidate) -> Figure:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlopt.report import facts, plots
+from mlopt.report import facts, load, operators, plots, quality, trust, waterfall
 from mlopt.report.schema import Report
-from mlopt.report.svg import PALETTE
+from mlopt.report.svg import PALETTE, Picture
 
 _NOTE_LENGTH = 400
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|pt|B|kB|MB|GB|dB|/s)(?!\w))")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|pt|B|kB|MB|GB|dB|/s)(?!\w))")
 
 
 def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) -> str:
@@ -35,16 +35,38 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
     )
     environment.filters |= {"plain": facts.plain, "compact": _compact, "together": _together}
     template = environment.get_template("report.html.j2")
-    pictures = [(picture, Markup(picture.svg)) for picture in plots.pictures(report, samples)]  # noqa: S704 - our SVG
+    drawn = {
+        section: [(picture, Markup(picture.svg)) for picture in found]  # noqa: S704 - our SVG
+        for section, found in pictures(report, samples).items()
+    }
     return template.render(
         report=report,
         facts=facts,
-        candidates=(*report.references.values(), report.final),
-        pictures=pictures,
+        load=load,
+        operators=operators,
+        quality=quality,
+        trust=trust,
+        candidates=facts.models(report),
+        pictures=drawn,
         palette=PALETTE,
-        role=plots.VERDICT_ROLE,
         recipe=recipe,
     )
+
+
+def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[Picture, ...]]:
+    """Return the pictures of each section of the page, leaving out what was not measured.
+
+    ``samples`` are milliseconds by candidate name.
+    """
+    sections = {
+        "gates": (plots.gates(report),),
+        "steps": (waterfall.latency_steps(report), waterfall.size_steps(report), waterfall.accuracy_steps(report)),
+        "speed": (plots.distributions(report, samples), plots.speedups(report)),
+        "load": load.curves(report),
+        "quality": (quality.drop_picture(report),),
+        "operators": (operators.picture(report),),
+    }
+    return {name: tuple(one for one in drawn if one is not None) for name, drawn in sections.items()}
 
 
 def _compact(value: Any) -> str:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopt.report import facts
+from mlopt.report import facts, load, operators, quality, trust
 from mlopt.report.facts import Stage
 from mlopt.report.schema import Report
 
 _NOTE_LENGTH = 200
+_OPERATORS = 5
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
 
 
@@ -23,9 +24,13 @@ def render(report: Report) -> str:
     sections = (
         _top(report),
         _figures(report),
+        _gates(report),
         _stages(report),
         _remarks(report),
-        _gates(report),
+        _sampling(report),
+        _sweep(report),
+        _differing(report),
+        _operators(report),
         _environment(report),
         _data(report),
         _notes(report),
@@ -49,7 +54,12 @@ def _top(report: Report) -> Iterator[str]:
     yield ""
     yield f"**{text(facts.headline(report))}**"
     yield ""
-    yield f"Optimized for {text(report.objective)}, {text(report.created)}."
+    aim = f"Optimized for {text(report.objective)}" if report.steps else "Measured side by side"
+    yield f"{aim}, {text(report.created)}."
+    warning = trust.warning(report)
+    if warning is not None:
+        yield ""
+        yield f"> **{text(warning)}**"
 
 
 def _figures(report: Report) -> Iterator[str]:
@@ -58,7 +68,7 @@ def _figures(report: Report) -> Iterator[str]:
 
 
 def _stages(report: Report) -> Iterator[str]:
-    yield "## Steps"
+    yield "## Steps" if report.steps else "## Models"
     yield ""
     metric = text(facts.upper_first(facts.metric_name(report)))
     columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", metric: "r"}
@@ -87,10 +97,68 @@ def _gates(report: Report) -> Iterator[str]:
     yield "## Gates"
     yield ""
     if not report.gates:
-        yield "The recipe has no gates, so nothing was judged."
+        yield "There are no gates, so nothing was judged."
         return
-    rows = ((code(f"{gate.metric} {gate.limit}"), f"**{gate.verdict}**", text(gate.message)) for gate in report.gates)
+    rows = (
+        (code(f"{gate.metric} {gate.limit}"), f"**{trust.mark(gate).text}**", text(gate.message))
+        for gate in report.gates
+    )
     yield from _table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
+
+
+def _sampling(report: Report) -> Iterator[str]:
+    yield "## Measuring"
+    yield ""
+    line = trust.sampling_line(report)
+    if line is not None:
+        yield f"- {text(line)}"
+    yield f"- A/A control: {text(trust.control(report.speedup))}"
+    for name, cause in (report.sampling.lost if report.sampling else {}).items():
+        yield f"- {code(name)} was lost: {text(cause)}"
+    for name, cost in trust.cold_start(report):
+        yield f"- {code(name)} cold start: {text(cost)}"
+
+
+def _sweep(report: Report) -> Iterator[str]:
+    if not report.sweep:
+        return
+    yield "## Under load"
+    yield ""
+    columns = {"Model": "l", "Batch": "r", "Clients": "r", "Threads": "r", "p50": "r", "p95": "r", "Samples/s": "r"}
+    rows = (
+        (
+            code(point.name),
+            f"{point.batch_size:,}",
+            f"{point.concurrency:,}",
+            f"{point.threads:,}",
+            facts.percentile(point.latency_ms, "p50"),
+            facts.percentile(point.latency_ms, "p95"),
+            facts.number(point.throughput_per_s),
+        )
+        for one in load.loads(report)
+        for point in one.points
+    )
+    yield from _table(columns, rows)
+
+
+def _differing(report: Report) -> Iterator[str]:
+    sentence = quality.differences(report)
+    if sentence is not None:
+        yield f"## {text(facts.upper_first(facts.metric_name(report)))}"
+        yield ""
+        yield text(sentence)
+
+
+def _operators(report: Report) -> Iterator[str]:
+    names = operators.models(report)
+    if not names:
+        return
+    yield "## Where the time goes"
+    yield ""
+    columns = {"Operator": "l"} | {code(name): "r" for name in names}
+    pairs = operators.pairs(report, _OPERATORS)
+    rows = ((text(pair.label), *map(operators.time, (pair.before, pair.after)[-len(names) :])) for pair in pairs)
+    yield from _table(columns, rows)
 
 
 def _environment(report: Report) -> Iterator[str]:

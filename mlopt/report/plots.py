@@ -1,4 +1,4 @@
-"""Every picture of a report; here stand the spread of latency, the worth of the speedup and the room to the limits.
+"""The pictures of the verdict: how latency is spread, what the speedup is worth, how near the limits are.
 
 Each is one narrow SVG: side by side on a desk, one below the other on a phone, and legible in both.
 """
@@ -12,47 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.report import facts
+from mlopt.report import facts, trust
 from mlopt.report.schema import GateVerdict, Latency, Report, Speedup
-from mlopt.report.svg import Margins, Picture, colour, draw, write
-from mlopt.report.waterfall import accuracy_steps, latency_steps, size_steps
+from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-VERDICT_ROLE = {"pass": "good", "fail": "bad", "inconclusive": "warn"}
 _ROW = 56.0
-_HEAD = 22.0
-"""Height of the line of text that heads a row; the drawing stands below it."""
 _BINS = 72
-_LOG_FROM = 6.0
-"""An axis whose ends differ by more than this factor is logarithmic."""
+_CONTROL = " (again)"
+"""What the name of the A/A control adds to the name of its model."""
 _LIMIT = re.compile(r"\s*(<=|>=)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)(?![^ ])", re.IGNORECASE)
-
-
-def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> tuple[Picture, ...]:
-    """Return every picture for which there are figures. ``samples`` are milliseconds by candidate name."""
-    drawn = (
-        latency_steps(report),
-        size_steps(report),
-        accuracy_steps(report),
-        distributions(report, samples),
-        speedups(report),
-        gates(report),
-    )
-    return tuple(picture for picture in drawn if picture is not None)
 
 
 def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Picture | None:
     """Draw how the samples of each candidate are spread; None without samples."""
-    known = {one.name: one.latency_ms for one in (*report.references.values(), report.final)}
-    order = [*known, *(name for name in samples if name not in known)]
+    known = {one.name: one.latency_ms for one in facts.models(report)}
+    order = [*known, *(name + _CONTROL for name in known)]
     data = {name: np.asarray(samples[name], dtype=np.float64) for name in order if samples.get(name)}
     if not data:
         return None
     low, high = _span(data.values())
-    scale = _Scale(low, high)
+    scale = Scale.over(low, high)
 
     def paint(axes: Axes) -> None:
         scale.show(axes)
@@ -71,8 +54,8 @@ def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Pic
 def speedups(report: Report) -> Picture:
     """Draw the speedup against each reference: its interval, the line of no difference and the noise around it."""
     rows = tuple(report.speedups.values()) or (report.speedup,)
-    ends = [end for one in rows for end in (*one.ci95, one.median, 1 - one.noise_floor, 1 + one.noise_floor)]
-    scale = _Scale(min(ends), max(ends), "x", pad=0.08)
+    ends = [end for one in rows for end in (*one.ci95, one.median, *_band(one))]
+    scale = Scale.over(min(ends), max(ends), "x", pad=0.08)
 
     def paint(axes: Axes) -> None:
         scale.show(axes)
@@ -82,6 +65,8 @@ def speedups(report: Report) -> Picture:
     svg = draw("speedup", "What the speedup is worth", len(rows) * _ROW, Margins(right=10, bottom=24), paint)
     axis = " Logarithmic axis." if scale.log else ""
     caption = f"Ratio of medians, 95 % intervals. The band is what two copies of one model differed by.{axis}"
+    if any(map(facts.distrusted, rows)):
+        caption += " Hollow: the control excludes 1x, so no ratio of this run can be trusted as it stands."
     return Picture("What the speedup is worth", caption, svg)
 
 
@@ -114,54 +99,20 @@ class _Spread:
         return () if self.latency is None else (("p50", self.latency.p50), ("p95", self.latency.p95))
 
 
-class _Scale:
-    """The common x axis of a picture: linear, or logarithmic when the range is wide."""
-
-    def __init__(self, low: float, high: float, unit: str = "", pad: float = 0.0) -> None:
-        self.log = low > 0 and high > _LOG_FROM * low
-        if not high > low:
-            low, high = low - (abs(low) * 0.05 or 1), high + (abs(high) * 0.05 or 1)
-        room = pad * (high - low)
-        self.low, self.high = (low * (1 - pad), high * (1 + pad)) if self.log else (low - room, high + room)
-        self.unit = unit
-
-    def edges(self) -> NDArray[np.float64]:
-        """Return the edges of a histogram's bins."""
-        spaced = np.geomspace if self.log else np.linspace
-        return spaced(self.low, self.high, _BINS + 1)
-
-    def show(self, axes: Axes) -> None:
-        """Give ``axes`` this scale, a few round ticks and faint lines up from them."""
-        from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
-
-        axes.xaxis.set_visible(True)
-        if self.log:
-            axes.set_xscale("log")
-        axes.set_xlim(self.low, self.high)
-        decades = np.log10(self.high / self.low) if self.log else 0
-        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
-        axes.xaxis.set_major_locator(LogLocator(subs=subs) if self.log else MaxNLocator(5, steps=(1, 2, 5, 10)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}{self.unit}")
-        axes.set_axisbelow(True)
-        axes.grid(axis="x", color=colour("line"), linewidth=0.7)
-
-
 def _span(data: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
     """Return the range to show: from the fastest sample to the slowest candidate's 99th percentile."""
     arrays = list(data)
     return min(float(one.min()) for one in arrays), max(float(np.quantile(one, 0.99)) for one in arrays)
 
 
-def _ridge(axes: Axes, top: float, scale: _Scale, spread: _Spread) -> None:
+def _ridge(axes: Axes, top: float, scale: Scale, spread: _Spread) -> None:
     """A histogram, as high as its row whatever the count, under its name and percentiles."""
     given = [(mark, value) for mark, value in spread.marks() if value is not None]
     words = ", ".join(f"{mark} {facts.ms(value)}" for mark, value in given) or f"n = {len(spread.values):,}"
-    _head(axes, top, facts.shorten(spread.name, 24), words)
-    edges = scale.edges()
+    head(axes, top, facts.short_name(spread.name, 24), words)
+    edges = (np.geomspace if scale.log else np.linspace)(scale.low, scale.high, _BINS + 1)
     counts, _ = np.histogram(spread.values, edges)
-    base, height = top + _ROW - 4, _ROW - _HEAD - 6
+    base, height = top + _ROW - 4, _ROW - HEAD - 6
     heights = base - height * counts / max(1, counts.max())
     axes.stairs(heights, edges, baseline=base, fill=True, color=colour(spread.role), zorder=2)
     for mark, value in given:
@@ -170,27 +121,33 @@ def _ridge(axes: Axes, top: float, scale: _Scale, spread: _Spread) -> None:
 
 
 def _speedup_row(axes: Axes, top: float, speedup: Speedup) -> None:
-    y = top + (_HEAD + _ROW) / 2
+    y = top + (HEAD + _ROW) / 2
     role = {1: "good", 0: "warn", -1: "bad"}[facts.beyond_noise(speedup)]
     worth = f"{facts.ratio(speedup.median)} ({facts.between(speedup.ci95, facts.ratio)})"
-    _head(axes, top, f"against {facts.shorten(speedup.vs, 18)}", worth)
-    noise = speedup.noise_floor
-    axes.barh(y, 2 * noise, 20, left=1 - noise, color=colour("line"), zorder=1)
+    head(axes, top, f"against {facts.short_name(speedup.vs, 18)}", worth)
+    low, high = _band(speedup)
+    axes.barh(y, high - low, 20, left=low, color=colour("line"), zorder=1)
     axes.plot((1, 1), (y - 12, y + 12), color=colour("muted"), linewidth=1.2, zorder=2)
     axes.plot(speedup.ci95, (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
-    axes.plot(speedup.median, y, "o", color=colour(role), markersize=8, zorder=4)
+    face = colour("paper" if facts.distrusted(speedup) else role)
+    axes.plot(speedup.median, y, "o", markersize=8, markerfacecolor=face, markeredgecolor=colour(role), zorder=4)
+
+
+def _band(speedup: Speedup) -> tuple[float, float]:
+    """Return the ratios that are no further from 1 than the A/A control's, either way."""
+    return 1 / (1 + speedup.noise_floor), 1 + speedup.noise_floor
 
 
 def _gate_row(axes: Axes, top: float, gate: GateVerdict) -> None:
-    role, y = VERDICT_ROLE[gate.verdict], top + (_HEAD + _ROW) / 2
-    _head(axes, top, facts.shorten(f"{gate.metric} {gate.limit}", 40), gate.verdict, role)
+    role, y = trust.mark(gate).role, top + (HEAD + _ROW) / 2
+    head(axes, top, facts.shorten(f"{gate.metric} {gate.limit}", 36), gate.found or gate.verdict, role)
     limit = _LIMIT.match(gate.limit)
     if limit is None or gate.value is None:
         write(
             axes, "no value to draw" if gate.value is None else f"value {facts.exact(gate.value)}", 0, y, role="muted"
         )
         return
-    bound, (low, high) = float(limit.group(2)), gate.ci95 or (gate.value, gate.value)
+    bound, (low, high) = float(limit.group(2)), gate.interval or gate.ci95 or (gate.value, gate.value)
     place = _place(min(low, gate.value, bound), max(high, gate.value, bound))
     axes.barh(y, 1, 14, color=colour("soft"), zorder=1)
     start, end = (0.0, place(bound)) if limit.group(1) == "<=" else (place(bound), 1.0)
@@ -198,13 +155,6 @@ def _gate_row(axes: Axes, top: float, gate: GateVerdict) -> None:
     axes.plot((place(bound), place(bound)), (y - 10, y + 10), color=colour("ink"), linewidth=1.6, zorder=2)
     axes.plot((place(low), place(high)), (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
     axes.plot(place(gate.value), y, "o", color=colour(role), markersize=8, zorder=4)
-
-
-def _head(axes: Axes, top: float, left: str, right: str, role: str = "ink") -> None:
-    """The line of text above a drawing, on a strip of paper that covers the grid."""
-    axes.axhspan(top, top + _HEAD, color=colour("paper"), zorder=1)
-    write(axes, left, 0, top + _HEAD / 2 + 2, bold=True)
-    write(axes, right, 1, top + _HEAD / 2 + 2, align="right", role=role, bold=role != "ink")
 
 
 def _place(low: float, high: float) -> Callable[[float], float]:

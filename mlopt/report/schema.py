@@ -6,13 +6,15 @@ Times are milliseconds, sizes bytes, intervals 95 % unless their key says otherw
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "mlopt.report/v1"
 Interval = tuple[float, float]
 Verdict = Literal["pass", "fail", "inconclusive"]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A whole number that a float holds exactly: a report may come from anybody, and figures are computed from it."""
 
 
 class Section(BaseModel):
@@ -26,7 +28,7 @@ class Cpu(Section):
 
     model: str
     isa: tuple[str, ...]
-    cores: int
+    cores: Count
 
 
 class Environment(Section):
@@ -49,7 +51,7 @@ class Latency(Section):
     p99: float | None
     p999: float | None
     mean: float
-    n: int
+    n: Count
     ci95: dict[str, Interval]
     """For each percentile that is given, and for the mean: its interval."""
     reasons: dict[str, str] = Field(default_factory=dict)
@@ -61,7 +63,7 @@ class Accuracy(Section):
 
     metric: str
     value: float
-    n: int
+    n: Count
     ci95: Interval
 
 
@@ -73,7 +75,16 @@ class Fidelity(Section):
     sqnr_db: float | None
     """The signal to quantization-noise ratio; null when the outputs are equal."""
     max_abs: float
-    n: int
+    n: Count
+
+
+class ColdStart(Section):
+    """What the first answer of a new process cost, once, in milliseconds: importing the runtime is not in it."""
+
+    load_ms: float
+    """From opening the file to an open session."""
+    first_ms: float
+    """The first inference after that."""
 
 
 class Candidate(Section):
@@ -86,13 +97,64 @@ class Candidate(Section):
     digest: str
     latency_ms: Latency
     throughput_per_s: float
-    size_bytes: int
-    peak_rss_bytes: int
+    size_bytes: Count
+    peak_rss_bytes: Count
     accuracy: Accuracy | None
     fidelity: Fidelity | None
     """Against the source model; null for the source itself."""
     raw: str
     """The file, beside the report, with the samples."""
+    batch_size: Count | None = None
+    """Samples in one inference; null in reports of mlopt 0.1, which do not say."""
+    cold_start: ColdStart | None = None
+
+
+class Sampling(Section):
+    """How the latencies were sampled."""
+
+    rounds: Count
+    """Of the baseline and the result; in a round every candidate has two blocks, in the order ABBA."""
+    looks: Count
+    """How often the samples were looked at to decide whether more are needed."""
+    looks_planned: Annotated[Count, Field(ge=1)]
+    """The intervals hold together over so many looks: each has an error rate of 5 % divided by this."""
+    stopped: Literal["decided", "time", "looks"]
+    """Why no more was measured: every gate was decided, ``max_time`` was spent, or no look was left."""
+    seconds: float
+    """Wall time of measuring, all candidates together."""
+    lost: dict[str, str] = Field(default_factory=dict)
+    """For each candidate whose process died: the cause."""
+
+
+class SweepPoint(Section):
+    """One model at one load."""
+
+    name: str
+    batch_size: Count
+    threads: Count
+    concurrency: Count
+    """Requests under way at any moment, each from a client that waits for its answer (a closed loop)."""
+    latency_ms: Latency
+    throughput_per_s: float
+    """Samples per second, all clients together."""
+
+
+class OperatorTime(Section):
+    """The time that all operators of one type take in one inference, by the runtime's own profile."""
+
+    op_type: str
+    nodes: Count
+    ms: float
+
+
+class Disagreement(Section):
+    """One evaluation sample on which the final model's score differs from the source's."""
+
+    sample: Count
+    label: str | None
+    reference: str
+    final: str
+    """Predicted classes where the metric compares classes, else scores."""
 
 
 class Speedup(Section):
@@ -103,6 +165,8 @@ class Speedup(Section):
     vs: str
     noise_floor: float
     """The A/A control: how far from 1 the ratio of two copies of one model came out in the same run (0.03 is 3 %)."""
+    control: Interval | None = None
+    """The interval of that ratio, at the level of ``ci95``; if it excludes 1, this run cannot be trusted on ratios."""
 
 
 class AccuracyDrop(Section):
@@ -111,10 +175,13 @@ class AccuracyDrop(Section):
     pt: float
     ci95: Interval
     """The two-sided 90 % interval would do for a one-sided 5 % test; 95 % is stricter."""
-    n: int
-    disagreements: int
+    n: Count
+    disagreements: Count
     """Samples on which the two models' scores differ."""
     vs: str
+    lost: Count | None = None
+    gained: Count | None = None
+    """Of scores that are 0 or 1: samples that only the reference, or only the final model, gets right."""
 
 
 class Parity(Section):
@@ -131,14 +198,14 @@ class Step(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
     name: str = Field(alias="pass")
-    version: int
+    version: Count
     config: dict[str, Any]
     status: Literal["applied", "cached", "dropped", "refused", "failed"]
     reason: str | None
     """Why it was dropped, refused or failed; for an applied step, why it was not taken from the cache."""
     seconds: float | None
-    peak_rss_bytes: int | None
-    size_bytes: int | None
+    peak_rss_bytes: Count | None
+    size_bytes: Count | None
     parity: Parity | None
     latency_ms: Latency | None
     accuracy: Accuracy | None
@@ -154,9 +221,16 @@ class GateVerdict(Section):
     """As text, such as ``>= 1.2 vs onnx_fp32``."""
     value: float | None
     ci95: Interval | None
-    n: int | None
+    n: Count | None
     verdict: Verdict
+    """What it counts as."""
     message: str
+    found: Verdict | None = None
+    """What the evidence says, before ``on_inconclusive``; null in reports of mlopt 0.1."""
+    confidence: float = 0.95
+    interval: Interval | None = None
+    """The interval that was judged, at ``confidence``; null where the figure has none."""
+    on_inconclusive: Literal["fail", "warn", "pass"] | None = None
 
 
 class Report(Section):
@@ -182,5 +256,11 @@ class Report(Section):
     data: dict[str, dict[str, Any]]
     """For each data set: source, samples, digest."""
     notes: tuple[str, ...] = ()
+    sampling: Sampling | None = None
+    sweep: tuple[SweepPoint, ...] = ()
+    operators: dict[str, tuple[OperatorTime, ...]] = Field(default_factory=dict)
+    """For the baseline and the final model, by name: operators, the most time first."""
+    differing: tuple[Disagreement, ...] = ()
+    """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)

@@ -24,6 +24,8 @@ WIDTH = 360.0
 """Width of every picture in its own units; on a phone, a unit is about one CSS pixel."""
 TEXT = 11.5
 """Font size in the same units."""
+HEAD = 22.0
+"""Height of the line of text that heads a row; the drawing stands below it."""
 
 PALETTE = {
     "paper": ("#fcfbf9", "#15171b"),
@@ -42,6 +44,9 @@ PALETTE = {
 }
 """Every colour by its role: light, dark. Light values are distinct, since they are how a role is found in the SVG."""
 
+_LOG_FROM = 6.0
+_LOG_TO = 1e12
+"""An axis is logarithmic if its ends differ by a factor between these; beyond that they are no measurements."""
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _ROLE_OF = {light: role for role, (light, _) in PALETTE.items()}
@@ -71,6 +76,45 @@ class Picture:
     svg: str
 
 
+@dataclass(frozen=True)
+class Scale:
+    """An axis from ``low`` to ``high``: logarithmic when the range is wide, else linear."""
+
+    low: float
+    high: float
+    unit: str = ""
+    log: bool = False
+
+    @classmethod
+    def over(cls, low: float, high: float, unit: str = "", pad: float = 0.0) -> Scale:
+        """Return the scale that shows this range, with ``pad`` of it free at either end."""
+        if not high > low:
+            low, high = low - (abs(low) * 0.05 or 1), high + (abs(high) * 0.05 or 1)
+        if low > 0 and _LOG_FROM < high / low < _LOG_TO:
+            room = (high / low) ** pad
+            return cls(low / room, high * room, unit, log=True)
+        room = pad * (high - low)
+        return cls(low - room, high + room, unit)
+
+    def show(self, axes: Axes, side: Literal["x", "y"] = "x") -> None:
+        """Give that side of ``axes`` this scale, a few round ticks and faint lines from them."""
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+        axis = axes.xaxis if side == "x" else axes.yaxis
+        axis.set_visible(True)
+        if self.log:
+            axes.set(**{f"{side}scale": "log"})
+        axes.set(**{f"{side}lim": (self.low, self.high)})
+        few_decades = self.log and self.high / self.low < 300
+        subs = (1.0, 2.0, 5.0) if few_decades else (1.0,)
+        axis.set_major_locator(LogLocator(subs=subs) if self.log else MaxNLocator(5, steps=(1, 2, 5, 10)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(lambda value, _position: f"{value:,.10g}{self.unit}")
+        axes.set_axisbelow(True)
+        axes.grid(axis=side, color=colour("line"), linewidth=0.7)
+
+
 def colour(role: str) -> str:
     """Return the colour to draw ``role`` with."""
     return PALETTE[role][0]
@@ -93,6 +137,8 @@ def draw(name: str, title: str, height: float, margins: Margins, paint: Callable
         "text.color": colour("ink"),
         "xtick.color": colour("muted"),
         "xtick.labelsize": TEXT - 1,
+        "ytick.color": colour("muted"),
+        "ytick.labelsize": TEXT - 1,
         "path.simplify": False,
     }
     with style.context(["default", settings]), warnings.catch_warnings():
@@ -110,7 +156,7 @@ def draw(name: str, title: str, height: float, margins: Margins, paint: Callable
         axes.set_ylim(height, 0)
         axes.yaxis.set_visible(False)
         axes.spines[:].set_visible(False)
-        axes.tick_params(axis="x", which="both", length=0)
+        axes.tick_params(axis="both", which="both", length=0)
         axes.xaxis.set_visible(False)
         paint(axes)
         buffer = io.StringIO()
@@ -144,6 +190,13 @@ def write(
         fontweight="bold" if bold else "normal",
         annotation_clip=False,
     )
+
+
+def head(axes: Axes, top: float, left: str, right: str, role: str = "ink") -> None:
+    """Write the line of text above a drawing, ``HEAD`` high, on a strip of paper that covers the grid."""
+    axes.axhspan(top, top + HEAD, color=colour("paper"), zorder=1)
+    write(axes, left, 0, top + HEAD / 2 + 2, bold=True)
+    write(axes, right, 1, top + HEAD / 2 + 2, align="right", role=role, bold=role != "ink")
 
 
 def _for_the_page(document: str, name: str, title: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ROW = 27.0
 _BAR = 13.0
 _MARGINS = Margins(left=112, right=70)
-_LABEL_LENGTH = 16
+_LABEL_LENGTH = 13
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def latency_steps(report: Report) -> Picture:
     """Draw the median latency of every stage."""
     quantity = _Quantity(
         name="latency",
-        title="Latency, step by step",
+        title=f"Latency, {_told(report)}",
         value=lambda stage: stage.latency.p50 if stage.latency else None,
         interval=lambda stage: stage.latency.ci95.get("p50") if stage.latency else None,
         text=facts.ms,
@@ -67,7 +67,7 @@ def size_steps(report: Report) -> Picture:
     """Draw the size of every stage's files."""
     quantity = _Quantity(
         name="size",
-        title="Size, step by step",
+        title=f"Size, {_told(report)}",
         value=lambda stage: stage.size_bytes,
         interval=lambda _stage: None,
         text=lambda value: facts.size(round(value)),
@@ -84,7 +84,7 @@ def accuracy_steps(report: Report) -> Picture | None:
     metric = scored[0].metric
     quantity = _Quantity(
         name="metric",
-        title=f"{facts.upper_first(facts.metric_name(report))}, step by step",
+        title=f"{facts.upper_first(facts.metric_name(report))}, {_told(report)}",
         value=lambda stage: stage.accuracy.value if stage.accuracy else None,
         interval=lambda stage: stage.accuracy.ci95 if stage.accuracy else None,
         text=lambda value: facts.metric_value(value, metric),
@@ -95,6 +95,10 @@ def accuracy_steps(report: Report) -> Picture | None:
     caption = "With 95 % intervals; the axis does not start at zero. Grey is within the intervals, hollow was not kept."
     svg = _stack(report, quantity, (low - pad, high + pad), _dot_row)
     return Picture(quantity.title, caption, svg)
+
+
+def _told(report: Report) -> str:
+    return "step by step" if report.steps else "model by model"
 
 
 def _bars(report: Report, quantity: _Quantity, caption: str) -> Picture:
@@ -114,7 +118,7 @@ def _stack(report: Report, quantity: _Quantity, limits: Interval, draw_row: _Row
                 _rule(axes, index * _ROW)
             bold = stage.part == "final"
             role = "ink" if stage.kept else "muted"
-            write(axes, facts.shorten(stage.label, _LABEL_LENGTH), 0, y, dx=-8, align="right", role=role, bold=bold)
+            write(axes, facts.short_name(stage.label, _LABEL_LENGTH), 0, y, dx=-8, align="right", role=role, bold=bold)
             draw_row(axes, y, stage, level, quantity)
             level = _after(stage, level, quantity, y)
 

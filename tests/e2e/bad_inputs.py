@@ -24,7 +24,7 @@ name: tiny
 model:
   source: ./tiny.onnx
 passes: [simplify]
-measure: {seconds: 0.1, rounds: 6}
+measure: {seconds: 0.1, rounds: 7}
 """
 TORCH = RECIPE.replace("./tiny.onnx", "./net.py:build\n  inputs: {x: {dtype: float32, shape: [batch, 4]}}").replace(
     "[simplify]", "[export]"
@@ -142,7 +142,7 @@ def missing_recipe() -> list[str]:
 
 
 def several_problems() -> list[str]:
-    text = RECIPE.replace("name: tiny", "name: a b").replace("simplify", "simplifie").replace("rounds: 6", "rounds: 1")
+    text = RECIPE.replace("name: tiny", "name: a b").replace("simplify", "simplifie").replace("rounds: 7", "rounds: 1")
     return recipe(text + "objective: speed\n")
 
 

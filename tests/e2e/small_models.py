@@ -52,5 +52,5 @@ passes:
   - fuse
 gates:
   - {metric: fidelity.cosine, min: 0.9}
-measure: {seconds: 0.1, rounds: 6}
+measure: {seconds: 0.1, rounds: 7, max_time: 20}
 """

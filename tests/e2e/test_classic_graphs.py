@@ -8,10 +8,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from small_graphs import BRIEFLY
 
 import mlopt
 from mlopt.cli.app import run
 
+PASSES = "passes=[simplify, {quantize: {mode: static, optional: true}}, fuse]"
 GRAPHS = Path(onnx.__file__).parent / "backend/test/data/light"
 
 
@@ -20,8 +22,7 @@ def test_squeezenet_keeps_its_outputs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     np.savez("x.npz", data_0=random.random((8, 3, 224, 224), dtype=np.float32))
-    quick = ["measure.seconds=0.2", "measure.rounds=6"]
-    artifact = mlopt.optimize(GRAPHS / "light_squeezenet.onnx", data="x.npz", overrides=quick)
+    artifact = mlopt.optimize(GRAPHS / "light_squeezenet.onnx", data="x.npz", overrides=[*BRIEFLY, PASSES])
     assert run(["verify", str(artifact.path)]) == 0
     image = random.random((1, 3, 224, 224), dtype=np.float32)
     session = onnxruntime.InferenceSession(GRAPHS / "light_squeezenet.onnx", providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_graphs import BRIEFLY, CLASSIFIER_RECIPE, write_classifier
 from small_models import NETWORK, RECIPE
 
 import mlopt
@@ -22,7 +23,8 @@ from mlopt.cli.app import run
 from mlopt.planning import foresee
 from mlopt.workflow import Request
 
-QUICK = ["--set", "measure.seconds=0.1", "--set", "measure.rounds=6"]
+QUICK = [word for override in BRIEFLY for word in ("--set", override)]
+WITHOUT_QUANTIZE = "passes=[export, simplify]"
 
 
 def statuses(artifact: mlopt.Artifact) -> dict[str, str]:
@@ -99,7 +101,7 @@ def test_a_changed_key_runs_the_right_steps_again_and_says_why(optimized: Optimi
 
 def test_a_second_run_takes_every_pass_from_the_cache(optimized: Optimized) -> None:
     assert {name: cached for name, (cached, _) in forecast(optimized.recipe).items() if not cached} == {}
-    second = mlopt.optimize(optimized.recipe, allow_code=True)
+    second = mlopt.optimize(optimized.recipe, allow_code=True, overrides=[*BRIEFLY, WITHOUT_QUANTIZE])
     assert statuses(second)["export"] == statuses(second)["simplify"] == "cached"
     assert second.version == optimized.artifact.version + 1
 
@@ -107,8 +109,11 @@ def test_a_second_run_takes_every_pass_from_the_cache(optimized: Optimized) -> N
 def test_other_calibration_data_runs_only_what_calibrates(optimized: Optimized) -> None:
     seen = forecast(optimized.recipe, "data.calibration.limit=8")
     assert [name for name, (cached, _) in seen.items() if not cached][:2] == ["calibration", "quantize"]
-    again = mlopt.optimize(optimized.recipe, allow_code=True, overrides=["data.calibration.limit=8"])
-    assert statuses(again)["export"] == statuses(again)["simplify"] == "cached"
+    required = "passes=[export, simplify, {quantize: {mode: static}}]"
+    again = mlopt.optimize(
+        optimized.recipe, allow_code=True, overrides=[*BRIEFLY, required, "data.calibration.limit=8"]
+    )
+    assert statuses(again) == {"export": "cached", "simplify": "cached", "quantize": "applied"}
     why = forecast(optimized.recipe, "data.calibration.limit=4")["calibration"]
     assert why == (False, "source.limit: 8 -> 4")
 
@@ -119,39 +124,56 @@ def test_changed_code_runs_what_depends_on_it(optimized: Optimized) -> None:
     seen = forecast(optimized.recipe)
     assert seen["source"] == (False, "code.net.py changed")
     assert seen["export"][0] is None
-    again = mlopt.optimize(optimized.recipe, allow_code=True)
+    again = mlopt.optimize(optimized.recipe, allow_code=True, overrides=[*BRIEFLY, WITHOUT_QUANTIZE])
     assert statuses(again)["export"] == "applied"  # the module may have changed, so it is exported again
     assert statuses(again)["simplify"] == "cached"  # and gave the same bytes, so nothing after it runs
 
 
-def test_a_bare_model_needs_no_recipe(classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    model, data = classifier
-    assert run(["optimize", str(model), "--data", str(data), *QUICK, "--json"]) == 0
-    printed = capsys.readouterr()
-    report = json.loads(printed.out)
+@dataclass(frozen=True)
+class Printed:
+    """A command that has been run once in ``folder``."""
+
+    folder: Path
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    """A bare model, optimized without a recipe."""
+    folder = tmp_path_factory.mktemp("bare")
+    model, data = write_classifier(folder)
+    command = [sys.executable, "-m", "mlopt", "optimize", str(model), "--data", str(data), *QUICK, "--json"]
+    environment = {**os.environ, "MLOPT_CACHE": str(folder / "cache"), "MLOPT_CONFIG": str(folder / "config")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return Printed(folder, done.returncode, done.stdout, done.stderr)
+
+
+def test_a_bare_model_needs_no_recipe(bare: Printed) -> None:
+    assert bare.code == 0, bare.err
+    report = json.loads(bare.out)
     assert report["schema"] == "mlopt.report/v1"
     assert [step["pass"] for step in report["steps"]] == ["simplify", "quantize", "fuse"]
     assert report["data"]["calibration"]["samples"] == report["data"]["evaluation"]["samples"] == 32
-    assert "artifacts/classifier" in printed.err
+    assert "artifacts/classifier" in bare.err
 
 
-def test_gates_decide_the_exit_code(classifier: tuple[Path, Path], tmp_path: Path) -> None:
-    model, data = classifier
-    assert run(["optimize", str(model), "--data", str(data), *QUICK, "--set", "measure.seconds=0.01"]) == 0
+def test_gates_decide_the_exit_code(bare: Printed, tmp_path: Path) -> None:
     limits = {
-        "1000x.yaml": ("- {metric: speedup.median, min: 1000}", 1),
+        "small.yaml": ("- {metric: size_mb, max: 0.000001}", 1),
         "tail.yaml": ("- {metric: latency.p99.9_ms, max: 1000}", 3),
         "nothing.yaml": ("- {metric: speedup.median, min: 1, vs: torch_eager}", 2),
         "fine.yaml": ("- {metric: latency.mean_ms, max: 100000}", 0),
     }
     for name, (text, code) in limits.items():
         (tmp_path / name).write_text(text)
-        assert run(["gate", "artifacts/classifier", "--gates", name]) == code, name
+        assert run(["gate", str(bare.folder / "artifacts/classifier"), "--gates", str(tmp_path / name)]) == code, name
 
 
 def test_failed_gates_leave_a_report_and_no_signature(classifier: tuple[Path, Path]) -> None:
     model, data = classifier
-    failing = ["--set", "gates=[{metric: speedup.median, min: 1000}]"]
+    failing = ["--set", "gates=[{metric: size_mb, max: 0.000001}]", "--set", "passes=[]"]
     assert run(["optimize", str(model), "--data", str(data), *QUICK, *failing]) == 1
     assert Path("artifacts/classifier/report.html").exists()
     assert not Path("artifacts/classifier/model.sig").exists()
@@ -166,19 +188,26 @@ def start(recipe: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=recipe.parent, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.fixture
+def onnx_recipe(classifier: tuple[Path, Path]) -> Path:
+    recipe = classifier[0].with_name("classifier.yaml")
+    recipe.write_text(CLASSIFIER_RECIPE)
+    return recipe
+
+
 @pytest.mark.slow
-def test_two_runs_at_once_both_end_well(recipe: Path) -> None:
-    both = [start(recipe), start(recipe)]
+def test_two_runs_at_once_both_end_well(onnx_recipe: Path) -> None:
+    both = [start(onnx_recipe), start(onnx_recipe)]
     printed = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
-    assert json.loads((recipe.parent / "artifacts/net/mlopt.json").read_text())["version"] == 2
-    assert run(["verify", "artifacts/net"]) == 0
-    assert all(cached for cached, _ in forecast(recipe).values())
+    assert json.loads(Path("artifacts/classifier/mlopt.json").read_text())["version"] == 2
+    assert run(["verify", "artifacts/classifier"]) == 0
+    assert all(cached for cached, _ in forecast(onnx_recipe).values())
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_from_the_last_finished_pass(recipe: Path) -> None:
-    process = start(recipe, "--set", "measure.seconds=60")
+def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> None:
+    process = start(onnx_recipe, "--set", "measure.seconds=60")
     passes = Path(os.environ["MLOPT_CACHE"]) / "passes"
     deadline = time.monotonic() + 120
     while not (passes.exists() and len(list(passes.iterdir())) >= 2):
@@ -187,10 +216,10 @@ def test_a_killed_run_goes_on_from_the_last_finished_pass(recipe: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not (recipe.parent / "artifacts/net").exists()
-    resumed = mlopt.optimize(recipe, allow_code=True)
-    assert statuses(resumed)["export"] == statuses(resumed)["simplify"] == "cached"
-    assert run(["verify", "artifacts/net"]) == 0
+    assert not Path("artifacts/classifier").exists()
+    resumed = mlopt.optimize(onnx_recipe)
+    assert statuses(resumed)["simplify"] == statuses(resumed)["quantize"] == "cached"
+    assert run(["verify", "artifacts/classifier"]) == 0
 
 
 PLUGIN = """
@@ -236,7 +265,7 @@ def test_a_pass_from_another_package(
         "model": {"source": "./classifier.onnx"},
         "data": {"evaluation": {"source": "./x.npz"}},
         "passes": [{"copy": {"note": "from outside"}}],
-        "measure": {"seconds": 0.1, "rounds": 6},
+        "measure": {"seconds": 0.05, "rounds": 7, "max_time": 1, "operators": False},
     }
     (tmp_path / "copied.yaml").write_text(json.dumps(recipe))
     artifact = mlopt.optimize("copied.yaml")

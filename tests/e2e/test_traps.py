@@ -12,12 +12,12 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from small_graphs import BRIEFLY
 
 import mlopt
 from mlopt.cli.app import run
 
 Array = np.ndarray[Any, Any]
-QUICK = ["measure.seconds=0.1", "measure.rounds=6"]
 BOTH = "passes=[simplify, fuse]"
 """Both steps are required here: a step that fails would fail the test."""
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def optimized(source: str, *overrides: str, **more: Any) -> Callable[..., dict[str, Array]]:
     """Optimize, and return what runs the result: in ONNX Runtime alone, with none of its own rewriting."""
-    artifact = mlopt.optimize(source, overrides=[*QUICK, *overrides], sign=False, **more)
+    artifact = mlopt.optimize(source, overrides=[*BRIEFLY, *overrides], sign=False, **more)
     assert {gate.verdict for gate in artifact.report.gates if gate.metric.startswith("fidelity")} == {"pass"}
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

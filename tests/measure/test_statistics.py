@@ -8,15 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import DataError, MeasureError
+from mlopt.measure.intervals import student
 from mlopt.measure.statistics import (
+    LOOKS,
+    control,
     latency,
     mean_interval,
     noise_floor,
+    over_rounds,
     paired_drop,
+    percentile_interval,
     proportion_interval,
+    rescaled,
+    rounds_needed,
     samples_for_percentile,
     samples_needed,
     speedup,
+    tango,
 )
 
 times = st.floats(min_value=0.01, max_value=1e4)
@@ -24,23 +32,23 @@ blocks = st.lists(st.lists(times, min_size=1, max_size=20), min_size=1, max_size
 binary = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 
 
-def machine(rng: np.random.Generator, rounds: int, calls: int) -> np.ndarray:
-    """How slow a busy machine is over time, [2 * rounds, calls]: drift of 12 %, autocorrelation 0.9, 3 % spikes."""
-    n = 2 * rounds * calls
+def machine(rng: np.random.Generator, blocks: int, calls: int) -> np.ndarray:
+    """How slow a busy machine is over time, [blocks, calls]: drift of 12 %, autocorrelation 0.9, 3 % spikes."""
+    n = blocks * calls
     noise, state = rng.normal(size=n) * math.sqrt(1 - 0.9**2), rng.normal()
     for i in range(n):
         noise[i] = state = 0.9 * state + noise[i]
     drift = 1 + 0.12 * np.sin(np.linspace(0, rng.uniform(1, 7), n) + rng.uniform(0, 6))
     spikes = np.where(rng.random(n) < 0.03, rng.uniform(1.5, 4, n), 1)
-    return (np.exp(0.05 * noise) * drift * spikes).reshape(2 * rounds, calls)
+    return (np.exp(0.05 * noise) * drift * spikes).reshape(blocks, calls)
 
 
-def interleaved(rng: np.random.Generator, ratio: float, rounds: int = 20) -> tuple[list, list]:
-    slowness = machine(rng, rounds, 25)
-    turns = np.arange(2 * rounds).reshape(rounds, 2)
-    swapped = rng.random(rounds) < 0.5
-    turns[swapped] = turns[swapped, ::-1]
-    return (ratio * slowness[turns[:, 0]]).tolist(), slowness[turns[:, 1]].tolist()
+def interleaved(rng: np.random.Generator, ratio: float, rounds: int = 10) -> tuple[list, list]:
+    """Two candidates' blocks from rounds in the order ABBA or BAAB."""
+    slowness = machine(rng, 4 * rounds, 25)
+    first = rng.random(rounds) < 0.5
+    is_new = np.stack([first, ~first, ~first, first], axis=1).ravel()
+    return (ratio * slowness[~is_new]).tolist(), slowness[is_new].tolist()
 
 
 # Latency
@@ -94,7 +102,7 @@ def test_latency_scales_with_its_unit(samples: list[list[float]], factor: float)
 
 
 def test_latency_is_the_same_every_time():
-    samples = machine(np.random.default_rng(1), 10, 25).tolist()
+    samples = machine(np.random.default_rng(1), 20, 25).tolist()
     assert latency(samples) == latency(samples)
 
 
@@ -134,11 +142,34 @@ def test_percentile_intervals_cover_the_truth():
     assert min(covered.values()) >= 54, covered
 
 
+def test_fewer_errors_take_wider_intervals_and_more_samples():
+    samples = machine(np.random.default_rng(12), 20, 25).tolist()
+    wide, narrow = latency(samples, 0.05 / LOOKS), latency(samples)
+    for key, (low, high) in narrow.ci95.items():
+        if key in wide.ci95:
+            assert wide.ci95[key][0] <= low
+            assert high <= wide.ci95[key][1]
+    assert samples_for_percentile(0.95, 0.05 / LOOKS) == 80
+    assert latency([samples[0] * 3], 0.05 / LOOKS).reasons["p95"] == "n = 75, and p95 takes at least 80 samples"
+    assert latency([samples[0] * 3]).p95 is not None
+
+
+def test_one_percentile_is_that_of_the_summary():
+    samples = machine(np.random.default_rng(13), 20, 25).tolist()
+    assert percentile_interval(samples, 0.95, 0.01) == latency(samples, 0.01).ci95["p95"]
+
+
+def test_very_many_blocks_are_joined_and_decide_as_well():
+    blocks_ = machine(np.random.default_rng(14), 450, 5)
+    low, high = percentile_interval(blocks_.tolist(), 0.5)
+    assert low < np.median(blocks_) < high < 1.1 * low
+
+
 # Speedup
 
 
 def test_speedup_of_scaled_blocks_is_exact():
-    base = machine(np.random.default_rng(2), 10, 5)
+    base = machine(np.random.default_rng(2), 20, 5)
     assert speedup(base.tolist(), (base / 1.5).tolist()) == pytest.approx((1.5, 1.5, 1.5))
 
 
@@ -150,17 +181,17 @@ def test_speedup_turns_round():
 
 
 def test_a_few_disturbed_rounds_do_not_move_a_speedup():
-    base, new = interleaved(np.random.default_rng(4), 1.3)
-    disturbed = [[3 * x for x in block] if i in {3, 11} else block for i, block in enumerate(base)]
+    base, new = interleaved(np.random.default_rng(4), 1.3, rounds=20)
+    disturbed = [[3 * x for x in block] if i in {6, 23} else block for i, block in enumerate(base)]
     assert speedup(disturbed, new)[0] == pytest.approx(speedup(base, new)[0], rel=0.02)
 
 
 def test_speedup_intervals_cover_the_truth_and_decide():
-    """The simulation of the design: at a limit of 2.0, 1.9 must not pass and 2.1 nearly always does."""
+    """At a limit of 2.0, 1.9 must not pass and 2.1 nearly always does; benchmarks/gate_quality.py has it all."""
     rng, covered, passed = np.random.default_rng(7), 0, {1.9: 0, 2.1: 0}
     for ratio in passed:
         for _ in range(100):
-            _, low, high = speedup(*interleaved(rng, ratio))
+            _, low, high = speedup(*interleaved(rng, ratio, rounds=15))
             covered += low <= ratio <= high
             passed[ratio] += low >= 2.0
     assert covered >= 0.93 * 200
@@ -176,21 +207,62 @@ def test_the_noise_floor_is_the_far_end_in_either_direction():
     assert noise_floor(base, base) == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize(("one", "other"), [(5, 5), (6, 7), (0, 0)])
-def test_rounds_must_pair_up(one: int, other: int):
-    with pytest.raises(MeasureError, match=f"{one} and {other} blocks"):
-        speedup([[1.0]] * one, [[1.0]] * other)
+def test_the_control_is_the_ratio_of_two_copies():
+    base, again = interleaved(np.random.default_rng(8), 1.0)
+    low, high = control(base, again)
+    assert low < 1 < high
+    assert (low, high) == speedup(base, again)[1:]
+    apart = control(base, [[1.2 * x for x in block] for block in again])
+    assert apart == pytest.approx((low / 1.2, high / 1.2))
+
+
+def test_a_round_is_two_blocks_and_the_common_rounds_count():
+    """Each candidate is first in one block and last in the other: a trend within rounds cancels."""
+    base = [[1.0], [1.3]] * 10
+    new = [[1.1], [1.2]] * 10
+    expected = math.sqrt(1.3 / (1.1 * 1.2))
+    assert speedup(base, new) == pytest.approx((expected, expected, expected))
+    assert speedup(base, [*new, [9.0], [9.0], [9.0]]) == speedup(base, new)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alpha", "needed"), [(10, 12, 0.05, 6), (13, 13, 0.05 / 3, 7), (0, 0, 0.05, 6)]
+)
+def test_a_speedup_takes_rounds(one: int, other: int, alpha: float, needed: int):
+    with pytest.raises(MeasureError, match=f"{one} and {other} blocks") as caught:
+        speedup([[1.0]] * one, [[1.0]] * other, alpha)
+    assert f"at least {needed} rounds" in str(caught.value)
+    assert rounds_needed(alpha) == needed
+    assert speedup([[1.0]] * 2 * needed, [[1.0]] * 2 * needed, alpha) == (1.0, 1.0, 1.0)
 
 
 def test_signed_rank_limits_are_those_of_the_tables():
     """With six rounds the interval is the whole range; with ten, the ninth pairwise mean from either end."""
-    logs = np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
-    _, low, high = speedup([[float(np.exp(x))] for x in logs], [[1.0]] * 6)
-    assert (low, high) == pytest.approx((math.exp(0.1), math.exp(3.2)))
+    low, _, high = over_rounds(np.array([0.1, 0.2, 0.4, 0.8, 1.6, 3.2]))
+    assert (low, high) == pytest.approx((0.1, 3.2))
     logs = np.array([2.0**i for i in range(-10, 0)])
     means = sorted((a + b) / 2 for i, a in enumerate(logs) for b in logs[i:])
-    _, low, high = speedup([[float(np.exp(x))] for x in logs], [[1.0]] * 10)
-    assert (low, high) == pytest.approx((math.exp(means[8]), math.exp(means[-9])))
+    low, _, high = over_rounds(logs)
+    assert (low, high) == pytest.approx((means[8], means[-9]))
+    low, _, high = over_rounds(logs, 0.05 / 3)
+    assert (low, high) == pytest.approx((means[4], means[-5]))
+
+
+def test_the_signed_rank_interval_is_exact_for_ten_rounds_at_three_looks():
+    """A fair coin for each sign, sizes of any kind: of 1,024 signings, no more than alpha leave 0 outside."""
+    sizes = np.random.default_rng(15).pareto(1.0, 10)
+    signs = 1 - 2 * ((np.arange(1024)[:, None] >> np.arange(10)) & 1)
+    limits = [over_rounds(sizes * sign, 0.05 / 3) for sign in signs]
+    missed = sum(low > 0 or high < 0 for low, _, high in limits)
+    assert 0.005 * 1024 < missed <= 0.05 / 3 * 1024
+
+
+def test_many_rounds_take_the_normal_approximation_without_a_jump():
+    logs = np.random.default_rng(16).normal(size=1500)
+    widths = {n: over_rounds(logs[:n])[2] - over_rounds(logs[:n])[0] for n in (100, 101, 1000, 1500)}
+    assert widths[101] == pytest.approx(widths[100], rel=0.05)
+    assert widths[1000] == pytest.approx(2 * 1.96 * math.sqrt(math.pi / 3) / math.sqrt(1000), rel=0.1)
+    assert widths[1500] < widths[1000]
 
 
 # Accuracy
@@ -210,10 +282,34 @@ def test_wilson_matches_published_figures():
 
 def test_student_matches_the_tables():
     low, high = mean_interval([1.0, 2.0, 3.0])
-    assert (low, high) == pytest.approx((2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=0.02)
+    assert (low, high) == pytest.approx((2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-4)
     values = np.arange(20.0)
     half = 2.0930 * values.std(ddof=1) / math.sqrt(20)
     assert mean_interval(values) == pytest.approx((9.5 - half, 9.5 + half), rel=1e-4)
+    published = {(1, 0.05): 12.7062, (2, 0.01): 9.9248, (9, 0.05): 2.2622, (60, 0.01): 2.6603, (120, 0.05): 1.9799}
+    assert {key: student(*key) for key in published} == pytest.approx(published, abs=1e-4)
+
+
+def test_an_interval_of_a_mean_can_be_had_at_another_level():
+    values = np.random.default_rng(17).normal(size=12)
+    again = rescaled(float(values.mean()), mean_interval(values), 12, 0.05, 0.01)
+    assert again == pytest.approx(mean_interval(values, 0.01))
+
+
+def test_fewer_errors_take_wider_intervals_of_shares_and_drops():
+    assert proportion_interval(81, 263, 0.01)[0] < proportion_interval(81, 263)[0]
+    assert tango(9, 2, 120, 0.01)[1] > tango(9, 2, 120)[1]
+    old, new = [1.0] * 9 + [0.0] * 2 + [1.0] * 109, [0.0] * 9 + [1.0] * 111
+    found = paired_drop(old, new, "x", alpha=0.01)
+    assert (found.lost, found.gained) == (9, 2)
+    assert found.ci95 == pytest.approx([100 * limit for limit in tango(9, 2, 120, 0.01)])
+    assert paired_drop([0.5, 0.2], [0.5, 0.1], "x").lost is None
+
+
+@pytest.mark.parametrize(("lost", "gained", "n"), [(-1, 0, 5), (3, 3, 5), (0, 0, 0)])
+def test_counts_of_a_drop_must_fit(lost: int, gained: int, n: int):
+    with pytest.raises(DataError, match=f"{lost} lost and {gained} gained of {n}"):
+        tango(lost, gained, n)
 
 
 def test_no_disagreement_is_not_no_drop():
@@ -285,6 +381,7 @@ def test_scores_must_fit(old: list[float], new: list[float], message: str):
 def test_samples_needed_is_the_planning_formula():
     assert samples_needed(0.5, 0.02) == 4947
     assert samples_needed(0.5, 0.02, alpha=0.025) > samples_needed(0.5, 0.02)
+    assert samples_needed(0.5, 0.02, power=0.95) > samples_needed(0.5, 0.02)
     assert samples_needed(1.0, 0.0) == math.ceil(1.6449**2 * 99)
 
 

@@ -29,7 +29,7 @@ def test_a_good_recipe_is_read_as_it_is_meant(write_recipe: Write, passes: Passe
     ]  # fmt: skip
     assert recipe.passes[0].config == passes["export"].config(opset=20)
     assert recipe.passes[2].config == passes["quantize"].config(mode="static")
-    assert (recipe.objective, recipe.seed, recipe.measure.rounds) == (Objective.LATENCY, 0, 20)
+    assert (recipe.objective, recipe.seed, recipe.measure.rounds) == (Objective.LATENCY, 0, 10)
     assert recipe.gates[1].vs == "onnx_fp32"
     assert loaded.base == tmp_path
     assert sorted(loaded.code) == [

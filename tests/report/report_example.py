@@ -1,4 +1,7 @@
-"""A report with a bit of everything: steps of every status, a percentile that is not given, gates of every verdict."""
+"""A report with a bit of everything: steps of every status, a percentile that is not given, gates of every verdict.
+
+A sweep, operators, samples that differ and a lost candidate are in it too.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ from mlopt.report.schema import (
     Accuracy,
     AccuracyDrop,
     Candidate,
+    ColdStart,
     Cpu,
+    Disagreement,
     Environment,
     Fidelity,
     GateVerdict,
     Interval,
     Latency,
+    OperatorTime,
     Parity,
     Report,
+    Sampling,
     Speedup,
     Step,
+    SweepPoint,
 )
 
 P999_REASON = "p99.9 needs 2,995 samples, 1,200 were taken"
@@ -54,7 +62,8 @@ def _report() -> Report:
     final = _candidate(
         "final", "onnxruntime", 134_208, 91_200_000, Fidelity(cosine=0.99871, sqnr_db=26.4, max_abs=0.41, n=256)
     )
-    against_onnx = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", noise_floor=0.031)
+    control = {"noise_floor": 0.031, "control": (0.9871, 1.0312)}
+    against_onnx = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", **control)
     return Report(
         name="mnist_cnn",
         created="2026-11-23T14:20:11Z",
@@ -73,10 +82,12 @@ def _report() -> Report:
         final=final,
         speedup=against_onnx,
         speedups={
-            "torch_eager": Speedup(median=3.61, ci95=(3.35, 3.88), vs="torch_eager", noise_floor=0.031),
+            "torch_eager": Speedup(median=3.61, ci95=(3.35, 3.88), vs="torch_eager", **control),
             "onnx_fp32": against_onnx,
         },
-        accuracy_drop=AccuracyDrop(pt=0.07, ci95=(-0.21, 0.35), n=1500, disagreements=5, vs="onnx_fp32"),
+        accuracy_drop=AccuracyDrop(
+            pt=0.07, ci95=(-0.21, 0.35), n=1500, disagreements=5, vs="onnx_fp32", lost=3, gained=2
+        ),
         steps=_steps(),
         gates=_gates(),
         data={
@@ -84,6 +95,22 @@ def _report() -> Report:
             "evaluation": {"source": "./mnist_cnn.py:evaluation", "samples": 1500, "digest": "sha256:" + "b7" * 32},
         },
         notes=("The machine was busy: the A/A control came out at 3.1 %.",),
+        sampling=Sampling(
+            rounds=30,
+            looks=2,
+            looks_planned=3,
+            stopped="time",
+            seconds=94.2,
+            lost={"openvino": "its worker did not answer for 60 s and was ended"},
+        ),
+        sweep=_sweep(),
+        operators=_operators(),
+        differing=(
+            Disagreement(sample=118, label="3", reference="3", final="5"),
+            Disagreement(sample=321, label="9", reference="4", final="9"),
+            Disagreement(sample=956, label="7", reference="7", final="1"),
+            Disagreement(sample=1290, label="2", reference="2", final="7"),
+        ),
     )
 
 
@@ -154,7 +181,43 @@ def _candidate(name: str, runtime: str, size: int, rss: int, fidelity: Fidelity 
         accuracy=_accuracy(0.984 if name == "final" else 0.9847),
         fidelity=fidelity,
         raw="samples.json",
+        batch_size=1,
+        cold_start=ColdStart(load_ms=14.2, first_ms=2.31) if runtime == "onnxruntime" else None,
     )
+
+
+def _sweep() -> tuple[SweepPoint, ...]:
+    """Return batches of 1 to 64: the final model stays ahead, by less as the batch grows."""
+    medians = {
+        "onnx_fp32": {1: 1.41, 4: 2.35, 16: 7.1, 64: 27.4},
+        "final": {1: 0.794, 4: 1.46, 16: 5.02, 64: 20.6},
+    }
+    return tuple(
+        SweepPoint(
+            name=name,
+            batch_size=batch,
+            threads=2,
+            concurrency=1,
+            latency_ms=_around(p50),
+            throughput_per_s=round(1000 * batch / p50 / 1.02, 2),
+        )
+        for name, one in medians.items()
+        for batch, p50 in one.items()
+    )
+
+
+def _operators() -> dict[str, tuple[OperatorTime, ...]]:
+    before = {
+        "Conv": (4, 0.961), "Gemm": (2, 0.214), "MaxPool": (2, 0.131), "Relu": (5, 0.052), "Reshape": (1, 0.004),
+    }  # fmt: skip
+    after = {
+        "QLinearConv": (4, 0.412), "QGemm": (2, 0.097), "MaxPool": (2, 0.083), "QuantizeLinear": (1, 0.031),
+        "DequantizeLinear": (1, 0.022), "Reshape": (1, 0.004), "Cast": (1, 0.003), "Identity": (2, 0.002),
+    }  # fmt: skip
+    return {
+        name: tuple(OperatorTime(op_type=kind, nodes=nodes, ms=ms) for kind, (nodes, ms) in one.items())
+        for name, one in (("onnx_fp32", before), ("final", after))
+    }
 
 
 def _steps() -> tuple[Step, ...]:
@@ -218,6 +281,8 @@ def _gates() -> tuple[GateVerdict, ...]:
             n=1500,
             verdict="inconclusive",
             message="0.07 pt (-0.21 to 0.35) is too wide for 0.3 pt with n = 1,500: take 2,289 samples",
+            found="inconclusive",
+            interval=(-0.21, 0.35),
         ),
         GateVerdict(
             metric="speedup.median",
@@ -226,7 +291,23 @@ def _gates() -> tuple[GateVerdict, ...]:
             ci95=(1.71, 1.86),
             n=20,
             verdict="pass",
-            message="1.78x (1.71 to 1.86) is above 1.2x",
+            message="1.78x (1.69 to 1.88) is above 1.2x",
+            found="pass",
+            confidence=0.99,
+            interval=(1.69, 1.88),
+        ),
+        GateVerdict(
+            metric="speedup.median",
+            limit=">= 1.8 vs onnx_fp32",
+            value=1.78,
+            ci95=(1.71, 1.86),
+            n=60,
+            verdict="pass",
+            message="1.78 [1.71, 1.86], n = 60: the interval straddles the limit of >= 1.8. "
+            "Undecided counts as pass here, with a warning (on_inconclusive: warn).",
+            found="inconclusive",
+            interval=(1.71, 1.86),
+            on_inconclusive="warn",
         ),
         GateVerdict(
             metric="latency.p95_ms",
@@ -236,6 +317,8 @@ def _gates() -> tuple[GateVerdict, ...]:
             n=1200,
             verdict="fail",
             message="0.900 ms (0.890 to 0.911) is above 0.85 ms",
+            found="fail",
+            interval=(0.8895, 0.9111),
         ),
         GateVerdict(
             metric="latency.p99.9_ms",

@@ -1,17 +1,22 @@
-"""The page in a real browser: it fits a phone and a desk, in light and dark."""
+"""The page in a real browser: it loads nothing, logs nothing, and all of it can be read on a phone and on a desk."""
 
 from __future__ import annotations
 
 import html as escaping
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt.report import html
+from mlopt.report.schema import OperatorTime, Report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -19,39 +24,135 @@ QUIET = (
     "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
 DARK = "--blink-settings=preferredColorScheme=0"
+PICTURES = 9
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")]
 
+LAYOUT = """
+const inner = event.target.contentDocument;
+const width = inner.documentElement.clientWidth;
+const wide = [...inner.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > width + 0.5);
+const cut = [], crossed = [], small = [];
+for (const svg of inner.querySelectorAll('svg.picture')) {
+  const frame = svg.getBoundingClientRect();
+  if (frame.width < 240 || frame.height < 60 || svg.getBBox().width < 200) small.push(svg.ariaLabel);
+  const words = [...svg.querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()]);
+  words.forEach(([text, box], index) => {
+    if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
+        || box.bottom > frame.bottom + 1) cut.push(text);
+    for (const [other, its] of words.slice(index + 1)) {
+      if (Math.min(box.right, its.right) - Math.max(box.left, its.left) > 1
+          && Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top) > 4) crossed.push(text + ' / ' + other);
+    }
+  });
+}
+document.title = JSON.stringify({
+  width: inner.documentElement.scrollWidth, wide: wide.map(one => one.outerHTML.slice(0, 80)),
+  pictures: inner.querySelectorAll('svg.picture').length, small, cut, crossed,
+});
+"""
 
-def browse(folder: Path, page: str, *options: str) -> str:
+
+def browse(folder: Path, page: str, *options: str) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
     file = folder / "page.html"
     file.write_text(page, encoding="utf-8")
     command = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", *options, file.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+
+def layout(folder: Path, page: str, width: int) -> dict[str, Any]:
+    """Lay the page out ``width`` pixels wide and return what does not fit."""
+    frame = (
+        f'<iframe id="f" style="border:0;width:{width}px;height:900px" srcdoc="{escaping.escape(page)}"></iframe>'
+        f"<script>document.getElementById('f').onload = event => {{{LAYOUT}}}</script>"
+    )
+    dom = browse(folder, frame, "--window-size=1400,1000", "--virtual-time-budget=4000", "--dump-dom").stdout
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title is not None
+    return json.loads(escaping.unescape(title.group(1)))
+
+
+def traffic(folder: Path, page: str, width: int) -> tuple[list[str], list[str]]:
+    """Open the page and return what it logged and which addresses it asked for; the browser itself asks for others."""
+    log = folder / "net.json"
+    run = browse(folder, page, f"--window-size={width},1400", "--enable-logging=stderr", "--v=0",
+                 f"--log-net-log={log}", f"--screenshot={folder / 'shot.png'}")  # fmt: skip
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
+    requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
+    asked = {request["url"] for request in requests if request["initiator"] != "not an origin"}
+    return re.findall(r"CONSOLE.*", run.stderr), sorted(asked)
+
+
+def rendered(report: Report, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the page; ``names`` are those that models of the example have in ``report``."""
+    samples = {
+        names.get(name, name): [value for block in blocks for value in block]
+        for name, blocks in example_samples().items()
+    }
+    return html.render(report, samples, EXAMPLE_RECIPE)
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    samples = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
-    return html.render(example_report(), samples, EXAMPLE_RECIPE)
+    return rendered(example_report())
 
 
-@pytest.mark.parametrize("width", [400, 760, 1280])
-def test_nothing_is_wider_than_the_window(tmp_path: Path, page: str, width: int) -> None:
-    frame = (
-        f'<iframe id="f" style="border:0;width:{width}px;height:900px" srcdoc="{escaping.escape(page)}"></iframe>'
-        "<script>document.getElementById('f').onload = event => {"
-        " const inner = event.target.contentDocument;"
-        " const wide = [...inner.querySelectorAll('body *')].filter("
-        f"  one => one.getBoundingClientRect().right > {width} + 0.5).map(one => one.outerHTML.slice(0, 80));"
-        " document.title = inner.documentElement.scrollWidth + ' ' + wide.length + ' ' + wide.join(' ');"
-        "}</script>"
+@pytest.mark.parametrize("width", [400, 760, 1000, 1280])
+def test_every_picture_is_drawn_and_nothing_is_cut_off(tmp_path: Path, page: str, width: int) -> None:
+    expected = {"width": width, "wide": [], "pictures": PICTURES, "small": [], "cut": [], "crossed": []}
+    assert layout(tmp_path, page, width) == expected
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_report_with_long_names_and_a_large_sweep_fits_too(tmp_path: Path, width: int) -> None:
+    report = example_report()
+    names = {
+        "final": "artifacts/a-model-with-a-long-name/model.onnx",
+        "onnx_fp32": "models/before/another-long-one.onnx",
+    }
+    final = report.final.model_copy(update={"name": names["final"]})
+    base = report.baseline.model_copy(update={"name": names["onnx_fp32"]})
+    doubted = report.speedup.model_copy(update={"vs": base.name, "control": (1.012, 1.09)})
+    sweep = [
+        point.model_copy(update={"name": names[point.name], "threads": threads, "concurrency": clients,
+                                 "throughput_per_s": point.throughput_per_s * 31})
+        for threads in (1, 16) for clients in (1, 128) for point in report.sweep
+    ]  # fmt: skip
+    kinds = tuple(
+        OperatorTime(op_type=f"SimplifiedWideOperation{number}", nodes=1, ms=100.0 / number) for number in range(1, 99)
     )
-    dom = browse(tmp_path, frame, "--window-size=1400,1000", "--virtual-time-budget=4000", "--dump-dom")
-    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
-    assert title is not None
-    assert title.group(1).strip() == f"{width} 0"
+    long = example_report(
+        final=final, baseline=base, references={base.name: base}, speedup=doubted, speedups={base.name: doubted},
+        sweep=tuple(sweep), operators=dict.fromkeys(names.values(), kinds),
+    )  # fmt: skip
+    found = layout(tmp_path, rendered(long, names), width)
+    assert found == {"width": width, "wide": [], "pictures": PICTURES + 3, "small": [], "cut": [], "crossed": []}
+
+
+def test_what_does_not_fit_is_found(tmp_path: Path) -> None:
+    text = '<text x="{}" y="50" font-size="20">wide text here</text>'
+    drawing = (
+        f'<svg class="picture" viewBox="0 0 300 100" width="300">{text.format(5)}{text.format(50)}{text.format(250)}'
+    )
+    found = layout(tmp_path, f'<body><div style="width:900px">x</div>{drawing}</svg></body>', 400)
+    assert found["width"] == 908
+    assert len(found["cut"]) == 1
+    assert len(found["crossed"]) == 1
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_asks_for_nothing_and_logs_nothing(tmp_path: Path, page: str, width: int) -> None:
+    logged, asked = traffic(tmp_path, page, width)
+    assert logged == []
+    assert asked == []
+
+
+def test_a_page_that_loads_and_logs_is_found(tmp_path: Path) -> None:
+    bad = '<script>console.error("seen")</script><img src="http://127.0.0.1:9/x.png">'
+    logged, asked = traffic(tmp_path, bad, 400)
+    assert any("seen" in line for line in logged)
+    assert asked == ["http://127.0.0.1:9/x.png"]
 
 
 @pytest.mark.parametrize("width", [400, 1280])

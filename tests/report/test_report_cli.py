@@ -66,6 +66,25 @@ def test_markup_and_control_characters_in_a_report_are_text() -> None:
     assert "[bold]" in text
 
 
+def test_it_says_how_it_was_sampled_and_who_was_lost() -> None:
+    text = printed(80)
+    assert "sampled: 30 rounds, 2 looks, time spent; noise floor 3.1 %" in text
+    assert "lost         openvino: its worker did not answer for 60 s and was ended" in text
+    assert "sampled" not in printed(80, sampling=None)
+
+
+def test_an_undecided_gate_that_counts_as_pass_is_shown_as_undecided() -> None:
+    text = " ".join(printed(80).split())
+    assert "inconclusive speedup.median >= 1.8 vs onnx_fp32" in text
+    assert "Undecided counts as pass here, with a warning (on_inconclusive: warn)." in text
+
+
+def test_ratios_that_cannot_be_trusted_are_called_so() -> None:
+    doubted = example_report().speedup.model_copy(update={"control": (0.91, 0.97)})
+    assert "are not to be trusted" in printed(80, speedup=doubted)
+    assert "trusted" not in printed(80)
+
+
 def test_without_gates_it_says_that_nothing_was_judged() -> None:
     assert "nothing was judged" in printed(80, gates=())
 

@@ -20,10 +20,11 @@ def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
 @pytest.mark.parametrize(
     ("median", "ci95", "noise", "words", "side"),
     [
-        (1.78, (1.71, 1.86), 0.03, "1.78x as fast as onnx_fp32", 1),
+        (1.78, (1.71, 1.86), 0.03, "1.78x as fast as onnx_fp32 (1.71x to 1.86x)", 1),
+        (8.26, (3.4, 11.8), 1.68, "8.26x as fast as onnx_fp32 (3.40x to 11.80x)", 1),
         (1.78, (1.02, 2.5), 0.80, "No measurable difference in speed from onnx_fp32", 0),
         (1.78, (0.97, 2.5), 0.0, "No measurable difference in speed from onnx_fp32", 0),
-        (0.8, (0.7, 0.9), 0.03, "0.80x as fast as onnx_fp32", -1),
+        (0.8, (0.7, 0.9), 0.03, "0.80x as fast as onnx_fp32 (0.70x to 0.90x)", -1),
         (0.8, (0.7, 0.98), 0.30, "No measurable difference in speed from onnx_fp32", 0),
         (0.8, (0.7, 1.1), 0.0, "No measurable difference in speed from onnx_fp32", 0),
     ],
@@ -36,9 +37,50 @@ def test_a_difference_is_claimed_only_beyond_the_noise(
     assert facts.beyond_noise(speedup) == side
 
 
+@pytest.mark.parametrize("control", [(1.001, 1.06), (0.944, 0.999)])
+@pytest.mark.parametrize("ci95", [(1.04, 1.09), (0.9, 0.97)])
+def test_no_small_difference_is_claimed_where_the_control_excludes_1(
+    ci95: tuple[float, float], control: tuple[float, float]
+) -> None:
+    speedup = Speedup(median=ci95[0], ci95=ci95, vs="onnx_fp32", noise_floor=0.06, control=control)
+    assert facts.distrusted(speedup)
+    assert facts.beyond_noise(speedup) == 0
+    assert facts.speed_claim(speedup) == "Speed against onnx_fp32 not decided by this run"
+
+
+def test_a_large_difference_is_claimed_with_the_interval_that_the_control_leaves() -> None:
+    speedup = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", noise_floor=0.05, control=(1.01, 1.05))
+    assert facts.distrusted(speedup)
+    assert facts.beyond_noise(speedup) == 1
+    assert facts.speed_claim(speedup) == "1.78x as fast as onnx_fp32 (1.63x to 1.95x)"
+
+
+def test_a_control_that_includes_1_does_not_loosen_the_rule() -> None:
+    speedup = Speedup(median=1.05, ci95=(1.02, 1.08), vs="onnx_fp32", noise_floor=0.06, control=(0.96, 1.06))
+    assert not facts.distrusted(speedup)
+    assert facts.beyond_noise(speedup) == 0
+
+
+def test_one_model_alone_is_told_once() -> None:
+    final = example_report().final
+    report = example_report(baseline=final, references={"final": final}, steps=())
+    assert facts.models(report) == (final,)
+    assert [stage.part for stage in facts.stages(report)] == ["final"]
+
+
+def test_a_bench_is_done_again_as_a_bench() -> None:
+    report = example_report()
+    base, final = (report.final.model_copy(update={"name": name}) for name in ("a b.onnx", "c.onnx (2)"))
+    bench = {"baseline": base, "references": {base.name: base}, "final": final, "steps": ()}
+    synthetic, real = ({"bench": {"source": source}} for source in ("synthetic", "data.npz"))
+    command = "mlopt bench c.onnx --against 'a b.onnx'"
+    assert facts.reproduce(example_report(**bench, data=synthetic)) == (command,)
+    assert facts.reproduce(example_report(**bench, data=real)) == (f"{command} --data data.npz",)
+
+
 def test_the_headline_says_what_was_won_and_what_it_cost() -> None:
     assert facts.headline(example_report()) == (
-        "1.78x as fast as onnx_fp32, 31 % of its size, accuracy drop 0.07 pt (-0.21 pt to 0.35 pt)."
+        "1.78x as fast as onnx_fp32 (1.71x to 1.86x), 31 % of its size, accuracy drop 0.07 pt (-0.21 pt to 0.35 pt)."
     )
     assert facts.headline(example_report(accuracy_drop=None)).endswith("31 % of its size.")
 
@@ -62,10 +104,18 @@ def test_what_was_not_scored_has_no_figure() -> None:
     assert facts.metric_name(report) == "metric"
 
 
-def test_a_metric_of_the_user_is_named_by_its_function_and_is_no_percentage() -> None:
-    accuracy = Accuracy(metric="./minilm.py:neighbours", value=0.9871, n=200, ci95=(0.97, 0.99))
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("./minilm.py:neighbours", "neighbours"),
+        ("torchmetrics.F1Score", "F1Score"),
+        ("torchmetrics.classification.F1Score", "F1Score"),
+    ],
+)
+def test_a_metric_of_code_is_named_by_its_last_part_and_is_no_percentage(metric: str, name: str) -> None:
+    accuracy = Accuracy(metric=metric, value=0.9871, n=200, ci95=(0.97, 0.99))
     report = example_report(final=example_report().final.model_copy(update={"accuracy": accuracy}))
-    assert facts.metric_name(report) == "neighbours"
+    assert facts.metric_name(report) == name
     assert facts.score(accuracy) == "0.9871"
 
 

@@ -42,6 +42,11 @@ def test_samples_are_read_back_with_their_blocks_joined(tmp_path: Path) -> None:
     assert found["final"] == [value for block in example_samples()["final"] for value in block]
 
 
+def test_blocks_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    reports.write_samples(example_samples(), tmp_path / "samples.json")
+    assert reports.read_blocks(tmp_path / "samples.json") == example_samples()
+
+
 def test_a_report_that_is_not_there_names_the_command_that_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no report here") as caught:
         reports.read(tmp_path)

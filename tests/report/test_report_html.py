@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from report_example import EXAMPLE_RECIPE, P999_REASON, example_report, example_samples
 
-from mlopt.report import html
-from mlopt.report.schema import Report
+from mlopt.report import html, markdown, read
+from mlopt.report.schema import Disagreement, OperatorTime, Report, Speedup, Verdict
 
+GOLDENS = Path(__file__).parent.parent / "goldens"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;"
 
@@ -45,7 +47,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+        return " ".join(" ".join(self.words).split())  # a space that does not break becomes a plain one
 
 
 def rendered(report: Report | None = None) -> str:
@@ -61,13 +63,30 @@ def page() -> str:
 def test_the_verdict_and_the_headline_come_first(page: str) -> None:
     text = Page(page).text
     assert text.index("FAIL") < text.index("1.78x as fast as onnx_fp32") < text.index("What happened")
-    assert text.index("What happened") < text.index("Steps") < text.index("Environment") < text.index("The recipe")
+    heads = re.findall(r"<h2>(.*?)</h2>", page)
+    assert heads == [
+        "Gates", "What happened", "How fast it is", "Under load", "What it costs in accuracy", "Where the time goes",
+        "Steps", "Models measured", "Environment", "Data", "Notes", "Do it again", "The recipe",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "fact",
     [
         "1.71x to 1.86x against onnx_fp32; noise floor 3.1 %",
+        "0.9871x to 1.0312x, includes 1x; noise floor 3.1 %",
+        "2 of at most 3; intervals are of 98.3 %, to hold at 95 % over all looks",
+        "the time that max_time allows was spent, after 1 min 34 s",
+        "openvino : its worker did not answer for 60 s and was ended",
+        "At every point: 1 client, 2 threads.",
+        "16 5.02 ms 5.52 ms 3,125",
+        "differ on 5 of 1,500 samples: 3 that only the first gets right, 2 that only the second does. 4 of 5 shown.",
+        "118 3 3 5",
+        "QLinearConv 0.412 ms 4",
+        "cold start: load 14.2 ms, first inference 2.31 ms",
+        "undecided, counts as pass",
+        "Undecided counts as pass here, with a warning (on_inconclusive: warn).",
+        "1.69 to 1.88 99 %",
         "0.794 ms",
         "134 kB",
         "98.40 %",
@@ -109,6 +128,8 @@ def test_every_id_is_there_once_and_every_reference_has_its_id(page: str) -> Non
 
 def test_names_and_reasons_stay_text() -> None:
     report = example_report()
+    assert report.sampling is not None
+    assert report.accuracy_drop is not None
     step = report.steps[0].model_copy(update={"name": ATTACK, "reason": ATTACK, "notes": {ATTACK: ATTACK}})
     gate = report.gates[0].model_copy(update={"metric": ATTACK, "limit": ATTACK, "message": ATTACK})
     hostile = example_report(
@@ -119,6 +140,11 @@ def test_names_and_reasons_stay_text() -> None:
         gates=(gate,),
         data={ATTACK: {ATTACK: ATTACK}},
         notes=(ATTACK,),
+        sampling=report.sampling.model_copy(update={"lost": {ATTACK: ATTACK}}),
+        sweep=tuple(point.model_copy(update={"name": ATTACK}) for point in report.sweep),
+        operators={name: (OperatorTime(op_type=ATTACK, nodes=1, ms=1.0),) for name in ("onnx_fp32", ATTACK)},
+        differing=(Disagreement(sample=1, label=ATTACK, reference=ATTACK, final=ATTACK),),
+        accuracy_drop=report.accuracy_drop.model_copy(update={"vs": ATTACK}),
     )
     page = html.render(hostile, {ATTACK: [1.0, 2.0]}, ATTACK)
     assert "<script" not in page
@@ -131,15 +157,84 @@ def test_a_report_with_little_in_it_is_a_page_too() -> None:
     report = example_report()
     final = report.final.model_copy(update={"accuracy": None, "fidelity": None})
     bare = example_report(
-        steps=(), gates=(), data={}, notes=(), accuracy_drop=None, final=final,
+        steps=(), gates=(), data={}, notes=(), accuracy_drop=None, final=final, sampling=None, sweep=(), operators={},
+        differing=(),
         references={"onnx_fp32": final.model_copy(update={"name": "onnx_fp32"})}, baseline=final,
     )  # fmt: skip
     text = Page(html.render(bare, {}, "")).text
-    assert "No step was run." in text
+    assert "Steps" not in text
+    assert "Under load" not in text
+    assert "Where the time goes" not in text
+    assert "What it costs" not in text
     assert "nothing was judged" in text
     assert "How latency is spread" not in text
-    assert "The recipe has" in text
-    assert "The recipe apiVersion" not in text
+    assert "The recipe" not in text
+
+
+@pytest.mark.parametrize(("verdict", "role"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "warn")])
+def test_a_verdict_has_its_colour(verdict: Verdict, role: str) -> None:
+    gate = example_report().gates[0].model_copy(update={"verdict": verdict, "found": verdict})
+    tags = tagged(rendered(example_report(verdict=verdict, gates=(gate,))))
+    assert tags["verdict"] == {(verdict.upper(), role)}
+    assert (verdict, role) in tags["tag"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "policy", "text", "role"),
+    [
+        ("pass", "warn", "undecided, counts as pass", "warn"),
+        ("pass", "pass", "undecided, counts as pass", "warn"),
+        ("fail", "fail", "undecided, counts as fail", "bad"),
+    ],
+)
+def test_an_undecided_gate_never_looks_decided(verdict: Verdict, policy: str, text: str, role: str) -> None:
+    update = {"verdict": verdict, "found": "inconclusive", "on_inconclusive": policy}
+    page = rendered(example_report(gates=(example_report().gates[0].model_copy(update=update),)))
+    assert (text, role) in tagged(page)["tag"]
+    assert ("inconclusive", role) in tagged(page)["tag"], "and it stands at the top"
+    assert not {"pass", "fail"} & {word for word, _ in tagged(page)["tag"]}
+
+
+def test_a_run_whose_control_excludes_1_says_so_before_any_figure() -> None:
+    doubted = example_report().speedup.model_copy(update={"control": (1.012, 1.09)})
+    page = rendered(example_report(speedup=doubted, speedups={"onnx_fp32": doubted}))
+    text = Page(page).text
+    assert text.index("are not to be trusted") < text.index("Latency p50")
+    assert "1.0120x to 1.0900x, which excludes 1x" in text
+    assert "1.78x as fast as onnx_fp32 (1.57x to 2.03x)" in text, "and by so much wider is the interval"
+    assert "to be trusted" not in Page(rendered()).text
+
+
+def test_a_run_without_a_recipe_is_told_as_one() -> None:
+    report = example_report()
+    final = report.final.model_copy(update={"name": "b.onnx", "accuracy": None})
+    base = report.baseline.model_copy(update={"name": "a.onnx", "accuracy": None})
+    speedup = Speedup(median=1.2, ci95=(1.1, 1.3), vs="a.onnx", noise_floor=0.02)
+    bench = example_report(
+        baseline=base, references={"a.onnx": base}, final=final, speedup=speedup, speedups={"a.onnx": speedup},
+        steps=(), accuracy_drop=None, differing=(), data={"bench": {"source": "synthetic", "samples": 8}},
+    )  # fmt: skip
+    text = Page(html.render(bench, {}, "")).text
+    assert "measured side by side" in text
+    assert "Side by side" in text
+    assert "Do it again mlopt bench b.onnx --against a.onnx" in text
+    assert "mlopt optimize" not in text
+
+
+def test_a_report_of_mlopt_0_1_is_read_and_is_a_page_too() -> None:
+    old = read(GOLDENS / "report" / "report_0.1.json")
+    assert (old.sampling, old.sweep, old.speedup.control) == (None, (), None)
+    text = Page(rendered(old)).text
+    assert "A/A control noise floor 3.1 %" in text
+    assert "Under load" not in text
+    assert "undecided" not in text
+    assert "A/A control: noise floor 3.1 %" in markdown.render(old)
+
+
+def tagged(page: str) -> dict[str, set[tuple[str, str]]]:
+    """Return text and colour of every tag, and of the verdict."""
+    found = re.findall(r'<span class="(tag|verdict) (\w+)">([^<]*)</span>', page)
+    return {kind: {(text, role) for name, role, text in found if name == kind} for kind in ("tag", "verdict")}
 
 
 def test_the_same_report_gives_the_same_bytes(page: str) -> None:

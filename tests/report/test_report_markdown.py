@@ -24,6 +24,21 @@ def test_a_report_without_gates_data_and_notes_has_no_empty_sections() -> None:
     assert "\n\n\n" not in text
 
 
+def test_what_was_not_measured_has_no_section() -> None:
+    text = markdown.render(example_report(sampling=None, sweep=(), operators={}, accuracy_drop=None))
+    assert "## Under load" not in text
+    assert "## Where the time goes" not in text
+    assert "## Accuracy" not in text
+    assert "- A/A control: 0.9871x to 1.0312x, includes 1x; noise floor 3.1 %" in text
+
+
+def test_a_run_whose_control_excludes_1_says_so_at_the_top() -> None:
+    doubted = example_report().speedup.model_copy(update={"control": (0.91, 0.97)})
+    text = markdown.render(example_report(speedup=doubted))
+    assert "> **The ratios of speed of this run are not to be trusted as they stand." in text.partition("| Figure")[0]
+    assert "not to be trusted" not in markdown.render(example_report())
+
+
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [
@@ -57,4 +72,4 @@ def test_every_table_keeps_its_columns(name: str, message: str) -> None:
     text = markdown.render(example_report(gates=(gate,), steps=(step,)))
     rows = [line for line in text.split("\n") if line.startswith("|")]
     bars = [row.replace("\\\\", "").replace("\\|", "").count("|") for row in rows]
-    assert bars == [4] * 11 + [6] * 6 + [4] * 3
+    assert bars == [4] * (11 + 3) + [6] * 6 + [8] * 10 + [4] * 8

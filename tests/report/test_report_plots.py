@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_example import example_report, example_samples
 
-from mlopt.report import plots, waterfall
-from mlopt.report.schema import GateVerdict, Speedup
+from mlopt.report import facts, html, plots, waterfall
+from mlopt.report.schema import GateVerdict, Report, Speedup
 from mlopt.report.svg import PALETTE, WIDTH, Picture
 
 SAMPLES = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
@@ -26,11 +26,15 @@ def texts(picture: Picture | None) -> list[str]:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Picture, ...]:
-    return plots.pictures(example_report(), SAMPLES)
+    return every(example_report(), SAMPLES)
 
 
-def test_there_are_six_pictures_of_one_width(drawn: tuple[Picture, ...]) -> None:
-    assert len(drawn) == 6
+def every(report: Report, samples: dict[str, list[float]]) -> tuple[Picture, ...]:
+    return tuple(one for section in html.pictures(report, samples).values() for one in section)
+
+
+def test_the_pictures_are_of_one_width(drawn: tuple[Picture, ...]) -> None:
+    assert len(drawn) == 9
     for picture in drawn:
         root = ET.fromstring(picture.svg)
         assert root.attrib["viewBox"].split()[2] == f"{WIDTH:.0f}"
@@ -59,7 +63,7 @@ def test_text_can_be_read_on_paper(role: str, mode: int) -> None:
 
 
 def test_the_latency_of_every_stage_is_told(drawn: tuple[Picture, ...]) -> None:
-    words = texts(drawn[0])
+    words = texts(drawn[1])
     assert words.count("quantize") == 2
     assert {"2.87 ms", "1.40 ms", "0.840 ms", "0.794 ms", "dropped", "refused", "failed"} <= set(words)
     assert "2.31 ms" not in words, "what was dropped did not happen"
@@ -83,17 +87,36 @@ def test_better_is_green_worse_is_red_and_noise_is_neither() -> None:
 def test_without_scores_or_samples_or_gates_there_is_no_such_picture() -> None:
     report = example_report()
     unscored = example_report(
-        steps=(), references={}, gates=(), final=report.final.model_copy(update={"accuracy": None})
+        steps=(), references={}, gates=(), sweep=(), operators={}, accuracy_drop=None,
+        final=report.final.model_copy(update={"accuracy": None}),
     )  # fmt: skip
-    assert [picture.title for picture in plots.pictures(unscored, {})] == [
-        "Latency, step by step", "Size, step by step", "What the speedup is worth",
+    assert [picture.title for picture in every(unscored, {})] == [
+        "Latency, model by model", "Size, model by model", "What the speedup is worth",
     ]  # fmt: skip
 
 
 def test_a_gate_without_a_value_says_so(drawn: tuple[Picture, ...]) -> None:
-    words = texts(drawn[5])
+    words = texts(drawn[0])
     assert "no value to draw" in words
-    assert words.count("inconclusive") == 2
+    assert words.count("inconclusive") == 3
+
+
+def test_a_gate_that_is_undecided_is_amber_whatever_it_counts_as() -> None:
+    undecided = example_report().gates[2]
+    assert (undecided.verdict, undecided.found) == ("pass", "inconclusive")
+    picture = plots.gates(example_report(gates=(undecided,)))
+    assert picture is not None
+    assert "var(--warn, " in picture.svg
+    assert "var(--good, " not in picture.svg
+
+
+def test_the_picture_shows_the_interval_that_was_judged() -> None:
+    gate = example_report().gates[1]
+    wide = gate.model_copy(update={"interval": (1.1, 2.5)})
+    same = gate.model_copy(update={"ci95": (1.1, 2.5)})
+    one, two, three = (plots.gates(example_report(gates=(each,))) for each in (gate, wide, same))
+    assert one != two
+    assert one == three
 
 
 def test_samples_beyond_the_edge_are_counted() -> None:
@@ -108,8 +131,32 @@ def test_a_wide_range_is_logarithmic_and_says_so() -> None:
     assert "Logarithmic" not in plots.speedups(example_report()).caption
 
 
+def test_a_ratio_that_cannot_be_trusted_is_amber_and_hollow() -> None:
+    good = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", noise_floor=0.03, control=(0.99, 1.03))
+    bad = Speedup(median=1.05, ci95=(1.02, 1.08), vs="onnx_fp32", noise_floor=0.03, control=(1.004, 1.03))
+    trusted, doubted = (plots.speedups(example_report(speedups={"onnx_fp32": one})) for one in (good, bad))
+    assert "var(--good, " in trusted.svg
+    assert "var(--good, " not in doubted.svg
+    assert "var(--warn, " in doubted.svg
+    assert "no ratio of this run can be trusted as it stands" in doubted.caption
+    assert "trusted" not in trusted.caption
+
+
+def test_only_measured_models_and_their_controls_have_a_spread() -> None:
+    samples = {"final": [1.0, 2.0], "onnx_fp32 (again)": [1.0, 2.0], "final at batch 8": [9.0, 9.0]}
+    words = texts(plots.distributions(example_report(), samples))
+    assert {"final", "onnx_fp32 (again)"} <= set(words)
+    assert "final at batch 8" not in words
+
+
+def test_models_named_by_long_paths_keep_the_end_that_tells_them_apart() -> None:
+    assert facts.short_name("artifacts/candidate/model.onnx", 16) == "…date/model.onnx"
+    assert facts.short_name("a_long_name_without_a_path", 16) == "a_long_name_wit…"
+    assert facts.short_name("a/b", 16) == "a/b"
+
+
 def test_the_same_figures_give_the_same_bytes(drawn: tuple[Picture, ...]) -> None:
-    assert plots.pictures(example_report(), SAMPLES) == drawn
+    assert every(example_report(), SAMPLES) == drawn
 
 
 def test_characters_that_no_font_here_has_are_left_to_the_browser() -> None:

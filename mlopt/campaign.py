@@ -1,0 +1,141 @@
+"""What a run of a recipe measures: the comparison that its gates hang on, and what explains it (loads, operators)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from mlopt import evidence
+from mlopt import report as reports
+from mlopt.errors import MeasureError, Problem
+from mlopt.evaluate import Evaluator
+from mlopt.evidence import BASELINE, CONTROL, FINAL, Lineup
+from mlopt.gate import METRICS, Gate, needs_more
+from mlopt.measure import latency, operators, statistics
+from mlopt.measure.candidate import Candidate
+from mlopt.measure.latency import Measured, Run
+from mlopt.measure.schedule import Notify, Schedule
+from mlopt.recipe.schema import Recipe
+from mlopt.report.schema import OperatorTime, Report, Sampling, SweepPoint
+from mlopt.sweep import Load, sweep
+
+_ENDS = (BASELINE, FINAL)
+_TRIAL_SHARE, _TRIAL_SAMPLES = 0.5, 20
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What one recipe measures its models by."""
+
+    recipe: Recipe
+    evaluator: Evaluator
+    baselines: Mapping[str, Report]
+    """The stored reports that gates compare with."""
+    keep: Path
+    """The folder for the samples of a run that cannot be judged."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured."""
+
+    run: Run
+    sweep: tuple[SweepPoint, ...]
+    operators: Mapping[str, tuple[OperatorTime, ...]]
+    notes: tuple[str, ...]
+
+
+def conduct(campaign: Campaign, lineup: Lineup, notify: Callable[[str, str, float | None], None]) -> Findings:
+    """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
+
+    ``notify`` is called with the stage, the detail, and the share of the stage that is done.
+    """
+    run = compare(campaign, lineup, partial(notify, "measure"))
+    ends = [each for each in lineup.contenders if each.name in _ENDS]
+    loads = [Load(batch_size=size) for size in campaign.recipe.measure.batch_sizes]
+    points, gaps = sweep(ends, loads, campaign.evaluator.dataset, partial(notify, "batch sizes"))
+    timed = ends if campaign.recipe.measure.operators else []
+    logs = campaign.evaluator.logs
+    times, untimed = operators.profiles(timed, campaign.evaluator.dataset, logs, partial(notify, "operators"))
+    return Findings(run, points, times, (*gaps, *untimed))
+
+
+def compare(campaign: Campaign, lineup: Lineup, notify: Notify) -> Run:
+    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
+    recipe, evaluator = campaign.recipe, campaign.evaluator
+    gates = [gate for gate in evidence.gates(recipe) if METRICS[gate.metric].of_speed]
+    wanted = essential(gates, lineup)
+    looks = statistics.LOOKS if any(gate.on_inconclusive not in {"warn", "pass"} for gate in gates) else 1
+    started, looked = time.monotonic(), count(1)
+
+    def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
+        if not wanted <= set(measured):
+            return ()
+        rounds, seconds = len(measured[FINAL].blocks) // 2, time.monotonic() - started
+        sampling = Sampling(
+            rounds=rounds, looks=next(looked), looks_planned=looks, stopped="looks", seconds=seconds
+        )  # fmt: skip
+        blocks = {name: each.blocks for name, each in measured.items()}
+        report = evidence.timings(recipe, measured, evaluator, sampling)
+        names = needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
+        return names | {BASELINE, CONTROL} if names - {FINAL} else names
+
+    def interim(measured: Mapping[str, Measured]) -> str:
+        if not set(_ENDS) <= set(measured):
+            return ""
+        base, new = (measured[name].blocks for name in _ENDS)
+        middle, low, high = statistics.speedup(base, new, evidence.ALPHA / looks)
+        return f"speedup {middle:.2f}x ({low:.2f} to {high:.2f})"
+
+    measure = recipe.measure
+    least = statistics.samples_for_percentile(0.95, evidence.ALPHA / looks)
+    schedule = Schedule(
+        measure.seconds, measure.rounds, measure.max_time, looks=looks, least=least, seed=recipe.seed
+    )  # fmt: skip
+    run = latency.measure(
+        lineup.contenders, evaluator.dataset, schedule, notify=notify, undecided=undecided, interim=interim
+    )
+    _refuse_the_loss(run, wanted, campaign)
+    return run
+
+
+def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
+    """Measure an optional step's model against the one before it: once, and half as long as in the final comparison.
+
+    There is no second look: what is not plain by then is no gain worth a lossy step, and no harm worth dropping one.
+    """
+    measure = campaign.recipe.measure
+    schedule = Schedule(
+        _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=1, least=_TRIAL_SAMPLES,
+        seed=campaign.recipe.seed,
+    )  # fmt: skip
+    run = latency.measure(contenders, campaign.evaluator.dataset, schedule, notify=notify)
+    _refuse_the_loss(run, {each.name for each in contenders}, campaign)
+    return run
+
+
+def essential(gates: Sequence[Gate], lineup: Lineup) -> set[str]:
+    """Return the candidates without which there is no verdict."""
+    names = {each.name for each in lineup.contenders}
+    return {BASELINE, CONTROL, FINAL} | {gate.vs for gate in gates if gate.vs in names}
+
+
+def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:
+    """Raise ``MeasureError`` if a wanted candidate was lost; the samples of the others are written down first."""
+    lost = sorted(set(wanted) - set(run.measured))
+    if not lost:
+        return
+    kept = campaign.keep / f"{campaign.recipe.name}-samples.json"
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        reports.write_samples(run.blocks, kept)
+        told = f"the samples of the others are in {kept}"
+    except OSError as error:
+        told = f"the samples of the others could not be written to {kept}: {error.strerror}"
+    raise MeasureError.of(
+        Problem("the candidate could not be measured", where=name, got=run.lost[name], fix=told) for name in lost
+    )

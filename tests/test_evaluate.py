@@ -1,0 +1,107 @@
+"""Two small real models, judged on the same samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mlopt.cache import Store
+from mlopt.data import Samples, store
+from mlopt.errors import RecipeError
+from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.hardware import detect
+from mlopt.measure import accuracy
+from mlopt.model import Model
+from mlopt.onnx_file import open_onnx
+from mlopt.recipe.schema import Metric
+from mlopt.runtimes.base import RuntimeOptions
+
+
+def linear(path: Path, weights: Any) -> Model:
+    """A classifier of three classes: y = x w."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(np.asarray(weights, np.float32), "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    return open_onnx(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Model:
+    """Names the largest input."""
+    return linear(tmp_path / "source.onnx", np.eye(3))
+
+
+@pytest.fixture
+def final(tmp_path: Path) -> Model:
+    """Takes class 2 for class 1."""
+    return linear(tmp_path / "final.onnx", [[1, 0, 0], [0, 1, 1.5], [0, 0, 1]])
+
+
+@pytest.fixture
+def evaluator(tmp_path: Path, source: Model) -> Evaluator:
+    labels = np.arange(30) % 3
+    dataset = store(Samples({"x": np.eye(3, dtype=np.float32)[labels]}, labels), tmp_path / "data", "thirty")
+    return Evaluator(
+        Store(tmp_path / "cache"), dataset, "accuracy", source, "source", RuntimeOptions(threads=1), 1, detect(),
+        tmp_path, "test",
+    )  # fmt: skip
+
+
+def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, final: Model) -> None:
+    drop = evaluator.drop(final)
+    assert (drop.disagreements, drop.n, drop.vs) == (10, 30, "source")
+    rows = evaluator.differing(final)
+    assert [(row.sample, row.label, row.reference, row.final) for row in rows] == [
+        (number, "1", "1", "2") for number in range(1, 30, 3)
+    ]
+    assert evaluator.differing(final, limit=4) == rows[:4]
+    assert evaluator.differing(source) == ()
+
+
+def test_scores_are_computed_once(evaluator: Evaluator, final: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluator.drop(final)
+    monkeypatch.setattr("mlopt.evaluate.score", None)
+    assert evaluator.drop(final) == first
+    assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
+
+
+def test_a_metric_has_its_keys(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "own.py").write_text("def margin(outputs, labels, reference):\n    return outputs['y'][:, 0]\n")
+    own: Any = load_metric("./own.py:margin", tmp_path)
+    assert own.__name__ == "margin"
+    assert load_metric("agreement", tmp_path) == "agreement"
+    args = {"task": "multiclass", "num_classes": 3, "average": "macro"}
+    f1: Any = load_metric("torchmetrics.F1Score", tmp_path, args, "y")
+    outputs = {"z": np.zeros((3, 3), np.float32), "y": np.eye(3, dtype=np.float32)}
+    assert f1(outputs, np.arange(3), None) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "where"),
+    [
+        ({"name": "torchmetrics.F1Scor"}, ["metric.name"]),
+        ({"name": "torchmetrics.F1Score", "args": {"task": "multiclass"}}, ["metric.args"]),
+        ({"name": "torchmetrics.Accuracy", "args": {"task": "multiclass", "num_classes": 3}}, []),
+        ({"name": "accuracy"}, []),
+        ({"name": "./not_there.py:function"}, []),
+    ],
+)
+def test_what_can_never_work_is_found_without_data(keys: dict[str, Any], where: list[str]) -> None:
+    assert [problem.where for problem in metric_problems(Metric(**keys))] == where
+
+
+def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such metric"):
+        load_metric("torchmetrics.Nothing", tmp_path)
+    assert "torchmetrics" not in accuracy.BUILT_IN

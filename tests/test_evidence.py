@@ -1,0 +1,102 @@
+"""The report: who is compared, what the intervals stand for, and what is said of those that were lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from campaign_parts import OPTIONS, Figures, chain, figures, measured, model, recipe, run_of
+
+from mlopt import evidence
+from mlopt.errors import RecipeError
+from mlopt.measure import statistics
+from mlopt.model import Kind
+from mlopt.report.schema import Sampling
+
+
+def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Path) -> None:
+    _, _, lineup = chain(tmp_path)
+    names = [each.name for each in lineup.contenders]
+    assert names == ["torch_eager", "onnx_fp32", "onnx_fp32 (again)", "after simplify (2)", "final"]
+    assert lineup.steps == {0: "onnx_fp32", 1: "after simplify (2)", 3: "final"}
+    assert {each.batch_size for each in lineup.contenders} == {2}
+
+
+def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_path: Path) -> None:
+    source = model(tmp_path, "source")
+    names = [each.name for each in evidence.lineup(source, [], OPTIONS, 1).contenders]
+    assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
+
+
+def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:
+    _, outcomes, lineup = chain(tmp_path)
+    run = run_of(lineup.contenders, looks_planned=3)
+    report = evidence.report(recipe(), lineup, outcomes, run, figures(tmp_path))
+    base, final = run.measured["onnx_fp32"].blocks, run.measured["final"].blocks
+    assert (report.speedup.median, *report.speedup.ci95) == statistics.speedup(base, final, 0.05 / 3)
+    assert report.speedup.ci95 != statistics.speedup(base, final)[1:]
+    assert report.final.latency_ms == statistics.latency(final, 0.05 / 3)
+    again = run.measured["onnx_fp32 (again)"].blocks
+    assert report.speedup.control == statistics.control(base, again, 0.05 / 3)
+    assert report.speedup.noise_floor == statistics.noise_floor(base, again, 0.05 / 3)
+
+
+def test_the_report_says_how_it_was_measured(tmp_path: Path) -> None:
+    _, outcomes, lineup = chain(tmp_path)
+    run = run_of(lineup.contenders, notes=("final: it was replaced",))
+    report = evidence.report(recipe(), lineup, outcomes, run, figures(tmp_path), notes=("a note",))
+    assert report.sampling == Sampling(rounds=10, looks=1, looks_planned=3, stopped="decided", seconds=12.5)
+    assert report.notes == ("a note", "final: it was replaced")
+    assert report.final.cold_start is not None
+    assert (report.final.cold_start.load_ms, report.final.batch_size) == (20.0, 2)
+    assert report.final.throughput_per_s == pytest.approx(2000 / report.final.latency_ms.mean)
+    assert [each.sample for each in report.differing] == [7]
+
+
+def test_a_lost_reference_and_a_lost_step_are_left_out_with_the_cause(tmp_path: Path) -> None:
+    _, outcomes, lineup = chain(tmp_path)
+    lost = {"torch_eager": "it exited with code 3, in round 2", "after simplify (2)": "it hung, in round 1"}
+    report = evidence.report(recipe(), lineup, outcomes, run_of(lineup.contenders, lost), figures(tmp_path))
+    assert set(report.references) == set(report.speedups) == {"onnx_fp32"}
+    assert report.notes == (
+        "torch_eager was not measured: it exited with code 3, in round 2",
+        "after simplify (2) was not measured: it hung, in round 1",
+    )
+    simplify = report.steps[1]
+    assert (simplify.latency_ms, simplify.accuracy) == (None, None)
+    assert simplify.notes == {"removed": 3, "not measured": "it hung, in round 1"}
+    assert report.sampling is not None
+    assert report.sampling.lost == lost
+    assert report.steps[0].latency_ms is not None
+
+
+def test_what_was_lost_after_the_first_look_keeps_its_figures(tmp_path: Path) -> None:
+    _, outcomes, lineup = chain(tmp_path)
+    whole = run_of(lineup.contenders)
+    run = run_of(lineup.contenders, measured=whole.measured, lost={"torch_eager": "it was ended by SIGKILL"})
+    report = evidence.report(recipe(), lineup, outcomes, run, figures(tmp_path))
+    assert set(report.references) == {"torch_eager", "onnx_fp32"}
+    assert report.notes == ()
+    assert report.sampling is not None
+    assert report.sampling.lost == {"torch_eager": "it was ended by SIGKILL"}
+
+
+def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
+    _, _, lineup = chain(tmp_path)
+    evaluator = figures(tmp_path)
+    sampling = Sampling(rounds=10, looks=1, looks_planned=3, stopped="looks", seconds=1.0)
+    samples = {each.name: measured(each) for each in lineup.contenders}
+    report = evidence.timings(recipe(), samples, evaluator, sampling)
+    assert cast(Figures, evaluator).asked == []
+    assert report.speedup.median == pytest.approx(2.0, rel=0.05)
+    assert (report.final.accuracy, report.sampling) == (None, sampling)
+
+
+def test_a_drop_against_what_the_run_has_not_is_refused_before_any_work(tmp_path: Path) -> None:
+    source = model(tmp_path, "source", Kind.TORCH)
+    limit = {"metric": "accuracy.drop_pt", "max": 1}
+    evidence.check_gates(recipe((limit | {"vs": "torch_eager"},)), source, ())
+    evidence.check_gates(recipe((limit | {"vs": "old/report.json"},)), source, ("old/report.json",))
+    with pytest.raises(RecipeError, match="compares with 'onnx_fp32', which this run has not"):
+        evidence.check_gates(recipe((limit | {"vs": "onnx_fp32"},)), source, ())

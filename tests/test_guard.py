@@ -1,0 +1,53 @@
+"""What an optional step's trial says against it, in words that name what the run could not tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import campaign_parts
+import pytest
+from campaign_parts import figures, model, recipe, run_of
+
+from mlopt import guard
+from mlopt.campaign import Campaign
+from mlopt.pipeline import Ruling
+
+
+@pytest.fixture
+def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``tried(final, again)``: the ruling on a lossy step, by the paces of its model and of the control; 2.0 is old."""
+
+    def rule(final: float, again: float) -> Ruling:
+        monkeypatch.setitem(campaign_parts.PACE, "final", final)
+        monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
+        monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
+        evaluator = figures(tmp_path)
+        monkeypatch.setattr(evaluator, "source", model(tmp_path, "source"), raising=False)
+        campaign = Campaign(recipe(), evaluator, {}, tmp_path)
+        return guard.guard(campaign, lambda _detail, _share: None)(
+            model(tmp_path, "best"), model(tmp_path, "new"), True
+        )
+
+    return rule
+
+
+def test_a_gain_beyond_the_noise_keeps_a_step(tried: Any) -> None:
+    assert tried(final=1.0, again=2.0).reason is None
+
+
+def test_a_loss_is_told_with_what_two_copies_differed_by(tried: Any) -> None:
+    reason = tried(final=2.2, again=2.0).reason
+    assert reason.startswith("no measurable gain: 0.91x (")
+    assert "the speed of the model before it; two copies of one model differed by up to " in reason
+
+
+def test_a_gain_beyond_what_the_control_was_off_by_keeps_a_step(tried: Any) -> None:
+    assert tried(final=1.0, again=1.9).reason is None
+
+
+def test_a_control_that_excludes_1_is_what_a_step_is_dropped_for(tried: Any) -> None:
+    reason = tried(final=1.95, again=1.9).reason
+    assert reason.startswith("no measurable gain: 1.03x (")
+    assert "two copies of one model came out 1.05" in reason
+    assert reason.endswith("x apart")
