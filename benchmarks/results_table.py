@@ -19,9 +19,9 @@ Measured by `make recipes`; this page is `python benchmarks/results_table.py art
 interleaved run, a process per candidate, with its 95 % interval. The baseline `onnx_fp32` is the exported or given FP32
 model in ONNX Runtime with all graph optimizations. The noise floor is how far two copies of that baseline differed.
 
-Read with care: `keep_first: 3` of efficientnet_lite0 was picked, out of eight settings tried, on the same
-photographs that its agreement is reported on, so 93.5 % flatters it. The recipes' gate limits were set after
-seeing such results, and the speedup gates only ask for "not measurably slower".
+Read with care: the agreement of efficientnet_lite0 is over 200 views of only 8 photographs. Views of one photograph
+resemble each other, and the interval does not know that. The recipes' gate limits were set after seeing such results,
+and the speedup gates only ask for "not measurably slower".
 """
 
 

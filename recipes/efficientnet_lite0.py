@@ -1,11 +1,14 @@
-"""EfficientNet-Lite0 with its ImageNet weights, on photographs that scikit-image ships.
+"""EfficientNet-Lite0 with its ImageNet weights, on photographs that Python packages ship.
 
 There are no ImageNet labels for these pictures, so the question is agreement: does the optimized model name the same
-class as the original? Calibration and evaluation use different photographs.
+class as the original? Calibration, the choice of ``keep_first`` (``efficientnet_lite0_selection.py``) and evaluation
+each have photographs of their own. Views of one photograph resemble each other, so the evaluation's 200 views of 8
+photographs tell less than 200 photographs would.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 from torch import nn
 
 SIZE = 224
+SKIMAGE = "skimage.data"
 CALIBRATION = (
     "cell.png", "clock_motion.png", "color.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png",
     "moon.png", "page.png", "retina.jpg",
@@ -22,6 +26,10 @@ CALIBRATION = (
 EVALUATION = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "motorcycle_left.png",
     "rocket.jpg",
+)  # fmt: skip
+SELECTION = (
+    ("sklearn.datasets.images", "china.jpg"), ("sklearn.datasets.images", "flower.jpg"),
+    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 )  # fmt: skip
 Inputs = dict[str, NDArray[np.float32]]
 
@@ -36,19 +44,23 @@ def build() -> nn.Module:
 
 
 def calibration() -> Inputs:
-    return {"image": _crops(CALIBRATION, 4, seed=0)}
+    return {"image": _crops([(SKIMAGE, name) for name in CALIBRATION], 4, seed=0)}
+
+
+def selection() -> Inputs:
+    return {"image": _crops(SELECTION, 40, seed=2)}
 
 
 def evaluation() -> Inputs:
-    return {"image": _crops(EVALUATION, 25, seed=1)}
+    return {"image": _crops([(SKIMAGE, name) for name in EVALUATION], 25, seed=1)}
 
 
-def _crops(names: tuple[str, ...], each: int, seed: int) -> NDArray[np.float32]:
+def _crops(photographs: Iterable[tuple[str, str]], each: int, seed: int) -> NDArray[np.float32]:
     """Return ``each`` views of every photograph, [views, 3, 224, 224]: the whole middle first, then random ones."""
     random = np.random.default_rng(seed)
     views = []
-    for name in names:
-        with Image.open(str(files("skimage.data") / name)) as opened:
+    for package, name in photographs:
+        with Image.open(str(files(package) / name)) as opened:
             photograph = opened.convert("RGB")
         for number in range(each):
             side = min(photograph.size) * (1.0 if number == 0 else random.uniform(0.5, 1.0))
