@@ -6,6 +6,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 
+# A test run starts hundreds of Python processes, which would each compile all that they import.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test check recipes bench clean
 
 setup: $(STAMP)
