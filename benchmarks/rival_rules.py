@@ -2,7 +2,8 @@
 
 Each is asked what it can answer: does it fail? They get every sample that mlopt's verdict took, and interleaved: in use
 they would measure one after the other, so this is kinder to them than life. Each rule was read in the tool's own
-source, in the repository and files that are named with it, and written anew; nothing of it could not be read.
+source, in the repository and files that are named with it, and written anew. Not confirmed in current source: where asv
+stores samples, its median (an older file was read), and criterion's two-sample bootstrap (seen as an excerpt).
 """
 
 from __future__ import annotations
