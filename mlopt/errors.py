@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     INTEGRITY = 4
     BUG = 70
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 @dataclass(frozen=True)

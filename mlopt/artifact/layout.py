@@ -167,12 +167,7 @@ def check_output(out: Path) -> None:
     Only an empty directory or an older artifact is ever replaced; files that mlopt did not put there are never deleted.
     """
     target = out.resolve()
-    with _os_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise OutputError(
-                "this directory is not writable", where=str(target.parent), fix="choose another with -o DIR"
-            )
+    with _os_errors(target), _locked(target):
         _old_version(target)
 
 
@@ -184,7 +179,6 @@ def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], 
     on ``out``, so ``fill`` copies and renders; it does not measure. Raises ``OutputError``.
     """
     target = out.resolve()
-    check_output(target)
     with _os_errors(target), _locked(target):
         new, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
         _recover(target, new, old)
@@ -233,8 +227,6 @@ def _stamp(content: Content, version: int) -> Manifest:
 
 def _old_version(target: Path) -> int:
     """Return the version of the artifact at ``target``, 0 if there is none; anything else there is refused."""
-    if not target.name or target.is_file():
-        raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
     if not target.exists() or not any(target.iterdir()):
         return 0
     try:
@@ -257,7 +249,15 @@ def _foreign(target: Path, got: str) -> OutputError:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock on ``target``; its file stays, since deleting a lock file lets two holders in."""
+    """Hold the lock on ``target``: no other run puts a new artifact there meanwhile.
+
+    Its file stays, since deleting a lock file lets two holders in.
+    """
+    if not target.name or target.is_file():
+        raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError("this directory is not writable", where=str(target.parent), fix="choose another with -o DIR")
     descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

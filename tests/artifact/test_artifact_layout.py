@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,11 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path: Path) -> None:
         check_output(tmp_path / "parent" / "digits")
 
 
+def test_the_root_of_the_file_system_is_refused() -> None:
+    with pytest.raises(OutputError, match="cannot become a directory"):
+        check_output(Path("/"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_parent_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
@@ -209,7 +215,8 @@ def test_a_failing_rename_puts_the_old_artifact_back(
 
 
 def _write_often(out: Path, make: Callable[[Path], Content]) -> None:
-    for _ in range(5):
+    for _ in range(20):
+        check_output(out)
         write(out, make)
 
 
@@ -222,8 +229,22 @@ def test_processes_that_finish_at_once_all_end_well(tmp_path: Path, fill: Any) -
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert read_manifest(out).version == 15
+    assert read_manifest(out).version == 60
     assert names(tmp_path) == [".digits.lock", "digits"]
+
+
+def test_the_place_is_not_looked_at_while_another_run_writes_to_it(tmp_path: Path, fill: Any) -> None:
+    out = tmp_path / "digits"
+    look = threading.Thread(target=check_output, args=(out,))
+
+    def seal(_: Path) -> None:
+        look.start()
+        look.join(0.3)
+        assert look.is_alive()
+
+    write(out, fill(), seal=seal)
+    look.join(10)
+    assert not look.is_alive()
 
 
 def test_a_symbolic_link_to_the_output_directory_is_followed(tmp_path: Path, fill: Any) -> None:

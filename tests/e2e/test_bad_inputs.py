@@ -22,6 +22,11 @@ from mlopt.cli.app import run
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)
 _MLOPT = [sys.executable, "-m", "mlopt"]
+_INTERRUPTIBLE = [
+    sys.executable, "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mlopt.cli.app import main; main()",
+]  # fmt: skip
+"""A shell starts what runs in the background with interrupts ignored, and the tests may run so."""
 _SLOW = {
     "build_returns_onnx_but_it_is_exported", "build_returns_torch_but_nothing_exports", "forward_raises",
     "too_many_outputs_declared",
@@ -153,7 +158,8 @@ def test_the_program_itself(folder: Path, golden: Callable[[str, str], None]) ->
 
 
 def test_an_interrupt_is_one_line(folder: Path) -> None:
-    command = [*_MLOPT, *bad_inputs.recipe(), "--no-sign", "--set", "measure.seconds=600"]
+    long = ["--set", "measure.seconds=600", "--set", "measure.rounds=1000"]
+    command = [*_INTERRUPTIBLE, *bad_inputs.recipe(), "--no-sign", *long]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     seen = ""
@@ -168,3 +174,12 @@ def test_an_interrupt_is_one_line(folder: Path) -> None:
     assert out == ""
     assert err == "interrupted: what was finished is in the cache, and the same command goes on from there\n"
     assert not (folder / "artifacts/tiny").exists()
+
+
+@pytest.mark.parametrize("arguments", [["passes"], ["passes", "--json"], ["recipe", "schema"]])
+def test_a_reader_who_leaves_early_is_no_verdict(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*_MLOPT, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
