@@ -167,8 +167,11 @@ def check_output(out: Path) -> None:
     Only an empty directory or an older artifact is ever replaced; files that mlopt did not put there are never deleted.
     """
     target = out.resolve()
-    with _os_errors(target), _locked(target):
-        _old_version(target)
+    with _os_errors(target):
+        _check_place(target)
+        if target.exists():
+            with _locked(target):
+                _old_version(target)
 
 
 def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], object] | None = None) -> Manifest:
@@ -179,6 +182,8 @@ def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], 
     on ``out``, so ``fill`` copies and renders; it does not measure. Raises ``OutputError``.
     """
     target = out.resolve()
+    with _os_errors(target):
+        _check_place(target)
     with _os_errors(target), _locked(target):
         new, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
         _recover(target, new, old)
@@ -196,6 +201,15 @@ def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], 
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return manifest
+
+
+def _check_place(target: Path) -> None:
+    """Make the parent directory, and refuse what can never be replaced by an artifact."""
+    if not target.name or target.is_file():
+        raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError("this directory is not writable", where=str(target.parent), fix="choose another with -o DIR")
 
 
 def _recover(target: Path, new: Path, old: Path) -> None:
@@ -253,11 +267,6 @@ def _locked(target: Path) -> Iterator[None]:
 
     Its file stays, since deleting a lock file lets two holders in.
     """
-    if not target.name or target.is_file():
-        raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise OutputError("this directory is not writable", where=str(target.parent), fix="choose another with -o DIR")
     descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
