@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.errors import IntegrityError
 from mlopt.model import TensorSpec
@@ -28,7 +29,7 @@ class Session:
     """An optimized model, opened as it was measured. Close it, or use it as a context manager."""
 
     def __init__(self, directory: Path, key: Path | None) -> None:
-        verified = verify(directory, key)
+        verified = verify(directory, KeyTrust.of(key))
         entry = verified.manifest.model
         model = open_onnx(directory / entry.file)
         if model.digest != entry.digest:

@@ -14,6 +14,7 @@ from mlopt.artifact import keys, layout
 from mlopt.artifact import sign as signing
 from mlopt.artifact.files import is_safe
 from mlopt.artifact.layout import Content, ModelEntry, Role
+from mlopt.artifact.signers import KeySigner
 from mlopt.errors import ExitCode, ModelError
 from mlopt.evidence import RAW
 from mlopt.model import Kind, Model
@@ -94,7 +95,7 @@ def write(
             options=options.model_dump(mode="json"), verdict=report.verdict, ungated=False, files=_PAGES | data,
         )  # fmt: skip
 
-    seal = None if private is None else partial(signing.sign, key=private, allow_ungated=allow_ungated)
+    seal = None if private is None else partial(signing.sign, signer=KeySigner(private), allow_ungated=allow_ungated)
     manifest = layout.write(output, fill, seal=seal)
     return Artifact(output, report, private is not None, manifest.version, tuple(messages))
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from mlopt.artifact import bundle
 from mlopt.artifact.files import is_safe, list_files, reading, sha256, shown, write_atomic
-from mlopt.artifact.keys import fingerprint
 from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
 from mlopt.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HASHES = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
+    from mlopt.artifact.signers import Signer
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Digests:
     files: dict[str, str]
 
 
-def sign(directory: Path, key: ec.EllipticCurvePrivateKey, *, allow_ungated: bool = False) -> Path:
+def sign(directory: Path, signer: Signer, *, allow_ungated: bool = False) -> Path:
     """Write ``model.sig`` and return its path.
 
     Raises ``OutputError`` when the gates did not pass, unless ``allow_ungated``, which ``mlopt.json`` then records
@@ -42,9 +38,7 @@ def sign(directory: Path, key: ec.EllipticCurvePrivateKey, *, allow_ungated: boo
             _record_ungated(directory, manifest, allow_ungated)
         digests = digest(directory)
         payload = bundle.statement(manifest.name, digests.files, tuple(sorted(UNSIGNED)))
-        signature = key.sign(bundle.pae(payload), signature_algorithm(key))
-        envelope = bundle.Envelope(payload, signature, fingerprint(key.public_key()))
-        write_atomic(directory / SIGNATURE, bundle.pack(envelope))
+        write_atomic(directory / SIGNATURE, signer.sign(payload))
     except OSError as error:
         raise OutputError(
             f"the signature could not be written: {error.strerror}", where=str(directory), fix="check its permissions"
@@ -73,11 +67,6 @@ def _check_names(directory: Path, names: list[str]) -> None:
             "a directory X stands beside a file X.* or X-*: tools sort them differently", where=str(directory),
             fix="rename one of them",
         )  # fmt: skip
-
-
-def signature_algorithm(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> ec.ECDSA:
-    """Return ECDSA with the hash that the format pairs with the key's curve."""
-    return ec.ECDSA(_HASHES[key.curve.name])
 
 
 def _record_ungated(directory: Path, manifest: Manifest, allow_ungated: bool) -> None:

@@ -149,29 +149,27 @@ def _check_integrity(source: Path, key: Path | None) -> str | None:
 
     Raises ``IntegrityError`` when the artifact is not what was signed.
     """
+    from mlopt.artifact import bundle, keys
+    from mlopt.artifact.files import read_capped, reading
     from mlopt.artifact.layout import SIGNATURE
-    from mlopt.artifact.verify import verify
+    from mlopt.artifact.trust import KeyTrust, UnknownSignerError
+    from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 
     if not source.is_dir():
         if key is not None:
             raise typer.BadParameter("only an artifact directory is signed, not a report.json", param_hint="--key")
         return None
-    if key is not None or ((source / SIGNATURE).exists() and _signed_by_user(source)):
-        verify(source, key)
-        return None
-    if (source / SIGNATURE).exists():
-        return f"not verified: signed with a key that is not yours; mlopt gate {source} --key PUB verifies it"
-    return "not verified: the artifact is not signed"
-
-
-def _signed_by_user(directory: Path) -> bool:
-    """Tell whether the user's own key is the one to check with; a signature that names no key counts as theirs."""
-    from mlopt.artifact import bundle, keys
-    from mlopt.artifact.files import read_capped, reading
-    from mlopt.artifact.layout import SIGNATURE
-    from mlopt.artifact.verify import MAX_SIGNATURE_BYTES
-
-    own = keys.public_path(keys.user_key_path())
-    with reading(directory):
-        envelope = bundle.unpack(read_capped(directory, SIGNATURE, MAX_SIGNATURE_BYTES), str(directory / SIGNATURE))
-    return own.exists() and envelope.key_id in {None, "", keys.fingerprint(keys.load_public(own))}
+    if key is None and not (source / SIGNATURE).exists():
+        return "not verified: the artifact is not signed"
+    stranger = f"not verified: signed with a key that is not yours; mlopt gate {source} --key PUB verifies it"
+    if key is None and not keys.public_path(keys.user_key_path()).exists():
+        with reading(source):  # nobody is trusted, but what is damaged is damaged
+            bundle.unpack(read_capped(source, SIGNATURE, MAX_SIGNATURE_BYTES), str(source / SIGNATURE))
+        return stranger
+    try:
+        verify(source, KeyTrust.of(key))
+    except UnknownSignerError:
+        if key is not None:
+            raise
+        return stranger
+    return None

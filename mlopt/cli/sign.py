@@ -16,6 +16,7 @@ def sign(
     """Sign every file of an artifact (OpenSSF Model Signing format, model.sig)."""
     from mlopt.artifact import keys
     from mlopt.artifact import sign as signing
+    from mlopt.artifact.signers import KeySigner
     from mlopt.cli import console
 
     if key is None:
@@ -25,6 +26,6 @@ def sign(
             console.err.print(f"made your signing key: {own.path}", markup=False)
     else:
         private = keys.load_private(key)
-    signature = signing.sign(directory, private, allow_ungated=allow_ungated)
+    signature = signing.sign(directory, KeySigner(private), allow_ungated=allow_ungated)
     console.out.print(f"signed: {signature}", markup=False)
     console.out.print(f"key     {keys.fingerprint(private.public_key())}", markup=False)

@@ -31,9 +31,10 @@ def verify(
 ) -> None:
     """Check that an artifact is exactly what was signed; exit 4 if not."""
     from mlopt.artifact import verify as verifying
+    from mlopt.artifact.trust import KeyTrust
     from mlopt.cli import console
 
-    verified = verifying.verify(directory, key, min_version=min_version)
+    verified = verifying.verify(directory, KeyTrust.of(key), min_version=min_version)
     if as_json:
         console.emit_json(_as_json(verified))
     else:
@@ -51,7 +52,7 @@ def _as_text(verified: "Verified") -> list[str]:
     return [
         f"untouched: {verified.directory} is what was signed ({len(verified.files)} files)",
         f"artifact   {manifest.name}, version {manifest.version}, {manifest.created}, mlopt {manifest.mlopt}",
-        f"signed by  {verified.key_id}",
+        f"signed by  {verified.signer}",
         f"gates      {manifest.verdict}{note}",
     ]
 
@@ -63,7 +64,7 @@ def _as_json(verified: "Verified") -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "created": manifest.created,
-        "key": verified.key_id,
+        "key": verified.signer,
         "verdict": manifest.verdict,
         "ungated": manifest.ungated,
         "root": verified.root,

@@ -235,6 +235,7 @@ def test_processes_that_finish_at_once_all_end_well(tmp_path: Path, fill: Any) -
 
 def test_the_place_is_not_looked_at_while_another_run_writes_to_it(tmp_path: Path, fill: Any) -> None:
     out = tmp_path / "digits"
+    write(out, fill())
     look = threading.Thread(target=check_output, args=(out,))
 
     def seal(_: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from mlopt.artifact import keys, layout
 from mlopt.artifact.sign import sign
+from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.errors import MloptError
 
@@ -38,12 +40,12 @@ def unsigned(artifact: Path, _fill: Any) -> None:
 
 def unknown_signer(artifact: Path, _fill: Any) -> None:
     keys.create_key(artifact.parent / "other.key")
-    verify(artifact, keys.public_path(artifact.parent / "other.key"))
+    verify(artifact, KeyTrust.of(keys.public_path(artifact.parent / "other.key")))
 
 
 def gates_failed(artifact: Path, fill: Any) -> None:
     layout.write(artifact, fill("fail"))
-    sign(artifact, keys.user_key().private)
+    sign(artifact, KeySigner(keys.user_key().private))
 
 
 def readable_key(_artifact: Path, _fill: Any) -> None:
@@ -77,7 +79,7 @@ CASES: dict[str, Callable[[Path, Any], None]] = {
 def test_message(case: str, tmp_path: Path, fill: Any, golden: Callable[[str, str], None]) -> None:
     own = keys.user_key()
     artifact = tmp_path / "digits"
-    layout.write(artifact, fill(), seal=lambda folder: sign(folder, own.private))
+    layout.write(artifact, fill(), seal=lambda folder: sign(folder, KeySigner(own.private)))
     with pytest.raises(MloptError) as caught:
         CASES[case](artifact, fill)
     text = f"exit {caught.value.exit_code}\n{caught.value}\n"

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mlopt.artifact import bundle, keys, layout
 from mlopt.artifact.sign import digest, sign
+from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.errors import IntegrityError, OutputError
 
@@ -30,7 +32,7 @@ def artifact(tmp_path: Path, fill: Any) -> Path:
 
 def test_the_statement_lists_every_file_with_its_sha256(artifact: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    assert sign(artifact, key) == artifact / "model.sig"
+    assert sign(artifact, KeySigner(key)) == artifact / "model.sig"
     value = json.loads((artifact / "model.sig").read_text())
     assert value["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
     assert value["verificationMaterial"]["publicKey"]["hint"] == keys.fingerprint(key.public_key())
@@ -57,11 +59,11 @@ def test_what_did_not_pass_is_signed_on_demand_only_and_says_so(tmp_path: Path, 
     key = ec.generate_private_key(ec.SECP256R1())
     layout.write(tmp_path / "digits", fill(verdict))
     with pytest.raises(OutputError, match="not signed: its gates did not pass") as caught:
-        sign(tmp_path / "digits", key)
+        sign(tmp_path / "digits", KeySigner(key))
     assert "--allow-ungated" in str(caught.value)
     assert not (tmp_path / "digits" / "model.sig").exists()
-    sign(tmp_path / "digits", key, allow_ungated=True)
-    manifest = verify(tmp_path / "digits", key.public_key()).manifest
+    sign(tmp_path / "digits", KeySigner(key), allow_ungated=True)
+    manifest = verify(tmp_path / "digits", KeyTrust(key.public_key())).manifest
     assert manifest.ungated
     assert manifest.verdict == verdict
 
@@ -69,8 +71,8 @@ def test_what_did_not_pass_is_signed_on_demand_only_and_says_so(tmp_path: Path, 
 def test_signing_again_replaces_the_signature(artifact: Path) -> None:
     for _ in range(2):
         key = ec.generate_private_key(ec.SECP256R1())
-        sign(artifact, key)
-        assert verify(artifact, key.public_key()).key_id == keys.fingerprint(key.public_key())
+        sign(artifact, KeySigner(key))
+        assert verify(artifact, KeyTrust(key.public_key())).signer == keys.fingerprint(key.public_key())
     assert (artifact / "model.sig").stat().st_mode & 0o044 == 0o044 & ~_umask()
 
 
@@ -84,11 +86,11 @@ def test_more_or_less_than_listed_is_not_signed(artifact: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     (artifact / "extra.txt").touch()
     with pytest.raises(IntegrityError, match=r"a file is not listed in mlopt\.json"):
-        sign(artifact, key)
+        sign(artifact, KeySigner(key))
     (artifact / "extra.txt").unlink()
     (artifact / "report.md").unlink()
     with pytest.raises(IntegrityError, match="a listed file is missing"):
-        sign(artifact, key)
+        sign(artifact, KeySigner(key))
 
 
 def test_an_embellished_verdict_is_not_signed(tmp_path: Path, fill: Any) -> None:
@@ -96,7 +98,7 @@ def test_an_embellished_verdict_is_not_signed(tmp_path: Path, fill: Any) -> None
     layout.write(out, fill("fail"))
     (out / "mlopt.json").write_text((out / "mlopt.json").read_text().replace('"fail"', '"pass"'))
     with pytest.raises(IntegrityError, match="disagree about the gates"):
-        sign(out, ec.generate_private_key(ec.SECP256R1()))
+        sign(out, KeySigner(ec.generate_private_key(ec.SECP256R1())))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_openssl_verifies_the_signature(artifact: Path, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     own = keys.user_key()
-    sign(artifact, own.private)
+    sign(artifact, KeySigner(own.private))
     envelope = bundle.unpack((artifact / "model.sig").read_bytes(), "model.sig")
     (tmp_path / "pae").write_bytes(bundle.pae(envelope.payload))
     (tmp_path / "der").write_bytes(envelope.signature)
@@ -154,7 +156,7 @@ def test_the_stock_tool_accepts_the_signature(
 ) -> None:
     key = ec.generate_private_key(curve)
     (tmp_path / "a.pub").write_bytes(keys.public_pem(key.public_key()))
-    sign(artifact, key)
+    sign(artifact, KeySigner(key))
     (artifact / "claims.jsonl").write_text("{}\n")
     done = run_stock(model_signing, artifact, tmp_path / "a.pub")
     assert (done.returncode, done.stdout.strip()) == (0, "Verification succeeded"), done.stderr
@@ -170,13 +172,14 @@ def test_a_signature_of_the_stock_tool_is_accepted(artifact: Path, model_signing
          "--private_key", str(own.path)],
         check=True, capture_output=True,
     )  # fmt: skip
-    assert verify(artifact).key_id == keys.fingerprint(own.private.public_key())
+    assert verify(artifact).signer == keys.fingerprint(own.private.public_key())
 
 
 def test_signing_imports_no_model_library(artifact: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mlopt.artifact import keys; from mlopt.artifact.sign import sign;"
-        "sign(Path(sys.argv[1]), keys.user_key().private);"
+        "from mlopt.artifact.signers import KeySigner;"
+        "sign(Path(sys.argv[1]), KeySigner(keys.user_key().private));"
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(artifact)], capture_output=True, text=True, check=True)

@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.artifact import bundle, files, keys, layout
-from mlopt.artifact.sign import sign, signature_algorithm
+from mlopt.artifact.sign import sign
+from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 from mlopt.errors import IntegrityError, MloptError, OutputError, UserError
 
@@ -25,16 +27,13 @@ from mlopt.errors import IntegrityError, MloptError, OutputError, UserError
 @pytest.fixture
 def signed(tmp_path: Path, fill: Any) -> Path:
     own = keys.user_key()
-    layout.write(tmp_path / "digits", fill(nested=True), seal=lambda folder: sign(folder, own.private))
+    layout.write(tmp_path / "digits", fill(nested=True), seal=lambda folder: sign(folder, KeySigner(own.private)))
     return tmp_path / "digits"
 
 
 def resign(directory: Path, payload: bytes) -> None:
     """Sign any payload with the user's key, as a careless or hostile tool with the right key would."""
-    private = keys.user_key().private
-    signature = private.sign(bundle.pae(payload), signature_algorithm(private))
-    envelope = bundle.Envelope(payload, signature, keys.fingerprint(private.public_key()))
-    (directory / "model.sig").write_bytes(bundle.pack(envelope))
+    (directory / "model.sig").write_bytes(KeySigner(keys.user_key().private).sign(payload))
 
 
 def statement_of(directory: Path) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def test_an_untouched_artifact_verifies(signed: Path) -> None:
     verified = verify(signed)
     assert verified.manifest.name == "digits"
     assert verified.manifest.verdict == "pass"
-    assert verified.key_id == keys.fingerprint(keys.user_public())
+    assert verified.signer == keys.fingerprint(keys.user_public())
     assert set(verified.files) == {"mlopt.json", "model.onnx", "report.json", "report.md", "raw/final.json"}
     assert verified.root == bundle.root_digest(verified.files)
 
@@ -64,14 +63,14 @@ def test_claims_may_stand_beside_the_signature(signed: Path) -> None:
 
 def test_the_key_is_given_as_a_file_or_as_a_key(signed: Path) -> None:
     public = keys.public_path(keys.user_key_path())
-    assert verify(signed, public) == verify(signed, keys.load_public(public)) == verify(signed)
+    assert verify(signed, KeyTrust.of(public)) == verify(signed)
 
 
 @pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()])
 def test_larger_curves_sign_and_verify(signed: Path, curve: ec.EllipticCurve) -> None:
     private = ec.generate_private_key(curve)
-    sign(signed, private)
-    assert verify(signed, private.public_key()).key_id == keys.fingerprint(private.public_key())
+    sign(signed, KeySigner(private))
+    assert verify(signed, KeyTrust(private.public_key())).signer == keys.fingerprint(private.public_key())
 
 
 def flip_a_byte(path: Path) -> None:
@@ -172,16 +171,16 @@ def test_too_many_files_are_not_read(signed: Path, monkeypatch: pytest.MonkeyPat
 def test_another_signer_is_unknown_until_named(signed: Path, tmp_path: Path) -> None:
     public = keys.create_key(tmp_path / "other.key")
     other = keys.load_private(tmp_path / "other.key")
-    sign(signed, other)
+    sign(signed, KeySigner(other))
     with pytest.raises(IntegrityError, match="signed by an unknown key") as caught:
         verify(signed)
     assert keys.fingerprint(other.public_key()) in str(caught.value)
     assert "--key PUB" in str(caught.value)
-    assert verify(signed, public).key_id == keys.fingerprint(other.public_key())
+    assert verify(signed, KeyTrust.of(public)).signer == keys.fingerprint(other.public_key())
 
 
 def test_a_forged_key_hint_does_not_help(signed: Path) -> None:
-    sign(signed, ec.generate_private_key(ec.SECP256R1()))
+    sign(signed, KeySigner(ec.generate_private_key(ec.SECP256R1())))
     value = json.loads((signed / "model.sig").read_text())
     for hint in (keys.fingerprint(keys.user_public()), None, ""):
         value["verificationMaterial"]["publicKey"]["hint"] = hint
@@ -192,7 +191,7 @@ def test_a_forged_key_hint_does_not_help(signed: Path) -> None:
 
 def test_the_signature_of_another_artifact_does_not_help(signed: Path, tmp_path: Path, fill: Any) -> None:
     private = keys.user_key().private
-    layout.write(tmp_path / "other", fill(weights=b"other"), seal=lambda folder: sign(folder, private))
+    layout.write(tmp_path / "other", fill(weights=b"other"), seal=lambda folder: sign(folder, KeySigner(private)))
     (tmp_path / "other" / "model.sig").replace(signed / "model.sig")
     with pytest.raises(IntegrityError, match=r"model\.onnx: the file was changed"):
         verify(signed)
@@ -204,7 +203,7 @@ def test_a_missing_directory_and_a_missing_key_are_the_users_to_fix(
     with pytest.raises(UserError, match="the artifact does not exist"):
         verify(tmp_path / "none")
     with pytest.raises(OutputError, match="the key file does not exist"):
-        verify(signed, tmp_path / "none.pub")
+        verify(signed, KeyTrust.of(tmp_path / "none.pub"))
     monkeypatch.setenv("MLOPT_CONFIG", str(tmp_path / "new_user"))
     with pytest.raises(OutputError, match="you have none of your own yet"):
         verify(signed)
@@ -325,7 +324,7 @@ def test_any_change_to_the_signature_file_is_refused_or_without_effect(signed: P
         return
     finally:
         (signed / "model.sig").write_bytes(original)
-    assert verified.key_id == keys.fingerprint(keys.user_public())
+    assert verified.signer == keys.fingerprint(keys.user_public())
 
 
 @FUZZ

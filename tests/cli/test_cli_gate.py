@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from mlopt.artifact import keys, layout
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
+from mlopt.artifact.signers import KeySigner
 from mlopt.cli.gate import gate
 from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
 from mlopt.gate import Gate, judge, overall
@@ -298,7 +299,7 @@ def test_another_confidence_is_judged_on_the_samples_beside_the_report(tmp_path:
 
 
 def test_a_signed_artifact_is_verified_first(artifact: Path):
-    sign(artifact, keys.user_key().private)
+    sign(artifact, KeySigner(keys.user_key().private))
     assert run(artifact).exit_code == ExitCode.OK
     (artifact / "model.onnx").write_bytes(b"other weights")
     with pytest.raises(IntegrityError, match=r"model\.onnx"):
@@ -313,7 +314,7 @@ def test_figures_that_nobody_vouches_for_are_judged_and_said(artifact: Path):
 
 def test_a_foreign_signature_needs_its_key(artifact: Path, tmp_path: Path):
     public = keys.create_key(tmp_path / "other.key")
-    sign(artifact, keys.load_private(tmp_path / "other.key"))
+    sign(artifact, KeySigner(keys.load_private(tmp_path / "other.key")))
     assert "signed with a key that is not yours" in run(artifact).stdout
     assert "not verified" not in run(artifact, "--key", public).stdout
     (artifact / "model.onnx").write_bytes(b"other weights")
