@@ -11,6 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 BRIEFLY = ("measure.seconds=0.05", "measure.rounds=7", "measure.max_time=1", "measure.operators=false")
 """Overrides with which measuring is real but short: what takes the time is starting processes."""
 
+AT_ANY_SPEED = (
+    "gates=[{metric: fidelity.cosine, min: 0.9}, {metric: speedup.median, min: 0.001, on_inconclusive: pass}]"
+)
+"""Of two equally fast models, one in fifty runs fails the default gate on speed: no test may hang on it."""
+
 CLASSIFIER_RECIPE = """
 apiVersion: mlopt/v1
 name: classifier

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from small_graphs import BRIEFLY
+from small_graphs import AT_ANY_SPEED, BRIEFLY
 
 import mlopt
 from mlopt.cli.app import run
@@ -22,7 +22,9 @@ def test_squeezenet_keeps_its_outputs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     np.savez("x.npz", data_0=random.random((8, 3, 224, 224), dtype=np.float32))
-    artifact = mlopt.optimize(GRAPHS / "light_squeezenet.onnx", data="x.npz", overrides=[*BRIEFLY, PASSES])
+    artifact = mlopt.optimize(
+        GRAPHS / "light_squeezenet.onnx", data="x.npz", overrides=[*BRIEFLY, AT_ANY_SPEED, PASSES]
+    )
     assert run(["verify", str(artifact.path)]) == 0
     image = random.random((1, 3, 224, 224), dtype=np.float32)
     session = onnxruntime.InferenceSession(GRAPHS / "light_squeezenet.onnx", providers=["CPUExecutionProvider"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_graphs import BRIEFLY, CLASSIFIER_RECIPE, write_classifier
+from small_graphs import AT_ANY_SPEED, BRIEFLY, CLASSIFIER_RECIPE, write_classifier
 from small_models import NETWORK, RECIPE
 
 import mlopt
@@ -145,6 +145,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Printed:
     folder = tmp_path_factory.mktemp("bare")
     model, data = write_classifier(folder)
     command = [sys.executable, "-m", "mlopt", "optimize", str(model), "--data", str(data), *QUICK, "--json"]
+    command += ["--set", AT_ANY_SPEED]
     environment = {**os.environ, "MLOPT_CACHE": str(folder / "cache"), "MLOPT_CONFIG": str(folder / "config")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return Printed(folder, done.returncode, done.stdout, done.stderr)
