@@ -20,11 +20,14 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.recipe.schema import Recipe
+from mlopt.report.facts import beyond_noise
 from mlopt.report.schema import OperatorTime, Report, Sampling, SweepPoint
 from mlopt.sweep import Load, sweep
 
 _ENDS = (BASELINE, FINAL)
-_TRIAL_SHARE, _TRIAL_SAMPLES = 0.5, 20
+_TRIAL_SHARE, _TRIAL_SAMPLES, _TRIAL_LOOKS = 0.5, 20, 2
+_PROMISING = 1.05
+"""A trial's gain that is looked at again if the machine was too noisy to tell."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,8 @@ def compare(campaign: Campaign, lineup: Lineup, notify: Notify) -> Run:
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
         if not wanted <= set(measured):
             return ()
-        rounds, seconds = len(measured[FINAL].blocks) // 2, time.monotonic() - started
-        sampling = Sampling(
-            rounds=rounds, looks=next(looked), looks_planned=looks, stopped="looks", seconds=seconds
-        )  # fmt: skip
+        report = _so_far(campaign, measured, next(looked), looks, time.monotonic() - started)
         blocks = {name: each.blocks for name, each in measured.items()}
-        report = evidence.timings(recipe, measured, evaluator, sampling)
         names = needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
         return names | {BASELINE, CONTROL} if names - {FINAL} else names
 
@@ -104,18 +103,34 @@ def compare(campaign: Campaign, lineup: Lineup, notify: Notify) -> Run:
 
 
 def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
-    """Measure an optional step's model against the one before it: once, and half as long as in the final comparison.
+    """Measure an optional step's model against the one before it, half as long as in the final comparison.
 
-    There is no second look: what is not plain by then is no gain worth a lossy step, and no harm worth dropping one.
+    A gain that seems worth having, but that the noise of the machine may have made, is looked at once more. What is not
+    plain by then is no gain worth a lossy step, and no harm worth dropping one.
     """
-    measure = campaign.recipe.measure
+    measure, names = campaign.recipe.measure, {each.name for each in contenders}
     schedule = Schedule(
-        _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=1, least=_TRIAL_SAMPLES,
+        _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=_TRIAL_LOOKS, least=_TRIAL_SAMPLES,
         seed=campaign.recipe.seed,
     )  # fmt: skip
-    run = latency.measure(contenders, campaign.evaluator.dataset, schedule, notify=notify)
-    _refuse_the_loss(run, {each.name for each in contenders}, campaign)
+
+    def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
+        if names - set(measured):
+            return ()
+        speedup = _so_far(campaign, measured, 1, _TRIAL_LOOKS, 0.0).speedup
+        return names if speedup.median > _PROMISING and beyond_noise(speedup) == 0 else ()
+
+    run = latency.measure(contenders, campaign.evaluator.dataset, schedule, notify=notify, undecided=undecided)
+    _refuse_the_loss(run, names, campaign)
     return run
+
+
+def _so_far(campaign: Campaign, measured: Mapping[str, Measured], look: int, looks: int, seconds: float) -> Report:
+    """Report what is known of latencies after this look, of as many as were planned."""
+    sampling = Sampling(
+        rounds=len(measured[FINAL].blocks) // 2, looks=look, looks_planned=looks, stopped="looks", seconds=seconds
+    )  # fmt: skip
+    return evidence.timings(campaign.recipe, measured, campaign.evaluator, sampling)
 
 
 def essential(gates: Sequence[Gate], lineup: Lineup) -> set[str]:

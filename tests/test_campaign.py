@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import campaign_parts
 import pytest
 from campaign_parts import chain, figures, measured, recipe, run_of
 
@@ -115,11 +116,21 @@ def test_a_reference_is_missed_only_by_a_gate_that_names_it(
         assert set(compared(tmp_path, recipe(gates))[0].lost) == {"torch_eager"}
 
 
-def test_a_trial_has_one_short_look(tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("final", "again", "more"),
+    [(1.0, 2.0, False), (1.0, 5.0, True), (2.0, 5.0, False), (3.0, 2.0, False)],
+    ids=["a gain", "a gain that may be noise", "no gain", "a loss"],
+)
+def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, final: float, again: float, more: bool
+) -> None:
+    monkeypatch.setitem(campaign_parts.PACE, "final", final)
+    monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
     _, _, lineup = chain(tmp_path)
     campaign.trial(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
     schedule = engine.schedules[0]
-    assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (1, 1.0, 10, 20)
+    assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
+    assert engine.wanted == [{each.name for each in lineup.contenders} if more else set()]
 
 
 def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
