@@ -16,7 +16,7 @@ from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.evidence import ALPHA
-from mlopt.gate import Gate
+from mlopt.gate import METRICS, Gate
 from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
@@ -185,13 +185,16 @@ def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection
     problems = []
     for gate in gates:
         where = f"gate {gate.metric} {gate.limit}"
+        of_speedup, compares = gate.metric.startswith("speedup."), METRICS[gate.metric].takes_vs
         if gate.metric.startswith(("accuracy.", "fidelity.")):
             fix = "write a recipe with a `metric` and `data.evaluation`, and run mlopt optimize"
             problems.append(Problem("bench measures speed and size, not accuracy", where, fix=fix))
-        elif gate.metric.startswith("speedup.") and len(names) == 1:
+        elif compares and len(names) == 1 and (of_speedup or gate.vs in {None, *names}):
             fix = "name the model to compare with: --against MODEL"
-            problems.append(Problem("one model on its own has no speedup", where, fix=fix))
-        elif gate.metric.startswith("speedup.") and gate.vs == names[-1]:
+            problems.append(
+                Problem(f"one model on its own has no {'speedup' if of_speedup else 'ratio'}", where, fix=fix)
+            )
+        elif compares and gate.vs == names[-1]:
             fix = f"vs: {names[0]}, or leave `vs` out"
             problems.append(Problem("the gate compares the last model with itself", where, gate.vs, fix=fix))
         elif gate.vs is not None and gate.vs not in names and gate.vs not in stored:
@@ -207,10 +210,15 @@ def _same_sizes(contenders: Sequence[Candidate], dataset: Dataset, wanted: int) 
     """Return a note if the models' batch is fixed at another size; raises ``MeasureError`` if the models disagree."""
     sizes = {each.name: batch_of(dataset, each.model.inputs, wanted) for each in contenders}
     if len(set(sizes.values())) > 1:
+        every = [size for size in sorted(set(sizes.values())) if _all_take(contenders, dataset, size)]
         raise MeasureError(
             "the models take different numbers of samples in one inference, so their latencies cannot be compared",
             got=", ".join(f"{name}: {size}" for name, size in sizes.items()), expected="one batch size",
-            fix=f"--batch {min(set(sizes.values()) - {wanted})}, which the fixed one takes",
+            fix=f"--batch {every[0]}, which all of them take" if every else "measure them in runs of their own",
         )  # fmt: skip
     size = sizes[contenders[0].name]
     return () if size == wanted else (f"--batch {wanted} does not apply: the models take {size} in one inference",)
+
+
+def _all_take(contenders: Sequence[Candidate], dataset: Dataset, size: int) -> bool:
+    return all(batch_of(dataset, each.model.inputs, size) == size for each in contenders)

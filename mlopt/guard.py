@@ -49,7 +49,7 @@ class _Trial:
         contenders = tuple(Candidate(name, each, evaluator.options, batch_size) for name, each in pairs)
         run = trial(self.campaign, contenders, self.notify)
         lineup = evidence.Lineup(evaluator.source, best, model, {}, contenders)
-        return evidence.report(recipe, lineup, (), run, evaluator)
+        return evidence.report(recipe, lineup, (), run, evaluator, {"evaluation": evaluator.dataset})
 
     def _no_gain(self, report: Report) -> str | None:
         if self.campaign.recipe.objective is Objective.SIZE:
@@ -62,7 +62,8 @@ class _Trial:
         gates = [gate for gate in self.campaign.recipe.gates if gate.metric.startswith(("accuracy.", "fidelity."))]
         if not gates:
             return None
-        return "; ".join(verdict.message for verdict in judge(gates, report) if verdict.verdict != "pass") or None
+        verdicts = judge(gates, report, baselines=self.campaign.baselines)
+        return "; ".join(verdict.message for verdict in verdicts if verdict.verdict != "pass") or None
 
 
 def guard(campaign: Campaign, notify: Notify) -> Guard:

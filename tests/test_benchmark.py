@@ -72,8 +72,8 @@ class Race:
 def race(folder: Path) -> Race:
     slow, middle, fast = (dense(folder / f"{n}.onnx", layers=n, width=128) for n in (40, 20, 1))
     gates = (
-        Gate(metric="speedup.median", min=2),
-        Gate(metric="speedup.median", max=2, vs=str(middle)),
+        Gate(metric="speedup.median", min=1.2),
+        Gate(metric="speedup.median", max=1.2, vs=str(middle)),
         Gate(metric="latency.p50_ms", max=1000, confidence=0.9),
     )
     said: Said = []
@@ -157,6 +157,8 @@ def test_the_same_file_twice_is_two_candidates(small: Path) -> None:
         (Gate(metric="speedup.median", min=1), "one model on its own has no speedup"),
         (Gate(metric="speedup.median", min=1, vs="smal.onnx"), "one model on its own has no speedup"),
         (Gate(metric="size.ratio", max=1, vs="smal.onnx"), "a model that is not measured"),
+        (Gate(metric="size.ratio", max=1), "one model on its own has no ratio"),
+        (Gate(metric="peak_rss.ratio", max=1), "one model on its own has no ratio"),
     ],
 )
 def test_a_gate_that_cannot_be_answered_is_refused_before_measuring(small: Path, gate: Gate, message: str) -> None:
@@ -166,6 +168,15 @@ def test_a_gate_that_cannot_be_answered_is_refused_before_measuring(small: Path,
 def test_all_gates_that_cannot_be_answered_are_told_at_once(small: Path) -> None:
     gates = (Gate(metric="fidelity.cosine", min=0.9), Gate(metric="speedup.median", min=1))
     assert len(refused(GateError, small, gates=gates).problems) == 2
+
+
+@pytest.mark.parametrize("metric", ["speedup.median", "size.ratio", "peak_rss.ratio"])
+def test_a_gate_that_compares_the_last_model_with_itself_is_refused_before_measuring(
+    small: Path, tmp_path: Path, metric: str
+) -> None:
+    other = dense(tmp_path / "other.onnx")
+    gates = (Gate(metric=metric, max=2, vs=str(other)),)
+    assert "compares the last model with itself" in str(refused(GateError, small, other, gates=gates))
 
 
 def test_models_with_other_inputs_are_refused(small: Path, tmp_path: Path) -> None:
@@ -183,6 +194,8 @@ def test_models_with_other_shapes_are_refused(small: Path, tmp_path: Path) -> No
 def test_models_of_different_fixed_batch_are_refused(tmp_path: Path) -> None:
     free, fixed = dense(tmp_path / "free.onnx"), dense(tmp_path / "fixed.onnx", batch=2)
     assert "--batch 2" in str(refused(MeasureError, free, fixed))
+    other = dense(tmp_path / "other.onnx", batch=1)
+    assert refused(MeasureError, other, fixed).problems[0].fix == "measure them in runs of their own"
 
 
 def test_a_fixed_batch_is_used_and_said(tmp_path: Path) -> None:

@@ -249,7 +249,17 @@ def test_a_speedup_of_one_model_alone_is_an_error(vs: str | None):
     with pytest.raises(GateError, match="one model alone, and a speedup compares two") as error:
         judge([Gate(metric="speedup.median", min=0.9, vs=vs)], alone, baselines={"./stored.json": report()})
     assert "--against" in str(error.value)
-    assert judge([Gate(metric="size.ratio", max=1)], alone)[0].verdict == "pass"
+
+
+@pytest.mark.parametrize("metric", ["size.ratio", "peak_rss.ratio"])
+def test_a_model_alone_is_no_multiple_of_itself(metric: str):
+    itself = SPEEDUP.model_copy(update={"vs": "final", "median": 1.0, "ci95": (0.99, 1.01)})
+    alone = report(baseline=candidate("final"), references={}, speedup=itself, speedups={"final": itself})
+    for vs in (None, "final"):
+        with pytest.raises(GateError, match="one model alone, and a ratio compares two"):
+            judge([Gate(metric=metric, max=1, vs=vs)], alone)
+    gate = Gate(metric=metric, max=1, vs="./stored.json")
+    assert judge([gate], alone, baselines={"./stored.json": alone})[0].verdict == "pass"
 
 
 def test_all_errors_come_at_once():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import campaign_parts
 import pytest
-from campaign_parts import figures, model, recipe, run_of
+from campaign_parts import chain, figures, model, recipe, run_of
 
-from mlopt import guard
+from mlopt import evidence, guard
 from mlopt.campaign import Campaign
 from mlopt.pipeline import Ruling
 
@@ -30,6 +31,27 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         )
 
     return rule
+
+
+def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
+    evaluator = figures(tmp_path)
+    source, outcomes, lineup = chain(tmp_path)
+    monkeypatch.setattr(evaluator, "source", source, raising=False)
+    wide, narrow = ({"metric": "accuracy.drop_pt", "max": most, "vs": "./main.json"} for most in (50.0, 1.0))
+    run, data = run_of(lineup.contenders), {"evaluation": evaluator.dataset}
+    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data)
+
+    def ruling(gate: Mapping[str, Any]) -> Ruling:
+        campaign = Campaign(recipe((gate,)), evaluator, {"./main.json": stored}, tmp_path)
+        return guard.guard(campaign, lambda _detail, _share: None)(
+            model(tmp_path, "best"), model(tmp_path, "new"), True
+        )
+
+    assert ruling(wide).reason is None
+    assert "the interval straddles the limit of <= 1 vs ./main.json" in str(ruling(narrow).reason)
 
 
 def test_a_gain_beyond_the_noise_keeps_a_step(tried: Any) -> None:

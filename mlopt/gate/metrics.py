@@ -15,7 +15,7 @@ from mlopt.gate.evidence import Evidence, Metric, Question, Read, did_you_mean, 
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
-from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, Speedup
+from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, Report, Speedup
 
 
 def _percentile(key: str) -> Read:
@@ -60,11 +60,7 @@ def _throughput(asked: Question) -> Evidence:
 def _speedup(asked: Question) -> Evidence:
     """Read the speedup against a reference of this run, or of the final model against a stored report's."""
     report, old = asked.report, asked.stored()
-    if change.is_alone(report):
-        raise GateError(
-            "the report is of one model alone, and a speedup compares two", got=report.final.name,
-            fix="measure what it is compared with beside it: mlopt bench MODEL --against OTHER",
-        )  # fmt: skip
+    _refuse_one_alone(report, "a speedup")
     if old is not None:
         return stored.speedup(asked, old)
     found = report.speedup if asked.vs is None else report.speedups.get(asked.vs)
@@ -80,6 +76,14 @@ def _speedup(asked: Question) -> Evidence:
         value, interval, rounds(report), "rounds", doubt=control.doubt(found, "this run"), rests_on=rests_on,
         reach=control.reach(found), noise=found.noise_floor if found.control is None else None,
     )  # fmt: skip
+
+
+def _refuse_one_alone(report: Report, what: str) -> None:
+    if change.is_alone(report):
+        raise GateError(
+            f"the report is of one model alone, and {what} compares two", got=report.final.name,
+            fix="measure what it is compared with beside it: mlopt bench MODEL --against OTHER",
+        )  # fmt: skip
 
 
 def _ratio(asked: Question, found: Speedup) -> Estimate:
@@ -141,6 +145,7 @@ def _rss_ratio(asked: Question) -> Evidence:
 
 def _multiple(asked: Question, figure: Callable[[Candidate], int]) -> Evidence:
     """Read a figure of the final model as a multiple of a reference's, of the same run."""
+    _refuse_one_alone(asked.report, "a ratio")
     report, vs = asked.report, asked.vs or asked.report.baseline.name
     references = {report.baseline.name: report.baseline, **report.references}
     if vs not in references:

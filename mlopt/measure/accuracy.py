@@ -72,7 +72,8 @@ def score(
     - ``fidelity``: the cosine similarity to ``reference``, of the worst output.
     - a function (see ``Metric``). One that returns a single number is asked about resamples (``measure.resampling``).
 
-    Raises ``DataError`` when labels, reference or shapes do not fit, or an output or score is NaN.
+    Raises ``DataError`` when labels, reference or shapes do not fit, an output or score is NaN, or there is one sample
+    and its score is no hit or miss.
     """
     if callable(metric):
         return _own(metric, outputs, labels, reference)
@@ -86,7 +87,7 @@ def score(
     elif metric == "agreement":
         hits = _hits(predicted_classes(outputs, output), predicted_classes(_needed(metric, reference), output))
     elif metric == "fidelity":
-        hits = parity.cosines(_needed(metric, reference), outputs)
+        hits = _several(parity.cosines(_needed(metric, reference), outputs), metric)
     else:
         near = get_close_matches(metric, BUILT_IN, 1)
         raise DataError(
@@ -220,7 +221,7 @@ def _hits(predicted: Array, labels: Array) -> Floats:
             fix="give class numbers from 0, not names or one-hot rows",
         )  # fmt: skip
     hits: Floats = (predicted == wanted).reshape(len(wanted), -1).mean(axis=1, dtype=np.float64)
-    return hits
+    return hits if wanted.size == len(wanted) else _several(hits, "the share of hits")
 
 
 def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outputs | None) -> Scores:
@@ -234,7 +235,8 @@ def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outp
             "the metric returns the wrong shape", where=_place(metric, name), got=str(list(everything.shape)),
             expected=f"{_EXPECTED}; there are {count} samples",
         )  # fmt: skip
-    return Scores(name, everything, count)
+    hits = np.isin(everything, (0.0, 1.0)).all()
+    return Scores(name, everything if hits else _several(everything, name), count)
 
 
 def _one_number(
@@ -242,13 +244,24 @@ def _one_number(
 ) -> Scores:
     count = len(next(iter(outputs.values())))
     if count < 2:
-        raise DataError("one sample gives a metric no interval", where=name, fix="give more evaluation samples")
+        raise _one_sample(name)
 
     def of(rows: Array) -> float:
         return float(_call(metric, name, *(_rows(part, rows) for part in (outputs, labels, reference))))
 
     pseudo = resampling.pseudo_values(of, whole, count)
     return Scores(name, pseudo, count, resampling.replicates(of, count))
+
+
+def _several(scores: Floats, name: str) -> Floats:
+    """Return the scores, of which an interval takes two unless they are hits; raises ``DataError``."""
+    if len(scores) < 2:
+        raise _one_sample(name)
+    return scores
+
+
+def _one_sample(name: str) -> DataError:
+    return DataError("one sample gives a metric no interval", where=name, fix="give more evaluation samples")
 
 
 def _rows(part: Any, chosen: Array) -> Any:

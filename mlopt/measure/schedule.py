@@ -21,6 +21,9 @@ Stopped = Literal["decided", "time", "looks"]
 SPEAKS_FROM = 7
 """The fewest rounds that support an interval of a ratio at the error rate of one of three looks."""
 
+_AGAIN = 1.1
+"""How many times as many rounds there are before the samples are asked again: the answer takes longer with each."""
+
 Item = TypeVar("Item")
 
 
@@ -147,6 +150,9 @@ class _Rounds:
     opening: dict[str, float] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
     """Seconds for each candidate: its last start, and all its blocks."""
+    shown: str = ""
+    shown_at: int = 0
+    """What the samples showed when they were last asked, and after how many rounds that was."""
 
     def __post_init__(self) -> None:
         self._order = random.Random(self.schedule.seed)  # noqa: S311 - the order of blocks, not a secret
@@ -191,5 +197,6 @@ class _Rounds:
     def _said(self, turns: Sequence[Turn], target: int) -> str:
         alive = sum(turn.lost is None for turn in turns)
         said = f"round {self.done + 1} of {target}, {alive} candidate{'' if alive == 1 else 's'}"
-        more = self.interim() if self.interim is not None and self.done >= SPEAKS_FROM else ""
-        return f"{said}, {more}" if more else said
+        if self.interim is not None and self.done >= max(SPEAKS_FROM, _AGAIN * self.shown_at):
+            self.shown, self.shown_at = self.interim(), self.done
+        return f"{said}, {self.shown}" if self.shown else said

@@ -159,7 +159,8 @@ def over_rounds(logs: Floats, alpha: float = 0.05) -> tuple[float, float, float]
 def control(blocks: Blocks, again: Blocks, alpha: float = 0.05) -> Interval:
     """Return the interval of the ratio of two copies of one model, measured as two candidates: the A/A control.
 
-    If it excludes 1, something other than the models differed between candidates, and no ratio of this run is evidence.
+    If it excludes 1, something other than the models differed between candidates, and every ratio of this run may be
+    off by as much.
     """
     _, low, high = speedup(blocks, again, alpha)
     return low, high

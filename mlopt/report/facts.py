@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from mlopt.report import control
 from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
@@ -238,7 +238,20 @@ def _bench_command(report: Report) -> str:
     against = ["--against", paths[0]] if len(paths) > 1 else []
     source = report.data[_BENCH].get("source", "synthetic")
     data = [] if source == "synthetic" else ["--data", shlex.quote(plain(str(source)))]
-    return " ".join(["mlopt bench", *paths[len(against) // 2 :], *against, *data])
+    return " ".join(["mlopt bench", *paths[len(against) // 2 :], *against, *data, *_bench_load(report)])
+
+
+def _bench_load(report: Report) -> list[str]:
+    """Return the options of a load that is not the default, as far as all models were under the same."""
+    measured = models(report)
+    loads: dict[str, list[Any]] = {
+        "--threads": [one.options.get("threads") for one in measured],
+        "--batch": [1 if one.batch_size is None else one.batch_size for one in measured],
+        "--concurrency": [one.options.get("concurrency", 1) for one in measured],
+    }
+    usual = {"--batch": 1, "--concurrency": 1}
+    same = {option: each[0] for option, each in loads.items() if all(one == each[0] for one in each)}
+    return [f"{option} {value}" for option, value in same.items() if type(value) is int and value != usual.get(option)]
 
 
 def _speedup_detail(speedup: Speedup) -> str:

@@ -164,9 +164,10 @@ class Speedup(Section):
     ci95: Interval
     vs: str
     noise_floor: float
-    """The A/A control: how far from 1 the ratio of two copies of one model came out in the same run (0.03 is 3 %)."""
+    """The A/A control: how far from 1 the far end of ``control`` lies (0.03 is 3 %)."""
     control: Interval | None = None
-    """The interval of that ratio, at the level of ``ci95``; if it excludes 1, this run cannot be trusted on ratios."""
+    """The interval of the ratio of two copies of one model in the same run, at the level of ``ci95``; if it excludes 1,
+    every ratio of this run may be off by as much."""
 
 
 class AccuracyDrop(Section):

@@ -39,6 +39,20 @@ def test_one_sample_stays_a_sample():
     assert per_sample("accuracy", {"y": LOGITS[:1]}, np.array([1])) == [1]
 
 
+def test_one_sample_is_refused_where_its_score_is_no_hit_or_miss():
+    tokens, one = {"y": np.stack([LOGITS])}, {"y": LOGITS[:1]}
+    for asked in (
+        lambda: score("fidelity", one, reference=one),
+        lambda: score("agreement", tokens, reference=tokens),
+        lambda: score(lambda *_: np.array([0.5]), one),
+        lambda: score(lambda *_: 0.5, one),
+    ):
+        with pytest.raises(DataError, match="one sample gives a metric no interval") as caught:
+            asked()
+        assert caught.value.problems[0].fix == "give more evaluation samples"
+    assert per_sample(lambda *_: np.array([1.0]), one) == [1.0]
+
+
 def test_tokens_and_pixels_score_their_share():
     tokens = np.stack([LOGITS[:3], LOGITS[1:]])  # [2 samples, 3 tokens, 2 classes]
     assert per_sample("accuracy", {"y": tokens}, np.array([[1, 0, 1], [1, 1, 0]])) == pytest.approx([1, 2 / 3])

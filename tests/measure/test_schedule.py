@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -104,6 +105,20 @@ def test_only_what_runs_twice_in_a_row_does_not_settle() -> None:
     assert [settle for _, settle in machine.blocks] == [
         name != last for (name, _), last in zip(machine.blocks, before, strict=False)
     ]
+
+
+def test_the_samples_are_asked_again_when_there_are_a_tenth_more_rounds() -> None:
+    machine, fakes = make("ab")
+    asked: list[float] = []
+
+    def interim() -> str:
+        asked.append(machine.rounds("a"))
+        return f"after {machine.rounds('a'):.0f}"
+
+    played(machine, fakes, Schedule(seconds=2.0, rounds=1000, max_time=1e6), interim=interim)
+    assert asked[:4] == [7, 8, 9, 10]
+    assert all(1.1 * before <= now <= 1.1 * before + 1 for before, now in pairwise(asked))
+    assert machine.said[-1] == f"round 1000 of 1000, 2 candidates, after {asked[-1]:.0f}"
 
 
 def test_the_time_of_the_first_look_is_divided_into_two_blocks_a_round() -> None:

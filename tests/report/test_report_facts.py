@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,9 +75,28 @@ def test_a_bench_is_done_again_as_a_bench() -> None:
     base, final = (report.final.model_copy(update={"name": name}) for name in ("a b.onnx", "c.onnx (2)"))
     bench = {"baseline": base, "references": {base.name: base}, "final": final, "steps": ()}
     synthetic, real = ({"bench": {"source": source}} for source in ("synthetic", "data.npz"))
-    command = "mlopt bench c.onnx --against 'a b.onnx'"
-    assert facts.reproduce(example_report(**bench, data=synthetic)) == (command,)
-    assert facts.reproduce(example_report(**bench, data=real)) == (f"{command} --data data.npz",)
+    command, load = "mlopt bench c.onnx --against 'a b.onnx'", "--threads 2"
+    assert facts.reproduce(example_report(**bench, data=synthetic)) == (f"{command} {load}",)
+    assert facts.reproduce(example_report(**bench, data=real)) == (f"{command} --data data.npz {load}",)
+
+
+def test_a_bench_is_done_again_under_the_same_load() -> None:
+    def command(old: dict[str, Any], new: dict[str, Any]) -> str:
+        final = example_report().final
+        options = ({key: one[key] for key in one.keys() & {"threads", "concurrency"}} for one in (old, new))
+        sizes = (one.get("batch_size") for one in (old, new))
+        base, last = (
+            final.model_copy(update={"name": name, "options": its, "batch_size": size})
+            for name, its, size in zip("ab", options, sizes, strict=True)
+        )
+        bench = {"baseline": base, "references": {base.name: base}, "final": last, "steps": ()}
+        (found,) = facts.reproduce(example_report(**bench, data={"bench": {"source": "synthetic"}}))
+        return found.removeprefix("mlopt bench b --against a")
+
+    load = {"threads": 1, "concurrency": 4, "batch_size": 8}
+    assert command(load, load) == " --threads 1 --batch 8 --concurrency 4"
+    assert command(load, load | {"threads": 2}) == " --batch 8 --concurrency 4"
+    assert command({"threads": ["; rm"], "batch_size": 1}, {"threads": ["; rm"], "batch_size": 1}) == ""
 
 
 def test_the_headline_says_what_was_won_and_what_it_cost() -> None:
