@@ -9,7 +9,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check recipes bench clean
+.PHONY: setup demo test check recipes bench fuzz clean
 
 setup: $(STAMP)
 
@@ -36,5 +36,15 @@ recipes: $(STAMP)
 
 bench: recipes
 
+# Coverage-guided, in an environment of its own; what the test suite does with random inputs, for as long as you like.
+FUZZ_MINUTES ?= 10
+fuzz: $(STAMP)
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	.venv-fuzz/bin/python -c "import pathlib, sysconfig; \
+		(pathlib.Path(sysconfig.get_path('purelib')) / 'mlopt.pth').write_text('\n'.join(['$(CURDIR)', \
+		*map(str, pathlib.Path('.venv').absolute().glob('lib/python*/site-packages'))]) + '\n')"
+	nice .venv-fuzz/bin/python tests/fuzz/run_atheris.py --minutes $(FUZZ_MINUTES)
+
 clean:
-	rm -rf .venv artifacts repro
+	rm -rf .venv .venv-fuzz artifacts repro

@@ -6,18 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
 
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.trust import Trust, chosen
 from mlopt.artifact.verify import verify
 from mlopt.errors import IntegrityError
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.packing import Artifact
+from mlopt.packing import Artifact, stated_options
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
 from mlopt.workflow import Request, execute
 
 __all__ = ["Artifact", "Session", "load", "optimize"]
@@ -28,18 +28,19 @@ PathLike = str | os.PathLike[str]
 class Session:
     """An optimized model, opened as it was measured. Close it, or use it as a context manager."""
 
-    def __init__(self, directory: Path, key: Path | None) -> None:
-        verified = verify(directory, KeyTrust.of(key))
-        entry = verified.manifest.model
-        model = open_onnx(directory / entry.file)
-        if model.digest != entry.digest:
-            raise IntegrityError(
-                "the model is not the one that was verified", where=str(model.path), fix="verify again"
-            )
-        self._stack = ExitStack()
-        self._session = self._stack.enter_context(
-            open_session(model, RuntimeOptions.model_validate(verified.manifest.options))
-        )
+    def __init__(self, directory: Path, trust: Trust | None) -> None:
+        with ExitStack() as stack:
+            private = Path(stack.enter_context(TemporaryDirectory(prefix="mlopt-model-")))
+            verified = verify(directory, trust, copy_to=private / "artifact")
+            entry = verified.manifest.model
+            model = open_onnx(verified.directory / entry.file)
+            if model.digest != entry.digest:
+                raise IntegrityError(
+                    "the model is not the one that the manifest describes", where=str(directory / entry.file),
+                    got=f"digest {model.digest}", expected=f"digest {entry.digest}", fix="make the artifact again",
+                )  # fmt: skip
+            self._session = stack.enter_context(open_session(model, stated_options(directory, verified.manifest)))
+            self._stack = stack.pop_all()
         self.inputs: tuple[TensorSpec, ...] = model.inputs
         self.outputs: tuple[TensorSpec, ...] = model.outputs
 
@@ -48,7 +49,7 @@ class Session:
         return self._session.run({name: np.asarray(value) for name, value in feeds.items()})
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, and remove the copy that it was opened from."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -58,13 +59,29 @@ class Session:
         self.close()
 
 
-def load(artifact: PathLike, key: PathLike | None = None) -> Session:
+def load(
+    artifact: PathLike,
+    key: PathLike | None = None,
+    *,
+    roots: PathLike | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+) -> Session:
     """Verify an artifact, then open its model with the runtime, threads and device that were measured.
 
-    ``key`` is the public key that must have signed it; without it your own. Raises ``IntegrityError`` when the artifact
-    is not what was signed, ``MissingPackage`` when its runtime is not installed.
+    The artifact is copied to a private temporary folder (``TMPDIR`` says where) while it is checked, and opened from
+    there: what runs is what was signed, whoever can write to ``artifact``. Closing the session removes the copy.
+
+    ``key`` is the public key that must have signed it; ``roots`` (PEM) with ``identity`` trust certificates, and
+    ``identity`` with ``issuer`` keyless signers; with none of them your own key is trusted. Raises ``IntegrityError``
+    when the artifact is not what was signed, ``OutputError`` when there is no room for the copy, ``MissingPackage``
+    when its runtime is not installed.
     """
-    return Session(Path(artifact), Path(key) if key is not None else None)
+    return Session(Path(artifact), chosen(_path(key), _path(roots), identity, issuer))
+
+
+def _path(given: PathLike | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def optimize(
@@ -77,6 +94,7 @@ def optimize(
     sign: bool = True,
     cache: bool = True,
     allow_code: bool = False,
+    allow_pickle: bool = False,
 ) -> Artifact:
     """Optimize a model: ``source`` is a recipe or a bare ``.onnx`` file; the keywords are those of the command.
 
@@ -85,12 +103,13 @@ def optimize(
     return execute(
         Request(
             source=Path(source),
-            data=Path(data) if data is not None else None,
-            output=Path(output) if output is not None else None,
+            data=_path(data),
+            output=_path(output),
             overrides=tuple(overrides),
-            key=Path(key) if key is not None else None,
+            key=_path(key),
             sign=sign,
             use_cache=cache,
             allow_code=allow_code,
+            allow_pickle=allow_pickle,
         )
     )

@@ -129,6 +129,7 @@ def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, 
 def _contenders(request: Request) -> tuple[Candidate, ...]:
     """Open each path; an artifact is measured with the options that it was shipped with, unless threads are given."""
     from mlopt.artifact.layout import read_manifest
+    from mlopt.packing import stated_options
 
     found: dict[str, Candidate] = {}
     for path in ((request.against,) if request.against is not None else ()) + request.models:
@@ -136,7 +137,7 @@ def _contenders(request: Request) -> tuple[Candidate, ...]:
         if path.is_dir():
             manifest = read_manifest(path)
             model = open_onnx(path / manifest.model.file)
-            options = RuntimeOptions.model_validate(manifest.options)
+            options = stated_options(path, manifest)
         else:
             model = open_onnx(path)
         name = _free_name(path, found)

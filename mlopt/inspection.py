@@ -122,7 +122,7 @@ def _macs(proto: onnx.ModelProto, model: Model) -> int | None:
         value.type.tensor_type.ClearField("shape")
     try:
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    except onnx.shape_inference.InferenceError:
+    except (onnx.shape_inference.InferenceError, ValueError):  # ValueError: a tensor of a type that ONNX does not know
         return None
     shapes = dict(_shapes(inferred.graph))
     counts = [_node_macs(node, shapes) for node in inferred.graph.node]
@@ -143,8 +143,10 @@ def _node_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> i
     if node.op_type not in {"Conv", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}:
         return 0
     weight = 3 if node.op_type in {"QLinearConv", "QLinearMatMul"} else 1
+    if len(node.input) <= weight or not node.output:
+        return None
     left, right, output = (shapes.get(name) for name in (node.input[0], node.input[weight], node.output[0]))
-    if left is None or right is None or output is None:
+    if not left or right is None or output is None:
         return None
     if "Conv" in node.op_type:
         return math.prod(output) * math.prod(right[1:])
@@ -155,7 +157,8 @@ def _node_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> i
 def _dtype(data_type: int) -> str:
     import onnx
 
-    name: str = onnx.TensorProto.DataType.Name(data_type).lower()
+    names = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+    name: str = names.get(data_type, "undefined")
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
@@ -165,7 +168,9 @@ def _bytes(tensor: onnx.TensorProto) -> int:
     if tensor.data_type == onnx.TensorProto.STRING:
         return sum(len(value) for value in tensor.string_data)
     size: int = math.prod(tensor.dims)
-    if "INT4" in onnx.TensorProto.DataType.Name(tensor.data_type):
+    if "int4" in (dtype := _dtype(tensor.data_type)):
         return (size + 1) // 2
+    if dtype == "undefined":
+        return 0
     width: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     return size * width

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import ModelError
+from mlopt.external_data import external_files
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     import onnx
 
@@ -54,9 +55,37 @@ def read_graph(path: Path) -> onnx.ModelProto:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError as error:
         raise _no_onnx(path) from error
+    if not _is_text(proto):
+        raise ModelError("a name in the file is not text in UTF-8", where=str(path), fix=_FIX)
     if not proto.graph.node and not proto.graph.output:
         raise ModelError("the file holds no ONNX graph", where=str(path), expected="an ONNX protobuf", fix=_FIX)
     return proto
+
+
+def _is_text(proto: onnx.ModelProto) -> bool:
+    """Whether every name is text: the parser takes other bytes too, and gives them as ``bytes``."""
+    import onnx
+
+    waiting: list[Any] = [proto]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, onnx.TensorProto):  # its data, which may be large, has no names
+            if not all(isinstance(text, str) for text in (message.name, message.doc_string)):
+                return False
+            waiting += [*message.external_data, *message.metadata_props]
+            continue
+        for field, value in message.ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                waiting += _several(value)
+            elif field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in _several(value)):
+                return False
+    return True
+
+
+def _several(value: Any) -> Iterable[Any]:
+    from google.protobuf.message import Message
+
+    return (value,) if isinstance(value, str | bytes | Message) else value
 
 
 def _no_onnx(path: Path) -> ModelError:
@@ -68,61 +97,6 @@ def _no_onnx(path: Path) -> ModelError:
         "this is not a whole ONNX file: it is damaged or cut short, or of another format", where=str(path),
         got=f"{path.stat().st_size} bytes that start with {head!r}", expected="an ONNX protobuf", fix=_FIX,
     )  # fmt: skip
-
-
-def external_files(path: Path, proto: onnx.ModelProto) -> tuple[Path, ...]:
-    """Return the external data files, checked: relative, inside the model's folder, regular, large enough."""
-    folder = path.parent.resolve()
-    found: dict[Path, None] = {}
-    for tensor in _tensors(proto):
-        if not tensor.external_data:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        file = path.parent / location
-        where = f"{path}: tensor '{tensor.name}'"
-        if not location or Path(location).is_absolute() or ".." in Path(location).parts:
-            raise ModelError(
-                "the external data path leaves the model's folder", where=where, got=repr(location),
-                expected="a relative path inside that folder", fix="save the model again with its data beside it",
-            )  # fmt: skip
-        if file.is_symlink() or not file.resolve().is_relative_to(folder):
-            raise ModelError(
-                "the external data path is a link", where=where, got=location, expected="a regular file",
-                fix="replace the link by the file itself",
-            )  # fmt: skip
-        if not file.is_file():
-            raise ModelError("an external data file is missing", where=where, got=location, fix=f"put it into {folder}")
-        end = _number(entries, "offset", where) + _number(entries, "length", where)
-        if end > file.stat().st_size:
-            raise ModelError(
-                "an external data file is cut short", where=where, got=f"{file.stat().st_size} bytes",
-                expected=f"at least {end}", fix=_FIX,
-            )  # fmt: skip
-        found[file] = None
-    return tuple(found)
-
-
-def _number(entries: dict[str, str], key: str, where: str) -> int:
-    text = entries.get(key, "0")
-    if not (text.isascii() and text.isdigit()):
-        raise ModelError(f"the {key} of the external data is no number", where=where, got=repr(text), fix=_FIX)
-    return int(text)
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    graphs = [proto.graph]
-    while graphs:
-        graph = graphs.pop()
-        yield from graph.initializer
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-                if attribute.HasField("g"):
-                    graphs.append(attribute.g)
-                graphs.extend(attribute.graphs)
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

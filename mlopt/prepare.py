@@ -19,6 +19,7 @@ from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
 from mlopt.torch_source import materialize, onnx_digest, open_program, open_torch
+from mlopt.torch_weights import is_pickle, refused_pickle
 from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
@@ -26,19 +27,17 @@ _SYNTHETIC_SAMPLES = 16
 _SYNTHETIC_SIZE = 16
 
 
-def consent(loaded: Loaded, *, allowed: bool) -> list[Problem]:
-    """Return a problem if the recipe names Python and the user did not agree to run it."""
-    if allowed or not loaded.code:
-        return []
-    return [
-        Problem(
-            "this runs Python, which takes your consent",
-            key,
-            str(code),
-            fix="read that code, then add --allow-code",
-        )
-        for key, code in loaded.code.items()
-    ]
+def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
+    """Return what the recipe names and the user did not agree to: Python that would run, weights in a pickle."""
+    problems = [] if code else [_runs_python(key, str(reference)) for key, reference in loaded.code.items()]
+    weights = loaded.recipe.model.weights
+    if not pickles and weights is not None and is_pickle(Path(weights)):
+        problems.append(refused_pickle("model.weights", Path(weights)))
+    return problems
+
+
+def _runs_python(key: str, code: str) -> Problem:
+    return Problem("this runs Python, which takes your consent", key, code, fix="read that code, then add --allow-code")
 
 
 def advice(recipe: Recipe) -> list[str]:
@@ -48,11 +47,32 @@ def advice(recipe: Recipe) -> list[str]:
     return ["No data was given, so random samples were used: good enough for latency, but they say little of accuracy."]
 
 
+def code_digests(loaded: Loaded) -> dict[str, str]:
+    """Return the SHA-256 of the recipe's Python: ``code of KEY``, imports included, and ``file NAME`` of each file."""
+    whole = {f"code of {key}": code.digest for key, code in loaded.code.items()}
+    return whole | {f"file {name}": digest for code in loaded.code.values() for name, digest in code.digests.items()}
+
+
 def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -> dict[str, str]:
     """Return the SHA-256 of everything that a run read, by the key that names it."""
     found = {"model": source.digest}
     found |= {f"data.{role}": dataset.digest for role, dataset in data.items() if dataset is not None}
-    return found | {f"code of {key}": code.digest for key, code in loaded.code.items()}
+    return found | code_digests(loaded)
+
+
+def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) -> None:
+    """Raise ``ModelError`` if the recipe's Python, or the source model, is no longer what the run began with."""
+    after = code_digests(loaded)
+    changed = [f"code of {key}" for key in loaded.code if before.get(f"code of {key}") != after[f"code of {key}"]]
+    if source.kind is Kind.ONNX:
+        now = open_onnx(source.path).digest
+    else:
+        now = digest_file(source.path) if source.path.is_file() else source.digest  # else made by the Python above
+    if changed or now != source.digest:
+        raise ModelError(
+            "it changed while the run used it", where=changed[0] if changed else str(source.path),
+            expected="what the run began with", fix="run it again",
+        )  # fmt: skip
 
 
 def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Key | None:

@@ -1,7 +1,8 @@
 """PyTorch models as files: a directory that says how to build the module, or a ``.pt2`` program of ``torch.export``.
 
-No pickle is kept, and none is loaded. The directory holds ``source.json``, which names the recipe's ``build()``, and
-``weights.safetensors``: the module is built again when it is needed and gets these weights.
+No pickle is kept. The directory holds ``source.json``, which names the recipe's ``build()``, and
+``weights.safetensors``: the module is built again when it is needed and gets these weights. A pickle is read only where
+the user agreed (``--allow-pickle``), and then as tensors alone; a ``.pt2`` file is read without what is pickled in it.
 
 What a PyTorch model returns is known only when it runs: ``Model.outputs`` holds the declared names without dtypes and
 shapes, or nothing.
@@ -12,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import pickle
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +24,8 @@ from mlopt.errors import MissingPackage, MloptError, ModelError
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import install_command
+from mlopt.torch_program import not_a_program, plain_copy
+from mlopt.torch_weights import load_weights
 from mlopt.usercode import CodeReference, own_line
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def materialize(
     if isinstance(weights, CodeReference):
         _call(weights, built)
     elif weights is not None:
-        _load_weights(built, weights)
+        load_weights(built, weights)
     _save_weights(built, out / _WEIGHTS, code)
     _write_source(out, inputs, outputs, code)
     return open_torch(out)
@@ -108,14 +109,14 @@ def load_module(model: Model) -> Flat:
     """
     from mlopt.torch_module import Flat
 
-    if model.path.suffix == ".pt2":
+    if not model.path.is_dir():
         return Flat(*_program_call(model))
     source = _read_source(model.path)
     code = CodeReference(Path(source["code"]), source["function"])
     if code.digest != source["code_digest"]:
         raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
     module = _call(code)
-    _load_weights(module, model.path / _WEIGHTS)
+    load_weights(module, model.path / _WEIGHTS)
     names = [spec.name for spec in model.inputs]
     by_keyword = set(names) <= set(_parameters(module))
     return Flat(module.eval(), 0 if by_keyword else len(names), names if by_keyword else ())
@@ -186,53 +187,15 @@ def _save_weights(module: torch.nn.Module, path: Path, code: CodeReference) -> N
         raise ModelError("the model's state dict cannot be saved", where=str(code), got=str(error)) from error
 
 
-def _load_weights(module: torch.nn.Module, path: Path) -> None:
-    torch = import_torch()
-    from safetensors import SafetensorError
-    from safetensors.torch import load_model
-
-    if not path.is_file():
-        raise ModelError("the weights file does not exist", where=str(path), fix="check model.weights in the recipe")
-    try:
-        if path.suffix == ".safetensors":
-            missing, unexpected = load_model(module, path, strict=False)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            missing, unexpected = module.load_state_dict(state, strict=False)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            "the weights file holds more than tensors, and loading it could run code", where=str(path),
-            got=str(error).splitlines()[0], expected="a state dict", fix="safetensors.torch.save_model(model, path)",
-        ) from error  # fmt: skip
-    except (SafetensorError, RuntimeError, EOFError, TypeError, AttributeError) as error:
-        raise ModelError(
-            "the weights do not fit the model", where=str(path), got=" ".join(str(error).split())[:400],
-            expected="the state dict of the module that build() returns",
-        ) from error  # fmt: skip
-    if missing or unexpected:
-        raise ModelError(
-            "the weights do not fit the model", where=str(path),
-            got=f"missing: {_some(missing)}; unexpected: {_some(unexpected)}",
-            expected="exactly the keys of the module's state dict",
-        )  # fmt: skip
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(sorted(names)[:5])
-    return (f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown) or "none"
-
-
 def _load_program(path: Path) -> torch.export.ExportedProgram:
     torch = import_torch()
     if not path.is_file():
         raise ModelError("the model file does not exist", where=str(path), fix="check the path")
-    try:
-        return torch.export.load(path)
-    except (RuntimeError, ValueError, KeyError, AssertionError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ModelError(
-            "this is not a program of torch.export, or one of another version", where=str(path),
-            got=" ".join(str(error).split())[:200], fix="save it again with torch.export.save",
-        ) from error  # fmt: skip
+    with plain_copy(path) as copy:
+        try:
+            return torch.export.load(copy)
+        except Exception as error:  # the loader meets what is wrong with a file wherever it trips over it
+            raise not_a_program(path, error) from error
 
 
 def _program_inputs(program: torch.export.ExportedProgram, path: Path) -> tuple[TensorSpec, ...]:
@@ -246,6 +209,8 @@ def _program_inputs(program: torch.export.ExportedProgram, path: Path) -> tuple[
 def _program_call(model: Model) -> tuple[torch.nn.Module, int, tuple[str, ...]]:
     """Return the program's module, how many inputs it takes by position, and the names of the others."""
     program = _load_program(model.path)
+    if digest_file(model.path) != model.digest:
+        raise ModelError("the program changed while it was used", where=str(model.path), fix="run it again")
     own = _program_inputs(program, model.path)
     args, kwargs = program.call_spec.in_spec.children()
     if not len(own) == len(model.inputs) == args.num_children + kwargs.num_children:

@@ -1,6 +1,7 @@
 """Python that a recipe names, such as ``./mnist_cnn.py:build``: found, digested, and run only with consent.
 
-A file's digest covers the modules beside it that it imports, so a changed helper counts as a change.
+A file's digest covers every file that it imports and that no installed package brings, so a changed helper counts as a
+change. Running one that the digest does not cover is an error.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import traceback
@@ -36,9 +38,12 @@ class CodeReference:
 
     @property
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of the file and of each local module that it imports, by file name."""
+        """The SHA-256 of the file and of each local module that it imports, by path relative to the file's folder."""
         files, base = local_files(self.path), self.path.parent
-        return {file.relative_to(base).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        return {
+            Path(os.path.relpath(file, base)).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files
+        }
 
     @property
     def digest(self) -> str:
@@ -59,10 +64,12 @@ class CodeReference:
             if spec is None or spec.loader is None:
                 raise ModelError("Python cannot import this file", where=str(self.path), expected="a .py file")
             module = importlib.util.module_from_spec(spec)
+            before = set(sys.modules)
             sys.modules[name] = module
             setattr(module, _LOADED, digest)
             try:
                 spec.loader.exec_module(module)
+                self._check_covered(set(sys.modules) - before)
             except BaseException as error:
                 del sys.modules[name]
                 if isinstance(error, MloptError) or not isinstance(error, Exception):
@@ -80,6 +87,18 @@ class CodeReference:
             )
         function: Callable[..., Any] = found
         return function
+
+    def _check_covered(self, names: set[str]) -> None:
+        """Raise ``ModelError`` if one of these modules, just imported, comes from a file that the digest leaves out."""
+        covered = {str(file) for file in local_files(self.path)}
+        for name in sorted(names):
+            file = getattr(sys.modules.get(name), "__file__", None)
+            if file and file not in covered and not _is_installed(Path(file)):
+                raise ModelError(
+                    "the recipe's Python ran a file that its digest does not cover", where=str(self.path), got=file,
+                    expected="modules that an import statement names",
+                    fix=f"write `import {name.partition('.')[0]}` into the file that needs it",
+                )  # fmt: skip
 
 
 def parse_reference(text: str, base: Path) -> CodeReference | None:
@@ -103,16 +122,18 @@ def own_line(error: BaseException) -> str | None:
     """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}:{error.lineno}"
-    others = (Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        if file.is_file() and not any(file.is_relative_to(other) for other in others):
+        if file.is_file() and not _is_installed(file):
             return f"{file}:{frame.lineno}"
     return None
 
 
 def local_files(path: Path) -> list[Path]:
-    """Return ``path`` and every module beside it that it imports, directly or not, in a stable order."""
+    """Return ``path`` and every file that it imports, directly or not, in a stable order; installed packages excepted.
+
+    A name is looked for beside the importing file and beside ``path``, then wherever this Python finds it.
+    """
     found: dict[Path, None] = {}
     waiting = [path]
     while waiting:
@@ -120,12 +141,37 @@ def local_files(path: Path) -> list[Path]:
         if file in found:
             continue
         found[file] = None
-        for name in _imported(file):
-            beside = file.parent / f"{name}.py"
-            package = file.parent / name
-            waiting.extend([beside] if beside.is_file() else [])
-            waiting.extend(package.rglob("*.py") if (package / "__init__.py").is_file() else [])
+        for name in _imported(file) if file.suffix == ".py" else ():
+            beside = [*_modules(file.parent, name), *_modules(path.parent, name)]
+            waiting.extend(beside or _elsewhere(name))
     return [path, *sorted(file for file in found if file != path)]
+
+
+def _modules(folder: Path, name: str) -> list[Path]:
+    """The files of a module or a package in a folder."""
+    module, package = folder / f"{name}.py", folder / name
+    return [*([module] if module.is_file() else []), *(package.rglob("*.py") if package.is_dir() else [])]
+
+
+def _elsewhere(name: str) -> list[Path]:
+    """The files of a module that is found elsewhere but not installed: on ``PYTHONPATH``, or installed to edit."""
+    if name in sys.stdlib_module_names:
+        return []
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # ValueError: a module that was made and not imported
+        return []
+    if spec is None or spec.origin is None or _is_installed(Path(spec.origin)):
+        return []
+    origin = Path(spec.origin)
+    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+
+
+def _is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python, to an installed distribution or to mlopt."""
+    if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
+        return True
+    return file.is_relative_to(Path(__file__).parent) or file.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def distributions(path: Path) -> tuple[str, ...]:

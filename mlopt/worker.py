@@ -1,8 +1,10 @@
 """A child process that does one thing at a time for its parent: run a pass, or be one measured candidate.
 
 A crash in a native library ends the child, not the run; memory and threads of one candidate never touch another's.
-The protocol is a pickle over a private pipe between two processes of one user and one program: functions travel by
-name, so they stand at module level. What the child prints goes to its log file.
+The protocol is a pickle over a pair of connected sockets without a name, which no other process can reach: both ends
+are one user's and one program's, and no byte of a file gets into it. Functions travel by name, so they stand at module
+level. What the child prints goes to its log file. The child runs code of recipes and reads models of others, so it gets
+nothing to sign with (``child_environment``).
 """
 
 from __future__ import annotations
@@ -27,7 +29,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
-_SECRETS = ("MLOPT_KEY_PASSPHRASE",)
+_SECRETS = frozenset({
+    "MLOPT_KEY_PASSPHRASE",
+    "SIGSTORE_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "BUILDKITE_AGENT_ACCESS_TOKEN",
+})  # fmt: skip
+"""What lets its holder sign: with the user's key, or as the identity of a CI job."""
 _START = "import sys; sys.path[:] = {path!r}; from mlopt.worker import serve; serve({fd})"
 
 
@@ -45,8 +52,7 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self.log = log
         parent, child = _pipe()
-        environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
-        environment |= {"ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
+        environment = child_environment() | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as stream:
             self._printed_before = stream.tell()
             self._process = subprocess.Popen(
@@ -129,6 +135,11 @@ def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: 
     """Run one function in a child of its own."""
     with Worker(log) as worker:
         return worker.call(function, *args, **kwargs)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for any child process: this one's, without what one could sign with."""
+    return {key: value for key, value in os.environ.items() if key not in _SECRETS}
 
 
 def peak_rss_bytes() -> int:

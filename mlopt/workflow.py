@@ -10,12 +10,13 @@ import errno
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mlopt import campaign, evidence, packing, pipeline, prepare
+from mlopt.artifact.signers import Signer
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
@@ -56,6 +57,9 @@ class Request:
     allow_ungated: bool = False
     use_cache: bool = True
     allow_code: bool = False
+    allow_pickle: bool = False
+    signer: Signer | None = None
+    """Who signs; without it ``key``, and without that the user's own key."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Started:
     notify: Notify
     store: Store
     scratch: Path
+    begun: str
+    """When this run began: UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class Planned(Started):
     output: Path
     baselines: Mapping[str, Report]
     notes: tuple[str, ...]
+    code: Mapping[str, str]
+    """Digests of the Python that the user agreed to run."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def execute(request: Request, notify: Notify = _silent) -> Artifact:
 @contextmanager
 def planned_for(request: Request) -> Iterator[Planned]:
     """Give the first stage alone, for those who want to look ahead."""
-    with _started(request, _silent) as started:
+    with _started(replace(request, sign=False), _silent) as started:
         yield plan(started)
 
 
@@ -136,7 +144,7 @@ def _started(request: Request, notify: Notify) -> Iterator[Started]:
     with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
         store = Store(default_root() if request.use_cache else Path(folder) / "cache")
         with store.in_use():
-            yield Started(request, notify, store, Path(folder))
+            yield Started(request, notify, store, Path(folder), evidence.now())
 
 
 @contextmanager
@@ -163,18 +171,19 @@ def plan(started: Started) -> Planned:
     recipe, hardware = loaded.recipe, detect()
     problems = [
         *pipeline.check(recipe, passes, hardware),
-        *prepare.consent(loaded, allowed=request.allow_code),
+        *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric),
     ]
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or Path("artifacts") / recipe.name
-    packing.check_possible(output, request.key, sign=request.sign)
+    signer = packing.check_possible(output, request.signer, request.key, sign=request.sign)
     options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
     baselines = load_baselines(recipe.gates, loaded.base)
     notes = tuple(pipeline.advice(recipe) + prepare.advice(recipe))
-    return _extend(Planned, started, loaded=loaded, passes=passes, hardware=hardware, options=options,
-                   output=output, baselines=baselines, notes=notes)  # fmt: skip
+    return _extend(Planned, started, request=replace(request, signer=signer), loaded=loaded, passes=passes,
+                   hardware=hardware, options=options, output=output, baselines=baselines, notes=notes,
+                   code=prepare.code_digests(loaded))  # fmt: skip
 
 
 def ready(planned: Planned) -> Prepared:
@@ -239,6 +248,7 @@ def measure(transformed: Transformed) -> Measured:
 def judge(measured: Measured) -> Judged:
     """Write the evidence down and hold it against the gates."""
     measured.notify("judge", "accuracy and gates", None)
+    prepare.check_unchanged(measured.code, measured.loaded, measured.source)
     recipe, findings = measured.loaded.recipe, measured.findings
     data = {"evaluation": measured.evaluation, "calibration": measured.calibration}
     report = evidence.report(
@@ -254,10 +264,12 @@ def pack(judged: Judged) -> Artifact:
     judged.notify("pack", str(judged.output), None)
     request = judged.request
     data = {"evaluation": judged.evaluation, "calibration": judged.calibration}
+    sources = prepare.digests(judged.loaded, judged.source, data)
+    origin = packing.origin(judged.loaded, sources, judged.report, request.overrides, judged.begun)
     return packing.write(
         judged.output, judged.report, judged.lineup.final, judged.options, judged.loaded,
-        judged.findings.run.blocks, prepare.digests(judged.loaded, judged.source, data), key=request.key,
-        sign=request.sign, allow_ungated=request.allow_ungated,
+        judged.findings.run.blocks, origin, signer=request.signer, sign=request.sign,
+        allow_ungated=request.allow_ungated,
     )  # fmt: skip
 
 

@@ -50,3 +50,34 @@ def test_a_changed_file_is_read_again_with_its_helpers(tmp_path: Path) -> None:
 def test_imported_distributions_are_known_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import json, numpy\nfrom PIL import Image\n")
     assert distributions(tmp_path / "net.py") == ("numpy", "pillow")
+
+
+def test_helpers_are_found_wherever_python_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the recipe's file also when a package below imports them, in folders without __init__, on the path."""
+    files = {
+        "recipe/net.py": "import parts_of_mine.deep\nimport elsewhere_of_mine\n",
+        "recipe/parts_of_mine/deep.py": "import top_of_mine\n",
+        "recipe/top_of_mine.py": "",
+        "lib/elsewhere_of_mine.py": "import other_of_mine\n",
+        "lib/other_of_mine/__init__.py": "",
+        "lib/other_of_mine/part.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    assert set(CodeReference(tmp_path / "recipe/net.py", "build").digests) == {
+        "net.py", "parts_of_mine/deep.py", "top_of_mine.py", "../lib/elsewhere_of_mine.py",
+        "../lib/other_of_mine/__init__.py", "../lib/other_of_mine/part.py",
+    }  # fmt: skip
+
+
+def test_a_file_that_no_digest_covers_does_not_run_unnoticed(tmp_path: Path) -> None:
+    (tmp_path / "sly_recipe.py").write_text(
+        "import importlib\nimportlib.import_module('sly_' + 'helper')\ndef f(): 1\n"
+    )
+    (tmp_path / "sly_helper.py").write_text("")
+    with pytest.raises(ModelError, match="ran a file that its digest does not cover") as caught:
+        CodeReference(tmp_path / "sly_recipe.py", "f").load()
+    assert caught.value.problems[0].got == str(tmp_path / "sly_helper.py")
+    assert caught.value.problems[0].fix == "write `import sly_helper` into the file that needs it"

@@ -1,7 +1,7 @@
 """The file ``model.sig``: OpenSSF Model Signing v1.0, as bytes. No keys and no file system here.
 
-A sigstore bundle v0.3 holds a DSSE envelope, which holds an in-toto statement: each file's SHA-256, and one root digest
-over all of them. The formats: https://github.com/sigstore/protobuf-specs (bundle),
+A sigstore bundle v0.3 says who signed, and holds a DSSE envelope, which holds an in-toto statement: each file's
+SHA-256, and one root digest over all of them. The formats: https://github.com/sigstore/protobuf-specs (bundle),
 https://github.com/secure-systems-lab/dsse (envelope, PAE), https://in-toto.io/Statement/v1 (statement),
 https://github.com/sigstore/model-transparency (predicate).
 """
@@ -14,9 +14,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mlopt.artifact.files import first_problem, is_safe, parse_json, shown
 from mlopt.errors import IntegrityError
@@ -25,6 +25,8 @@ MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
+
+MAX_CERTIFICATES = 10
 
 _Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -35,8 +37,12 @@ class Envelope:
 
     payload: bytes
     signature: bytes
-    key_id: str | None
-    """The fingerprint of the signer's key: a hint that is not signed itself."""
+    key_id: str | None = None
+    """The fingerprint of the signer's key, where there is no certificate: a hint that is not signed itself."""
+    certificates: tuple[bytes, ...] = ()
+    """The certificate of the signer's key, then those that lead from it towards a root: DER, not looked at here."""
+    keyless: bool = False
+    """The one certificate is of sigstore's authority, and an entry in its log goes with it."""
 
 
 def pae(payload: bytes) -> bytes:
@@ -68,10 +74,15 @@ def statement(name: str, digests: Mapping[str, str], ignored: tuple[str, ...]) -
 
 
 def pack(envelope: Envelope) -> bytes:
-    """Return the text of ``model.sig``."""
+    """Return the text of ``model.sig``; keyless bundles are not made here."""
+    if envelope.certificates:
+        encoded = [{"rawBytes": base64.b64encode(der).decode()} for der in envelope.certificates]
+        material: dict[str, Any] = {"x509CertificateChain": {"certificates": encoded}}
+    else:
+        material = {"publicKey": {"hint": envelope.key_id}}
     value = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": envelope.key_id}, "tlogEntries": []},
+        "verificationMaterial": {**material, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(envelope.payload).decode(),
             "payloadType": PAYLOAD_TYPE,
@@ -82,20 +93,28 @@ def pack(envelope: Envelope) -> bytes:
 
 
 def unpack(data: bytes, where: str) -> Envelope:
-    """Read ``model.sig``; raises ``IntegrityError`` unless it is a bundle with exactly one signature."""
+    """Read ``model.sig``; raises ``IntegrityError`` unless it is a bundle with exactly one signature and one signer."""
     parse_json(data, where)
     try:
         bundle = _Bundle.model_validate_json(data, strict=True)
-        envelope = bundle.dsse
-        payload = base64.b64decode(envelope.payload, validate=True)
-        signature = base64.b64decode(envelope.signatures[0].sig, validate=True)
+        material = bundle.material
+        return Envelope(
+            payload=_decode(bundle.dsse.payload),
+            signature=_decode(bundle.dsse.signatures[0].sig),
+            key_id=material.public_key.hint if material.public_key else None,
+            certificates=tuple(_decode(certificate.raw_bytes) for certificate in material.certificates()),
+            keyless=material.certificate is not None,
+        )
     except ValidationError as error:
         raise IntegrityError(
             "the signature file is malformed", where=where, got=first_problem(error), expected=MEDIA_TYPE
         ) from error
     except (binascii.Error, ValueError) as error:
         raise IntegrityError("the signature file is malformed", where=where, got=f"base64: {error}") from error
-    return Envelope(payload, signature, bundle.material.public_key.hint)
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def signed_files(payload: bytes, where: str) -> dict[str, str]:
@@ -122,8 +141,29 @@ class _PublicKey(BaseModel):
     hint: str | None = None
 
 
+class _Certificate(BaseModel):
+    raw_bytes: str = Field(alias="rawBytes")
+
+
+class _Chain(BaseModel):
+    certificates: tuple[_Certificate, ...] = Field(min_length=1, max_length=MAX_CERTIFICATES)
+
+
 class _Material(BaseModel):
-    public_key: _PublicKey = Field(alias="publicKey")
+    public_key: _PublicKey | None = Field(default=None, alias="publicKey")
+    chain: _Chain | None = Field(default=None, alias="x509CertificateChain")
+    certificate: _Certificate | None = None
+
+    def certificates(self) -> tuple[_Certificate, ...]:
+        if self.chain is not None:
+            return self.chain.certificates
+        return (self.certificate,) if self.certificate is not None else ()
+
+    @model_validator(mode="after")
+    def _one_signer(self) -> Self:
+        if [self.public_key, self.chain, self.certificate].count(None) != 2:
+            raise ValueError("exactly one of publicKey, x509CertificateChain and certificate says who signed")
+        return self
 
 
 class _Signature(BaseModel):

@@ -12,18 +12,22 @@ import re
 import secrets
 import stat
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import IntegrityError, UserError
+from mlopt.errors import IntegrityError, OutputError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import BufferedReader
     from pathlib import Path
 
     from pydantic import ValidationError
 
 MAX_ENTRIES = 10_000
+_CHUNK = 1 << 20
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}")
 
 
@@ -71,7 +75,7 @@ def list_files(directory: Path) -> tuple[str, ...]:
     while waiting:
         prefix = waiting.pop()
         with os.scandir(directory / prefix) as found:
-            entries = list(found)
+            entries = list(islice(found, MAX_ENTRIES + 1))
         seen += len(entries)
         if seen > MAX_ENTRIES:
             raise IntegrityError("there are too many files", where=str(directory), expected=f"at most {MAX_ENTRIES}")
@@ -121,16 +125,85 @@ def read_capped(directory: Path, name: str, limit: int) -> bytes:
     return data
 
 
-def sha256(directory: Path, name: str) -> str:
-    """Return the SHA-256 of a file in hexadecimal; the file is streamed, never held in memory."""
-    with open_regular(directory, name) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def hash_files(directory: Path, names: Iterable[str], *, copy_to: Path | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file in hexadecimal, in the order of ``names``; several large files at once.
+
+    With ``copy_to``, an existing directory, the very bytes that are hashed are also written there, under the same
+    names. The files are streamed, never held in memory. Raises ``OutputError`` when the copy cannot be written.
+    """
+    names = tuple(names)
+    hash_one = partial(sha256, directory, copy_to=copy_to)
+    workers = min(len(os.sched_getaffinity(0)), sum(_is_large(directory / name) for name in names))
+    if workers < 2:
+        return {name: hash_one(name) for name in names}
+    from concurrent.futures import ThreadPoolExecutor  # hashlib lets other threads run; small files are not worth it
+
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(names, pool.map(hash_one, names), strict=True))
+
+
+def sha256(directory: Path, name: str, *, copy_to: Path | None = None) -> str:
+    """Return the SHA-256 of one file in hexadecimal, and copy it meanwhile; see ``hash_files``."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    with open_regular(directory, name) as stream, creating(copy_to, name) as write:
+        while size := stream.readinto(buffer):
+            digest.update(buffer[:size])
+            write(buffer[:size])
+    return digest.hexdigest()
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.lstat().st_size >= _CHUNK
+    except OSError:  # opening it will say why
+        return False
+
+
+@contextmanager
+def creating(folder: Path | None, name: str) -> Iterator[Callable[[memoryview], None]]:
+    """Give what writes to the new file ``name`` in ``folder``, for its owner alone; without a folder, to nowhere.
+
+    Missing directories between the two are made. Raises ``OutputError``, lest it be taken for an error of reading.
+    """
+    if folder is None:
+        yield lambda _: None
+        return
+    path = folder / name
+
+    def write(data: memoryview) -> None:
+        with writing(path):
+            while data:
+                data = data[os.write(descriptor, data) :]
+
+    with writing(path):
+        for parent in reversed(path.relative_to(folder).parents[:-1]):
+            (folder / parent).mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield write
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Guard the writing of a copy: what the system refuses becomes an ``OutputError``."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"the copy could not be written: {error.strerror}", where=str(path),
+            fix="make room, or choose another place",
+        ) from error  # fmt: skip
 
 
 def parse_json(data: bytes, where: str) -> dict[str, Any]:
     """Parse one JSON object that every parser reads alike: UTF-8, no key twice, no NaN or infinity."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:  # ValueError: JSON and UTF-8 errors, integers of thousands of digits
         raise IntegrityError("the file is not valid JSON", where=where, got=shown(str(error))) from error
     if not isinstance(value, dict):
@@ -142,6 +215,13 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key occurs twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is too large a number")
     return value
 
 

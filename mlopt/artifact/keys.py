@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -22,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from mlopt.artifact import passphrase
 from mlopt.artifact.files import write_atomic
 from mlopt.errors import OutputError
 
-CURVES = ("secp256r1", "secp384r1", "secp521r1")
+CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _MAX_PEM_BYTES = 1 << 16
 
 
@@ -51,19 +53,26 @@ def public_path(private: Path) -> Path:
     return private.with_suffix(".pub")
 
 
-def user_key() -> UserKey:
-    """Load the user's key; make it on first use. Safe when several processes do so at once."""
+def user_key(passphrase_file: Path | None = None) -> UserKey:
+    """Load the user's key; make it on first use, unencrypted. Safe when several processes do so at once."""
     path = user_key_path()
     created = not _exists(path)
     if created:
+        if passphrase_file is not None:
+            raise _refused(path, "there is no key of your own yet that a passphrase opens", "mlopt keygen --encrypt")
         try:
             create_key(path)
         except FileExistsError:
             created = False
-    private = load_private(path)
+    private = load_private(path, passphrase_file)
     if not _exists(public_path(path)):
         _write(public_path(path), public_pem(private.public_key()), mode=0o644)
     return UserKey(private, path, created)
+
+
+def has_user_key() -> bool:
+    """Whether the user has a key already; raises ``OutputError`` if the system does not let one see."""
+    return _exists(user_key_path())
 
 
 def user_public() -> ec.EllipticCurvePublicKey:
@@ -77,16 +86,18 @@ def user_public() -> ec.EllipticCurvePublicKey:
     return load_public(path)
 
 
-def create_key(path: Path, *, force: bool = False) -> Path:
-    """Make a P-256 key at ``path`` (mode 0600) and its public half beside it; returns the path of the latter.
+def create_key(path: Path, *, curve: str = "P-256", secret: bytes | None = None, force: bool = False) -> Path:
+    """Make a key at ``path`` (mode 0600) and its public half beside it; returns the path of the latter.
 
-    Raises ``FileExistsError`` when ``path`` exists, unless ``force``; ``OutputError`` when it cannot be written.
+    ``secret`` is the passphrase to encrypt it with (PBES2: AES-256). Raises ``FileExistsError`` when ``path`` exists,
+    unless ``force``; ``OutputError`` when it cannot be written.
     """
     public = public_path(path)
     if public == path:
         raise OutputError("the ending .pub is for public keys", where=str(path), fix="name the key file FILE.key")
-    private = ec.generate_private_key(ec.SECP256R1())
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private = ec.generate_private_key(CURVES[curve])
+    encryption = NoEncryption() if secret is None else BestAvailableEncryption(secret)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -96,16 +107,21 @@ def create_key(path: Path, *, force: bool = False) -> Path:
     return public
 
 
-def load_private(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Load a private key that only its owner can read; raises ``OutputError`` with the one cause."""
-    pem = _read(path, secret=True)
+def load_private(path: Path, passphrase_file: Path | None = None) -> ec.EllipticCurvePrivateKey:
+    """Load a private key that only its owner can read; raises ``OutputError`` with the one cause.
+
+    If it is encrypted, its passphrase is looked for as ``mlopt.artifact.passphrase`` says.
+    """
+    pem = read_pem(path, secret=True)
+    encrypted = b"ENCRYPTED" in pem
+    if passphrase_file is not None and not encrypted:
+        raise _refused(path, "the key is not encrypted, and a passphrase was given", "leave out --passphrase-file")
+    secret = passphrase.of_key(path, passphrase_file) if encrypted else None
     try:
-        key = load_pem_private_key(pem, password=None)
-    except TypeError as error:
-        raise _refused(
-            path, "the private key is encrypted", "openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN_KEY"
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+        key = load_pem_private_key(pem, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise _refused(path, "the passphrase does not open the key", "give the key's own passphrase") from error
         raise _refused(path, "this is no private key in PEM form", "mlopt keygen -o FILE makes one") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _wrong_type(path, type(key).__name__)
@@ -115,7 +131,7 @@ def load_private(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def load_public(path: Path) -> ec.EllipticCurvePublicKey:
     """Load a public key; raises ``OutputError`` with the one cause."""
-    pem = _read(path, secret=False)
+    pem = read_pem(path)
     if b"PRIVATE KEY" in pem:
         raise _refused(path, "this is a private key, and a public one is needed", f"give {public_path(path)}")
     try:
@@ -128,6 +144,11 @@ def load_public(path: Path) -> ec.EllipticCurvePublicKey:
     return key
 
 
+def is_known_curve(curve: ec.EllipticCurve) -> bool:
+    """Whether the signature format knows the curve."""
+    return curve.name in {known.name for known in CURVES.values()}
+
+
 def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
     """Return the public key as the text of a ``.pub`` file."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -138,30 +159,30 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(public_pem(key)).hexdigest()
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError as error:
-        raise _refused(path, f"the key cannot be read: {error.strerror}", "check its owner and permissions") from error
-
-
-def _read(path: Path, *, secret: bool) -> bytes:
+def read_pem(path: Path, *, what: str = "key", secret: bool = False) -> bytes:
+    """Read a small file; raises ``OutputError``, also if it is ``secret`` and others can read it."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, "the key is not a regular file", "check the path")
+            raise _refused(path, f"the {what} is not a regular file", "check the path")
         if secret and status.st_mode & 0o077:
             mode = status.st_mode & 0o777
             raise _refused(path, f"others can read the private key (mode {mode:04o})", f"chmod 600 {path}")
         if status.st_size > _MAX_PEM_BYTES:
-            raise _refused(path, "the file is too large for a key", "check the path")
+            raise _refused(path, f"the file is too large for a {what}", "check the path")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise _refused(
-            path, "the key file does not exist", "check the path, or make one: mlopt keygen -o FILE"
-        ) from error
+        make = ", or make one: mlopt keygen -o FILE" if what == "key" else ""
+        raise _refused(path, f"the {what} file does not exist", f"check the path{make}") from error
     except OSError as error:
-        raise _refused(path, f"the key cannot be read: {error.strerror}", "check its owner and permissions") from error
+        raise _unreadable(path, what, error) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unreadable(path, "key", error) from error
 
 
 def _write(path: Path, data: bytes, *, mode: int, replace: bool = True) -> None:
@@ -174,7 +195,7 @@ def _write(path: Path, data: bytes, *, mode: int, replace: bool = True) -> None:
 
 
 def _check_curve(path: Path, curve: ec.EllipticCurve) -> None:
-    if curve.name not in CURVES:
+    if not is_known_curve(curve):
         raise OutputError(
             "the key is on a curve that the signature format does not know", where=str(path), got=curve.name,
             expected=", ".join(CURVES), fix="mlopt keygen -o FILE makes a P-256 key",
@@ -190,6 +211,10 @@ def _wrong_type(path: Path, type_name: str) -> OutputError:
 
 def _refused(path: Path, what: str, fix: str) -> OutputError:
     return OutputError(what, where=str(path), fix=fix)
+
+
+def _unreadable(path: Path, what: str, error: OSError) -> OutputError:
+    return _refused(path, f"the {what} cannot be read: {error.strerror}", "check its owner and permissions")
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

@@ -33,6 +33,8 @@ UNSIGNED = frozenset({SIGNATURE, CLAIMS})
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_REPORT_BYTES = 64 << 20
 
+Read = Callable[[Path, str, int], bytes]
+"""Reads a file, named relative to a directory, of at most so many bytes; see ``mlopt.artifact.files.read_capped``."""
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
 Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -46,6 +48,7 @@ class Role(StrEnum):
     REPORT = "report"
     REPORT_PAGE = "report-page"
     SAMPLES = "samples"
+    BOM = "bom"
 
 
 class ModelEntry(BaseModel):
@@ -113,15 +116,15 @@ class Manifest(Content):
         return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path, read: Read = read_capped) -> Manifest:
     """Read ``mlopt.json`` of an untrusted directory; raises ``IntegrityError`` when it is missing or malformed.
 
-    A well-formed manifest is not yet a trusted one: see ``mlopt.artifact.verify``.
+    A well-formed manifest is not yet a trusted one: see ``mlopt.artifact.verify``, whose ``read`` refuses other bytes.
     """
     where = str(directory / MANIFEST)
     if not os.path.lexists(where):
         raise IntegrityError("this is not an mlopt artifact: it has no mlopt.json", where=str(directory))
-    data = read_capped(directory, MANIFEST, MAX_MANIFEST_BYTES)
+    data = read(directory, MANIFEST, MAX_MANIFEST_BYTES)
     schema = parse_json(data, where).get("schema")
     if schema != SCHEMA:
         raise IntegrityError(
@@ -134,7 +137,7 @@ def read_manifest(directory: Path) -> Manifest:
         raise IntegrityError("the manifest is malformed", where=where, got=first_problem(error)) from error
 
 
-def check_manifest(directory: Path, content: Content, names: set[str]) -> None:
+def check_manifest(directory: Path, content: Content, names: set[str], read: Read = read_capped) -> None:
     """Raise ``IntegrityError`` unless ``names`` are the files that the manifest lists, and its verdict is the report's.
 
     So what is said of the gates is what the evidence says, before signing and after.
@@ -145,9 +148,9 @@ def check_manifest(directory: Path, content: Content, names: set[str]) -> None:
         raise IntegrityError(what, where=str(directory), got=shown(name), fix="make the artifact again")
     report = content.file_of(Role.REPORT)
     where = str(directory / report)
-    evidence = parse_json(read_capped(directory, report, MAX_REPORT_BYTES), where)
+    evidence = parse_json(read(directory, report, MAX_REPORT_BYTES), where)
     verdict, gates = evidence.get("verdict"), evidence.get("gates")
-    found = {gate.get("verdict") for gate in gates if isinstance(gate, dict)} if isinstance(gates, list) else set()
+    found = [gate.get("verdict") for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else []
     worst = next((name for name in ("fail", "inconclusive") if name in found), "pass")
     if found and verdict != worst:
         raise IntegrityError(
@@ -181,26 +184,36 @@ def write(out: Path, fill: Callable[[Path], Content], *, seal: Callable[[Path], 
     beside them, to sign the whole. Then the new directory takes the place of the old. All of it happens under a lock
     on ``out``, so ``fill`` copies and renders; it does not measure. Raises ``OutputError``.
     """
+    with replacing(out) as (new, version):
+        manifest = _stamp(fill(new), version + 1)
+        (new / MANIFEST).write_bytes(manifest.to_json())
+        check_manifest(new, manifest, set(list_files(new)))
+        if seal is not None:
+            seal(new)
+            manifest = read_manifest(new)
+    return manifest
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[tuple[Path, int]]:
+    """Give an empty directory that takes the place of ``out`` at the end, and the version of what is there (or 0).
+
+    On any failure what was there before stands untouched. Raises ``OutputError``.
+    """
     target = out.resolve()
     with _os_errors(target):
         _check_place(target)
     with _os_errors(target), _locked(target):
         new, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
         _recover(target, new, old)
-        version = _old_version(target) + 1
+        version = _old_version(target)
         try:
             new.mkdir()
-            manifest = _stamp(fill(new), version)
-            (new / MANIFEST).write_bytes(manifest.to_json())
-            check_manifest(new, manifest, set(list_files(new)))
-            if seal is not None:
-                seal(new)
-                manifest = read_manifest(new)
-            sync([*(path for path in new.rglob("*")), new])
+            yield new, version
+            sync([*new.rglob("*"), new])
             _swap(new, target, old)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-        return manifest
 
 
 def _check_place(target: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.artifact import bundle
-from mlopt.artifact.files import is_safe, list_files, reading, sha256, shown, write_atomic
+from mlopt.artifact.files import hash_files, is_safe, list_files, reading, shown, write_atomic
 from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
 from mlopt.errors import IntegrityError, OutputError
 
@@ -51,7 +51,7 @@ def digest(directory: Path) -> Digests:
     with reading(directory):
         names = [name for name in list_files(directory) if name not in UNSIGNED]
         _check_names(directory, names)
-        files = {name: sha256(directory, name) for name in names}
+        files = hash_files(directory, names)
     return Digests(bundle.root_digest(files), files)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from mlopt import __version__
 from mlopt.cli import (
+    attest,
     bench,
     cache,
     diff,
@@ -21,11 +22,13 @@ from mlopt.cli import (
     inspect,
     keygen,
     optimize,
+    pack,
     passes,
     plan,
     recipe,
     report,
     sign,
+    unpack,
     verify,
 )
 from mlopt.errors import ExitCode, MloptError
@@ -40,7 +43,7 @@ app = typer.Typer(
 
 for _verb in (
     optimize.optimize, plan.plan, bench.bench, gate.gate, report.report, diff.diff,
-    keygen.keygen, sign.sign, verify.verify, digest.digest,
+    keygen.keygen, sign.sign, attest.attest, verify.verify, digest.digest, pack.pack, unpack.unpack,
     inspect.inspect, passes.passes, doctor.doctor,
 ):  # fmt: skip
     app.command()(_verb)
@@ -74,6 +77,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; the boundary at which every error becomes text and a code."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # other packages' code has no place in a verifier
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="mlopt", standalone_mode=False)

@@ -53,7 +53,8 @@ def explain(
     from mlopt.planning import foresee
     from mlopt.workflow import Request
 
-    steps, _ = foresee(Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True))
+    request = Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
+    steps, _ = foresee(request)
     if json:
         emit_json([step.as_json() for step in steps])
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli import signing_options as options
 from mlopt.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from mlopt.artifact.trust import Trust
     from mlopt.gate import Gate
     from mlopt.report.schema import Report
 
 _SOURCE = "An artifact directory, or a report.json."
 _GATES = "YAML with gates to judge instead of those that the report was made with."
 _BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
-_KEY = "The public key that must have signed the artifact; by default it may be unsigned, or signed by others."
+_KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
 _ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json]"
 
 _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
@@ -35,6 +37,9 @@ def gate(
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
     key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
+    roots: options.Roots = None,
+    identity: options.Identity = None,
+    issuer: options.Issuer = None,
     junit: Annotated[_Output, typer.Option("--junit", help="Write JUnit XML here.")] = None,
     summary: Annotated[_Output, typer.Option("--summary", help="Append Markdown here.")] = None,
     annotations: Annotated[bool | None, typer.Option("--annotations/--no-annotations", help=_ANNOTATIONS)] = None,
@@ -48,7 +53,7 @@ def gate(
     from mlopt.cli import console
     from mlopt.report.ci import github
 
-    note = _check_integrity(source, key)
+    note = _check_integrity(source, options.trust(key, roots, identity, issuer))
     evidence = _judged(source, gates, baseline)
     files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     _write_files(evidence, files)
@@ -116,7 +121,8 @@ def _append_summary(evidence: Report, path: Path) -> None:
 
     try:
         with path.open("ab") as file:
-            written = file.write(github.summary(evidence, github.SUMMARY_LIMIT - file.tell()).encode())
+            before = file.tell() if file.seekable() else 0
+            written = file.write(github.summary(evidence, github.SUMMARY_LIMIT - before).encode())
     except OSError as error:
         raise OutputError(f"the summary cannot be written: {error.strerror}", where=str(path)) from error
     if not written:
@@ -144,32 +150,35 @@ def _inert(text: str) -> str:
     return plain(text).replace("::", ": :").replace("##[", "## [")
 
 
-def _check_integrity(source: Path, key: Path | None) -> str | None:
-    """Verify a signed artifact as far as a trusted key is at hand; return a note if nobody vouches for the figures.
+def _check_integrity(source: Path, trust: Trust | None) -> str | None:
+    """Verify a signed artifact as far as somebody is trusted; return a note if nobody vouches for the figures.
 
     Raises ``IntegrityError`` when the artifact is not what was signed.
     """
     from mlopt.artifact import bundle, keys
     from mlopt.artifact.files import read_capped, reading
     from mlopt.artifact.layout import SIGNATURE
-    from mlopt.artifact.trust import KeyTrust, UnknownSignerError
+    from mlopt.artifact.trust import UnknownSignerError
     from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 
     if not source.is_dir():
-        if key is not None:
-            raise typer.BadParameter("only an artifact directory is signed, not a report.json", param_hint="--key")
+        if trust is not None:
+            hint = "--key, --root or --identity"
+            raise typer.BadParameter("only an artifact directory is signed, not a report.json", param_hint=hint)
         return None
-    if key is None and not (source / SIGNATURE).exists():
+    if trust is None and not (source / SIGNATURE).exists():
         return "not verified: the artifact is not signed"
-    stranger = f"not verified: signed with a key that is not yours; mlopt gate {source} --key PUB verifies it"
-    if key is None and not keys.public_path(keys.user_key_path()).exists():
+    stranger = (
+        f"not verified: signed with a key that is not yours; mlopt gate {source} --key PUB, or --root PEM, verifies it"
+    )
+    if trust is None and not keys.public_path(keys.user_key_path()).exists():
         with reading(source):  # nobody is trusted, but what is damaged is damaged
             bundle.unpack(read_capped(source, SIGNATURE, MAX_SIGNATURE_BYTES), str(source / SIGNATURE))
         return stranger
     try:
-        verify(source, KeyTrust.of(key))
+        verify(source, trust)
     except UnknownSignerError:
-        if key is not None:
+        if trust is not None:
             raise
         return stranger
     return None

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
+
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
 _DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
-_KEY = "Private key to sign with; without it, a key of your own is made on first use."
+_PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 
 def optimize(
@@ -17,22 +19,31 @@ def optimize(
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
+    key: PrivateKey = None,
+    passphrase_file: PassphraseFile = None,
+    chain: Chain = None,
+    keyless: Keyless = False,
     sign: Annotated[bool, typer.Option("--sign/--no-sign", help="Sign the artifact.")] = True,
     allow_ungated: Annotated[bool, typer.Option(help="Sign even if the gates did not pass; recorded.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
+    allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, signed artifact."""
+    from mlopt.artifact import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
     from mlopt.cli.summary import show
     from mlopt.workflow import Request, execute
 
+    named = key or passphrase_file or chain or keyless or keys.has_user_key()
+    who = signer(key, passphrase_file, chain, keyless) if sign and named else None
+    if not sign:
+        passphrase.forget()
     request = Request(
-        source=source, data=data, output=output, overrides=tuple(overrides or ()), key=key, sign=sign,
-        allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code,
+        source=source, data=data, output=output, overrides=tuple(overrides or ()), signer=who, sign=sign,
+        allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
     with Progress(err) as progress:
         artifact = execute(request, progress.update)

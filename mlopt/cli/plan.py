@@ -24,7 +24,7 @@ def plan(
     from mlopt.planning import foresee
     from mlopt.workflow import Request
 
-    request = Request(source=source, data=data, overrides=tuple(overrides or ()), allow_code=True)
+    request = Request(source=source, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, notes = foresee(request)
     if json:
         emit_json([step.as_json() for step in steps])

@@ -5,27 +5,26 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
+
 
 def sign(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
-    key: Annotated[Path | None, typer.Option("--key", help="The private key; your own, made on first use.")] = None,
+    key: PrivateKey = None,
+    passphrase_file: PassphraseFile = None,
+    chain: Chain = None,
+    keyless: Keyless = False,
     allow_ungated: Annotated[
         bool, typer.Option("--allow-ungated", help="Sign although the gates did not pass; the artifact records it.")
     ] = False,
 ) -> None:
-    """Sign every file of an artifact (OpenSSF Model Signing format, model.sig)."""
-    from mlopt.artifact import keys
+    """Sign every file of an artifact (OpenSSF Model Signing format, model.sig), and make its claims (claims.jsonl)."""
+    from mlopt import claims
     from mlopt.artifact import sign as signing
-    from mlopt.artifact.signers import KeySigner
     from mlopt.cli import console
 
-    if key is None:
-        own = keys.user_key()
-        private = own.private
-        if own.created:
-            console.err.print(f"made your signing key: {own.path}", markup=False)
-    else:
-        private = keys.load_private(key)
-    signature = signing.sign(directory, KeySigner(private), allow_ungated=allow_ungated)
+    who = signer(key, passphrase_file, chain, keyless)
+    signature = signing.sign(directory, who, allow_ungated=allow_ungated)
+    claims.attest(directory, who)  # what was claimed before was about the artifact as it was then
     console.out.print(f"signed: {signature}", markup=False)
-    console.out.print(f"key     {keys.fingerprint(private.public_key())}", markup=False)
+    console.out.print(f"signer  {who.name}", markup=False)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tokenize
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -58,13 +60,13 @@ class Dataset:
     def inputs(self) -> dict[str, Array]:
         """The inputs by name, read-only; each of shape [samples, ...]."""
         names = [entry["name"] for entry in _index(self.path)["inputs"]]
-        return {name: np.load(self.path / _file(number), mmap_mode="r") for number, name in enumerate(names)}
+        return {name: mapped(self.path / _file(number)) for number, name in enumerate(names)}
 
     @cached_property
     def labels(self) -> Array | None:
         """The labels, first axis = samples, or None."""
         file = self.path / _LABELS
-        return np.load(file, mmap_mode="r") if file.exists() else None
+        return mapped(file) if file.exists() else None
 
     @cached_property
     def sample_digests(self) -> tuple[str, ...]:
@@ -153,7 +155,19 @@ def check_disjoint(calibration: Dataset, evaluation: Dataset) -> None:
         )
 
 
-_RESTORE = "delete this directory and run again: it is read from its source once more"
+def mapped(file: Path) -> Array:
+    """Map an array that mlopt stored into memory; raises ``DataError`` for anything else, and unpickles nothing."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile, tokenize.TokenError) as error:
+        got = f"{type(error).__name__}: {error}"[:200]
+        raise DataError("this is no array that mlopt stored", where=str(file), got=got, fix=_RESTORE) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError("this is no array that mlopt stored", where=str(file), got="several arrays", fix=_RESTORE)
+    return array
+
+
+_RESTORE = "delete this directory and run again: it is made once more"
 
 
 def _file(number: int) -> str:

@@ -55,5 +55,5 @@ def _number(value: object) -> int | float | None:
             number = kind(value) if isinstance(value, str) else value
         except ValueError:
             continue
-        return number if math.isfinite(number) else None
+        return number if isinstance(number, int) or math.isfinite(number) else None
     return None

@@ -70,7 +70,10 @@ def read_text(
             got=str(options.max_length),
             expected=f"{special + 1} or more",
         )
-    encodings = _encode(tokenizer, texts[chosen], options)
+    try:
+        encodings = _encode(tokenizer, texts[chosen], options)
+    except Exception as error:  # nothing more specific; such as that its vocabulary lacks its own unknown token
+        raise DataError("the tokenizer cannot read these texts", where=str(path), got=str(error)) from error
     arrays = {name: _array(encodings, _FIELDS[name]) for name in names}
     return Samples(arrays, None if labels is None else labels[chosen])
 

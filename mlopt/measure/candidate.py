@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mlopt.data.dataset import Dataset
+from mlopt.data.dataset import Dataset, mapped
 from mlopt.data.feeds import batches, predict
 from mlopt.model import Model
 from mlopt.report.schema import ColdStart
@@ -147,4 +147,4 @@ def write_outputs(candidate: Candidate, dataset: Dataset, batch_size: int, out: 
 
 def read_outputs(out: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:
     """Read what ``write_outputs`` wrote, memory-mapped."""
-    return {name: np.load(out / f"{number}.npy", mmap_mode="r") for number, name in enumerate(names)}
+    return {name: mapped(out / f"{number}.npy") for number, name in enumerate(names)}

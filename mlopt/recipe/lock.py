@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
 
-from mlopt import __version__
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlopt.model import digest_file
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.recipe.yaml_writer import dump
@@ -15,20 +20,50 @@ _HEADER = """\
 # It can be run again as a recipe, put where the original was (its paths are relative).
 """
 
+_STAND_IN = re.compile(r"(.+) \((.+)\)")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-def lock(loaded: Loaded, digests: Mapping[str, str], packages: Mapping[str, str]) -> str:
-    """Return the lock file's text.
 
-    ``digests`` are the SHA-256 of the sources (models, data, Python files) by the key that names them, such as
-    ``model.source``; ``packages`` the versions of the libraries that took part, by distribution name.
+class Origin(BaseModel):
+    """The section ``lock``: what a run read, and what it ran with. What later versions added may be absent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mlopt: str
+    recipe: Sha256
+    """Of the recipe's text as written, overrides not included."""
+    overrides: tuple[str, ...] = ()
+    """``KEY=VALUE``, as given to ``--set``; the recipe beside this section has them applied."""
+    started: str | None = None
+    """UTC, ISO 8601."""
+    sources: dict[str, Sha256]
+    """Of models, data and Python files, by the key that names them, such as ``data.evaluation``."""
+    packages: dict[str, str]
+    """The versions of the libraries that took part, by distribution name."""
+    records: dict[str, Sha256] = Field(default_factory=dict)
+    """Of each distribution's file ``RECORD``, which lists its installed files with their digests."""
+
+
+def records(packages: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of the file ``RECORD`` of each installed distribution; ``packages`` are versions by name.
+
+    Installers differ in what they write there (compiled files, paths of scripts), so two machines may too.
     """
-    made_with = {
-        "mlopt": __version__,
-        "recipe": loaded.text_digest,
-        "sources": dict(sorted(digests.items())),
-        "packages": dict(sorted(packages.items())),
-    }
-    return _HEADER + dump({**resolved(loaded.recipe), "lock": made_with})
+    found = {name: _record(installed(name, version)[0]) for name, version in packages.items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def installed(name: str, version: str) -> tuple[str, str]:
+    """Return a package's distribution and version, where ``mlopt.packages`` says that another one stands in for it."""
+    stand_in = _STAND_IN.fullmatch(version)
+    return (stand_in[2], stand_in[1]) if stand_in else (name, version)
+
+
+def lock(loaded: Loaded, origin: Origin) -> str:
+    """Return the lock file's text."""
+    section = origin.model_dump(mode="json")
+    ordered = {key: dict(sorted(value.items())) if isinstance(value, dict) else value for key, value in section.items()}
+    return _HEADER + dump({**resolved(loaded.recipe), "lock": ordered})
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -40,3 +75,12 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     return {step.name: {**step.config.model_dump(mode="json", by_alias=True), "optional": step.optional}}
+
+
+def _record(distribution: str) -> str | None:
+    try:
+        files = metadata.distribution(distribution).files or ()
+    except metadata.PackageNotFoundError:
+        return None
+    paths = [file.locate() for file in files if file.name == "RECORD" and len(file.parts) == 2]
+    return digest_file(Path(paths[0])) if paths else None

@@ -33,6 +33,7 @@ from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.document import closest
 from mlopt.target import Objective, Target
+from mlopt.torch_weights import PICKLES
 
 API_VERSION = "mlopt/v1"
 METRICS = ("accuracy", "agreement", "fidelity")
@@ -62,14 +63,18 @@ def _source(text: str) -> str:
         build = f"def build(): return transformers.AutoModel.from_pretrained({text.removeprefix('hf:')!r})"
         fix = f"write `{build}` into model.py, and `source: ./model.py:build` here"
         raise _refusal("hf: sources are not supported yet", expected=expected, fix=fix)
+    if text.endswith(PICKLES):
+        fix = "save it with torch.export.save, or name the Python that builds it, and its weights as .safetensors"
+        raise _refusal("a model in a pickle is never loaded: that can run any code", expected=expected, fix=fix)
     if not is_code(text) and not text.endswith((".onnx", ".pt2")):
         raise _refusal("mlopt cannot tell what kind of model this is", expected=expected)
     return text
 
 
 def _weights(text: str) -> str:
-    if not is_code(text) and not text.endswith((".safetensors", ".pt")):
-        raise _refusal("these are no weights", expected="a .safetensors or .pt file, or ./file.py:function that trains")
+    if not is_code(text) and not text.endswith((".safetensors", *PICKLES)):
+        expected = "a .safetensors file (or, with --allow-pickle, a .pt file), or ./file.py:function that trains"
+        raise _refusal("these are no weights", expected=expected)
     return text
 
 
@@ -122,8 +127,8 @@ class ModelSource(Part):
     )
     weights: Annotated[str, AfterValidator(_weights)] | None = Field(
         default=None,
-        description="a .safetensors or .pt file to load into the built module, or ./file.py:function that is called "
-        "with the module and trains it",
+        description="a .safetensors file (or, with --allow-pickle, a .pt, .pth, .bin or .ckpt file) to load into the "
+        "built module, or ./file.py:function that is called with the module and trains it",
     )
     inputs: dict[str, Tensor] = Field(
         default_factory=dict, description="the inputs of a PyTorch model by name, in the order of its arguments"

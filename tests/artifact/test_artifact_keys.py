@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import subprocess
+import traceback
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
@@ -25,8 +25,17 @@ from mlopt.errors import OutputError
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
-def save(path: Path, key: PrivateKey, encryption: KeySerializationEncryption | None = None) -> Path:
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption()))
+SECRET = b"correct-Ooph4ahz"
+
+
+def passphrase_file(folder: Path, secret: bytes) -> Path:
+    (folder / "passphrase").write_bytes(secret + b"\n")
+    (folder / "passphrase").chmod(0o600)
+    return folder / "passphrase"
+
+
+def save(path: Path, key: PrivateKey) -> Path:
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     path.chmod(0o600)
     path.with_suffix(".pub").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return path
@@ -102,11 +111,67 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     assert f"chmod 600 {tmp_path / 'a.key'}" in str(caught.value)
 
 
-def test_an_encrypted_key_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.key", ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"secret"))
-    with pytest.raises(OutputError, match="the private key is encrypted") as caught:
-        keys.load_private(path)
-    assert "openssl pkcs8" in str(caught.value)
+@pytest.mark.parametrize("curve", keys.CURVES)
+def test_every_curve_can_be_made(tmp_path: Path, curve: str) -> None:
+    public = keys.create_key(tmp_path / "a.key", curve=curve)
+    assert keys.load_private(tmp_path / "a.key").curve.name == keys.CURVES[curve].name
+    assert keys.load_public(public).curve.name == keys.CURVES[curve].name
+
+
+@pytest.mark.parametrize("curve", keys.CURVES)
+def test_an_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path, curve: str) -> None:
+    public = keys.create_key(tmp_path / "a.key", curve=curve, secret=SECRET)
+    assert b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in (tmp_path / "a.key").read_bytes()
+    assert (tmp_path / "a.key").stat().st_mode & 0o777 == 0o600
+    good = passphrase_file(tmp_path, SECRET)
+    assert keys.load_private(tmp_path / "a.key", good).public_key() == keys.load_public(public)
+    wrong = passphrase_file(tmp_path, b"wrong-Gai7ahfo")
+    with pytest.raises(OutputError, match="the passphrase does not open the key") as caught:
+        keys.load_private(tmp_path / "a.key", wrong)
+    assert str(tmp_path / "a.key") in str(caught.value)
+    assert "Gai7ahfo" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_openssl_opens_an_encrypted_key(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    public = keys.create_key(tmp_path / "a.key", secret=SECRET)
+    given = f"file:{passphrase_file(tmp_path, SECRET)}"
+    command = ["openssl", "pkey", "-in", str(tmp_path / "a.key"), "-passin", given, "-pubout"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == public.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["pkcs8", "ec"])
+def test_a_key_that_openssl_encrypted_opens(tmp_path: Path, form: str) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    plain = save(tmp_path / "plain.key", ec.generate_private_key(ec.SECP256R1()))
+    given, out = f"file:{passphrase_file(tmp_path, SECRET)}", tmp_path / "a.key"
+    tool = ["pkcs8", "-topk8", "-v2", "aes-256-cbc"] if form == "pkcs8" else ["ec", "-aes256"]
+    subprocess.run(["openssl", *tool, "-in", plain, "-out", out, "-passout", given], capture_output=True, check=True)
+    out.chmod(0o600)
+    assert b"ENCRYPTED" in out.read_bytes()
+    opened = keys.load_private(out, tmp_path / "passphrase")
+    assert opened.private_numbers() == keys.load_private(plain).private_numbers()
+
+
+def test_a_passphrase_for_a_key_that_needs_none_is_refused(tmp_path: Path) -> None:
+    keys.create_key(tmp_path / "a.key")
+    with pytest.raises(OutputError, match="the key is not encrypted, and a passphrase was given") as caught:
+        keys.load_private(tmp_path / "a.key", passphrase_file(tmp_path, SECRET))
+    assert "leave out --passphrase-file" in str(caught.value)
+
+
+def test_ones_own_key_may_be_encrypted(tmp_path: Path) -> None:
+    given = passphrase_file(tmp_path, SECRET)
+    with pytest.raises(OutputError, match="there is no key of your own yet") as caught:
+        keys.user_key(given)
+    assert "mlopt keygen --encrypt" in str(caught.value)
+    assert not keys.user_key_path().exists()
+    keys.create_key(keys.user_key_path(), secret=SECRET)
+    own = keys.user_key(given)
+    assert not own.created
+    assert own.private.public_key() == keys.user_public()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -115,64 +113,6 @@ def test_names_that_tools_treat_differently_are_not_signed(tmp_path: Path, names
         (tmp_path / name).touch()
     with pytest.raises(IntegrityError, match=message):
         digest(tmp_path)
-
-
-def test_openssl_verifies_the_signature(artifact: Path, tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    own = keys.user_key()
-    sign(artifact, KeySigner(own.private))
-    envelope = bundle.unpack((artifact / "model.sig").read_bytes(), "model.sig")
-    (tmp_path / "pae").write_bytes(bundle.pae(envelope.payload))
-    (tmp_path / "der").write_bytes(envelope.signature)
-    command = ["openssl", "dgst", "-sha256", "-verify", str(keys.public_path(own.path)), "-signature", "der", "pae"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, "Verified OK"), done.stderr
-
-
-@pytest.fixture(scope="session")
-def model_signing(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The stock tool, in an environment of its own; MLOPT_TEST_MODEL_SIGNING names one that is there already."""
-    if given := os.environ.get("MLOPT_TEST_MODEL_SIGNING"):
-        return given
-    folder = tmp_path_factory.mktemp("model_signing")
-    venv.create(folder, with_pip=True)
-    install = [str(folder / "bin" / "pip"), "install", "-q", "model-signing==1.1.1", "pyopenssl"]
-    done = subprocess.run(install, capture_output=True, text=True, timeout=240, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"pip cannot install model-signing: {done.stderr.strip().splitlines()[-1:]}")
-    return str(folder / "bin" / "model_signing")
-
-
-def run_stock(tool: str, artifact: Path, public: Path) -> subprocess.CompletedProcess[str]:
-    command = [tool, "verify", "key", str(artifact), "--signature", str(artifact / "model.sig"), "--public_key"]
-    return subprocess.run([*command, str(public)], capture_output=True, text=True, check=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
-def test_the_stock_tool_accepts_the_signature(
-    artifact: Path, tmp_path: Path, model_signing: str, curve: ec.EllipticCurve
-) -> None:
-    key = ec.generate_private_key(curve)
-    (tmp_path / "a.pub").write_bytes(keys.public_pem(key.public_key()))
-    sign(artifact, KeySigner(key))
-    (artifact / "claims.jsonl").write_text("{}\n")
-    done = run_stock(model_signing, artifact, tmp_path / "a.pub")
-    assert (done.returncode, done.stdout.strip()) == (0, "Verification succeeded"), done.stderr
-    (artifact / "model.onnx").write_bytes(b"changed")
-    assert run_stock(model_signing, artifact, tmp_path / "a.pub").returncode != 0
-
-
-@pytest.mark.slow
-def test_a_signature_of_the_stock_tool_is_accepted(artifact: Path, model_signing: str) -> None:
-    own = keys.user_key()
-    subprocess.run(
-        [model_signing, "sign", "key", str(artifact), "--signature", str(artifact / "model.sig"),
-         "--private_key", str(own.path)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    assert verify(artifact).signer == keys.fingerprint(own.private.public_key())
 
 
 def test_signing_imports_no_model_library(artifact: Path) -> None:

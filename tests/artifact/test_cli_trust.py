@@ -62,7 +62,7 @@ def test_verify_prints_one_json_document(made: Callable[..., Path]) -> None:
     value = json.loads(run("verify", artifact, "--json").stdout)
     assert value["verdict"] == "pass"
     assert value["version"] == 1
-    assert value["key"] == keys.fingerprint(keys.user_public())
+    assert value["signer"] == keys.fingerprint(keys.user_public())
     assert value["files"]["model.onnx"] == hashlib.sha256(b"weights").hexdigest()
 
 

@@ -26,7 +26,7 @@ def test_numbers_stay_and_names_are_numbered(values: list[object], expected: lis
     assert array.dtype == dtype
 
 
-@pytest.mark.parametrize("values", [["cat", 1], ["cat", "1"], [None], [True], [[1]], [2**70]])
+@pytest.mark.parametrize("values", [["cat", 1], ["cat", "1"], [None], [True], [[1]], [2**70], [10**400, 0.5]])
 def test_mixtures_are_refused(values: list[object]) -> None:
     with pytest.raises(DataError):
         label_array(values, "here")

@@ -103,6 +103,14 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     assert problem_of(tmp_path, options(), (TensorSpec("input_ids", "int64", (1, 9)),)).expected == "[samples, 9]"
 
 
+def test_a_tokenizer_without_its_own_unknown_token(tmp_path: Path) -> None:
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="[UNK]")).save(str(tmp_path / "odd.json"))
+    write(tmp_path, {"text": "b"})
+    found = problem_of(tmp_path, options(tokenizer="odd.json"), SPECS[:1])
+    assert found.what == "the tokenizer cannot read these texts"
+    assert found.got == "WordLevel error: Missing [UNK] token from the vocabulary"
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=80)

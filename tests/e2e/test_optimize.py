@@ -71,7 +71,7 @@ def test_a_recipe_becomes_a_signed_artifact(optimized: Optimized) -> None:
     assert artifact.report.final.fidelity is not None
     assert set(statuses(artifact).values()) <= {"applied", "dropped"}
     assert {path.name for path in artifact.path.iterdir()} == {
-        "mlopt.json", "model.onnx", "model.sig", "recipe.lock.yaml",
+        "bom.cdx.json", "claims.jsonl", "mlopt.json", "model.onnx", "model.sig", "recipe.lock.yaml",
         "report.html", "report.json", "report.md", "samples.json",
     }  # fmt: skip
     assert run(["verify", "artifacts/net"]) == 0

@@ -1,0 +1,229 @@
+"""Targets: what is read without a signature. Reports, gates, recipes, models and data."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fuzz_base import ROOT, Target, golden, replacing, reports
+from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
+
+from mlopt import gate, gates_file, inspection, onnx_file, report
+from mlopt.data import dataset, sources
+from mlopt.data.text import TextOptions
+from mlopt.errors import MloptError
+from mlopt.model import TensorSpec
+from mlopt.passes import table
+from mlopt.recipe.load import load, parse
+from mlopt.recipe.lock import Origin, lock
+from mlopt.report import difference, html, markdown
+from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
+from mlopt.report.schema import Report
+
+# --- reports and gates
+
+
+def _prepare_report(folder: Path) -> None:
+    (folder / "old.json").write_bytes(golden("report/report.json"))
+
+
+_GATES = b"""\
+hardware: {cpu: "*", cores: 2}
+gates:
+  - {metric: accuracy.drop_pt, max: 0.3}
+  - {metric: speedup.median, min: 1.2, vs: onnx_fp32, on_inconclusive: warn}
+  - {metric: speedup.median, min: 0.97, vs: baseline, confidence: 0.95}
+  - {metric: latency.p95_ms, max: 12, hardware: {isa: [avx2], gpu: none}}
+  - {metric: size.ratio, max: 0.5}
+"""
+
+
+def _read_report(file: Path) -> None:
+    """Read it, judge gates on it, compare it both ways with another, and write it in every form but pictures."""
+    found, old = report.read(file), report.read(file.with_name("old.json"))
+    for render in (markdown, junit, openmetrics, action_benchmark, bencher, badge):
+        render.render(found).encode()
+    (github.summary(found) + github.annotate(found)).encode()
+    for one, other in ((found, old), (old, found), (found, found)):
+        difference.compare(one, other)
+        _judge(one, other)
+
+
+def _judge(found: Report, old: Report) -> None:
+    gates = [gate.Gate(metric=name, max=1.0) for name in gate.METRICS]
+    gates += [gate.Gate(metric=name, min=1.0, vs=gate.BASELINE) for name, one in gate.METRICS.items() if one.takes_vs]
+    for wanted in gates:
+        try:
+            gate.judge([wanted], found, baselines={gate.BASELINE: old})
+            gate.needs_more([wanted], found, baselines={gate.BASELINE: old})
+        except MloptError as error:
+            str(error)
+
+
+def _read_pictures(file: Path) -> None:
+    html.render(report.read(file), {}, "").encode()
+
+
+def _read_gates(file: Path) -> None:
+    gates = gates_file.load_gates(file)
+    gates_file.load_baselines(gates, file.parent)
+    old = report.read(file.with_name("old.json"))
+    gate.judge(gates, old, baselines={gate.BASELINE: old})
+
+
+def _sample_files() -> list[bytes]:
+    blocks = {name: {"unit": "ms", "blocks": [[1.5, 1.25], [2.0, 1e-3]]} for name in ("onnx_fp32", "final")}
+    return [json.dumps(blocks).encode()]
+
+
+def _read_samples(file: Path) -> None:
+    blocks, old = report.read_blocks(file), report.read(file.with_name("old.json"))
+    report.read_samples(file)
+    for name in ("latency.p50_ms", "latency.p99_ms", "speedup.median"):
+        try:
+            gate.judge([gate.Gate(metric=name, max=1.0, confidence=0.99)], old, samples=blocks)
+        except MloptError as error:
+            str(error)
+
+
+# --- recipes
+
+_OVERRIDES = (b"passes.quantize.optional=true", b"gates.0.min=0.5\ntarget.threads=1", b"measure={seconds: 1}")
+
+
+def _recipes() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((ROOT / "recipes").glob("*.yaml"))]
+
+
+def _read_recipe(data: bytes, _: Path) -> None:
+    """Read a recipe; what is accepted can be locked, and the lock file is a recipe again."""
+    path = ROOT / "recipes" / "recipe.yaml"
+    loaded = parse(data, path, passes=table())
+    loaded.code  # noqa: B018 - a cached property
+    text = lock(loaded, Origin(mlopt="0.2.0", recipe=loaded.text_digest, sources={}, packages={}))
+    again = parse(text, path, passes=table())
+    assert again.recipe == loaded.recipe
+
+
+def _override(data: bytes, _: Path) -> None:
+    """Take the lines as ``--set`` options, decoded as the system decodes arguments."""
+    options = [os.fsdecode(line) for line in data.split(b"\n")]
+    load(ROOT / "recipes" / "mnist_cnn.yaml", passes=table(), overrides=options)
+
+
+# --- models and data
+
+
+def _onnx_models() -> list[bytes]:
+    import onnx
+    from onnx import TensorProto, helper
+
+    def tensor(name: str, shape: Sequence[int | str]) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    weights = helper.make_tensor("w", TensorProto.FLOAT, (4, 4), np.eye(4, dtype="<f4").tobytes(), raw=True)
+    outside = onnx.TensorProto(name="v", data_type=TensorProto.FLOAT, dims=(4, 4), data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", "w.bin"), ("offset", "0"), ("length", "64")):
+        outside.external_data.add(key=key, value=value)
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["v"], ["b"])], "branch", [], [tensor("b", (4, 4))], [outside]
+    )
+    condition = helper.make_tensor("c", TensorProto.BOOL, (), [True])
+    nodes = [
+        helper.make_node("If", ["c"], ["u"], then_branch=branch, else_branch=branch),
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Gemm", ["h", "u"], ["y"], transB=1),
+        helper.make_node("QLinearMatMul", ["h", "s", "z", "w", "s", "z", "s", "z"], ["q"]),
+    ]
+    small = helper.make_graph(nodes[1:2], "small", [tensor("x", ("batch", 4))], [tensor("h", ("batch", 4))], [weights])
+    large = helper.make_graph(
+        nodes[:3], "large", [tensor("x", ("batch", 4))], [tensor("y", ("batch", 4))], [weights, condition, outside]
+    )
+    return [helper.make_model(graph).SerializeToString() for graph in (small, large)]
+
+
+def _beside(folder: Path) -> None:
+    """Put beside the model what an external tensor may name: data, links, a pipe, a folder."""
+    (folder / "w.bin").write_bytes(bytes(64))
+    (folder / "link").symlink_to("w.bin")
+    (folder / "hard").write_bytes(bytes(64))
+    (folder / "x").hardlink_to(folder / "hard")
+    (folder / "sub").mkdir()
+    os.mkfifo(folder / "pipe")
+
+
+def _model_proto() -> Any:
+    import onnx
+
+    return onnx.ModelProto
+
+
+def _arrays() -> list[bytes]:
+    out = io.BytesIO()
+    np.savez(out, x=np.arange(12, dtype=np.float32).reshape(4, 3), labels=np.arange(4))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, x=np.ones((2, 3), np.float32))
+    return [out.getvalue(), packed.getvalue()]
+
+
+def _read_arrays(file: Path) -> None:
+    found = sources.read(sources.DataSource(source=file.name), file.parent, (TensorSpec("x", "float32", ("batch", 3)),))
+    dataset.store(found, file.with_name("stored"), file.name)
+
+
+@cache
+def _tokenizer() -> bytes:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "good": 2, "bad": 3}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    text: str = tokenizer.to_str()
+    return text.encode()
+
+
+def _prepare_text(folder: Path) -> None:
+    (folder / "tokenizer.json").write_bytes(_tokenizer())
+    (folder / "data.jsonl").write_bytes(_lines()[0])
+
+
+def _lines() -> list[bytes]:
+    rows = [
+        {"text": "good bad good", "label": "yes"},
+        {"text": "\u00e9\U0001f600", "label": "no"},
+        {"text": "", "label": "no"},
+    ]
+    return ["".join(f"{json.dumps(row)}\n" for row in rows).encode()]
+
+
+def _read_text(file: Path) -> None:
+    options = TextOptions(tokenizer="tokenizer.json", label="label", max_length=16)
+    inputs = (TensorSpec("input_ids", "int64", ("batch", "tokens")),)
+    found = sources.read(sources.DataSource(source="data.jsonl", text=options), file.parent, inputs)
+    dataset.store(found, file.with_name("stored"), "data.jsonl")
+
+
+INPUTS = (
+    Target("report", replacing("report.json", _read_report), reports, mutate_json, _prepare_report),
+    Target("pictures", replacing("report.json", _read_pictures), reports, mutate_json, examples=5),
+    Target("gates", replacing("gates.yaml", _read_gates), lambda: [_GATES], mutate_yaml, _prepare_report),
+    Target("samples", replacing("samples.json", _read_samples), _sample_files, mutate_json, _prepare_report),
+    Target("recipe", _read_recipe, _recipes, mutate_yaml),
+    Target("override", _override, lambda: _OVERRIDES, mutate_bytes),
+    Target("onnx", replacing("model.onnx", onnx_file.open_onnx), _onnx_models, mutate_protobuf(_model_proto), _beside),
+    Target(
+        "inspect",
+        replacing("model.onnx", inspection.inspect_model),
+        _onnx_models,
+        mutate_protobuf(_model_proto),
+        _beside,
+    ),
+    Target("npz", replacing("data.npz", _read_arrays), _arrays, mutate_zip),
+    Target("jsonl", replacing("data.jsonl", _read_text), _lines, mutate_json_lines, _prepare_text),
+    Target("tokenizer", replacing("tokenizer.json", _read_text), lambda: [_tokenizer()], mutate_json, _prepare_text),
+)

@@ -1,0 +1,137 @@
+"""The last stage: what lies in an artifact, who signed it, and what is found out before the long work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from bench_models import dense
+from cryptography.hazmat.primitives.asymmetric import ec
+from onnx import external_data_helper, numpy_helper
+from packed_artifact import evidence, pack, verdict
+
+from mlopt import packing
+from mlopt.artifact import keys, layout
+from mlopt.artifact.claims import PREDICATES
+from mlopt.artifact.layout import Role
+from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.verify import verify
+from mlopt.errors import ExitCode, IntegrityError, ModelError, OutputError
+from mlopt.onnx_file import open_onnx
+
+FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
+
+
+@pytest.fixture
+def signer() -> KeySigner:
+    return KeySigner(ec.generate_private_key(ec.SECP256R1()))
+
+
+def test_a_packed_artifact_verifies_with_all_its_claims(tmp_path: Path, signer: KeySigner) -> None:
+    made = pack(tmp_path, signer)
+    assert (made.signed, made.version, made.exit_code, made.messages) == (True, 1, ExitCode.OK, ())
+    verified = verify(made.path, KeyTrust(signer.private.public_key()), predicates=list(PREDICATES))
+    assert {claim.predicate_type for claim in verified.claims} == set(PREDICATES.values())
+    assert {claim.signer for claim in verified.claims} == {signer.name}
+    assert verified.manifest.files == {
+        "model.onnx": Role.MODEL,
+        "samples.json": Role.SAMPLES,
+        "recipe.lock.yaml": Role.RECIPE,
+        "report.json": Role.REPORT,
+        "report.md": Role.REPORT_PAGE,
+        "report.html": Role.REPORT_PAGE,
+        "bom.cdx.json": Role.BOM,
+    }
+
+
+def test_without_a_signer_the_users_own_key_signs(tmp_path: Path) -> None:
+    made = pack(tmp_path, None, sign=True)
+    assert "made a signing key of your own" in made.messages[0]
+    assert verify(made.path).signer == keys.fingerprint(keys.user_public())
+
+
+def test_a_model_that_changed_after_it_was_measured_is_not_packed(
+    tmp_path: Path, signer: KeySigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, copy = dense(tmp_path / "other.onnx", layers=3), shutil.copyfile
+    monkeypatch.setattr(shutil, "copyfile", lambda _, target: copy(other, target))
+    with pytest.raises(ModelError, match="the model changed after it was measured"):
+        pack(tmp_path, signer)
+    assert not (tmp_path / "digits").exists()
+
+
+def test_what_is_not_signed_has_no_claims(tmp_path: Path, signer: KeySigner) -> None:
+    made = pack(tmp_path, signer, FAILED)
+    assert (made.signed, made.exit_code) == (False, ExitCode.GATE_FAILED)
+    assert "--allow-ungated" in made.messages[0]
+    assert not {"model.sig", "claims.jsonl"} & {path.name for path in made.path.iterdir()}
+    made = pack(tmp_path, None)
+    assert not {"model.sig", "claims.jsonl"} & {path.name for path in made.path.iterdir()}
+
+
+def test_a_claim_about_the_last_version_does_not_fit_the_next(tmp_path: Path, signer: KeySigner) -> None:
+    stale = (pack(tmp_path, signer).path / "claims.jsonl").read_bytes()
+    made = pack(tmp_path, signer)
+    assert made.version == 2
+    assert (made.path / "claims.jsonl").read_bytes() != stale
+    (made.path / "claims.jsonl").write_bytes(stale)
+    with pytest.raises(IntegrityError, match="the claim is about another artifact"):
+        verify(made.path, KeyTrust(signer.private.public_key()))
+
+
+def test_what_cannot_work_is_found_before_the_long_work(tmp_path: Path, signer: KeySigner) -> None:
+    out = tmp_path / "out"
+    assert packing.check_possible(out, signer, None, sign=True) is signer
+    with pytest.raises(OutputError, match="the key file does not exist"):
+        packing.check_possible(out, None, tmp_path / "no.key", sign=True)
+    assert packing.check_possible(out, None, tmp_path / "no.key", sign=False) is None
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="this cannot become a directory"):
+        packing.check_possible(tmp_path / "file", signer, None, sign=True)
+
+
+def test_the_users_own_key_is_opened_first_if_there_is_one(tmp_path: Path) -> None:
+    assert packing.check_possible(tmp_path / "out", None, None, sign=True) is None
+    own = keys.user_key()
+    found = packing.check_possible(tmp_path / "out", None, None, sign=True)
+    assert found is not None
+    assert found.name == keys.fingerprint(own.private.public_key())
+
+
+def test_an_encrypted_key_is_opened_once_and_the_passphrase_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.create_key(tmp_path / "ci.key", secret=b"open sesame")
+    monkeypatch.setenv("MLOPT_KEY_PASSPHRASE", "open sesame")
+    found = packing.check_possible(tmp_path / "out", None, tmp_path / "ci.key", sign=True)
+    assert found is not None
+    assert found.name == keys.fingerprint(keys.load_public(tmp_path / "ci.pub"))
+    assert "MLOPT_KEY_PASSPHRASE" not in os.environ
+
+
+def _with_data_in(name: str, folder: Path) -> Path:
+    model = onnx.load(dense(folder / "plain.onnx"))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.eye(64, dtype=np.float32), "w0"))
+    external_data_helper.convert_model_to_external_data(model, location=name, size_threshold=0)
+    onnx.save(model, folder / "split.onnx")
+    return folder / "split.onnx"
+
+
+def test_external_data_must_have_a_name_that_an_artifact_can_hold(tmp_path: Path) -> None:
+    packing.check_names(open_onnx(_with_data_in("weights.bin", tmp_path)))
+    for name in ("a b.bin", "report.json", "bom.cdx.json"):
+        with pytest.raises(ModelError, match="an artifact cannot hold an external data file of this name"):
+            packing.check_names(open_onnx(_with_data_in(name, tmp_path)))
+
+
+def test_every_file_of_a_model_is_in_the_manifest_and_the_bill(tmp_path: Path, signer: KeySigner) -> None:
+    _with_data_in("weights.bin", tmp_path).rename(tmp_path / "source.onnx")
+    made = pack(tmp_path, signer)
+    assert layout.read_manifest(made.path).files["weights.bin"] is Role.MODEL_DATA
+    assert b'"weights.bin"' in (made.path / "bom.cdx.json").read_bytes()
+    assert "weights.bin" in verify(made.path, KeyTrust(signer.private.public_key())).files
