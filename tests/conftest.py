@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # two test processes on two cores: PyTorch's threads would wait for each other
 GOLDENS = Path(__file__).parent / "goldens"
 
 

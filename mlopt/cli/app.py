@@ -7,48 +7,42 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 
 import typer
 
 from mlopt import __version__
-from mlopt.cli import (
-    attest,
-    bench,
-    cache,
-    diff,
-    digest,
-    doctor,
-    gate,
-    inspect,
-    keygen,
-    optimize,
-    pack,
-    passes,
-    plan,
-    recipe,
-    report,
-    sign,
-    unpack,
-    verify,
-)
 from mlopt.errors import ExitCode, MloptError
 
-app = typer.Typer(
-    name="mlopt",
-    help="One recipe in; out comes the fastest model that still meets its accuracy budget, signed, with its evidence.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+VERBS = (
+    "optimize", "plan", "bench", "gate", "report", "diff",
+    "keygen", "sign", "attest", "verify", "digest", "pack", "unpack",
+    "inspect", "passes", "doctor",
+)  # fmt: skip
+"""Each is a module here with a function, all of one name."""
+GROUPS = ("recipe", "cache")
+"""Each is a module here with an ``app`` of its own verbs."""
 
-for _verb in (
-    optimize.optimize, plan.plan, bench.bench, gate.gate, report.report, diff.diff,
-    keygen.keygen, sign.sign, attest.attest, verify.verify, digest.digest, pack.pack, unpack.unpack,
-    inspect.inspect, passes.passes, doctor.doctor,
-):  # fmt: skip
-    app.command()(_verb)
-app.add_typer(recipe.app, name="recipe")
-app.add_typer(cache.app, name="cache")
+
+def program(names: Iterable[str] = (*VERBS, *GROUPS)) -> typer.Typer:
+    """Return the program with these verbs: one that is asked for by name costs no import of the others."""
+    app = typer.Typer(
+        name="mlopt",
+        help="One recipe in; out comes the fastest model that still meets its accuracy budget, signed, with its "
+        "evidence.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for name in names:
+        module = import_module(f"mlopt.cli.{name}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -57,7 +51,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done to standard error."),
@@ -78,7 +71,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; the boundary at which every error becomes text and a code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # other packages' code has no place in a verifier
-    command = typer.main.get_command(app)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    known = asked in VERBS or asked in GROUPS
+    command = typer.main.get_command(program([asked]) if asked and known else program())
     try:
         code = command.main(arguments, prog_name="mlopt", standalone_mode=False)
     except MloptError as error:

@@ -13,7 +13,7 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY
 import mlopt
 from mlopt.cli.app import run
 
-PASSES = "passes=[simplify, {quantize: {mode: static, optional: true}}, fuse]"
+PASSES = "passes=[simplify, fuse]"
 GRAPHS = Path(onnx.__file__).parent / "backend/test/data/light"
 
 
