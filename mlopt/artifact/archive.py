@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 import zlib
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlopt.artifact import layout
 from mlopt.artifact.container import Member, after, check_header, directory, header, read_directory
-from mlopt.artifact.files import open_regular, reading, shown, sync, writing
+from mlopt.artifact.files import open_regular, reading, said_of, shown, sync, writing
 from mlopt.artifact.trust import GET_AGAIN
 from mlopt.errors import IntegrityError, OutputError, UserError
 
@@ -38,7 +37,7 @@ def pack(verified: Verified, out: Path) -> str:
     ``OutputError``.
     """
     check_outside(verified, out)
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    temporary = out.with_name(f".{out.name}.{os.urandom(4).hex()}")
     with reading(verified.directory):
         members = [_measured(verified.directory, name) for name in contents(verified)]
     with writing(out):
@@ -66,7 +65,7 @@ def unpack(file: Path, out: Path, check: Callable[[Path], Verified]) -> Verified
         with layout.replacing(out) as (new, version):
             _check_room(members, new, out)
             _extract(stream, members, new, str(file))
-            with _said_of(file, new):
+            with said_of(file, new):
                 verified = check(new)
             if verified.manifest.version < version:
                 raise OutputError(
@@ -183,16 +182,3 @@ def _extract(stream: BinaryIO, members: Sequence[Member], folder: Path, where: s
                 got=f"CRC-32 {crc:08x}", expected=f"CRC-32 {member.crc:08x}", fix=GET_AGAIN,
             )  # fmt: skip
         offset = after(member, offset)
-
-
-@contextmanager
-def _said_of(file: Path, folder: Path) -> Iterator[None]:
-    """Let problems found in the hidden directory name the archive."""
-    try:
-        yield
-    except IntegrityError as error:
-        told = (
-            replace(problem, where=problem.where and problem.where.replace(str(folder), str(file), 1))
-            for problem in error.problems
-        )
-        raise type(error).of(told) from error

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlopt.artifact.files import first_problem, is_safe, parse_json, shown
 from mlopt.errors import IntegrityError
@@ -137,19 +137,23 @@ def signed_files(payload: bytes, where: str) -> dict[str, str]:
     return digests
 
 
-class _PublicKey(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(defer_build=True)  # only what is read is built, and as one
+
+
+class _PublicKey(_Part):
     hint: str | None = None
 
 
-class _Certificate(BaseModel):
+class _Certificate(_Part):
     raw_bytes: str = Field(alias="rawBytes")
 
 
-class _Chain(BaseModel):
+class _Chain(_Part):
     certificates: tuple[_Certificate, ...] = Field(min_length=1, max_length=MAX_CERTIFICATES)
 
 
-class _Material(BaseModel):
+class _Material(_Part):
     public_key: _PublicKey | None = Field(default=None, alias="publicKey")
     chain: _Chain | None = Field(default=None, alias="x509CertificateChain")
     certificate: _Certificate | None = None
@@ -166,48 +170,48 @@ class _Material(BaseModel):
         return self
 
 
-class _Signature(BaseModel):
+class _Signature(_Part):
     sig: str
 
 
-class _Dsse(BaseModel):
+class _Dsse(_Part):
     payload: str
     payload_type: Literal["application/vnd.in-toto+json"] = Field(alias="payloadType")
     signatures: tuple[_Signature, ...] = Field(min_length=1, max_length=1)
 
 
-class _Bundle(BaseModel):
+class _Bundle(_Part):
     media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"] = Field(alias="mediaType")
     material: _Material = Field(alias="verificationMaterial")
     dsse: _Dsse = Field(alias="dsseEnvelope")
 
 
-class _Digest(BaseModel):
+class _Digest(_Part):
     sha256: _Hex256
 
 
-class _Subject(BaseModel):
+class _Subject(_Part):
     digest: _Digest
 
 
-class _Serialization(BaseModel):
+class _Serialization(_Part):
     method: Literal["files"]
     hash_type: Literal["sha256"]
     allow_symlinks: Literal[False]
 
 
-class _Resource(BaseModel):
+class _Resource(_Part):
     name: str
     algorithm: Literal["sha256"]
     digest: _Hex256
 
 
-class _Predicate(BaseModel):
+class _Predicate(_Part):
     serialization: _Serialization
     resources: tuple[_Resource, ...] = Field(min_length=1)
 
 
-class _Statement(BaseModel):
+class _Statement(_Part):
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: tuple[_Subject, ...] = Field(min_length=1, max_length=1)
     predicate_type: Literal["https://model_signing/signature/v1.0"] = Field(alias="predicateType")

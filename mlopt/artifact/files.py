@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import isfinite
@@ -62,6 +62,21 @@ def reading(directory: Path) -> Iterator[None]:
             f"the artifact cannot be read: {error.strerror}", where=str(error.filename or directory),
             fix="check its owner and permissions, or copy it again",
         ) from error  # fmt: skip
+
+
+@contextmanager
+def said_of(original: Path, held: Path) -> Iterator[None]:
+    """Let problems that are found in ``held``, which is hidden, name what it was copied or extracted from."""
+    try:
+        yield
+    except IntegrityError as error:
+        if held == original:
+            raise
+        told = (
+            replace(problem, where=problem.where and problem.where.replace(str(held), str(original), 1))
+            for problem in error.problems
+        )
+        raise type(error).of(told) from error
 
 
 def list_files(directory: Path) -> tuple[str, ...]:
@@ -241,7 +256,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = 
     Without ``replace``, ``FileExistsError`` is raised when the file is there already, also when another process was
     faster by a hair. Raises ``OSError``; the caller knows what the file was for.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:

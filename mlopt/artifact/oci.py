@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import os
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ def write(verified: Verified, out: Path) -> str:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise OutputError("something is there already", where=str(out), expected="an empty or absent directory")
         target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        new = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
         try:
             digest = _write(verified, new)
             sync([*new.rglob("*"), new])

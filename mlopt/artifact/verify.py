@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.artifact import bundle
-from mlopt.artifact.files import creating, hash_files, is_safe, list_files, read_capped, reading, shown, writing
+from mlopt.artifact.files import (
+    creating,
+    hash_files,
+    is_safe,
+    list_files,
+    read_capped,
+    reading,
+    said_of,
+    shown,
+    writing,
+)
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, UNSIGNED, Manifest, Read, check_manifest, read_manifest
 from mlopt.artifact.trust import GET_AGAIN, KeyTrust, Trust
 from mlopt.errors import IntegrityError, OutputError, Problem, UserError
@@ -75,7 +84,7 @@ def verify(
             trust = trust or KeyTrust.of(None)
             signer, signed = _signed_files(directory, trust, copy)
             held = copy or directory
-            with _said_of(directory, held):
+            with said_of(directory, held):
                 root = bundle.root_digest(signed)
                 read = _reader(signed)
                 manifest = read_manifest(held, read)
@@ -197,7 +206,7 @@ def _copy(directory: Path, target: Path | None) -> Iterator[Path | None]:
         raise OutputError("the copy needs a place of its own", where=str(target), got="something is there already")
     if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(directory)):
         raise OutputError("the copy cannot lie inside what is copied", where=str(target), fix="choose another place")
-    hidden = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    hidden = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         with writing(hidden):
             hidden.mkdir(mode=0o700)
@@ -211,22 +220,6 @@ def _copy(directory: Path, target: Path | None) -> Iterator[Path | None]:
 def _keep(copy: Path, name: str, data: bytes) -> None:
     with creating(copy, name) as write:
         write(memoryview(data))
-
-
-@contextmanager
-def _said_of(directory: Path, held: Path) -> Iterator[None]:
-    """Let problems found in the copy name the file that was copied."""
-    try:
-        yield
-    except IntegrityError as error:
-        if held == directory:
-            raise
-        told = (replace(problem, where=_moved(problem.where, held, directory)) for problem in error.problems)
-        raise type(error).of(told) from error
-
-
-def _moved(where: str | None, held: Path, directory: Path) -> str | None:
-    return where and where.replace(str(held), str(directory), 1)
 
 
 def _place(directory: Path, name: str) -> str:
