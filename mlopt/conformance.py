@@ -7,6 +7,7 @@ input: within rounding for a lossless pass, measured for a lossy one. Runs in th
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from mlopt.measure.parity import compare, within_tolerance
 from mlopt.model import Model, TensorSpec
 from mlopt.report.schema import Parity
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.runtimes.base import Array, Feeds, RuntimeOptions
 
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass, PassConfig
@@ -84,16 +85,33 @@ def _compare(
     before: Model, after: Model, samples: Dataset, options: RuntimeOptions
 ) -> Iterator[tuple[Parity, str | None]]:
     """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
-    with open_session(before, options) as old, open_session(after, options) as new:
-        for feeds, given in _shapes(before.inputs, samples):
+    pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
+    _give_back_memory()
+    with open_session(after, options) as session:
+        for feeds, expected in pairs:
+            got = session.run(feeds)
+            yield compare(expected, got), within_tolerance(expected, got)
+
+
+def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[tuple[Feeds, Feeds]]:
+    """Return feeds in several shapes, each with what the model makes of it."""
+    pairs: list[tuple[Feeds, Feeds]] = []
+    with open_session(model, options) as session:
+        for feeds, given in _shapes(model.inputs, samples):
             try:
-                expected = old.run(feeds)
+                pairs.append((feeds, session.run(feeds)))
             except ModelError:
                 if given:
                     raise
                 continue  # a size that the model itself does not take, such as one that is no multiple of 32
-            got = new.run(feeds)
-            yield compare(expected, got), within_tolerance(expected, got)
+    return pairs
+
+
+def _give_back_memory() -> None:
+    """Let the system have what is free: glibc keeps it, in pieces that the weights of the next model may not fit in."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim is not None:
+        trim(0)
 
 
 def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], bool]]:

@@ -137,7 +137,7 @@ def _checked_size(file: Path, folder: Path, where: str) -> int:
 
 def _check_range(tensor: onnx.TensorProto, entries: dict[str, str], size: int, where: str) -> None:
     """Check that what the tensor reads is exactly what its shape takes, and is there."""
-    needed, offset = _size_of(tensor, where), _number(entries, "offset", 0, where)
+    needed, offset = size_of(tensor, where), _number(entries, "offset", 0, where)
     length = _number(entries, "length", needed, where)
     if length != needed:
         raise ModelError(
@@ -160,7 +160,7 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
     return int(text)
 
 
-def _size_of(tensor: onnx.TensorProto, where: str) -> int:
+def size_of(tensor: onnx.TensorProto, where: str) -> int:
     """Return the bytes of the tensor's elements; of those smaller than a byte, several share one."""
     import onnx
 

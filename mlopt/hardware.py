@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +17,12 @@ _INTERESTING = (
     "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
     "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
+_ON_MACOS = {
+    "AdvSIMD": "asimd", "neon": "asimd", "arm.FEAT_DotProd": "asimddp", "arm.FEAT_FP16": "asimdhp",
+    "arm.FEAT_I8MM": "i8mm", "arm.FEAT_BF16": "bf16",
+}  # fmt: skip
+"""What ``sysctl hw.optional`` calls the same sets."""
+_SYSCTL = ("/usr/sbin/sysctl", "hw.optional", "machdep.cpu.brand_string")
 
 
 class Gpu(BaseModel):
@@ -51,17 +59,17 @@ class Hardware(BaseModel):
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Hardware:
     """Describe this machine. Costs no heavy import; the GPU is asked through the driver's own library only if there."""
-    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else _sysctl()
     return parse(text, cores=usable_cores(), memory_bytes=_memory(), gpu=_gpu())
 
 
-def parse(cpuinfo: str, *, cores: int, memory_bytes: int, gpu: Gpu | None = None) -> Hardware:
-    """Read the text of ``/proc/cpuinfo`` (x86 ``flags``, Arm ``Features``)."""
-    flags = set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split())
-    name = _field(cpuinfo, "model name") or _field(cpuinfo, "CPU part") or platform.processor() or "unknown"
+def parse(text: str, *, cores: int, memory_bytes: int, gpu: Gpu | None = None) -> Hardware:
+    """Read the text of ``/proc/cpuinfo`` (x86 ``flags``, Arm ``Features``), or what macOS's ``sysctl`` prints."""
+    flags = set((_field(text, "flags") or _field(text, "Features") or "").split())
+    flags |= {name for key, name in _ON_MACOS.items() if _field(text, f"hw.optional.{key}") == "1"}
     return Hardware(
-        cpu=name,
-        architecture=platform.machine(),
+        cpu=_name(text),
+        architecture=_architecture(text, flags),
         isa=tuple(flag for flag in _INTERESTING if flag in flags),
         cores=cores,
         memory_bytes=memory_bytes,
@@ -79,6 +87,35 @@ def usable_cores() -> int:
 def _field(text: str, name: str) -> str | None:
     found = re.search(rf"^{re.escape(name)}\s*:\s*(.+)$", text, re.MULTILINE)
     return found.group(1).strip() if found else None
+
+
+def _name(text: str) -> str:
+    """Return the CPU's name; Arm under Linux gives only the numbers of its designer and of the core."""
+    part = _field(text, "CPU part")
+    core = f"Arm core {part} of implementer {_field(text, 'CPU implementer')}" if part else None
+    return (
+        _field(text, "model name")
+        or _field(text, "machdep.cpu.brand_string")
+        or core
+        or platform.processor()
+        or "unknown"
+    )
+
+
+def _architecture(text: str, flags: set[str]) -> str:
+    """Return what ``platform.machine`` says on the machine that the text is from; of a text that says nothing, here."""
+    if "lm" in flags:  # long mode
+        return "x86_64"
+    if _field(text, "hw.optional.arm64") == "1":
+        return "arm64"
+    return "aarch64" if "asimd" in flags else platform.machine()
+
+
+def _sysctl() -> str:
+    """Ask macOS, which has no /proc."""
+    if sys.platform != "darwin":
+        return ""
+    return subprocess.run(_SYSCTL, capture_output=True, text=True, check=False).stdout
 
 
 def _memory() -> int:

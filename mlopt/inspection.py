@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import ModelError
-from mlopt.model import Model, TensorSpec
+from mlopt.macs import UnknownError, count_macs, input_shapes
+from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import default_opset, nodes, operators, subgraphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import onnx
 
 _COMPUTING = frozenset(
     {"Conv", "ConvTranspose", "FusedConv", "FusedMatMul", "Gemm", "MatMul", "FusedGemm", "Attention"}
 )
-_QUANTIZED = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantize", "MatMulNBits")
+_IN_INTEGERS = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul")
+_WEIGHT_ONLY = "MatMulNBits"
+_QUANTIZING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+_WRITES_INTEGERS = ("QLinear", "QGemm", "QAttention")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """In what the convolutions and matrix products compute, by the names of their nodes."""
+
+    integers: tuple[str, ...]
+    weight_only: tuple[str, ...]
+    """Their weights are integers, and they compute in floating point."""
+    floats: tuple[str, ...]
+    activations: int
+    """Tensors that are quantized while the model runs."""
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.integers) + len(self.weight_only) + len(self.floats)
 
 
 @dataclass(frozen=True)
@@ -42,21 +62,34 @@ class Inspection:
     operators: dict[str, int]
     parameters: int
     """Values in all initializers."""
+    values: dict[str, int]
+    """The same by dtype; weights of a few bits count one by one, though several share a byte."""
     weights: dict[str, int]
     """Bytes of initializers, by dtype."""
-    quantized: tuple[int, int]
-    """How many of the convolutions and matrix products compute on quantized values, and how many there are."""
+    precision: Precision
     macs: int | None
-    """Multiplications of one inference where every dynamic dimension is 1; null if a shape cannot be inferred."""
+    """Multiplications of one inference with inputs of ``macs_shapes``; null if they cannot be counted."""
+    macs_shapes: dict[str, tuple[int, ...]]
+    """Dynamic dimensions are 1 unless others were asked for."""
+    macs_reason: str | None
+    """Why they cannot be counted."""
 
 
-def inspect_model(path: Path) -> Inspection:
-    """Describe an ``.onnx`` file, or the model of an artifact; raises ``ModelError`` for anything else."""
-    model = open_onnx(_onnx_file(path))
+def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
+    """Describe an ``.onnx`` file, or the model of an artifact, with inputs of these ``shapes``.
+
+    Raises ``ModelError`` for anything else, ``UserError`` for a shape that does not fit.
+    """
+    model = open_onnx(model_file(path))
     proto = read_graph(model.path)
-    sizes = Counter[str]()
+    sizes, values, packed = Counter[str](), Counter[str](), dict(_packed(proto.graph))
     for tensor in _weights(proto.graph):
-        sizes[_dtype(tensor.data_type)] += _bytes(tensor)
+        dtype = _dtype(tensor.data_type)
+        sizes[dtype] += _bytes(tensor)
+        kind, count = packed.get(tensor.name, (dtype, math.prod(tensor.dims)))
+        values[kind] += count
+    whole = input_shapes(model.inputs, shapes or {})
+    macs, reason = _macs(proto, model.inputs, whole)
     return Inspection(
         path=str(model.path),
         digest=model.digest,
@@ -69,10 +102,13 @@ def inspect_model(path: Path) -> Inspection:
         inputs=model.inputs,
         outputs=model.outputs,
         operators=operators(proto.graph),
-        parameters=sum(math.prod(tensor.dims) for tensor in _weights(proto.graph)),
+        parameters=values.total(),
+        values=dict(values.most_common()),
         weights=dict(sizes.most_common()),
-        quantized=_quantized(proto.graph),
-        macs=_macs(proto, model),
+        precision=_precision(proto.graph),
+        macs=macs,
+        macs_shapes=whole,
+        macs_reason=reason,
     )
 
 
@@ -86,7 +122,19 @@ def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from _weights(body)
 
 
-def _onnx_file(path: Path) -> Path:
+def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes in which the model at ``path`` takes the first sample of ``data``; raises ``DataError``."""
+    from mlopt.data.feeds import batches
+    from mlopt.data.sources import DataSource, read
+
+    inputs = open_onnx(path).inputs
+    samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), inputs)
+    feeds, _ = next(batches(samples, inputs, 1))
+    return {name: array.shape for name, array in feeds.items()}
+
+
+def model_file(path: Path) -> Path:
+    """Return the ``.onnx`` file itself, of an artifact too; raises ``ModelError`` for other kinds of models."""
     if path.is_dir():
         from mlopt.artifact.layout import read_manifest
 
@@ -99,59 +147,44 @@ def _onnx_file(path: Path) -> Path:
     return path
 
 
-def _quantized(graph: onnx.GraphProto) -> tuple[int, int]:
-    dequantized = {name for node in nodes(graph) if node.op_type == "DequantizeLinear" for name in node.output}
-    native = sum(node.op_type.startswith(_QUANTIZED) for node in nodes(graph))
-    computing = [node for node in nodes(graph) if node.op_type in _COMPUTING]
-    wrapped = sum(set(node.input[:2]) <= dequantized for node in computing)
-    return native + wrapped, native + len(computing)
+def _packed(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Yield the weights of which several share a byte, with their dtype and number."""
+    for node in nodes(graph):
+        size = {attribute.name: attribute.i for attribute in node.attribute}
+        if node.op_type == _WEIGHT_ONLY and {"K", "N"} <= size.keys() and len(node.input) > 1:
+            yield node.input[1], (f"uint{size.get('bits', 4)}", size["K"] * size["N"])
 
 
-def _macs(proto: onnx.ModelProto, model: Model) -> int | None:
-    """Infer all shapes with dynamic dimensions set to 1, and add up what convolutions and products multiply."""
-    import onnx
+def _precision(graph: onnx.GraphProto) -> Precision:
+    """Sort the computing nodes: between DequantizeLinear nodes, onnxruntime computes in integers."""
+    every = list(nodes(graph))
+    dequantized = {name for node in every if node.op_type == "DequantizeLinear" for name in node.output}
+    constants = {tensor.name for tensor in _weights(graph)}
+    found: dict[str, list[str]] = {"integers": [], "weight_only": [], "floats": []}
+    for node in every:
+        if node.op_type.startswith(_IN_INTEGERS):
+            kind = "integers"
+        elif node.op_type == _WEIGHT_ONLY:
+            kind = "weight_only"
+        elif node.op_type in _COMPUTING:
+            wrapped = [name in dequantized for name in node.input[:2]]
+            kind = "integers" if wrapped == [True, True] else "weight_only" if wrapped[1:] == [True] else "floats"
+        else:
+            continue
+        found[kind].append(node.name or ", ".join(node.output))
+    read = {name for node in every if node.op_type in _QUANTIZING for name in node.input[:1]}
+    written = {name for node in every if node.op_type.startswith(_WRITES_INTEGERS) for name in node.output[:1]}
+    names = {kind: tuple(several) for kind, several in found.items()}
+    return Precision(names["integers"], names["weight_only"], names["floats"], len((read | written) - constants))
 
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(proto)
-    dynamic = {spec.name for spec in model.inputs}
-    for value in fixed.graph.input:
-        for dim in value.type.tensor_type.shape.dim if value.name in dynamic else ():
-            if not dim.HasField("dim_value"):
-                dim.dim_value = 1
-    for value in (*fixed.graph.value_info, *fixed.graph.output):
-        value.type.tensor_type.ClearField("shape")
+
+def _macs(
+    proto: onnx.ModelProto, inputs: tuple[TensorSpec, ...], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[int | None, str | None]:
     try:
-        inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError):  # ValueError: a tensor of a type that ONNX does not know
-        return None
-    shapes = dict(_shapes(inferred.graph))
-    counts = [_node_macs(node, shapes) for node in inferred.graph.node]
-    return None if None in counts else sum(count for count in counts if count is not None)
-
-
-def _shapes(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for tensor in graph.initializer:
-        yield tensor.name, tuple(tensor.dims)
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            yield value.name, tuple(dim.dim_value for dim in dims)
-
-
-def _node_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-    """Return 0 for other operators, None where a shape is not known."""
-    if node.op_type not in {"Conv", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}:
-        return 0
-    weight = 3 if node.op_type in {"QLinearConv", "QLinearMatMul"} else 1
-    if len(node.input) <= weight or not node.output:
-        return None
-    left, right, output = (shapes.get(name) for name in (node.input[0], node.input[weight], node.output[0]))
-    if not left or right is None or output is None:
-        return None
-    if "Conv" in node.op_type:
-        return math.prod(output) * math.prod(right[1:])
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(output) * int(left[0 if transposed else -1])
+        return count_macs(proto, inputs, shapes), None
+    except UnknownError as error:
+        return None, str(error)
 
 
 def _dtype(data_type: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopt import repro
+from mlopt.budget import Budget
 from mlopt.cache import Entry, Key, Store
 from mlopt.conformance import check_output
 from mlopt.data.dataset import Dataset
@@ -47,6 +48,7 @@ class Setting:
     outputs: tuple[str, ...]
     calibration_digest: str | None
     samples_digest: str
+    budget: Budget
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,9 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
         parts["calibration"] = job.calibration_digest
+    if needs.searches:
+        parts["budget"] = job.budget.parts
+        parts["machine"] = {"cpu": job.hardware.cpu, "cores": job.hardware.cores, "threads": job.target.threads}
     if needs.device_bound:
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
@@ -244,6 +249,7 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
         context = Context(
             out, job.target, job.objective, job.hardware,
             job.calibration if job.passes[step.name].lossy else None, job.samples, job.inputs, job.outputs,
+            job.budget, job.store,
         )  # fmt: skip
         try:
             return run_in_worker(log, execute, step.name, before, step.config, context, job.options)

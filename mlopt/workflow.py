@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from mlopt import campaign, evidence, packing, pipeline, prepare
 from mlopt.artifact.signers import Signer
+from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
@@ -215,8 +216,8 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
-        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, planned.store,
-        planned.options, evaluation, calibration, planned.scratch, Path("repro"),
+        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
+        planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"),
     )  # fmt: skip
     notices = sample_notice(recipe.gates, evaluation.count, evaluator.metric)
     for notice in notices:

@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 with its ImageNet weights, on photographs that Python packages ship.
 
 There are no ImageNet labels for these pictures, so the question is agreement: does the optimized model name the same
-class as the original? Calibration, the choice of ``keep_first`` (``efficientnet_lite0_selection.py``) and evaluation
-each have photographs of their own. Views of one photograph resemble each other, so the evaluation's 200 views of 8
-photographs tell less than 200 photographs would.
+class as the original? Calibration (by which ``quantize`` also chooses its layers) and evaluation have photographs of
+their own. Views of one photograph resemble each other, so the evaluation's 200 views of 8 photographs tell less than
+200 photographs would.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch import nn
 
 SIZE = 224
 SKIMAGE = "skimage.data"
-CALIBRATION = (
+SCENES = (
+    ("sklearn.datasets.images", "china.jpg"), ("sklearn.datasets.images", "flower.jpg"),
+    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+)  # fmt: skip
+TEXTURES = (
     "cell.png", "clock_motion.png", "color.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png",
     "moon.png", "page.png", "retina.jpg",
 )  # fmt: skip
 EVALUATION = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "motorcycle_left.png",
     "rocket.jpg",
-)  # fmt: skip
-SELECTION = (
-    ("sklearn.datasets.images", "china.jpg"), ("sklearn.datasets.images", "flower.jpg"),
-    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 )  # fmt: skip
 Inputs = dict[str, NDArray[np.float32]]
 
@@ -44,11 +44,9 @@ def build() -> nn.Module:
 
 
 def calibration() -> Inputs:
-    return {"image": _crops([(SKIMAGE, name) for name in CALIBRATION], 4, seed=0)}
-
-
-def selection() -> Inputs:
-    return {"image": _crops(SELECTION, 40, seed=2)}
+    """Photographs like those to come, and for the ranges some that are unlike anything."""
+    textures = _crops([(SKIMAGE, name) for name in TEXTURES], 1, seed=0)
+    return {"image": np.concatenate([textures, _crops(SCENES, 82, seed=2)])}
 
 
 def evaluation() -> Inputs:

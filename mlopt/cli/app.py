@@ -18,7 +18,7 @@ from mlopt.errors import ExitCode, MloptError
 VERBS = (
     "optimize", "plan", "bench", "gate", "report", "diff",
     "keygen", "sign", "attest", "verify", "digest", "pack", "unpack",
-    "inspect", "passes", "doctor",
+    "inspect", "compare", "bisect", "passes", "doctor",
 )  # fmt: skip
 """Each is a module here with a function, all of one name."""
 GROUPS = ("recipe", "cache")

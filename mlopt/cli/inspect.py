@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,21 +12,38 @@ if TYPE_CHECKING:
     from mlopt.inspection import Inspection
 
 
+_NAMES = 8  # JSON has them all
+_SHAPE = "An input's shape for counting MACs, such as image=1,3,224,224; repeatable. Dynamic sizes are 1 if absent."
+_DATA = "An .npz whose first sample gives the shapes instead."
+
+
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help="An .onnx file or an artifact.")],
+    shape: Annotated[list[str] | None, typer.Option("--shape", metavar="INPUT=SIZES", help=_SHAPE)] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a model's inputs, outputs, operators, weights and arithmetic."""
+    """Show a model's inputs, outputs, operators, weights, precision and arithmetic."""
     from dataclasses import asdict
 
     from mlopt.cli import console
-    from mlopt.inspection import inspect_model
+    from mlopt.inspection import inspect_model, model_file, shapes_of
 
-    found = inspect_model(model)
+    shapes = shapes_of(model_file(model), data) if data is not None else {}
+    found = inspect_model(model, shapes | dict(map(_parsed, shape or ())))
     if as_json:
         console.emit_json(asdict(found))
     else:
         _show(found)
+
+
+def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read ``image=1,3,224,224``; an input's name may itself hold a '='."""
+    name, _, sizes = text.rpartition("=")
+    parts = [part.strip() for part in sizes.split(",")] if sizes.strip() else []
+    if not name or any(re.fullmatch(r"[1-9][0-9]{0,8}", part) is None for part in parts):
+        raise typer.BadParameter(f"'{text}' is no shape; write image=1,3,224,224", param_hint="--shape")
+    return name, tuple(map(int, parts))
 
 
 def _show(found: Inspection) -> None:
@@ -51,7 +69,6 @@ def _show(found: Inspection) -> None:
 def _facts(found: Inspection) -> list[tuple[str, str]]:
     from rich.markup import escape
 
-    quantized, computing = found.quantized
     rows = [
         ("model", found.path),
         ("sha256", found.digest),
@@ -63,9 +80,31 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("extensions", ", ".join(f"{name} {version}" for name, version in found.domains.items()) or "none"),
         *(("input", str(spec)) for spec in found.inputs),
         *(("output", str(spec)) for spec in found.outputs),
-        ("parameters", f"{found.parameters:,}"),
+        ("parameters", _parameters(found)),
         ("weights", ", ".join(f"{dtype} {size / 1e6:.2f} MB" for dtype, size in found.weights.items()) or "none"),
-        ("quantized", f"{quantized} of {computing} convolutions and matrix products"),
-        ("MACs", "unknown" if found.macs is None else f"{found.macs:,} (dynamic dimensions = 1)"),
+        ("precision", _precision(found)),
+        ("MACs", _macs(found)),
     ]
     return [(name, escape(value)) for name, value in rows]
+
+
+def _parameters(found: Inspection) -> str:
+    return f"{found.parameters:,} ({', '.join(f'{count:,} {dtype}' for dtype, count in found.values.items())})"
+
+
+def _precision(found: Inspection) -> str:
+    precision = found.precision
+    text = f"{len(precision.integers)} of {precision.total} convolutions and matrix products in integers"
+    if precision.weight_only:
+        text += f", {len(precision.weight_only)} with integer weights alone"
+    if precision.integers and precision.floats:
+        shown = ", ".join(precision.floats[:_NAMES])
+        text += f"; in floating point: {shown}{', ...' * (len(precision.floats) > _NAMES)}"
+    return f"{text}; {precision.activations} activations quantized"
+
+
+def _macs(found: Inspection) -> str:
+    if found.macs is None:
+        return f"unknown: {found.macs_reason}"
+    shapes = "; ".join(f"{name} {list(shape)}" for name, shape in found.macs_shapes.items())
+    return f"{found.macs:,} ({shapes})"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from mlopt.data.dataset import Dataset
@@ -35,7 +37,7 @@ _OPEN_TIMEOUT, _RUN_TIMEOUT = 600.0, 600.0
 
 @dataclass(frozen=True)
 class NodeTime:
-    """The mean time of one node in one inference; a node with a body (If, Loop, Scan) counts without it."""
+    """The median time of one node in one inference; a node with a body (If, Loop, Scan) counts without it."""
 
     name: str
     op_type: str
@@ -98,19 +100,20 @@ def node_times(events: Sequence[Mapping[str, Any]], runs: int) -> list[NodeTime]
     Events are ``{"cat", "name", "ts", "dur", "args": {"op_name", "node_index"}}`` in microseconds. What runs inside an
     operator, as the body of a Loop does, lies within its event, and its time is taken off.
     """
-    starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
-    spent: dict[tuple[str, str, str], float] = defaultdict(float)
+    starts = sorted(event["ts"] for event in events if event["name"] == "model_run")[-runs:]
+    spent: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0] * runs)
     around: list[tuple[float, tuple[str, str, str]]] = []
-    nodes = (e for e in events if e["cat"] == "Node" and e["name"].endswith(_NODE_SUFFIX) and e["ts"] >= starts[-runs])
+    nodes = (e for e in events if e["cat"] == "Node" and e["name"].endswith(_NODE_SUFFIX) and e["ts"] >= starts[0])
     for event in sorted(nodes, key=lambda event: (event["ts"], -event["dur"])):
         key = event["name"].removesuffix(_NODE_SUFFIX), event["args"]["op_name"], event["args"]["node_index"]
+        run = bisect_right(starts, event["ts"]) - 1
         while around and around[-1][0] <= event["ts"]:
             around.pop()
         if around:
-            spent[around[-1][1]] -= event["dur"]
-        spent[key] += event["dur"]
+            spent[around[-1][1]][run] -= event["dur"]
+        spent[key][run] += event["dur"]
         around.append((event["ts"] + event["dur"], key))
-    return [NodeTime(name, op_type, max(us, 0.0) / 1e3 / runs) for (name, op_type, _), us in spent.items()]
+    return [NodeTime(name, op_type, max(median(us), 0.0) / 1e3) for (name, op_type, _), us in spent.items()]
 
 
 class _Profiled:

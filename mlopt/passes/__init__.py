@@ -10,14 +10,16 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from mlopt.errors import RecipeError
-from mlopt.passes import export, fp16, fuse, quantize, simplify
+from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify
 from mlopt.passes.base import Pass
 
 BUILTIN: tuple[Pass[Any], ...] = (
     export.PASS,
+    neural_compressor.PASS,
     simplify.PASS,
     quantize.PASS,
     fp16.PASS,
+    bf16.PASS,
     fuse.PASS,
 )
 

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from mlopt.budget import Budget
+from mlopt.cache import Store
 from mlopt.data import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
@@ -41,6 +43,8 @@ class Requires:
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
     device_bound: bool = False
     """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
+    searches: bool = False
+    """Whether the pass measures this machine, and stops where the recipe's gates would: the result depends on both."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class Context:
     """The declared inputs (from the recipe), for a source that does not know its own, such as PyTorch."""
     outputs: tuple[str, ...] = ()
     """The declared output names, or none."""
+    budget: Budget = field(default_factory=Budget)
+    """What the recipe lets a lossy pass lose."""
+    store: Store | None = None
+    """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
 
 
 @dataclass(frozen=True)

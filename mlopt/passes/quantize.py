@@ -1,11 +1,12 @@
-"""INT8 weights and activations for onnxruntime's CPU kernels.
+"""Fewer bits for onnxruntime's CPU kernels: INT8, or weights alone in 4 or 8 bits.
 
-Static mode writes Q/DQ pairs whose scales come from calibration data: for convolutions. Dynamic mode scales each input
-as it comes: for the matrix products of transformers, whose activations vary too much for fixed scales; embedding tables
-shrink with them. What surrounds a matrix product (LayerNormalization, Softmax, residual sums) stays in floating point.
+Cases: ``static`` writes Q/DQ pairs whose scales come from calibration data: for convolutions, and what stands between
+them. ``dynamic`` scales each input as it comes: for the matrix products of transformers, whose activations vary too
+much for fixed scales. ``weight_only`` stores weights in blocks of 4 or 8 bits: for size. ``auto`` times the layers in
+each of them, and keeps the fastest set that stays within the recipe's accuracy budget (``mlopt.quantization.search``).
 
 Limits: bodies of If, Loop and Scan are left alone, and weights must be constants (run ``simplify`` first). The scheme
-follows the CPU that optimizes, and nothing here says that INT8 is faster: the measurement does.
+follows the CPU that optimizes.
 """
 
 from __future__ import annotations
@@ -13,49 +14,67 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mlopt.data.dataset import Array
+from mlopt.hardware import usable_cores
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.choice import Mode, Scheme, choose_integers, choose_mode, objection
-from mlopt.quantization.graph import Prepared, Survey, matching, prepare, survey
-from mlopt.quantization.integers import Job, quantize
-from mlopt.quantization.observe import Calibration, absolute_maxima, observe, one_batch, same_outputs
+from mlopt.quantization import weight_only
+from mlopt.quantization.choice import Mode, Scheme, objection
+from mlopt.quantization.gauge import Gauge
+from mlopt.quantization.graph import Survey, survey
+from mlopt.quantization.integers import Outcome
+from mlopt.quantization.judge import Judge, hold_back
+from mlopt.quantization.observe import Calibration
+from mlopt.quantization.search import Search
+from mlopt.quantization.weight_only import Algorithm, WeightOnly
+from mlopt.quantization.writer import OLDEST_OPSET, Writer
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.target import Objective
 
-if TYPE_CHECKING:
-    import onnx
-    from onnxruntime.quantization.calibrate import TensorsData
-
-_STATIC = (
-    "Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "MaxPool", "AveragePool",
-    "GlobalAveragePool", "Concat", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Resize", "Pad", "Split",
-)  # fmt: skip
-"""Operators with an INT8 kernel in onnxruntime, or through which INT8 values pass unchanged. Softmax is not among them:
-1/256 steps are too coarse for probabilities."""
-_OLDEST_OPSET = 11
-"""DynamicQuantizeLinear came with it; onnxruntime's quantizer takes nothing older."""
-_WIDEST_RANGE = 1e6
-"""A tensor that reaches this holds a mask (-1e9, -inf): 256 steps over its range leave nothing of the other values."""
+_OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
 
 
 class QuantizeConfig(PassConfig):
-    """How to quantize; the defaults follow the graph, the data and the CPU."""
+    """How to quantize; the defaults follow the graph, the data, the CPU, and what is measured on it."""
 
-    mode: Mode = Field(default=Mode.AUTO, description="static needs calibration data; auto follows the graph")
+    mode: Mode = Field(default=Mode.AUTO, description="static needs calibration data; auto measures what is fastest")
     scheme: Scheme = Field(default=Scheme.AUTO, description="signs of activations and weights; auto follows the CPU")
-    reduce_range: bool | None = Field(default=None, description="7-bit weights; absent: where the CPU needs them")
+    reduce_range: bool | None = Field(
+        default=None, description="7-bit weights; absent: only where the CPU needs them, and only the channels that do"
+    )
     per_channel: bool = Field(default=True, description="one scale per output channel of a weight")
     calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
+    bias_correction: bool = Field(default=True, description="static: take out the mean error of every layer")
+    smooth_quant: bool = Field(default=False, description="static: let NNCF smooth and quantize (transformers)")
     keep_first: int = Field(
         default=0, ge=0, description="so many Conv, MatMul and Gemm nodes from the input on stay in FP32"
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="nodes to leave alone: names or patterns such as '/head/*'"
     )
+    seconds: float = Field(default=240, gt=0, description="auto: the time that the search may take")
+    bits: Literal[4, 8] = Field(default=8, description="weight_only: bits of a weight")
+    block_size: Literal[16, 32, 64, 128, 256] = Field(default=32, description="weight_only: weights that share a scale")
+    symmetric: bool = Field(default=True, description="weight_only: no zero points")
+    algorithm: Algorithm = Field(default=Algorithm.RTN, description="weight_only: how weights are rounded")
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        foreign = [name for name in _OF_WEIGHT_ONLY if name in self.model_fields_set]
+        if foreign and self.mode not in (Mode.WEIGHT_ONLY, Mode.AUTO):
+            raise ValueError(f"{foreign[0]} is a key of mode weight_only, and the mode is {self.mode}")
+        if self.smooth_quant and self.mode is not Mode.STATIC:
+            raise ValueError(f"smooth_quant is a key of mode static, and the mode is {self.mode}")
+        return self
+
+    @property
+    def weight_only(self) -> WeightOnly:
+        """The keys of mode weight_only."""
+        return WeightOnly(self.bits, self.block_size, self.symmetric, self.algorithm)
 
 
 def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None:
@@ -65,143 +84,103 @@ def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None
     found = survey(read_graph(model.path))
     if found.quantized:
         return f"the model is quantized already: it has {', '.join(found.quantized)}"
-    mode = choose_mode(config.mode, found.work)
-    return objection(mode, config.scheme, found.work, calibrated=context.calibration is not None)
+    calibrated = context.calibration is not None
+    if config.mode is Mode.WEIGHT_ONLY and (told := weight_only.objection(config.weight_only)):
+        return told
+    if config.mode is not Mode.AUTO:
+        return objection(config.mode, config.scheme, found.work, calibrated=calibrated)
+    objections = _modes(found, config, calibrated=calibrated)
+    return None if None in objections.values() else next(iter(objections.values()))
 
 
 def run(model: Model, config: QuantizeConfig, context: Context) -> PassResult | Refusal:
-    """Quantize; refuse where the graph turns out not to allow it."""
+    """Quantize; refuse where the graph turns out not to allow it, or where it is not worth it."""
     found = survey(read_graph(model.path))
-    mode = choose_mode(config.mode, found.work)
     with tempfile.TemporaryDirectory(dir=context.out) as scratch:
-        job = _job(model, config, context, found, mode, Path(scratch))
-        if isinstance(job, Refusal):
-            return job
-        graph = read_graph(job.prepared.path).graph
-        outcome = quantize(job, context.out / "model.onnx")
-    weighted = [node.name for node in graph.node if node.output[0] in found.weighted]
-    done = outcome.quantized.intersection(weighted)
+        if config.mode is Mode.AUTO:
+            return _searched(model, found, config, context, Path(scratch))
+        writer = Writer(model, found, config, context, context.calibration, Path(scratch))
+        if writer.prepared.opset < OLDEST_OPSET:
+            return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+        outcome = writer.write(config.mode, writer.layers(config.mode), context.out / "model.onnx")
+        mended = outcome.fault is None and writer.mend(config.mode, context.out / "model.onnx")
+    return _result(writer, config.mode, outcome, {}, {"biases_corrected": mended})
+
+
+def _searched(
+    model: Model, found: Survey, config: QuantizeConfig, context: Context, scratch: Path
+) -> PassResult | Refusal:
+    """Run the search, and move what it found to its place."""
+    calibration, judging = context.calibration, context.calibration or context.samples
+    if judging is None:
+        return Refusal("without samples nobody can judge what INT8 does: name data.calibration, or pass --data")
+    if calibration is not None:
+        calibration, judging = hold_back(calibration, scratch)
+    writer = Writer(model, found, config, context, calibration, scratch)
+    if writer.prepared.opset < OLDEST_OPSET:
+        return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+    options = RuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
+    batch_size = context.target.batch_size
+    judge = Judge(model.path, judging, model.inputs, context.budget, options, batch_size)
+    gauge = Gauge(model, judging, options, batch_size, scratch)
+    able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
+    search = Search(writer, judge, gauge, able, scratch, config.seconds)
+    result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
+    if result.version is None:
+        return Refusal(result.reason or "nothing was found")
+    for file in result.version.files:
+        file.rename(context.out / file.name)
+    account = {**result.notes, "judged_on": judging.count, **({"remark": judge.remark} if judge.remark else {})}
+    return _result(writer, result.version.mode, result.version.outcome, result.left, {"search": account})
+
+
+def _modes(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> dict[Mode, str | None]:
+    """Return each mode that auto may choose, and why it cannot, if so."""
+    tried = (Mode.STATIC, Mode.DYNAMIC, Mode.WEIGHT_ONLY)
+    return {mode: objection(mode, config.scheme, found.work, calibrated=calibrated) for mode in tried}
+
+
+def _result(
+    writer: Writer, mode: Mode, outcome: Outcome, left: Mapping[str, str], more: Mapping[str, Any]
+) -> PassResult | Refusal:
+    """Say what became of the layers; a model without a quantized one is no result."""
+    done = outcome.quantized.intersection(writer.weighted)
     if not done:
         reason = outcome.fault or "the quantizer passed them all over"
-        return Refusal(f"none of {len(weighted)} Conv, MatMul and Gemm nodes could be quantized: {reason}")
-    skipped = {name: "the quantizer passed it over" for name in weighted if name not in done}
+        return Refusal(f"none of {len(writer.weighted)} Conv, MatMul and Gemm nodes could be quantized: {reason}")
+    skipped = {name: "the quantizer passed it over" for name in writer.weighted if name not in done}
+    integers = writer.integers(mode)
     notes: dict[str, Any] = {
         "mode": mode.value,
-        "scheme": job.integers.scheme.value,
-        "reduce_range": job.integers.reduce_range,
-        "why": job.integers.reason,
-        "per_channel": job.per_channel,
+        "scheme": integers.scheme.value,
+        "reduce_range": integers.reduce_range and not writer.pair_safe(mode),
+        "pair_safe": writer.pair_safe(mode),
+        "why": integers.reason,
+        "per_channel": writer.per_channel if mode is Mode.STATIC else writer.config.per_channel,
         "per_tensor": dict(outcome.per_tensor),
         "quantized": len(done),
-        "quantizable": len(weighted),
-        "left_alone": {**skipped, **outcome.left, **job.excluded},
-        "remarks": list(job.remarks),
+        "quantizable": len(writer.weighted),
+        "left_alone": {**skipped, **outcome.left, **left, **writer.excluded(mode)},
+        "remarks": list(writer.remarks),
     }
-    if mode is Mode.STATIC and context.calibration is not None:
-        notes |= {"calibration": config.calibration.value, "calibration_samples": context.calibration.count}
-    return PassResult(context.out / "model.onnx", notes)
-
-
-def _job(
-    model: Model, config: QuantizeConfig, context: Context, found: Survey, mode: Mode, scratch: Path
-) -> Job | Refusal:
-    """Decide everything that the writing needs."""
-    feeds = one_batch(context.calibration or context.samples, model.inputs, context.target.batch_size)
-    wanted = 13 if mode is Mode.STATIC and config.per_channel else _OLDEST_OPSET  # 13: DequantizeLinear has an axis
-    prepared, remarks = _prepare(model, scratch, feeds, wanted)
-    if prepared.opset < _OLDEST_OPSET:
-        return Refusal(f"opset {prepared.opset} is too old for INT8, and {remarks[0]}")
-    graph = read_graph(prepared.path).graph
-    ranges = None
-    if mode is Mode.STATIC and context.calibration is not None:
-        ranges = observe(prepared, context.calibration, model.inputs, method=config.calibration, op_types=_STATIC)
-    excluded = _excluded(graph, found, mode, config) | _too_wide(graph, ranges)
-    return Job(
-        prepared,
-        mode,
-        choose_integers(config.scheme, config.reduce_range, mode, context.hardware),
-        tuple(name for name in _candidates(graph, found, mode, ranges) if name not in excluded),
-        per_channel=config.per_channel and prepared.opset >= wanted,
-        excluded=excluded,
-        ranges=ranges,
-        feeds=feeds,
-        remarks=remarks,
-    )
-
-
-def _prepare(
-    model: Model, folder: Path, feeds: Mapping[str, Array] | None, wanted: int
-) -> tuple[Prepared, tuple[str, ...]]:
-    """Return a copy at the wanted opset or, where the model cannot be raised to it, at its own; and remarks on that.
-
-    The converter is not trusted: what it wrote must compute what the model computes.
-    """
-    try:
-        prepared = prepare(model, folder, minimum_opset=wanted)
-    except ValueError as error:
-        return prepare(model, folder), (f"the opset cannot be raised to {wanted}: {error}",)
-    if prepared.raised_from is None:
-        return prepared, ()
-    if feeds is None or same_outputs(model.path, prepared.path, feeds):
-        return prepared, (f"the opset was raised from {prepared.raised_from} to {prepared.opset}",)
-    return prepare(model, folder), (f"raising the opset to {wanted} changes what the model computes",)
-
-
-def _excluded(graph: onnx.GraphProto, found: Survey, mode: Mode, config: QuantizeConfig) -> dict[str, str]:
-    """Return the nodes that the recipe or the mode leaves alone, and why."""
-    weighted = [node.name for node in graph.node if node.output[0] in found.weighted]
-    reason = f"one of the first {config.keep_first}, which the recipe keeps"
-    excluded = dict.fromkeys(weighted[: config.keep_first], reason)
-    if mode is Mode.DYNAMIC:
-        reason = "a Conv with dynamic scales is several times slower in onnxruntime"
-        convs = (node for node in graph.node if node.op_type == "Conv" and node.output[0] in found.weighted)
-        excluded |= {node.name: reason for node in convs}
-    return excluded | matching(graph, config.exclude, where="passes.quantize.exclude")
-
-
-def _too_wide(graph: onnx.GraphProto, ranges: TensorsData | None) -> dict[str, str]:
-    """Return the nodes that read or write a tensor whose range leaves INT8 no resolution."""
-    maxima = absolute_maxima(ranges) if ranges is not None else {}
-    wide = {name: value for name, value in maxima.items() if value >= _WIDEST_RANGE}
-    return {
-        node.name: f"'{name}' reaches {wide[name]:.3g}"
-        for node in graph.node
-        if node.op_type in _STATIC
-        for name in (*node.input, *node.output)
-        if name in wide
-    }
-
-
-def _candidates(graph: onnx.GraphProto, found: Survey, mode: Mode, ranges: TensorsData | None) -> list[str]:
-    """Return the nodes to quantize.
-
-    Between convolutions everything that has an INT8 kernel belongs to it, or values would change back and forth;
-    around matrix products only these: there, sums and activations in 8 bits destroy what a transformer computes.
-    """
-    tables = {tensor.name for tensor in graph.initializer if tensor.data_type == tensor.FLOAT}
-    names = []
-    for node in graph.node:
-        weighted = node.output[0] in found.weighted
-        if mode is Mode.DYNAMIC:
-            chosen = weighted or (node.op_type == "Gather" and node.input[0] in tables)
-        elif found.work.convolutional:
-            chosen = node.op_type in _STATIC and ranges is not None and node.output[0] in ranges
-        else:
-            chosen = weighted
-        if chosen:
-            names.append(node.name)
-    return names
+    if mode is Mode.WEIGHT_ONLY:
+        settings = writer.config.weight_only
+        notes = {key: notes[key] for key in ("mode", "quantized", "quantizable", "left_alone", "remarks")}
+        notes |= {"bits": settings.bits, "block_size": settings.block_size, "algorithm": settings.algorithm.value}
+    if mode is Mode.STATIC and writer.calibration is not None:
+        notes |= {"calibration": writer.config.calibration.value, "calibration_samples": writer.calibration.count}
+    return PassResult(writer.context.out / "model.onnx", {**notes, **more})
 
 
 PASS = Pass(
     name="quantize",
-    version=1,
-    summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU",
+    version=2,
+    summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,
     config=QuantizeConfig,
     run=run,
-    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),
+    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True, searches=True),
     lossy=True,
     refuse=refuse,
 )

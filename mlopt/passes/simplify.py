@@ -4,23 +4,27 @@ Cases: any ONNX file that onnx itself accepts, with external data of any size. B
 (it refuses them otherwise), and inputs that only give weights a default (IR version 3) are dropped so that the weights
 can be folded: the model can then no longer be called with other weights.
 
+Above 1.5 GB, the weights of matrix products and embedding tables in external data never enter it: it holds what it gets
+twice. Equal ones are then not found, nor are those of query, key and value put into one.
+
 Limits: operators of unknown domains are left alone. Dynamic dimensions stay dynamic, so what depends on them stays too.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopt import onnx_graph
 from mlopt.errors import PassError
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import changed_operators, operators, sort_nodes, strip_initializer_inputs
+from mlopt.onnx_save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 
 if TYPE_CHECKING:
@@ -30,6 +34,14 @@ if TYPE_CHECKING:
 # (MiniLM 285 for 225), and ONNX Runtime no longer finds the patterns that it fuses (BiasGelu).
 _SKIPPED = ["fuse_matmul_add_bias_into_gemm_batched"]
 
+_MERGING = ["fuse_qkv"]
+"""Puts three weights into one. Of weights that it does not see, it would leave that to every inference."""
+_PASSED_ON = {"MatMul": 1, "Gemm": 1, "Gather": 0}
+"""Which input of an operator may be a weight that only passes through onnxsim. It holds every tensor twice, so large
+models keep these from it; none of its rules looks into them."""
+_LARGE = 1 << 20
+"""The elements of a weight that is worth keeping from it."""
+
 
 class SimplifyConfig(PassConfig):
     """There is nothing to set."""
@@ -37,22 +49,20 @@ class SimplifyConfig(PassConfig):
 
 def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     """Simplify by path, so that no model is too large for one protobuf."""
-    import onnx
-
-    onnxsim = _import_onnxsim()
     proto = read_graph(model.path)
     before = operators(proto.graph)
     stripped, unsorted = strip_initializer_inputs(proto), sort_nodes(proto.graph)
+    hidden = _hide(proto.graph) if model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE else []
     path = context.out / "model.onnx"
-    with _prepared(model, proto if stripped or unsorted else None, context.out) as source:
-        try:
-            simplified, valid = onnxsim.simplify(
-                str(source), output_path=str(path), skipped_optimizers=_SKIPPED, certify=False
-            )
-        except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise _refused(model, " ".join(str(error).split())[:400]) from error
-    if not valid:
-        raise _refused(model, "its own check of the result failed")
+    if not (stripped or unsorted or hidden):
+        simplified = _simplify(model, model.path, path, _SKIPPED)
+    else:
+        with tempfile.TemporaryDirectory(dir=context.out) as folder:
+            source, result = Path(folder) / "source.onnx", Path(folder) / "result.onnx" if hidden else path
+            save_model(proto, source, external=len(model.files) > 1, source=model.path.parent)
+            simplified = _simplify(model, source, result, [*_SKIPPED, *(_MERGING if hidden else ())])
+            if hidden:
+                _restore(hidden, result, model, path)
     after = operators(simplified.graph)
     notes = {
         "nodes": [sum(before.values()), sum(after.values())],
@@ -60,6 +70,56 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
         "weights_no_longer_inputs": stripped,
     }
     return PassResult(path, notes)
+
+
+def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> onnx.ModelProto:
+    """Let onnxsim write ``result``, and return its graph."""
+    import onnx
+
+    onnxsim = _import_onnxsim()
+    try:
+        simplified, valid = onnxsim.simplify(
+            str(source), output_path=str(result), skipped_optimizers=list(skipped), certify=False
+        )
+    except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _refused(model, " ".join(str(error).split())[:400]) from error
+    if not valid:
+        raise _refused(model, "its own check of the result failed")
+    proto: onnx.ModelProto = simplified
+    return proto
+
+
+def _hide(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """Make inputs of the large weights that no rule of onnxsim is about, and return them, their data not loaded."""
+    from onnx import helper
+
+    passed_on, changed = set[str](), {value.name for value in graph.output}
+    for node in onnx_graph.nodes(graph):
+        for index, name in enumerate(node.input):
+            (passed_on if _PASSED_ON.get(node.op_type) == index else changed).add(name)
+    hidden: list[onnx.TensorProto] = []
+    kept: list[onnx.TensorProto] = []
+    for tensor in graph.initializer:
+        large = tensor.external_data and prod(tensor.dims) >= _LARGE
+        (hidden if large and tensor.name in passed_on - changed else kept).append(tensor)
+    graph.input.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in hidden)
+    del graph.initializer[:]  # the tensors live on in the lists
+    graph.initializer.extend(kept)
+    return hidden
+
+
+def _restore(hidden: Sequence[onnx.TensorProto], result: Path, model: Model, path: Path) -> None:
+    """Give back the hidden weights, as far as a node still reads them, and write the model to ``path``."""
+    import onnx
+
+    proto = onnx.load(result)
+    names = {tensor.name for tensor in hidden}
+    read = {name for node in onnx_graph.nodes(proto.graph) for name in node.input}
+    inputs = [value for value in proto.graph.input if value.name not in names]
+    del proto.graph.input[:]
+    proto.graph.input.extend(inputs)
+    proto.graph.initializer.extend(tensor for tensor in hidden if tensor.name in read)
+    save_model(proto, path, external=True, source=model.path.parent)
 
 
 def _import_onnxsim() -> Any:
@@ -75,24 +135,6 @@ def _import_onnxsim() -> Any:
     return onnxsim
 
 
-@contextmanager
-def _prepared(model: Model, proto: onnx.ModelProto | None, scratch: Path) -> Iterator[Path]:
-    """Give the model's own path, or that of a temporary copy with the edited graph and its external data."""
-    import onnx
-
-    if proto is None:
-        yield model.path
-        return
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        for file in model.files[1:]:
-            target = Path(folder) / file.relative_to(model.path.parent)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-        source = Path(folder) / "prepared.onnx"
-        onnx.save(proto, source)
-        yield source
-
-
 def _refused(model: Model, reason: str) -> PassError:
     return PassError(
         "onnxsim cannot simplify the model", where=str(model.path), got=reason,
@@ -102,7 +144,7 @@ def _refused(model: Model, reason: str) -> PassError:
 
 PASS = Pass(
     name="simplify",
-    version=1,
+    version=2,
     summary="fold constants, shapes and redundant operators",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

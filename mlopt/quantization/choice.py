@@ -6,8 +6,10 @@ kernels add pairs of products in 16 bits, which saturate unless the weights keep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from mlopt.hardware import Hardware
 
@@ -18,6 +20,7 @@ class Mode(StrEnum):
     AUTO = "auto"
     STATIC = "static"
     DYNAMIC = "dynamic"
+    WEIGHT_ONLY = "weight_only"
 
 
 class Scheme(StrEnum):
@@ -39,6 +42,37 @@ class Scheme(StrEnum):
         return self is not Scheme.U8U8
 
 
+Runtime = Literal["onnxruntime", "tensorrt"]
+"""What will read the graph."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where Q/DQ pairs stand and what they may hold: each runtime fuses its own form, and refuses others."""
+
+    symmetric_activations: bool
+    """Whether zero is code 0 in every activation."""
+    quantized_biases: bool
+    """Whether biases are INT32 with a DequantizeLinear of their own."""
+    dedicated_pairs: bool
+    """Whether every reader of a tensor has a Q/DQ pair of its own."""
+
+    @property
+    def quantizer_options(self) -> dict[str, bool]:
+        """The same in the words of onnxruntime's ``QDQQuantizer`` (its ``extra_options``)."""
+        return {
+            "ActivationSymmetric": self.symmetric_activations,
+            "QuantizeBias": self.quantized_biases,
+            "DedicatedQDQPair": self.dedicated_pairs,
+        }
+
+
+PLACEMENTS: Mapping[Runtime, Placement] = {
+    "onnxruntime": Placement(symmetric_activations=False, quantized_biases=True, dedicated_pairs=False),
+    "tensorrt": Placement(symmetric_activations=True, quantized_biases=False, dedicated_pairs=True),
+}
+
+
 @dataclass(frozen=True)
 class Integers:
     """A decided scheme, whether weights keep to 7 bits, and why."""
@@ -46,6 +80,9 @@ class Integers:
     scheme: Scheme
     reduce_range: bool
     reason: str
+    saturates: bool = False
+    """Whether 8-bit weights can overflow the 16-bit accumulator of this CPU."""
+    placement: Placement = PLACEMENTS["onnxruntime"]
 
 
 @dataclass(frozen=True)
@@ -63,44 +100,53 @@ class Work:
         return self.conv_nodes > 0 and self.conv >= self.matmul
 
 
-def choose_integers(scheme: Scheme, reduce_range: bool | None, mode: Mode, hardware: Hardware) -> Integers:
+def choose_integers(
+    scheme: Scheme, reduce_range: bool | None, mode: Mode, hardware: Hardware, runtime: Runtime = "onnxruntime"
+) -> Integers:
     """Settle what the configuration leaves open; what it states is kept."""
-    arm = hardware.architecture in {"aarch64", "arm64"}
-    x86 = hardware.architecture in {"x86_64", "AMD64", "i686"}
-    saturates = x86 and not hardware.has_int8_dot
-    if scheme is not Scheme.AUTO:
-        chosen, reason = scheme, "set in the recipe"
-    elif mode is Mode.DYNAMIC:
-        chosen, reason = Scheme.U8S8, "onnxruntime's dynamic activations are unsigned"
-    elif arm:
-        chosen, reason = Scheme.S8S8, "Arm kernels multiply signed by signed"
-    else:
-        chosen, reason = Scheme.U8S8, "x86 kernels multiply unsigned by signed" if x86 else "no faster scheme is known"
-    if reduce_range is None:
-        reduce_range = saturates and chosen.signed_weights
-        if reduce_range:
-            reason += "; no VNNI: weights keep to 7 bits, so that the 16-bit accumulator cannot saturate"
-    return Integers(chosen, reduce_range, reason)
+    if runtime == "tensorrt":
+        stated = scheme is not Scheme.AUTO
+        reason = "set in the recipe" if stated else "TensorRT takes signed integers whose zero is code 0"
+        chosen = scheme if stated else Scheme.S8S8
+        return Integers(chosen, bool(reduce_range), reason, placement=PLACEMENTS[runtime])
+    chosen, reason = (scheme, "set in the recipe") if scheme is not Scheme.AUTO else _fastest(mode, hardware)
+    saturates = _is_x86(hardware) and not hardware.has_int8_dot and chosen.signed_weights
+    if reduce_range is None and saturates:
+        reason += "; no VNNI: weights keep to 7 bits, so that the 16-bit accumulator cannot saturate"
+    return Integers(chosen, saturates if reduce_range is None else reduce_range, reason, saturates)
 
 
-def choose_mode(mode: Mode, work: Work) -> Mode:
-    """Settle ``auto``: static where convolutions dominate, dynamic where matrix products do."""
-    if mode is not Mode.AUTO:
-        return mode
-    return Mode.STATIC if work.convolutional else Mode.DYNAMIC
+def _fastest(mode: Mode, hardware: Hardware) -> tuple[Scheme, str]:
+    """Return the scheme that onnxruntime's kernels compute fastest on this CPU, and why."""
+    if mode is Mode.DYNAMIC:
+        return Scheme.U8S8, "onnxruntime's dynamic activations are unsigned"
+    if hardware.architecture in {"aarch64", "arm64"}:
+        return Scheme.S8S8, "Arm kernels multiply signed by signed"
+    return Scheme.U8S8, "x86 kernels multiply unsigned by signed" if _is_x86(hardware) else "no faster scheme is known"
 
 
-def objection(mode: Mode, scheme: Scheme, work: Work, *, calibrated: bool) -> str | None:
-    """Return why the graph or the data at hand rules out a settled mode, or None."""
-    if not work.conv_nodes and not work.matmul_nodes:
-        return "nothing to quantize: no Conv, MatMul or Gemm reads constant float32 weights"
-    if mode is Mode.STATIC and not calibrated:
-        return "static INT8 needs calibration data: name it under data.calibration, or pass --data"
-    if mode is Mode.DYNAMIC and not work.matmul_nodes:
-        return (
-            "dynamic INT8 is for MatMul and Gemm, and only Conv reads constant weights here, which onnxruntime runs "
-            "several times slower that way: use mode static"
-        )
-    if mode is Mode.DYNAMIC and scheme is Scheme.S8S8:
-        return "dynamic INT8 has unsigned activations: use scheme u8s8, u8u8 or auto"
-    return None
+def _is_x86(hardware: Hardware) -> bool:
+    return hardware.architecture in {"x86_64", "AMD64", "i686"}
+
+
+def objection(
+    mode: Mode, scheme: Scheme, work: Work, *, calibrated: bool, runtime: Runtime = "onnxruntime"
+) -> str | None:
+    """Return why the graph, the data at hand or the runtime rules out a mode (not ``auto``), or None."""
+    no_layer, only_conv = not (work.conv_nodes or work.matmul_nodes), not work.matmul_nodes
+    dynamic, tensorrt = mode is Mode.DYNAMIC, runtime == "tensorrt"
+    unsigned = scheme not in {Scheme.AUTO, Scheme.S8S8}
+    faults = (
+        (no_layer, "nothing to quantize: no Conv, MatMul or Gemm reads constant float32 weights"),
+        (tensorrt and dynamic, "TensorRT has no scales that follow each input: use mode static"),
+        (tensorrt and unsigned, "TensorRT takes signed integers only: use scheme s8s8 or auto"),
+        (mode is Mode.STATIC and not calibrated,
+         "static INT8 needs calibration data: name it under data.calibration, or pass --data"),
+        (mode is Mode.WEIGHT_ONLY and only_conv,
+         "weight-only is for MatMul, and only Conv reads constant weights here: use mode static"),
+        (dynamic and only_conv,
+         "dynamic INT8 is for MatMul and Gemm; onnxruntime runs Conv several times slower that way: use mode static"),
+        (dynamic and scheme is Scheme.S8S8,
+         "dynamic INT8 has unsigned activations: use scheme u8s8, u8u8 or auto"),
+    )  # fmt: skip
+    return next((reason for applies, reason in faults if applies), None)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from mlopt.errors import PassError
 from mlopt.model import Model
+from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE, default_opset, strip_initializer_inputs, subgraphs
+from mlopt.onnx_save import load_tensors, save_model
 from mlopt.quantization.choice import Work
 
 if TYPE_CHECKING:
@@ -90,26 +92,28 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     """
     import onnx
 
-    proto = onnx.load(model.path)
+    proto = read_graph(model.path)
+    own = default_opset(proto)
+    if own < minimum_opset:
+        load_tensors(proto, model.path.parent)  # the converter would lose what is not there
     _hoist_constants(proto.graph)
     strip_initializer_inputs(proto)
-    own = default_opset(proto)
     if own < minimum_opset:
         proto = _raise_opset(proto, minimum_opset)
     _name_nodes(proto.graph)
     external = model.size_bytes > EXTERNAL_DATA_ABOVE
     plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
-    save(proto, plain, external=external)
+    save_model(proto, plain, external=external, source=model.path.parent)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
     return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
 
 
-def save(proto: onnx.ModelProto, path: Path, *, external: bool) -> None:
-    """Write a model, its tensors beside it in ``<name>.onnx.data`` if ``external``."""
-    import onnx
+def save(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path | None = None) -> None:
+    """Write a model, its weights beside it in ``<name>.onnx.data`` if ``external``.
 
-    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # the writer would append to it
-    onnx.save_model(proto, path, save_as_external_data=external, location=f"{path.name}.data")
+    ``source`` is the folder of the files with those tensors that are not loaded, if there are any.
+    """
+    save_model(proto, path, external=external, source=source or path.parent)
 
 
 def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> dict[str, str]:

@@ -11,20 +11,29 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import sort_nodes
 from mlopt.quantization.choice import Integers, Mode
+from mlopt.quantization.float_layers import keep_float_layers
 from mlopt.quantization.graph import WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
+from mlopt.quantization.pieces import rewrite_pieces
+from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
 
 if TYPE_CHECKING:
     import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import TensorsData
 
+Floats = NDArray[np.float32]
+PER_CHANNEL_OPSET = 13
+"""DequantizeLinear has an axis from here on."""
 _LOG = logging.getLogger(__name__)
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizer raises on a graph that it cannot handle: it has no error of its own."""
@@ -47,6 +56,10 @@ class Job:
     """One batch to try the result on; without it, the result is only loaded."""
     remarks: tuple[str, ...] = ()
     """What else the report should say."""
+    pair_safe: bool = False
+    """Whether weights keep 8 bits wherever no two neighbouring products can overflow 16 bits (see ``weights``)."""
+    float_outputs: tuple[str, ...] = ()
+    """Operators whose results stay as they come out of the accumulator; static mode."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def quantize(job: Job, out: Path) -> Outcome:
             left, per_tensor = per_tensor, {}
         per_tensor = {name: reason for name, reason in per_tensor.items() if name not in left}
         fault = _attempt(job, tuple(name for name in job.nodes if name not in left), tuple(per_tensor), out)
-    quantized = _quantized(out) if fault is None else frozenset()
+    quantized = quantized_layers(out) if fault is None else frozenset()
     return Outcome(quantized, per_tensor, left, fault)
 
 
@@ -102,7 +115,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Pat
     except _QUANTIZER_ERRORS as error:
         return f"the quantizer failed: {type(error).__name__}: {error}".splitlines()[0]
     sort_nodes(proto.graph)  # the quantizer's own sorting overlooks what the bodies of If and Loop read
-    save(proto, out, external=job.prepared.external)
+    save(proto, out, external=job.prepared.external, source=job.prepared.path.parent)
     fault = refusal(out, job.feeds)
     return f"onnxruntime refused the result: {fault}" if fault else None
 
@@ -112,7 +125,7 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
     from onnxruntime.quantization import QDQQuantizer
 
     proto = onnx.load(job.prepared.path)
-    weights = {node.input[1] for node in proto.graph.node if node.name in per_tensor and node.op_type in WEIGHTED}
+    give_biases(proto.graph, nodes)
     quantizer = QDQQuantizer(
         proto,
         job.per_channel,
@@ -123,11 +136,52 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
         list(nodes),
         [],
         sorted({node.op_type for node in proto.graph.node}),
-        {"TensorQuantOverrides": {name: [{"reduce_range": job.integers.reduce_range}] for name in weights}},
+        {
+            **job.integers.placement.quantizer_options,
+            "TensorQuantOverrides": _overrides(job, proto.graph, nodes, per_tensor),
+            "OpTypesToExcludeOutputQuantization": list(job.float_outputs),
+        },
     )
     quantizer.quantize_model()
     written: onnx.ModelProto = quantizer.model.model
+    if job.prepared.opset >= PER_CHANNEL_OPSET:
+        keep_float_layers(written.graph)
     return written
+
+
+def _overrides(
+    job: Job, graph: onnx.GraphProto, nodes: Sequence[str], per_tensor: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what onnxruntime's quantizer should do differently for single weights."""
+    overrides: dict[str, list[dict[str, Any]]] = {}
+    if job.pair_safe:
+        for name, (axis, limits) in _limits(graph, nodes).items():
+            channels = [{"rmin": np.asarray(-limit), "rmax": np.asarray(limit)} for limit in limits]
+            overrides[name] = [{"axis": axis, "reduce_range": False, **channels[0]}, *channels[1:]]
+    for node in graph.node:
+        if node.name in per_tensor and node.op_type in WEIGHTED:
+            overrides[node.input[1]] = [{"reduce_range": job.integers.reduce_range}]
+    return overrides
+
+
+def _limits(graph: onnx.GraphProto, nodes: Sequence[str]) -> dict[str, tuple[int, Floats]]:
+    """Return, for each weight of ``nodes``, its channel axis and what code 127 should stand for in each channel."""
+    from onnx import numpy_helper
+
+    chosen, stored = frozenset(nodes), {tensor.name: tensor for tensor in graph.initializer}
+    limits: dict[str, tuple[int, Floats]] = {}
+    for node in graph.node:
+        if node.name not in chosen or node.op_type not in WEIGHTED or node.input[1] not in stored:
+            continue
+        weight = numpy_helper.to_array(stored[node.input[1]])
+        axis = channel_axis(node)
+        if node.op_type != "Conv" and weight.ndim != 2:
+            continue
+        magnitudes = plain(weight, axis) if is_depthwise(node, weight) else pair_safe(weight, axis)
+        known = limits.get(node.input[1])
+        if known is None or known[0] == axis:
+            limits[node.input[1]] = (axis, magnitudes if known is None else np.maximum(known[1], magnitudes))
+    return limits
 
 
 def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -> onnx.ModelProto:
@@ -135,18 +189,19 @@ def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -
     from onnxruntime.quantization import quantize_dynamic
 
     scratch = job.prepared.path.with_name("dynamic.onnx")
-    scratch.with_name(f"{scratch.name}.data").unlink(missing_ok=True)  # the writer would append to it
-    quantize_dynamic(
-        job.prepared.path,
-        scratch,
-        op_types_to_quantize=["MatMul", "Gather"],
-        per_channel=job.per_channel,
-        reduce_range=job.integers.reduce_range,
-        weight_type=_type(signed=job.integers.scheme.signed_weights),
-        nodes_to_quantize=[*nodes, *(name + _FROM_GEMM for name in nodes)],
-        use_external_data_format=job.prepared.external,
-    )
-    return onnx.load(scratch)
+
+    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
+        quantize_dynamic(
+            piece,
+            scratch,
+            op_types_to_quantize=["MatMul", "Gather"],
+            per_channel=job.per_channel,
+            reduce_range=job.integers.reduce_range,
+            weight_type=_type(signed=job.integers.scheme.signed_weights),
+        )
+        return onnx.load(scratch)
+
+    return rewrite_pieces(job.prepared, nodes, rewrite)
 
 
 _FROM_GEMM = "_MatMul"
@@ -159,7 +214,7 @@ def _type(*, signed: bool) -> QuantType:
     return QuantType.QInt8 if signed else QuantType.QUInt8
 
 
-def _quantized(path: Path) -> frozenset[str]:
+def quantized_layers(path: Path) -> frozenset[str]:
     """Return the names of the weighted nodes that a written file computes in integers."""
     graph = read_graph(path).graph
     dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}

@@ -1,48 +1,58 @@
-"""Running a model on samples: the range of every tensor, and whether onnxruntime can run a file at all.
+"""Running a model on samples: the range of every tensor, the mean of channels, whether onnxruntime runs a file at all.
 
-Ranges are gathered chunk by chunk: the histogram calibrators keep every tensor of every batch that they get at once.
+What is asked for is made the graph's outputs, and the rest of the graph goes. One batch is looked at and let go before
+the next one runs: only what ``ranges`` remembers of each tensor stays.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mlopt.cache import Key, Store
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.model import TensorSpec
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.onnx_graph import nodes, sort_nodes, subgraphs
+from mlopt.packages import versions
 from mlopt.quantization.graph import Prepared
+from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
 
 if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
     from onnxruntime.quantization.calibrate import TensorsData
 
 _LOG = logging.getLogger(__name__)
-_CHUNK = 8
-"""Samples in one inference of min-max calibration, unless the model fixes its batch; histograms take one at a time."""
+_VERSION = 1
+"""Part of what the cache keys ranges by: bumped when the same samples can give another range."""
 
 
 class Calibration(StrEnum):
     """How a tensor's range follows from what was seen."""
 
     MINMAX = "minmax"
+    MOVING_AVERAGE = "moving_average"
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
 
 
-class _Chunk:
-    """One batch, as onnxruntime's calibrators read their data."""
-
-    def __init__(self, feeds: Mapping[str, Array]) -> None:
-        self._left = [feeds]
-
-    def get_next(self) -> Mapping[str, Array] | None:
-        return self._left.pop() if self._left else None
+_METHODS: Mapping[Calibration, Callable[[], Seen]] = {
+    Calibration.MINMAX: Extremes,
+    Calibration.MOVING_AVERAGE: MeanExtremes,
+    Calibration.PERCENTILE: lambda: Histogram(percentile),
+    Calibration.ENTROPY: lambda: Histogram(entropy),
+}
 
 
 def observe(
@@ -52,37 +62,128 @@ def observe(
     *,
     method: Calibration = Calibration.MINMAX,
     op_types: Sequence[str] = (),
+    store: Store | None = None,
 ) -> TensorsData:
-    """Return the range of each float tensor that nodes of ``op_types`` (all, if empty) read or write.
+    """Return the range of each float32 tensor that nodes of ``op_types`` (all, if empty) read or write.
 
-    Bodies of If, Loop and Scan are not observed.
+    Ranges do not depend on the scheme or on what is excluded, so with a ``store`` they are gathered once. Bodies of If,
+    Loop and Scan are not observed.
     """
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
-    methods = {
-        Calibration.MINMAX: CalibrationMethod.MinMax,
-        Calibration.PERCENTILE: CalibrationMethod.Percentile,
-        Calibration.ENTROPY: CalibrationMethod.Entropy,
+    if store is None:
+        found = _ranges(prepared.path, data, inputs, method, op_types)
+    else:
+        key = _key(prepared, data, method, op_types)
+        entry, _ = store.fetch(key, lambda _out: {"ranges": _ranges(prepared.path, data, inputs, method, op_types)})
+        found = entry.result["ranges"]
+    ends = {
+        name: (np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)) for name, (low, high) in found.items()
     }
+    return TensorsData(CalibrationMethod.MinMax, ends)  # the quantizer reads no more of it than both ends
+
+
+def channel_means(
+    path: Path, axes: Mapping[str, int], data: Dataset, inputs: Sequence[TensorSpec], *, limit: int
+) -> dict[str, Array]:
+    """Return the mean of every channel of the tensors that ``axes`` names, float64 [channels], over ``limit`` samples.
+
+    ``axes`` says which axis counts the channels: 1 of a convolution's output, -1 of a matrix product's.
+    """
+    sums: dict[str, Array] = {}
+    counts = dict.fromkeys(axes, 0)
+    for found in _run(path, tuple(axes), data, inputs, limit):
+        for name, values in found.items():
+            by_channel = np.moveaxis(values, axes[name], 0).reshape(values.shape[axes[name]], -1)
+            sums[name] = sums.get(name, 0.0) + by_channel.sum(axis=1, dtype=np.float64)
+            counts[name] += by_channel.shape[1]
+    return {name: total / counts[name] for name, total in sums.items()}
+
+
+def element_counts(path: Path, tensors: Sequence[str], data: Dataset, inputs: Sequence[TensorSpec]) -> dict[str, int]:
+    """Return how many values each tensor has in an inference of one sample; a graph's input is a tensor too."""
+    feeds = next(batches(data, inputs, 1, [0]))[0]
+    counts = {name: array.size for name, array in feeds.items() if name in tensors}
+    inner = tuple(dict.fromkeys(name for name in tensors if name not in counts))
+    for found in _run(path, inner, data, inputs, 1) if inner else ():
+        counts |= {name: values.size for name, values in found.items()}
+    return counts
+
+
+def _key(prepared: Prepared, data: Dataset, method: Calibration, op_types: Sequence[str]) -> Key:
+    parts = {
+        "model": open_onnx(prepared.path).digest,
+        "data": data.digest,
+        "method": method.value,
+        "operators": sorted(op_types),
+        "packages": versions(("onnxruntime",)),
+        "version": _VERSION,
+    }
+    return Key("calibration", f"{method.value} over {data.count} samples of {data.source}", parts)
+
+
+def _ranges(
+    path: Path, data: Dataset, inputs: Sequence[TensorSpec], method: Calibration, op_types: Sequence[str]
+) -> dict[str, Ends]:
+    """Return the ranges by name; 0 to 0 of a tensor that was always empty."""
+    tensors = _float_tensors(read_graph(path).graph, op_types)
+    seen: dict[str, Seen] = {}
+    for found in _run(path, tensors, data, inputs, data.count):
+        for name, values in found.items():
+            if values.size:
+                seen.setdefault(name, _METHODS[method]()).add(values)
     with quiet():
-        calibrator = create_calibrator(
-            prepared.path,
-            list(op_types),
-            augmented_model_path=str(prepared.path.with_name("observed.onnx")),
-            calibrate_method=methods[method],
-            use_external_data_format=prepared.external,
-            providers=["CPUExecutionProvider"],
-            extra_options={"symmetric": False},
-        )
-        for feeds, _real in batches(data, inputs, _CHUNK if method is Calibration.MINMAX else 1):
-            calibrator.collect_data(_Chunk(feeds))
-        return calibrator.compute_data()
+        return {name: seen[name].ends() if name in seen else (0.0, 0.0) for name in tensors}
+
+
+def _float_tensors(graph: onnx.GraphProto, op_types: Sequence[str]) -> tuple[str, ...]:
+    """Return the float32 tensors, constants apart, that nodes of ``op_types`` (all, if empty) read or write."""
+    constants = {tensor.name for tensor in graph.initializer}
+    typed = (*graph.input, *graph.value_info, *graph.output)
+    floats = {value.name for value in typed if value.type.tensor_type.elem_type == 1} - constants  # 1: FLOAT
+    touched = (
+        n for node in graph.node if not op_types or node.op_type in op_types for n in (*node.input, *node.output)
+    )
+    return tuple(name for name in dict.fromkeys(touched) if name in floats)
+
+
+def _run(
+    path: Path, tensors: Sequence[str], data: Dataset, inputs: Sequence[TensorSpec], limit: int
+) -> Iterator[dict[str, Array]]:
+    """Yield the values of ``tensors``, inference by inference: one sample each, unless the model fixes its batch."""
+    fed = {spec.name for spec in inputs}
+    computed = [name for name in tensors if name not in fed]
+    session = _exposing(path, computed) if computed else None
+    for feeds, _real in batches(data, inputs, 1, range(min(limit, data.count))):
+        values = dict(zip(computed, session.run(computed, feeds), strict=True)) if session else {}
+        yield {name: values[name] if name in values else feeds[name] for name in tensors}
+
+
+def _exposing(path: Path, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
+    """Load a copy of the graph that gives ``tensors`` and computes no more than they need."""
+    import onnx
+
+    ort = import_onnxruntime()
+    proto = read_graph(path)
+    sort_nodes(proto.graph)
+    needed, kept = set(tensors), []
+    for node in reversed(proto.graph.node):
+        if not needed.isdisjoint(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            needed.update(name for body in subgraphs(node) for inner in nodes(body) for name in inner.input)
+    del proto.graph.node[:], proto.graph.output[:]
+    proto.graph.node.extend(reversed(kept))
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".onnx") as copy:  # external data are found beside it
+        onnx.save(proto, copy.name)
+        return ort.InferenceSession(copy.name, options, providers=["CPUExecutionProvider"])
 
 
 def absolute_maxima(ranges: TensorsData) -> dict[str, float]:
     """Return the largest magnitude that each tensor took; ``inf`` where it was not finite."""
-    import numpy as np
-
     maxima = {}
     for name, data in ranges.items():
         largest = max(float(np.max(np.abs(end), initial=0.0)) for end in data.range_value)
@@ -115,8 +216,6 @@ def outputs(path: Path, feeds: Mapping[str, Array] | None) -> list[Array]:
 
 def same_outputs(a: Path, b: Path, feeds: Mapping[str, Array]) -> bool:
     """Whether two files compute the same from one batch, up to the rounding of float32."""
-    import numpy as np
-
     pairs = zip(outputs(a, feeds), outputs(b, feeds), strict=True)
     return all(np.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True) for one, other in pairs)
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
 from mlopt.onnx_file import open_onnx
-from mlopt.passes import fp16 as module
+from mlopt.passes import halving as module
 from mlopt.passes import quantize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.fp16 import PASS
@@ -113,11 +113,49 @@ def test_small_weights_are_counted(tmp_path: Path) -> None:
     assert (notes["weights_rounded_to_smallest"], notes["weights_subnormal"]) == (1, 1)
 
 
-def test_the_bound_and_the_exclusions_are_the_users(tmp_path: Path) -> None:
+def test_the_ceiling_and_the_exclusions_are_the_users(tmp_path: Path) -> None:
     model = cnn(tmp_path / "m.onnx")
     kept = convert(model, tmp_path, IMAGES, exclude=["head"]).notes["kept_fp32"]
     assert kept == {"head": "excluded by 'head'"}
-    assert len(convert(model, tmp_path, IMAGES, bound=20.0).notes["kept_fp32"]) > 0
+    assert len(convert(model, tmp_path, IMAGES, ceiling=20.0).notes["kept_fp32"]) > 0
+
+
+def test_moderately_large_values_go_back_to_fp16_where_they_do_no_harm(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "large"], ["a"], name="grow"),
+        helper.make_node("Div", ["a", "large"], ["b"], name="undo"),
+        helper.make_node("Add", ["b", "large"], ["c"], name="coarse"),
+        helper.make_node("Sub", ["c", "large"], ["y"], name="rest"),
+    ]
+    model = write(tmp_path / "m.onnx", nodes, {"large": np.float32(4096).reshape(())}, *PORTS)
+    notes = convert(model, tmp_path, X).notes
+    assert set(notes["kept_fp32"]) == {"coarse", "rest"}  # at 4096, FP16 has steps of 4
+    assert notes["kept_fp32"]["coarse"].startswith("too lossy in FP16: an output keeps at most ")
+    assert (notes["converted"], notes["admitted_beyond_bound"], notes["rehearsals"]) == (2, 2, 5)
+    assert notes["rehearsed_sqnr_db"] > 60
+    assert not notes["time_up"]
+
+
+def test_what_bfloat16_would_hold_is_told(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Mul", ["x", "large"], ["y"], name="grow")]
+    model = write(tmp_path / "m.onnx", nodes, {"large": np.float32(1e6).reshape(())}, *PORTS)
+    result = run_pass(PASS, model, {}, tmp_path, samples=X, objective=Objective.SIZE)
+    said = reason(result)
+    assert said.startswith("all 1 nodes must stay in FP32, such as 'grow': constant 'large' holds 1e+06; ")
+    assert said.endswith("; bfloat16 would hold 1 that FP16 cannot: see the pass bf16")
+    nodes = [helper.make_node("Add", ["x", "low"], ["y"], name="mask")]
+    model = write(tmp_path / "lowest.onnx", nodes, {"low": np.array(np.finfo(np.float32).min)}, *PORTS)
+    result = run_pass(PASS, model, {}, tmp_path, samples=X, objective=Objective.SIZE)
+    assert "bfloat16" not in reason(result)  # it would round the lowest FP32 to infinity
+
+
+def test_weights_outside_the_file_are_converted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    inside = outputs_of(convert(model, tmp_path, IMAGES).path, IMAGES)["logits"]
+    monkeypatch.setattr("mlopt.quantization.graph.EXTERNAL_DATA_ABOVE", 0)
+    result = convert(model, tmp_path, IMAGES)
+    assert len(open_onnx(result.path).files) == 2
+    np.testing.assert_array_equal(outputs_of(result.path, IMAGES)["logits"], inside)
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +168,12 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "inside If" in reason(
         run_pass(PASS, inside, {}, tmp_path, samples={"x": random(2, 3, 4, 4)}, objective=size)
     )
-    int8 = applied(run_pass(quantize.PASS, model, {}, tmp_path, calibration=IMAGES)).path
+    int8 = applied(run_pass(quantize.PASS, model, {"mode": "static"}, tmp_path, calibration=IMAGES)).path
     assert "quantized already" in reason(run_pass(PASS, int8, {}, tmp_path, samples=IMAGES, objective=size))
     empty = write(tmp_path / "e.onnx", [helper.make_node("Relu", ["x"], ["y"])], {}, *PORTS)
     assert "no float32 constants" in reason(run_pass(PASS, empty, {}, tmp_path, samples=X, objective=size))
-    tiny = run_pass(PASS, model, {"bound": 1e-3}, tmp_path, samples=IMAGES, objective=size)
-    assert reason(tiny).startswith("all 7 nodes must stay in FP32: ")
+    tiny = run_pass(PASS, model, {"ceiling": 1e-3}, tmp_path, samples=IMAGES, objective=size)
+    assert reason(tiny).startswith("all 7 nodes must stay in FP32, such as 'first': ")
     monkeypatch.setattr(module, "refusal", lambda *_: "no kernel")
     assert "does not run the FP16 model: no kernel" in reason(
         run_pass(PASS, model, {}, tmp_path, samples=IMAGES, objective=size)

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
-from onnx import helper
+from onnx import helper, numpy_helper
 from pydantic import ValidationError
 from quantization_models import FLOAT, INT64, branching, cnn, cosine, encoder, random, write
 
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.passes import quantize as module
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module
+from mlopt.quantization import writer
+from mlopt.runtimes import RuntimeOptions, open_session
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
+STATIC, DYNAMIC = {"mode": "static"}, {"mode": "dynamic"}
 TEXT = {"ids": np.random.default_rng(0).integers(0, 50, (8, 6)), "offset": random(8, 6, 16, scale=0.1)}
 
 
@@ -35,9 +37,10 @@ def reason(result: PassResult | Refusal) -> str:
 
 def test_a_convolutional_graph_becomes_static(tmp_path: Path) -> None:
     model = cnn(tmp_path / "m.onnx")
-    result = applied(run_pass(PASS, model, {}, tmp_path, calibration=IMAGES))
+    result = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=IMAGES))
     assert result.notes["mode"] == "static"
-    assert (result.notes["scheme"], result.notes["reduce_range"]) == ("u8s8", True)  # PLAIN_X86 has no VNNI
+    notes = [result.notes[key] for key in ("scheme", "reduce_range", "pair_safe", "biases_corrected")]
+    assert notes == ["u8s8", False, True, 3]  # PLAIN_X86 has no VNNI: no pair of products may overflow
     assert (result.notes["quantized"], result.notes["quantizable"], result.notes["left_alone"]) == (3, 3, {})
     assert result.notes["calibration_samples"] == 16
     got, want = (outputs_of(path, IMAGES)["logits"] for path in (result.path, model))
@@ -46,21 +49,22 @@ def test_a_convolutional_graph_becomes_static(tmp_path: Path) -> None:
 
 
 def test_inputs_and_outputs_stand(tmp_path: Path) -> None:
-    for model, data in ((cnn(tmp_path / "c.onnx"), IMAGES), (encoder(tmp_path / "e.onnx"), TEXT)):
+    cases = ((cnn(tmp_path / "c.onnx"), STATIC, IMAGES), (encoder(tmp_path / "e.onnx"), DYNAMIC, TEXT))
+    for model, config, data in cases:
         before = open_onnx(model)
-        after = open_onnx(applied(run_pass(PASS, model, {}, tmp_path, calibration=data)).path)
+        after = open_onnx(applied(run_pass(PASS, model, config, tmp_path, calibration=data)).path)
         assert (after.inputs, after.outputs) == (before.inputs, before.outputs)
 
 
 def test_another_batch_size_runs(tmp_path: Path) -> None:
-    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {}, tmp_path, calibration=IMAGES))
+    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), STATIC, tmp_path, calibration=IMAGES))
     assert outputs_of(result.path, {"image": random(5, 3, 8, 8)})["logits"].shape == (5, 5)
 
 
 @pytest.mark.parametrize("scheme", ["u8s8", "s8s8", "u8u8"])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_every_scheme_gives_its_types(tmp_path: Path, scheme: str, per_channel: bool) -> None:
-    config = {"scheme": scheme, "per_channel": per_channel, "reduce_range": False}
+    config = {**STATIC, "scheme": scheme, "per_channel": per_channel, "reduce_range": False}
     model = cnn(tmp_path / "m.onnx")
     result = applied(run_pass(PASS, model, config, tmp_path, calibration=IMAGES))
     weight = next(t for t in read_graph(result.path).graph.initializer if t.name == "w2_quantized")
@@ -71,7 +75,9 @@ def test_every_scheme_gives_its_types(tmp_path: Path, scheme: str, per_channel: 
 def test_reduced_range_keeps_weights_to_seven_bits(tmp_path: Path) -> None:
     import onnx
 
-    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {"reduce_range": True}, tmp_path, calibration=IMAGES))
+    result = applied(
+        run_pass(PASS, cnn(tmp_path / "m.onnx"), {**STATIC, "reduce_range": True}, tmp_path, calibration=IMAGES)
+    )
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in read_graph(result.path).graph.initializer}
     assert np.abs(weights["w2_quantized"].astype(int)).max() == 64
 
@@ -79,14 +85,14 @@ def test_reduced_range_keeps_weights_to_seven_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_other_calibration_methods(tmp_path: Path, method: str) -> None:
     model = cnn(tmp_path / "m.onnx")
-    result = applied(run_pass(PASS, model, {"calibration": method}, tmp_path, calibration=IMAGES))
+    result = applied(run_pass(PASS, model, {**STATIC, "calibration": method}, tmp_path, calibration=IMAGES))
     assert result.notes["calibration"] == method
     assert cosine(outputs_of(result.path, IMAGES)["logits"], outputs_of(model, IMAGES)["logits"]) > 0.97
 
 
 def test_matrix_products_become_dynamic_without_calibration(tmp_path: Path) -> None:
     model = encoder(tmp_path / "m.onnx")
-    result = applied(run_pass(PASS, model, {}, tmp_path, samples=TEXT))
+    result = applied(run_pass(PASS, model, DYNAMIC, tmp_path, samples=TEXT))
     assert (result.notes["mode"], result.notes["quantized"], result.notes["quantizable"]) == ("dynamic", 3, 3)
     assert "MatMulInteger" in kinds(result)
     assert "calibration_samples" not in result.notes
@@ -114,18 +120,20 @@ def test_dynamic_mode_leaves_convolutions_alone_and_says_why(tmp_path: Path) -> 
 
 
 def test_the_first_layers_can_be_kept(tmp_path: Path) -> None:
-    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {"keep_first": 2}, tmp_path, calibration=IMAGES))
+    result = applied(
+        run_pass(PASS, cnn(tmp_path / "m.onnx"), {**STATIC, "keep_first": 2}, tmp_path, calibration=IMAGES)
+    )
     assert (result.notes["quantized"], result.notes["quantizable"]) == (1, 3)
     assert set(result.notes["left_alone"].values()) == {"one of the first 2, which the recipe keeps"}
 
 
 def test_excluded_nodes_are_left_alone(tmp_path: Path) -> None:
     model = cnn(tmp_path / "m.onnx")
-    result = applied(run_pass(PASS, model, {"exclude": ["fir*"]}, tmp_path, calibration=IMAGES))
+    result = applied(run_pass(PASS, model, {**STATIC, "exclude": ["fir*"]}, tmp_path, calibration=IMAGES))
     assert result.notes["left_alone"] == {"first": "excluded by 'fir*'"}
     assert result.notes["quantized"] == 2
     with pytest.raises(PassError, match="no node has such a name"):
-        run_pass(PASS, model, {"exclude": ["frist"]}, tmp_path, calibration=IMAGES)
+        run_pass(PASS, model, {**STATIC, "exclude": ["frist"]}, tmp_path, calibration=IMAGES)
 
 
 def test_a_mask_is_left_alone(tmp_path: Path) -> None:
@@ -137,7 +145,7 @@ def test_a_mask_is_left_alone(tmp_path: Path) -> None:
     ports = [("x", FLOAT, ["n", 3, 4, 4])], [("y", FLOAT, ["n", 4, 4, 4])]
     model = write(tmp_path / "m.onnx", nodes, {"w": random(4, 3, 1, 1), "mask": mask}, *ports)
     data = {"x": random(4, 3, 4, 4)}
-    result = applied(run_pass(PASS, model, {}, tmp_path, calibration=data))
+    result = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=data))
     assert result.notes["left_alone"] == {"masking": "'y' reaches 3.4e+38"}
     kept = [slice(None), slice(None), slice(None), [0, 2, 3]]
     got, want = (outputs_of(path, data)["y"][tuple(kept)] for path in (result.path, model))
@@ -147,19 +155,19 @@ def test_a_mask_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_an_old_model_with_a_fixed_batch(tmp_path: Path, batch: int) -> None:
     model = cnn(tmp_path / "m.onnx", batch=batch, opset=9, weights_are_inputs=True)
-    result = applied(run_pass(PASS, model, {}, tmp_path, calibration=IMAGES))
+    result = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=IMAGES))
     assert result.notes["remarks"] == ["the opset was raised from 9 to 13"]
     feeds = {"image": IMAGES["image"][:batch]}
     assert cosine(outputs_of(result.path, feeds)["logits"], outputs_of(model, feeds)["logits"]) > 0.99
 
 
 def test_an_opset_that_cannot_be_raised_costs_the_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "same_outputs", lambda *_: False)
-    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx", opset=12), {}, tmp_path, calibration=IMAGES))
+    monkeypatch.setattr(writer, "same_outputs", lambda *_: False)
+    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx", opset=12), STATIC, tmp_path, calibration=IMAGES))
     assert result.notes["remarks"] == ["raising the opset to 13 changes what the model computes"]
     assert not result.notes["per_channel"]
     old = cnn(tmp_path / "old.onnx", opset=9)
-    assert "opset 9 is too old" in reason(run_pass(PASS, old, {}, tmp_path, calibration=IMAGES))
+    assert "opset 9 is too old" in reason(run_pass(PASS, old, STATIC, tmp_path, calibration=IMAGES))
 
 
 def test_integer_paths_and_control_flow_are_left_alone(tmp_path: Path) -> None:
@@ -175,11 +183,11 @@ def test_integer_paths_and_control_flow_are_left_alone(tmp_path: Path) -> None:
     )
     data = {"x": random(2, 3, 4, 4)[:, None], "k": np.array([[9], [9]])}
     model_with_batch = {"x": data["x"][0], "k": data["k"][0]}
-    result = applied(run_pass(PASS, model, {}, tmp_path, calibration=data))
+    result = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=data))
     assert cosine(outputs_of(result.path, model_with_batch)["y"], outputs_of(model, model_with_batch)["y"]) > 0.99
 
     model, feeds = branching(tmp_path / "b.onnx"), {"x": random(4, 3, 4, 4)}
-    result = applied(run_pass(PASS, model, {}, tmp_path, calibration=feeds))
+    result = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=feeds))
     assert (result.notes["quantized"], result.notes["quantizable"]) == (1, 1)
     assert cosine(outputs_of(result.path, feeds)["y"], outputs_of(model, feeds)["y"]) > 0.99
 
@@ -195,20 +203,22 @@ def test_a_large_model_keeps_external_data(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_nothing_reaches_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {"calibration": "percentile"}, tmp_path, calibration=IMAGES))
-    applied(run_pass(PASS, encoder(tmp_path / "e.onnx"), {}, tmp_path, samples=TEXT))
+    applied(
+        run_pass(PASS, cnn(tmp_path / "m.onnx"), {**STATIC, "calibration": "percentile"}, tmp_path, calibration=IMAGES)
+    )
+    applied(run_pass(PASS, encoder(tmp_path / "e.onnx"), DYNAMIC, tmp_path, samples=TEXT))
     assert capfd.readouterr() == ("", "")
 
 
 def test_refusals(tmp_path: Path) -> None:
     model = cnn(tmp_path / "m.onnx")
-    assert "static INT8 needs calibration data" in reason(run_pass(PASS, model, {}, tmp_path, samples=IMAGES))
+    assert "static INT8 needs calibration data" in reason(run_pass(PASS, model, STATIC, tmp_path, samples=IMAGES))
     cuda = Target(device="cuda")
     assert "CPU kernels, and the target is cuda" in reason(
-        run_pass(PASS, model, {}, tmp_path, calibration=IMAGES, target=cuda)
+        run_pass(PASS, model, STATIC, tmp_path, calibration=IMAGES, target=cuda)
     )
-    quantized = applied(run_pass(PASS, model, {}, tmp_path, calibration=IMAGES)).path
-    assert reason(run_pass(PASS, quantized, {}, tmp_path, calibration=IMAGES)) == (
+    quantized = applied(run_pass(PASS, model, STATIC, tmp_path, calibration=IMAGES)).path
+    assert reason(run_pass(PASS, quantized, STATIC, tmp_path, calibration=IMAGES)) == (
         "the model is quantized already: it has DequantizeLinear, QuantizeLinear"
     )
     ports = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
@@ -216,12 +226,12 @@ def test_refusals(tmp_path: Path) -> None:
     assert reason(run_pass(PASS, relu, {}, tmp_path)).startswith("nothing to quantize: no Conv, MatMul or Gemm")
     scaled = [helper.make_node("Gemm", ["x", "w"], ["y"], alpha=0.5)]
     gemm = write(tmp_path / "g.onnx", scaled, {"w": random(4, 4)}, *ports)
-    assert "could be quantized: the quantizer passed them all over" in reason(run_pass(PASS, gemm, {}, tmp_path))
+    assert "could be quantized: the quantizer passed them all over" in reason(run_pass(PASS, gemm, DYNAMIC, tmp_path))
 
 
 def test_the_scheme_follows_the_hardware(tmp_path: Path) -> None:
     arm = PLAIN_X86.model_copy(update={"architecture": "aarch64", "isa": ("asimd", "asimddp")})
-    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), {}, tmp_path, calibration=IMAGES, hardware=arm))
+    result = applied(run_pass(PASS, cnn(tmp_path / "m.onnx"), STATIC, tmp_path, calibration=IMAGES, hardware=arm))
     assert (result.notes["scheme"], result.notes["reduce_range"]) == ("s8s8", False)
 
 
@@ -229,3 +239,17 @@ def test_the_scheme_follows_the_hardware(tmp_path: Path) -> None:
 def test_the_configuration_is_strict(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         QuantizeConfig(**bad)
+
+
+def test_onnxruntime_computes_what_the_file_says(tmp_path: Path) -> None:
+    """On a CPU whose 16-bit sums saturate, only weights that are made for it give what the graph means."""
+    weight = np.abs(random(16, 32, 3, 3, seed=3))  # all of one sign, and inputs at their largest: the worst case
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1, 1, 1, 1])
+    ports = [("x", FLOAT, ["n", 32, 8, 8])], [("y", FLOAT, ["n", 16, 8, 8])]
+    model, data = write(tmp_path / "m.onnx", [node], {"w": weight}, *ports), {"x": np.ones((4, 32, 8, 8), np.float32)}
+    result = applied(run_pass(PASS, model, {"mode": "static", "bias_correction": False}, tmp_path, calibration=data))
+    assert result.notes["pair_safe"]
+    codes = next(numpy_helper.to_array(t) for t in read_graph(result.path).graph.initializer if t.name == "w_quantized")
+    assert codes.max() > 64
+    with open_session(open_onnx(result.path), RuntimeOptions(threads=1)) as session:
+        np.testing.assert_allclose(session.run(data)["y"], outputs_of(result.path, data)["y"], rtol=1e-5)

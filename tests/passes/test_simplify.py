@@ -8,9 +8,11 @@ import pytest
 from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
+from mlopt import onnx_graph
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx
 from mlopt.onnx_graph import operators
+from mlopt.passes import simplify
 from mlopt.passes.simplify import PASS
 
 FEEDS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
@@ -122,3 +124,30 @@ def test_classic_networks_keep_their_results(tmp_path: Path, name: str) -> None:
     for output, array in expected.items():
         np.testing.assert_allclose(got[output], array, rtol=1e-4, atol=1e-6)
     assert "ConstantOfShape" not in operators(onnx.load(result.path).graph)
+
+
+def test_large_weights_pass_by_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_graph, "EXTERNAL_DATA_ABOVE", 0)
+    monkeypatch.setattr(simplify, "_LARGE", 1)
+    nodes = [
+        *[helper.make_node("MatMul", ["x", weight], [weight.upper()]) for weight in ("q", "k", "v")],
+        helper.make_node("Sum", ["Q", "K", "V"], ["s"]),
+        helper.make_node("Transpose", ["turned"], ["straight"], perm=[1, 0]),
+        helper.make_node("MatMul", ["s", "straight"], ["t"]),
+        helper.make_node("MatMul", ["t", "unread"], ["nothing"]),
+        helper.make_node("MatMul", ["t", "q"], ["y"]),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {name: rng.random((3, 3), np.float32) for name in ("q", "k", "v", "turned", "unread")}
+    source = save(tmp_path, nodes, weights)
+    folder = tmp_path / "external"
+    folder.mkdir()
+    onnx.save(onnx.load(source), folder / "m.onnx", save_as_external_data=True, location="data", size_threshold=0)
+    result = applied(run_pass(PASS, folder / "m.onnx", {}, tmp_path))
+    proto = onnx.load(result.path)
+    assert operators(proto.graph) == {"MatMul": 5, "Sum": 1}  # folded, dropped, and nothing left to every inference
+    assert [value.name for value in proto.graph.input] == ["x"]
+    assert "unread" not in {tensor.name for tensor in proto.graph.initializer}
+    assert {"q", "k", "v"} <= {tensor.name for tensor in proto.graph.initializer}
+    np.testing.assert_allclose(outputs_of(result.path, FEEDS)["y"], outputs_of(source, FEEDS)["y"], rtol=1e-5)
+    assert [file.name for file in open_onnx(result.path).files] == ["model.onnx", "model.onnx.data"]

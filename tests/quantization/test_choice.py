@@ -2,75 +2,109 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import onnx
 import pytest
+from onnxruntime.quantization import QDQQuantizer, QuantType
+from quantization_models import cnn
 
 from mlopt.hardware import Hardware, parse
-from mlopt.quantization.choice import Mode, Scheme, Work, choose_integers, choose_mode, objection
+from mlopt.quantization.choice import PLACEMENTS, Mode, Scheme, Work, choose_integers, objection
 
-# Shortened from /proc/cpuinfo of real machines: the lines and flags that decide.
-ZEN3 = "model name : AMD EPYC 7763 64-Core Processor\nflags : fpu sse4_1 sse4_2 avx f16c fma avx2 vaes\n"
-CASCADE_LAKE = "model name : Intel(R) Xeon(R) Gold 6248\nflags : avx2 avx512f avx512bw avx512vl avx512_vnni\n"
-SAPPHIRE_RAPIDS = "model name : Intel(R) Xeon(R) Platinum 8480C\nflags : avx2 avx512_vnni avx_vnni amx_tile amx_int8\n"
-GRAVITON3 = "CPU part : 0xd40\nFeatures : fp asimd asimdhp asimddp sve i8mm bf16\n"
-APPLE = ""  # macOS has no /proc/cpuinfo
+RECORDED = Path(__file__).parents[1] / "hardware"
+X86 = {"zen3", "cascade_lake", "cascade_lake_vnni_hidden", "sapphire_rapids"}
+ARM = {"graviton3", "apple_m1_linux", "apple_m3_macos"}
+SATURATING = {"zen3", "cascade_lake_vnni_hidden"}
 
 CONV = Work(conv=1000, matmul=10, conv_nodes=5, matmul_nodes=1)
+CONV_ONLY = Work(conv=1000, matmul=0, conv_nodes=5, matmul_nodes=0)
 MATMUL = Work(conv=10, matmul=1000, conv_nodes=1, matmul_nodes=12)
 
 
-def machine(cpuinfo: str, architecture: str) -> Hardware:
-    return parse(cpuinfo, cores=2, memory_bytes=1 << 30).model_copy(update={"architecture": architecture})
+def machine(name: str) -> Hardware:
+    return parse((RECORDED / f"{name}.txt").read_text(encoding="utf-8"), cores=2, memory_bytes=1 << 30)
 
 
-@pytest.mark.parametrize(
-    ("cpuinfo", "architecture", "scheme", "reduce_range"),
-    [
-        (ZEN3, "x86_64", Scheme.U8S8, True),
-        (CASCADE_LAKE, "x86_64", Scheme.U8S8, False),
-        (SAPPHIRE_RAPIDS, "x86_64", Scheme.U8S8, False),
-        (GRAVITON3, "aarch64", Scheme.S8S8, False),
-        (APPLE, "arm64", Scheme.S8S8, False),
-    ],
-    ids=["zen3", "cascade-lake", "sapphire-rapids", "graviton3", "apple"],
-)
-def test_static_scheme_follows_the_cpu(cpuinfo: str, architecture: str, scheme: Scheme, reduce_range: bool) -> None:
-    chosen = choose_integers(Scheme.AUTO, None, Mode.STATIC, machine(cpuinfo, architecture))
-    assert (chosen.scheme, chosen.reduce_range) == (scheme, reduce_range)
+@pytest.mark.parametrize("mode", [Mode.STATIC, Mode.DYNAMIC])
+@pytest.mark.parametrize("name", sorted(X86))
+def test_x86_multiplies_unsigned_by_signed_and_saturates_without_vnni(name: str, mode: Mode) -> None:
+    chosen = choose_integers(Scheme.AUTO, None, mode, machine(name))
+    saturates = name in SATURATING
+    assert (chosen.scheme, chosen.reduce_range, chosen.saturates) == (Scheme.U8S8, saturates, saturates)
 
 
-def test_dynamic_activations_are_unsigned_even_on_arm() -> None:
-    assert choose_integers(Scheme.AUTO, None, Mode.DYNAMIC, machine(GRAVITON3, "aarch64")).scheme is Scheme.U8S8
+@pytest.mark.parametrize(("mode", "scheme"), [(Mode.STATIC, Scheme.S8S8), (Mode.DYNAMIC, Scheme.U8S8)])
+@pytest.mark.parametrize("name", sorted(ARM))
+def test_arm_multiplies_signed_by_signed_and_never_saturates(name: str, mode: Mode, scheme: Scheme) -> None:
+    chosen = choose_integers(Scheme.AUTO, None, mode, machine(name))
+    assert (chosen.scheme, chosen.reduce_range, chosen.saturates) == (scheme, False, False)
+
+
+def test_every_recorded_cpu_is_looked_at() -> None:
+    assert {file.stem for file in RECORDED.glob("*.txt")} == X86 | ARM
 
 
 def test_unsigned_weights_do_not_saturate() -> None:
-    assert not choose_integers(Scheme.U8U8, None, Mode.STATIC, machine(ZEN3, "x86_64")).reduce_range
+    chosen = choose_integers(Scheme.U8U8, None, Mode.STATIC, machine("zen3"))
+    assert (chosen.reduce_range, chosen.saturates) == (False, False)
 
 
 def test_signed_activations_do_not_save_signed_weights_from_saturating() -> None:
-    assert choose_integers(Scheme.S8S8, None, Mode.STATIC, machine(ZEN3, "x86_64")).reduce_range
+    assert choose_integers(Scheme.S8S8, None, Mode.STATIC, machine("zen3")).reduce_range
 
 
-def test_what_the_recipe_states_is_kept_and_said() -> None:
-    chosen = choose_integers(Scheme.U8S8, False, Mode.STATIC, machine(ZEN3, "x86_64"))
+def test_what_the_recipe_states_is_kept_and_what_the_cpu_does_is_still_known() -> None:
+    chosen = choose_integers(Scheme.U8S8, False, Mode.STATIC, machine("zen3"))
     assert (chosen.scheme, chosen.reduce_range, chosen.reason) == (Scheme.U8S8, False, "set in the recipe")
+    assert chosen.saturates
+    assert choose_integers(Scheme.U8S8, True, Mode.STATIC, machine("cascade_lake")).reduce_range
 
 
 def test_the_reason_names_the_missing_instruction() -> None:
-    assert "no VNNI" in choose_integers(Scheme.AUTO, None, Mode.STATIC, machine(ZEN3, "x86_64")).reason
-    assert "VNNI" not in choose_integers(Scheme.AUTO, None, Mode.STATIC, machine(CASCADE_LAKE, "x86_64")).reason
+    assert "no VNNI" in choose_integers(Scheme.AUTO, None, Mode.STATIC, machine("zen3")).reason
+    assert "VNNI" not in choose_integers(Scheme.AUTO, None, Mode.STATIC, machine("cascade_lake")).reason
 
 
-def test_auto_mode_follows_the_work() -> None:
-    assert choose_mode(Mode.AUTO, CONV) is Mode.STATIC
-    assert choose_mode(Mode.AUTO, MATMUL) is Mode.DYNAMIC
-    assert choose_mode(Mode.DYNAMIC, CONV) is Mode.DYNAMIC
+@pytest.mark.parametrize("name", sorted(X86 | ARM))
+def test_tensorrt_gets_its_own_form_whatever_the_cpu(name: str) -> None:
+    chosen = choose_integers(Scheme.AUTO, None, Mode.STATIC, machine(name), "tensorrt")
+    assert (chosen.scheme, chosen.reduce_range, chosen.saturates) == (Scheme.S8S8, False, False)
+    assert chosen.placement is PLACEMENTS["tensorrt"]
+    assert choose_integers(Scheme.AUTO, None, Mode.STATIC, machine(name)).placement is PLACEMENTS["onnxruntime"]
 
 
-def test_objections() -> None:
-    nothing, conv_only = Work(0, 0, 0, 0), Work(1000, 0, 5, 0)
+def test_onnxruntimes_quantizer_knows_the_options_of_a_placement(tmp_path: Path) -> None:
+    options = PLACEMENTS["tensorrt"].quantizer_options
+    written = QDQQuantizer(
+        onnx.load(cnn(tmp_path / "m.onnx")),
+        True,
+        False,
+        QuantType.QInt8,
+        QuantType.QInt8,
+        {},
+        [],
+        [],
+        ["Conv"],
+        options,
+    )
+    assert (written.is_activation_symmetric, written.quantize_bias, written.dedicated_qdq_pair) == (True, False, True)
+
+
+def test_objections_of_the_graph_and_the_data() -> None:
+    nothing = Work(0, 0, 0, 0)
     assert objection(Mode.STATIC, Scheme.AUTO, CONV, calibrated=True) is None
     assert objection(Mode.DYNAMIC, Scheme.AUTO, MATMUL, calibrated=False) is None
+    assert objection(Mode.WEIGHT_ONLY, Scheme.AUTO, MATMUL, calibrated=False) is None
     assert "nothing to quantize" in (objection(Mode.STATIC, Scheme.AUTO, nothing, calibrated=True) or "")
     assert "needs calibration data" in (objection(Mode.STATIC, Scheme.AUTO, CONV, calibrated=False) or "")
-    assert "use mode static" in (objection(Mode.DYNAMIC, Scheme.AUTO, conv_only, calibrated=True) or "")
+    assert "use mode static" in (objection(Mode.DYNAMIC, Scheme.AUTO, CONV_ONLY, calibrated=True) or "")
+    assert "use mode static" in (objection(Mode.WEIGHT_ONLY, Scheme.AUTO, CONV_ONLY, calibrated=True) or "")
     assert "unsigned activations" in (objection(Mode.DYNAMIC, Scheme.S8S8, MATMUL, calibrated=True) or "")
+
+
+def test_objections_of_tensorrt() -> None:
+    assert objection(Mode.STATIC, Scheme.S8S8, CONV, calibrated=True, runtime="tensorrt") is None
+    unsigned = objection(Mode.STATIC, Scheme.U8S8, CONV, calibrated=True, runtime="tensorrt")
+    assert unsigned == "TensorRT takes signed integers only: use scheme s8s8 or auto"
+    assert "no scales" in (objection(Mode.DYNAMIC, Scheme.AUTO, MATMUL, calibrated=True, runtime="tensorrt") or "")

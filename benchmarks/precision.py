@@ -1,0 +1,263 @@
+"""Is `quantize: {mode: auto}` faster and still right, on this machine, and how do other tools do beside it?
+
+python benchmarks/precision.py [--cases NAME,...] [--seconds S] [--peers none|ort|all] [--update]
+
+Each case is a real model with real inputs (``precision_models``). Its FP32 graph in ONNX Runtime with all optimizations
+is the baseline. mlopt quantizes it under fixed bars for quality (``precision_quality``), other tools do with their
+defaults, and all of them, with a second copy of the baseline, are timed in one interleaved run: a process for each, two
+threads, batch 1. A tool that fails is in the table with what it said last.
+
+A whole run goes to benchmarks/results/precision.json; one of some cases only with --update, which merges it into what
+is there. `python benchmarks/precision_page.py` makes docs/precision.md of it. The exit code is 1 if something is not as
+it must be. `make precision` makes the other tools' environments, runs all of it and writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import precision_contenders as made
+import precision_quality as judged
+from precision_contenders import FP32, MLOPT, OPENVINO_FP32, PEERS, Contender, FailedError, Peer
+from precision_models import BENCH, CASES, Case, prepare
+from precision_running import interleaved, outputs, whole_samples
+
+from mlopt.errors import MeasureError
+from mlopt.evidence import environment, now
+from mlopt.hardware import detect
+from mlopt.measure import statistics
+from mlopt.measure.schedule import Schedule
+
+RESULT = Path(__file__).parent / "results/precision.json"
+REQUIREMENTS = Path(__file__).parent / "precision_requirements"
+CONTROL = f"{FP32} (again)"
+ROUNDS, LEAST = 10, 60
+LEAST_SPEEDUP = {"efficientnet_lite0": 1.3, "minilm_64": 1.25}
+AIM = 1.25
+"""Of the geometric mean over all cases: said, not asked."""
+
+
+def main() -> None:
+    """Run the cases, store what was found, and say whether it is as it must be."""
+    options = arguments()
+    document: dict[str, Any] = {
+        "environment": environment(detect()).model_dump(mode="json"),
+        "versions": versions(options.peers),
+        "settings": {"seconds": options.seconds, "rounds": ROUNDS, "threads": made.THREADS, "batch_size": 1},
+        "cases": {},
+    }
+    for name in options.cases:
+        document["cases"][name] = run(name, options)
+        print(json.dumps({name: brief(document["cases"][name])}), flush=True)
+    if set(options.cases) == set(CASES) or options.update:
+        document = merged(document, options.output) if options.update else document
+        document["geometric_mean"] = geometric_mean(document["cases"].values())
+        print(f"geometric mean {document['geometric_mean']:.2f}x, aim {AIM}x")
+        options.output.parent.mkdir(exist_ok=True)
+        options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    wrong = [line for name, case in document["cases"].items() for line in unmet(name, case)]
+    print("\n".join(wrong) or "all as it must be")
+    sys.exit(1 if wrong else 0)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
+    parser.add_argument("--seconds", type=float, default=6.0, help="timed seconds of each contender")
+    parser.add_argument("--peers", choices=["none", "ort", "all"], default="all", help="which other tools")
+    parser.add_argument("--update", action="store_true", help="merge the cases of this run into the stored file")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    options.cases = options.cases.split(",")
+    if unknown := sorted(set(options.cases) - set(CASES)):
+        parser.error(f"no such case: {', '.join(unknown)}")
+    return options
+
+
+def peers(which: str) -> list[Peer]:
+    """Return the other tools that were asked for."""
+    return [peer for peer in PEERS if which == "all" or (which == "ort" and peer.environment is None)]
+
+
+def versions(which: str) -> dict[str, str]:
+    """Return the versions of what each environment was made for, by package."""
+    ask = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    found: dict[str, str] = {}
+    for peer in {peer.environment: peer for peer in peers(which) if peer.environment}.values():
+        lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text(encoding="utf-8").split()
+        names = [line.partition("==")[0] for line in lines]
+        if not peer.python.exists():
+            raise SystemExit(f"{peer.python} is not there: `make precision` makes it")
+        done = subprocess.run([peer.python, "-c", ask, *names], capture_output=True, text=True, check=True)
+        found |= {f"{name} ({peer.environment})": value for name, value in json.loads(done.stdout).items()}
+    return found
+
+
+def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Prepare one case, let every tool do its work, judge what came out, and time it."""
+    case = prepare(name, BENCH / "precision" / name)
+    calibration = whole_samples(case.calibration, case.model, case.folder / "whole-calibration.npz")
+    whole = whole_samples(case.evaluation, case.model, case.folder / "whole-evaluation.npz")
+    fp32 = Contender(FP32, case.model.path)
+    reference, labels = outputs(fp32, case.evaluation, whole, {}), case.evaluation.labels
+    of_fp32 = judged.quality(case.scores, reference, labels, reference)
+    bars = judged.bars(case.scores, of_fp32)
+    rows: dict[str, dict[str, Any]] = {FP32: {"quality": of_fp32, "size_bytes": fp32.path.stat().st_size}}
+    contenders = {FP32: fp32, CONTROL: fp32}
+    for title, make in makers(case, of_fp32, calibration, options).items():
+        started = time.monotonic()
+        try:
+            contender, more = make()
+            took = time.monotonic() - started
+            found = outputs(contender, case.evaluation, whole, reference)
+            quality = judged.quality(case.scores, found, labels, reference)
+        except (FailedError, MeasureError) as error:
+            rows[title] = {"failed": " ".join(str(error).split())[:300]}
+            continue
+        rows[title] = {"quality": quality, "missed": judged.missed(quality, bars), "made_in_s": round(took, 1), **more,
+                       "size_bytes": contender.path.stat().st_size}  # fmt: skip
+        contenders[title] = contender
+    schedule = Schedule(options.seconds, ROUNDS, max_time=0.0, looks=1, least=LEAST)
+    blocks, lost = interleaved(contenders, case.evaluation, whole, schedule)
+    return described(case, rows, bars, blocks, lost)
+
+
+Maker = Callable[[], tuple[Contender, dict[str, Any]]]
+
+
+def makers(
+    case: Case, of_fp32: Mapping[str, float], calibration: Path, options: argparse.Namespace
+) -> dict[str, Maker]:
+    """Return how each contender is made, with what is to be told of it."""
+    found: dict[str, Maker] = {MLOPT: lambda: by_mlopt(case, of_fp32, options.seconds)}
+    for peer in peers(options.peers):
+        found[peer.name] = partial(by_peer, peer, case, calibration)
+    if options.peers == "all":
+        fp32 = Contender(OPENVINO_FP32, case.model.path, remote=PEERS[-1].python)
+        found[OPENVINO_FP32] = lambda: (fp32, {})
+    return found
+
+
+def by_peer(peer: Peer, case: Case, calibration: Path) -> tuple[Contender, dict[str, Any]]:
+    """Let another tool quantize the case."""
+    return made.by_peer(peer, case, calibration), {}
+
+
+def by_mlopt(case: Case, of_fp32: Mapping[str, float], seconds: float) -> tuple[Contender, dict[str, Any]]:
+    """Let mlopt quantize the case; return also what its report says of the step."""
+    contender, report = made.by_mlopt(case, of_fp32, seconds)
+    step = next(step for step in report["steps"] if step["pass"] == "quantize")
+    wanted = ("status", "reason", "seconds", "peak_rss_bytes", "notes")
+    return contender, {"verdict": report["verdict"], "step": {key: step[key] for key in wanted}}
+
+
+def described(
+    case: Case,
+    rows: dict[str, dict[str, Any]],
+    bars: Mapping[str, float],
+    blocks: Mapping[str, Sequence[Sequence[float]]],
+    lost: Mapping[str, str],
+) -> dict[str, Any]:
+    """Put figures beside each contender, and say what mlopt came to."""
+    if gone := sorted({FP32, CONTROL} & set(lost)):
+        raise SystemExit(f"{case.name}: nothing can be compared, since {gone[0]} was lost: {lost[gone[0]]}")
+    base = blocks[FP32]
+    for name, row in rows.items():
+        if name in lost:
+            row["failed"] = lost[name]
+        elif name in blocks:
+            row["p50_ms"] = statistics.latency(blocks[name]).p50
+            row["speedup"] = ratio(base, blocks[name]) if name != FP32 else None
+    return {
+        "created": now(),
+        "model": {"digest": case.model.digest, "inputs": [str(spec) for spec in case.model.inputs]},
+        "samples": {"calibration": case.calibration.count, "evaluation": case.evaluation.count},
+        "bars": dict(bars),
+        "control": list(statistics.control(base, blocks[CONTROL])),
+        "noise_floor": statistics.noise_floor(base, blocks[CONTROL]),
+        "contenders": rows,
+        "counted_speedup": counted(rows[MLOPT]),
+        "against_peers": against(rows, blocks),
+    }
+
+
+def ratio(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Return how many times faster ``new`` is, with its 95 % interval."""
+    middle, low, high = statistics.speedup(base, new)
+    return {"median": middle, "ci95": [low, high]}
+
+
+def counted(row: Mapping[str, Any]) -> float:
+    """Return mlopt's speedup as it counts: 1 where the step was dropped, or where its model misses a bar."""
+    if "speedup" not in row or row["missed"] or row["step"]["status"] not in {"applied", "cached"}:
+        return 1.0
+    return float(row["speedup"]["median"])
+
+
+def against(rows: Mapping[str, Any], blocks: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any] | None:
+    """Hold mlopt's model against each tool that meets the bars; the one that does best against it is the answer.
+
+    ``verdict`` is yes if mlopt is at least as fast, no if it is measurably slower, and open if this run cannot tell.
+    """
+    names = [peer.name for peer in PEERS if peer.name in blocks and not rows[peer.name]["missed"]]
+    if MLOPT not in blocks or rows[MLOPT]["missed"] or not names:
+        return None
+    ratios = {name: ratio(blocks[name], blocks[MLOPT]) for name in names}
+    best = min(names, key=lambda name: ratios[name]["median"])
+    low, high = ratios[best]["ci95"]
+    verdict = "yes" if ratios[best]["median"] >= 1 else "no" if high < 1 else "open"
+    return {"verdict": verdict, "best_peer": best, "times_as_fast": ratios[best]["median"], "ci95": [low, high]}
+
+
+def geometric_mean(cases: Any) -> float:
+    """Return the geometric mean of what counts of mlopt's speedups."""
+    values = [math.log(case["counted_speedup"]) for case in cases]
+    return math.exp(sum(values) / len(values))
+
+
+def merged(document: dict[str, Any], stored: Path) -> dict[str, Any]:
+    """Return the stored document with this one's cases in place of its own; raises if the machines differ."""
+    if not stored.exists():
+        return document
+    old: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
+    if old["environment"]["cpu"] != document["environment"]["cpu"]:
+        raise SystemExit(f"{stored} was measured on another machine: run all cases")
+    order = {**old["cases"], **document["cases"]}
+    return old | document | {"cases": {name: order[name] for name in CASES if name in order},
+                             "versions": old["versions"] | document["versions"]}  # fmt: skip
+
+
+def unmet(name: str, case: Mapping[str, Any]) -> list[str]:
+    """Return what a case does not keep of what is asked of mlopt."""
+    row = case["contenders"][MLOPT]
+    if "failed" in row:
+        return [f"{name}: mlopt failed: {row['failed']}"]
+    found = [f"{name}: {bar} {row['quality'][bar]:.4f} is under {case['bars'][bar]:.4f}" for bar in row["missed"]]
+    if row["speedup"]["ci95"][1] * (1 + case["noise_floor"]) < 1:
+        found.append(f"{name}: slower than FP32: {row['speedup']['median']:.2f}x")
+    if (least := LEAST_SPEEDUP.get(name, 0.0)) > case["counted_speedup"]:
+        found.append(f"{name}: {case['counted_speedup']:.2f}x is less than {least}x")
+    return found
+
+
+def brief(case: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a case in a line: for each contender its speedup and what it misses, or why it failed."""
+    lines = {}
+    for name, row in case["contenders"].items():
+        speed = f"{row['speedup']['median']:.2f}x" if row.get("speedup") else ""
+        lines[name] = row.get("failed") or " ".join([speed, *(f"{k} {v:.4f}" for k, v in row["quality"].items())])
+    return lines
+
+
+if __name__ == "__main__":
+    main()

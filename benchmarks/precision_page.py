@@ -1,0 +1,148 @@
+"""Print what benchmarks/precision.py stored as the Markdown page docs/precision.md.
+
+python benchmarks/precision_page.py > docs/precision.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from precision_contenders import FP32, MLOPT
+
+from mlopt.report.facts import ms, size
+
+RESULT = Path(__file__).parent / "results/precision.json"
+HEAD = """\
+# Precision: what `quantize: {mode: auto}` comes to
+
+Measured by `make precision`; this page is `python benchmarks/precision_page.py`. Every case is a real model with real
+inputs. Its FP32 graph after `simplify`, in ONNX Runtime with all optimizations, is the baseline. mlopt gets the recipe
+`simplify, quantize: {mode: auto, optional: true}` with the bars below as gates. The other tools get their defaults, the
+same calibration samples, and environments of their own (`benchmarks/precision_requirements/`); OpenVINO also gets fixed
+shapes, with which it is faster. All are timed in one interleaved run: a process for each, batch 1. Ratios have 95 %
+intervals.
+
+The bars: cosine to FP32's outputs at least 0.99 (the mean over samples, of the worst output); for classifiers, the same
+class on 95 % of the samples, and labelled accuracy within 0.5 points; for the recognizer, 99 % of the characters that
+FP32 reads; for the voice detector, the same verdict on 95 % of the frames. The overlap of the text detector's maps is
+shown and has no bar.
+
+Read with care: calibration and evaluation share no sample, but both are few, and the bars are held against the figures,
+not against their intervals. Text and speech are made by a program. The gates of mlopt's recipe are judged on the same
+evaluation samples as the figures here.
+"""
+OF_PEERS = {"yes": "yes", "open": "this run cannot tell", "no": "no"}
+
+
+def main() -> None:
+    """Read the stored result and print the page."""
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULT
+    document = json.loads(path.read_text(encoding="utf-8"))
+    print(HEAD)
+    print("\n".join(overview(document)))
+    print()
+    print("\n".join(machine(document)))
+    for name, case in document["cases"].items():
+        print()
+        print("\n".join(section(name, case)))
+
+
+def overview(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a row for each case: what mlopt came to, and how that stands beside the others."""
+    yield "| case | FP32 p50 | mlopt | counts as | noise floor | at least as fast as every tool that meets the bars |"
+    yield "|---|---|---|---|---|---|"
+    for name, case in document["cases"].items():
+        row = case["contenders"][MLOPT]
+        cells = (
+            name,
+            ms(case["contenders"][FP32]["p50_ms"]),
+            speedup(row),
+            f"**{case['counted_speedup']:.2f}x**",
+            f"{case['noise_floor']:.1%}",
+            beside(case["against_peers"]),
+        )
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+    mean = document["geometric_mean"]
+    yield f"Geometric mean of what counts: **{mean:.2f}x**. A dropped step, or a model that misses a bar, counts as 1."
+
+
+def beside(found: Mapping[str, Any] | None) -> str:
+    """Return whether mlopt's model is at least as fast as the best of the others, and by how much."""
+    if found is None:
+        return "-"
+    low, high = found["ci95"]
+    by = f"{found['times_as_fast']:.2f}x ({low:.2f} to {high:.2f}) as fast as {found['best_peer']}"
+    return f"{OF_PEERS[found['verdict']]}: {by}"
+
+
+def machine(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where and with what the figures were measured."""
+    where, settings = document["environment"], document["settings"]
+    packages = ", ".join(f"{name} {version}" for name, version in {**where["packages"], **document["versions"]}.items())
+    isa = ", ".join(where["cpu"]["isa"])
+    timed = f"{settings['seconds']:g} s for each contender in {settings['rounds']} rounds"
+    cpu = f"{where['cpu']['model']}, {where['cpu']['cores']} cores ({isa}), {settings['threads']} threads"
+    yield f"{cpu}, {timed}; Python {where['python']}, {packages}."
+
+
+def section(name: str, case: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the table of one case, and what mlopt has to say of its choice."""
+    figures = list(case["contenders"][FP32]["quality"])
+    yield f"## {name}"
+    yield ""
+    samples, bars = case["samples"], ", ".join(f"{figure} {bar:.4g}" for figure, bar in case["bars"].items())
+    counts = f"{samples['calibration']} samples calibrate, {samples['evaluation']} judge"
+    yield f"{'; '.join(case['model']['inputs'])}. {counts}. Bars: {bars}. Measured {case['created']}."
+    yield ""
+    yield f"| | p50 | speedup | {' | '.join(figures)} | meets the bars | size | made in |"
+    yield "|---|---|---|" + "---|" * len(figures) + "---|---|---|"
+    for title, row in case["contenders"].items():
+        yield "| " + " | ".join(cells(title, row, figures)) + " |"
+    yield from told(case["contenders"][MLOPT])
+
+
+def cells(title: str, row: Mapping[str, Any], figures: list[str]) -> list[str]:
+    """Return one contender's cells; what failed has its reason where its times would be."""
+    quality = [f"{row['quality'][figure]:.4f}" if "quality" in row else "" for figure in figures]
+    if "failed" in row:
+        return [title, "failed", plain(row["failed"]), *quality, "", "", ""]
+    met = "" if title == FP32 else "no: " + ", ".join(row["missed"]) if row["missed"] else "yes"
+    seconds = f"{row['made_in_s']:.0f} s" if row.get("made_in_s") else ""
+    return [title, ms(row["p50_ms"]), speedup(row), *quality, met, size(row["size_bytes"]), seconds]
+
+
+def speedup(row: Mapping[str, Any]) -> str:
+    """Return a speedup with its interval."""
+    if "failed" in row:
+        return f"failed: {plain(row['failed'])}"
+    if not row["speedup"]:
+        return ""
+    low, high = row["speedup"]["ci95"]
+    return f"{row['speedup']['median']:.2f}x ({low:.2f} to {high:.2f})"
+
+
+def told(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what became of mlopt's step, and where its search spent its time, as the pass tells it."""
+    if "step" not in row:
+        return
+    step = row["step"]
+    dropped = f": {plain(step['reason'])}" if step["status"] in {"dropped", "refused", "failed"} else ""
+    yield ""
+    yield f"mlopt's step was {step['status']}{dropped}."
+    if search := (step["notes"] or {}).get("search"):
+        yield ""
+        yield f"Its search: `{json.dumps(search)}`"
+
+
+def plain(text: str) -> str:
+    """Return text that does not break a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    main()

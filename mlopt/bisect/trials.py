@@ -1,0 +1,164 @@
+"""A pass run again and again with nodes excluded: through the pipeline, so every run is checked and cached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from glob import escape
+
+from mlopt import pipeline
+from mlopt.bisect.edit import KEY, with_exclusion
+from mlopt.bisect.finding import Chosen
+from mlopt.bisect.limits import figures, hold
+from mlopt.bisect.search import smallest
+from mlopt.bisect.suspects import Suspect, suspects
+from mlopt.data.dataset import Dataset
+from mlopt.errors import DataError, MeasureError
+from mlopt.evaluate import Evaluator
+from mlopt.gate import Gate
+from mlopt.model import Model
+from mlopt.pipeline import Outcome, Ruling
+from mlopt.recipe.schema import Step
+from mlopt.tensors import TensorDifference, compare_tensors
+from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+from mlopt.workflow import Prepared
+
+_UNTOUCHED = ("left_alone", "kept_fp32")
+"""The notes in which the passes with an ``exclude`` list the nodes that they did not change."""
+
+
+def keep(_best: Model, _model: Model, _lossy: bool) -> Ruling:
+    """Be the guard that drops nothing."""
+    return Ruling(None)
+
+
+@dataclass
+class Trials:
+    """One pass that broke a limit, and what became of it with nodes excluded."""
+
+    prepared: Prepared
+    gates: Sequence[Gate]
+    number: int
+    """The place of the pass among the recipe's, from 0."""
+    before: Model
+    after: Model
+    spared: frozenset[str]
+    """Nodes that the pass did not change."""
+    done: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prepared: Prepared, gates: Sequence[Gate], number: int, before: Model, outcome: Outcome) -> Trials:
+        """Start with what the pass wrote at first."""
+        if outcome.model is None:
+            raise ValueError(f"'{outcome.step.name}' wrote no model that could break a limit")
+        notes = outcome.notes or {}
+        spared = frozenset(name for key in _UNTOUCHED for name in notes.get(key, ()))
+        return cls(prepared, gates, number, before, outcome.model, spared)
+
+    @property
+    def step(self) -> Step:
+        """The step as the recipe has it."""
+        return self.prepared.loaded.recipe.passes[self.number]
+
+    @cached_property
+    def ranked(self) -> list[Suspect]:
+        """The suspects, the worst first."""
+        prepared = self.prepared
+        samples, log = prepared.calibration or prepared.evaluation, prepared.scratch / "compare.log"
+        prepared.notify("suspects", "comparing the pass's input and output, tensor by tensor", None)
+        compare = partial(compare_tensors, self.before, self.after, samples, prepared.options)
+        try:
+            found: tuple[TensorDifference, ...] = run_in_worker(log, compare)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            where = f"pass '{self.step.name}'"
+            raise MeasureError("its input and output cannot be compared", where=where, got=str(error)) from error
+        return suspects(self.before, found, self.spared)
+
+    def excluding(self, nodes: Sequence[str]) -> Step:
+        """Return the step with these nodes excluded, besides those that are."""
+        config = self.step.config
+        patterns = (*getattr(config, KEY), *_patterns(nodes))
+        return self.step.model_copy(update={"config": config.model_copy(update={KEY: patterns})})
+
+    def without(self, nodes: Sequence[str]) -> Outcome:
+        """Return what the pass comes to without these nodes; that it refuses or fails is a result, too."""
+        asked = tuple(sorted(nodes))
+        if asked not in self.done:
+            self.prepared.notify("trials", f"run {len(self.done) + 1}, nodes excluded: {len(asked)}", None)
+            step = self.excluding(asked).model_copy(update={"optional": True})
+            job = replace(self.prepared.job, repro=self.prepared.scratch / "repro")
+            (self.done[asked],) = pipeline.run(self.before, (step,), job, keep, lambda _: None)
+        return self.done[asked]
+
+    def enough(self, evaluator: Evaluator, nodes: Sequence[str]) -> bool:
+        """Whether the limits hold without these nodes; a pass that has nothing left to do leaves its input, so yes."""
+        outcome = self.without(nodes)
+        if outcome.model is None:
+            return outcome.status == "refused"
+        return hold(figures(self.gates, evaluator, outcome.model))
+
+
+def choose(trials: Trials, notes: list[str]) -> Chosen | None:
+    """Look for an exclusion on each data set in turn, until one holds on the evaluation samples; ``notes`` say why not.
+
+    The last one found is returned even if a later step of the chain breaks a limit again.
+    """
+    chosen = None
+    for role, samples in _roles(trials.prepared):
+        evaluator = replace(trials.prepared.evaluator, dataset=samples)
+        if unfit := _unfit(trials, evaluator):
+            notes.append(f"the {role} samples could not choose: {unfit}")
+            continue
+        nodes = smallest([each.node for each in trials.ranked], partial(trials.enough, evaluator))
+        if nodes is None or trials.without(nodes).model is None:
+            notes.append(f"on the {role} samples no exclusion is enough and leaves the pass something to do")
+            continue
+        chosen = _chosen(trials, role, evaluator, nodes)
+        if hold(chosen.result):
+            break
+        notes.append(f"with what the {role} samples chose ({', '.join(nodes)}), the chain ends beyond a limit")
+    if chosen is not None and chosen.by == "evaluation":
+        notes.append("the samples that chose also judge, which flatters the result: judge it on others")
+    return chosen
+
+
+def _roles(prepared: Prepared) -> Iterator[tuple[str, Dataset]]:
+    if prepared.calibration is not None:
+        yield "calibration", prepared.calibration
+    yield "evaluation", prepared.evaluation
+
+
+def _unfit(trials: Trials, evaluator: Evaluator) -> str | None:
+    """Return why these samples cannot tell a right exclusion from a wrong one."""
+    try:
+        before, after = (figures(trials.gates, evaluator, model) for model in (trials.before, trials.after))
+    except DataError as error:
+        return error.problems[0].what
+    if not hold(before):
+        return "on them a limit is broken before the pass, too"
+    return "on them no limit is broken" if hold(after) else None
+
+
+def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str]) -> Chosen:
+    prepared, model = trials.prepared, trials.without(nodes).model
+    recipe, names = prepared.loaded.recipe, sorted(nodes)
+    if model is None:
+        raise ValueError("an exclusion was chosen that leaves the pass nothing to do")
+    steps = [*recipe.passes]
+    steps[trials.number] = trials.excluding(names)
+    prepared.notify("confirm", "the whole chain with the exclusion", None)
+    outcomes = pipeline.run(prepared.source, steps, prepared.job, keep, lambda _: None)
+    end = [outcome.model for outcome in outcomes if outcome.model is not None][-1]
+    known = {suspect.node: suspect for suspect in trials.ranked}
+    return Chosen(
+        tuple(known[name] for name in names), role, evaluator.dataset.count,
+        before=figures(trials.gates, evaluator, trials.after), after=figures(trials.gates, evaluator, model),
+        result=figures(trials.gates, prepared.evaluator, end),
+        edited=with_exclusion(prepared.loaded.text, trials.number, _patterns(names)),
+    )  # fmt: skip
+
+
+def _patterns(nodes: Sequence[str]) -> list[str]:
+    """Write names as patterns that match nothing else: a name may hold ``[``."""
+    return [escape(name) for name in nodes]

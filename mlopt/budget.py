@@ -1,0 +1,61 @@
+"""What a recipe lets a lossy pass lose, so that a pass which searches can stop where the gates would.
+
+The search judges on calibration samples that it holds back, never on the evaluation. Of the cosine it spends only a
+part (``SHARE``): what just meets a limit here misses it half the time on other samples. Hits and misses of a metric are
+too few to keep a margin by: there, the limit is the gate's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlopt.gate import Gate
+    from mlopt.recipe.schema import Recipe
+
+SHARE = 0.7
+_COSINE, _AGREEMENT = 0.99, 0.95
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of a recipe's gates on quality, and the metric that they are about."""
+
+    cosine: float = _COSINE
+    """The least mean cosine similarity to the model that the pass was given."""
+    value: float | None = None
+    """The least value of the metric."""
+    drop_pt: float | None = None
+    """The most that the metric may lose, in points."""
+    metric: str = "fidelity"
+    args: Mapping[str, Any] = field(default_factory=dict)
+    output: str | None = None
+    base: Path = Path()
+    """The recipe's directory, which a metric in a file is relative to."""
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a result depends on that was chosen under this budget."""
+        return {
+            "cosine": self.cosine, "value": self.value, "drop_pt": self.drop_pt,
+            "metric": self.metric, "args": dict(self.args), "output": self.output,
+        }  # fmt: skip
+
+
+def budget_of(recipe: Recipe, base: Path) -> Budget:
+    """Read the limits off a recipe's gates; without a gate, a cosine of 0.99 and, for class agreement, 95 %."""
+    metric = recipe.metric
+    drops = [gate.max for gate in recipe.gates if gate.metric == "accuracy.drop_pt" and gate.max is not None]
+    return Budget(
+        cosine=_strictest(recipe.gates, "fidelity.cosine") or _COSINE,
+        value=_strictest(recipe.gates, "accuracy.value") or (_AGREEMENT if metric.name == "agreement" else None),
+        drop_pt=min(drops, default=None),
+        metric=metric.name, args=metric.args, output=metric.output, base=base,
+    )  # fmt: skip
+
+
+def _strictest(gates: Sequence[Gate], metric: str) -> float | None:
+    return max((gate.min for gate in gates if gate.metric == metric and gate.min is not None), default=None)

@@ -1,0 +1,156 @@
+"""``mlopt bisect``: which pass, and which of its nodes, broke a recipe's limit; and the exclusion that mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from mlopt.bisect import Chosen, Figure, Finding, Suspect
+
+_OUTPUT = "Write the recipe with the exclusion; the recipe itself is never overwritten."
+_PICKLE = "Read weights out of a pickle, as in optimize."
+
+
+def bisect(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
+    allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
+    allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Find the pass and the nodes that broke a limit on accuracy or fidelity, and the exclusion that mends it."""
+    from mlopt.bisect import bisect as search
+    from mlopt.cli.console import emit_json, err, out
+    from mlopt.cli.files import write_text
+    from mlopt.cli.progress import Progress
+    from mlopt.errors import ExitCode
+    from mlopt.workflow import Request
+
+    _check(recipe, output)
+    request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)
+    with Progress(err) as progress:
+        found = search(request, progress.update)
+    screen = err if json else out
+    _show(found, screen)
+    if output is not None and found.chosen is None:
+        err.print("nothing was written", markup=False)
+    elif output is not None and found.chosen is not None:
+        write_text(output, found.chosen.edited.text)
+        err.print(
+            f"wrote {output}{'' if found.chosen.edited.whole else ' (anew: its comments are lost)'}", markup=False
+        )
+        err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}", markup=False)
+    if json:
+        emit_json(_plain(found))
+    raise typer.Exit(ExitCode.OK if found.met else ExitCode.GATE_FAILED)
+
+
+def _check(recipe: Path, output: Path | None) -> None:
+    """Refuse before the long work what could not be written after it."""
+    from mlopt.errors import OutputError, RecipeError
+
+    if recipe.suffix not in (".yaml", ".yml"):
+        raise RecipeError(
+            "only a recipe can be bisected", where=str(recipe), expected="a .yaml file",
+            fix="write one: mlopt recipe init MODEL --data FILE",
+        )  # fmt: skip
+    if output is None:
+        return
+    if output.resolve() == recipe.resolve():
+        raise OutputError("the recipe itself is not overwritten", where=str(output), fix="name another file with -o")
+    if output.resolve().parent != recipe.resolve().parent:
+        raise OutputError(
+            "the paths in a recipe start from its folder, so the new one must stand beside it", where=str(output),
+            expected=str(recipe.parent), fix=f"-o {recipe.with_name(output.name)}",
+        )  # fmt: skip
+
+
+def _show(found: Finding, screen: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    limits = found.chain[0].figures
+    table = Table(box=None, pad_edge=False, title_justify="left", title=f"on {found.samples} evaluation samples")
+    for name in ("step", "status", *(f"{each.metric} {each.limit}" for each in limits)):
+        table.add_column(escape(name), overflow="fold")
+    for number, row in enumerate(found.chain):
+        cells = [_cell(figure) for figure in row.figures] or ["" for _ in limits]
+        table.add_row(escape(f"{number} {row.step}" if number else row.step), escape(row.status), *cells)
+    screen.print(table)
+    for number, row in enumerate(found.chain):
+        if row.reason:
+            screen.print(f"{number} {row.step} was {row.status}: {row.reason}", markup=False)
+    screen.print()
+    for line in _told(found):
+        screen.print(line, markup=False)
+    if found.chosen is not None:
+        _show_chosen(found, found.chosen, screen)
+    for note in found.notes:
+        screen.print(f"note: {note}", markup=False)
+
+
+def _told(found: Finding) -> list[str]:
+    if found.broken_by is None:
+        return ["nothing to bisect: every limit holds after every step"]
+    row = found.chain[found.broken_by]
+    head = "the source model" if found.broken_by == 0 else f"step {found.broken_by}, '{row.step}',"
+    lines = [f"{head} breaks {_figures([each for each in row.figures if not each.holds])}"]
+    return [*lines, *([found.advice] if found.advice else [])]
+
+
+def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("node to blame", "operator", "output", "SQNR dB", "of the median channel"):
+        table.add_column(name, overflow="fold", justify="right" if "dB" in name or "channel" in name else "left")
+    for each in chosen.nodes:
+        table.add_row(escape(each.node), each.op_type, escape(each.tensor or ""), *_decibels(each))
+    screen.print(table)
+    screen.print()
+    word = "holds" if found.met else "is still broken"
+    lines = [
+        f"chosen on {chosen.samples} {chosen.by} samples, in {found.trials} runs of the pass:",
+        f"  before       {_figures(chosen.before)}",
+        f"  without them {_figures(chosen.after)}",
+        f"on the {found.samples} evaluation samples, at the end of the chain, the limit {word}:",
+        f"  {_figures(chosen.result)}",
+        "put this into the recipe:",
+    ]
+    for line in [*lines, *chosen.edited.step.splitlines()]:
+        screen.print(line, markup=False)
+
+
+def _cell(figure: Figure) -> str:
+    return _value(figure) if figure.holds else f"[red]{_value(figure)} broken[/]"
+
+
+def _value(figure: Figure) -> str:
+    return "exact" if figure.value is None else f"{figure.value:.5g}"
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    return ", ".join(f"{each.metric} {_value(each)} ({each.limit})" for each in figures)
+
+
+def _decibels(suspect: Suspect) -> tuple[str, str]:
+    return ("", "") if suspect.tensor is None else (_decibel(suspect.sqnr_db), _decibel(suspect.channel_db))
+
+
+def _decibel(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
+
+
+def _plain(found: Finding) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"met": found.met, **asdict(found)}

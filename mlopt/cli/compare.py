@@ -1,0 +1,151 @@
+"""``mlopt compare``: where two versions of a model part, tensor by tensor. It informs, and always exits with 0."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlopt.model import Model
+    from mlopt.report.tensor_page import Evidence
+    from mlopt.runtimes.base import RuntimeOptions
+    from mlopt.tensors import TensorDifference
+
+
+class Order(StrEnum):
+    """How the table is sorted."""
+
+    GRAPH = "graph"
+    ERROR = "error"
+
+
+_TEXTS = 3  # columns; figures follow
+
+_A = "The reference: an .onnx file or an artifact."
+_B = "Another version of it: the same."
+_DATA = "An .npz whose arrays are named after the inputs; random inputs if absent."
+_THRESHOLD = "Signal to noise, in dB, below which a tensor counts as diverged."
+_LIMIT = "The worst so many tensors are shown; JSON and HTML have all."
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
+    b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on the first N samples.")] = 8,
+    threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
+    sort: Annotated[Order, typer.Option(help="By the graph, or the worst first.")] = Order.GRAPH,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help=_LIMIT)] = 20,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page here.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Compare two versions of a model tensor by tensor, and name the first node at which they part."""
+    from mlopt.cli import console
+    from mlopt.cli.files import write_text
+    from mlopt.cli.progress import Progress
+    from mlopt.report import tensor_page
+
+    if not math.isfinite(threshold):
+        raise typer.BadParameter("give a number of dB", param_hint="--threshold")
+    with Progress(console.err) as progress:
+        found = _evidence(
+            a, b, data, samples, threshold, lambda share: progress.update("comparing tensors", share=share)
+        )
+    if json:
+        console.emit_json(tensor_page.document(found))
+    else:
+        _show(found, sort, limit)
+    if output is not None:
+        write_text(output, _json(found))
+    if html is not None:
+        write_text(html, tensor_page.render(found))
+    for written in (output, html):
+        if written is not None:
+            console.err.print(f"wrote {written}", markup=False)
+
+
+def _evidence(
+    a: Path, b: Path, data: Path | None, samples: int, threshold: float, notify: Callable[[float], None]
+) -> Evidence:
+    """Open both, read or make up the samples, and compare."""
+    import tempfile
+
+    from mlopt.data.dataset import store
+    from mlopt.data.sources import DataSource, read
+    from mlopt.prepare import synthetic
+    from mlopt.report.tensor_page import Evidence
+    from mlopt.tensors import compare_models
+
+    (first, _), (second, options) = _opened(a), _opened(b)
+    with tempfile.TemporaryDirectory() as folder:
+        source = DataSource(source=str(data.resolve()), limit=samples) if data is not None else None
+        given = read(source, Path(), first.inputs) if source else synthetic(first.inputs)
+        name = str(data) if data is not None else "random inputs: --data FILE gives real ones"
+        stored = store(given, Path(folder) / "samples", name)
+        found = compare_models(first, second, stored, options, limit=samples, notify=notify)
+    return Evidence(first, second, name, threshold, found)
+
+
+def _opened(path: Path) -> tuple[Model, RuntimeOptions]:
+    """Open a model; an artifact's with the options that it was shipped with."""
+    from mlopt.hardware import usable_cores
+    from mlopt.onnx_file import open_onnx
+    from mlopt.runtimes.base import RuntimeOptions
+
+    if not path.is_dir():
+        return open_onnx(path), RuntimeOptions(threads=usable_cores())
+    from mlopt.artifact.layout import read_manifest
+    from mlopt.packing import stated_options
+
+    manifest = read_manifest(path)
+    return open_onnx(path / manifest.model.file), stated_options(path, manifest)
+
+
+def _json(found: Evidence) -> str:
+    import json
+
+    from mlopt.report.tensor_page import document
+
+    return json.dumps(document(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _show(found: Evidence, sort: Order, limit: int) -> None:
+    """Print the table as plain lines: folded, long names of tensors would be hard to read and to search for."""
+    from mlopt.cli.console import out
+    from mlopt.report import tensor_page
+    from mlopt.tensors import quality
+
+    shown = _chosen(found, sort, limit)
+    rows = [tensor_page.COLUMNS, *map(tensor_page.cells, shown)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    styles = ["bold", *("red" if quality(one) < found.threshold_db else "" for one in shown)]
+    for row, style in zip(rows, styles, strict=True):
+        texts = map(str.ljust, row[:_TEXTS], widths)
+        figures = map(str.rjust, row[_TEXTS:], widths[_TEXTS:])
+        out.print("  ".join((*texts, *figures)), style=style, markup=False)
+    left = len(found.comparison.differences) - len(shown)
+    if left:
+        out.print(f"and {left} more: --limit N, --json or --html shows them")
+    out.print()
+    out.print(tensor_page.coverage(found), markup=False)
+    for note in found.comparison.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(tensor_page.headline(found), markup=False)
+
+
+def _chosen(found: Evidence, sort: Order, limit: int) -> list[TensorDifference]:
+    """Return the worst, in the order asked for; the first divergence and the outputs are always among them."""
+    from mlopt.tensors import quality
+
+    differences, first = found.comparison.differences, found.first
+    always = [one for one in differences if one.is_output or one is first]
+    others = sorted((one for one in differences if one not in always), key=quality)
+    shown = always + others[: max(limit - len(always), 0)]
+    return sorted(shown, key=quality if sort is Order.ERROR else differences.index)

@@ -1,0 +1,157 @@
+"""A PyTorch model on its way to ONNX: traced, named, saved. What every pass that starts from PyTorch shares.
+
+Names are given last: an output name equal to a value inside the graph makes a file that no runtime loads, so the
+exporter only sees neutral names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopt import onnx_graph
+from mlopt.errors import ModelError, PassError
+from mlopt.model import Model, TensorSpec
+from mlopt.passes.base import Context
+from mlopt.passes.traced_sizes import example_inputs
+from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be exported: a module that takes the tensors of ``specs`` in order and gives a tuple of tensors."""
+
+    module: torch.nn.Module
+    specs: tuple[TensorSpec, ...]
+    examples: tuple[torch.Tensor, ...]
+    outputs: tuple[str, ...]
+    """Their declared names."""
+
+    @property
+    def neutral_inputs(self) -> list[str]:
+        """The names of the inputs as the exporter sees them; see the module's docstring."""
+        return _neutral("input", len(self.specs))
+
+    @property
+    def neutral_outputs(self) -> list[str]:
+        """The names of the outputs as the exporter sees them."""
+        return _neutral("output", len(self.outputs))
+
+
+def open_task(model: Model, context: Context) -> Task:
+    """Build the module and run it once; raises ``ModelError`` where it does not take what is declared."""
+    torch = import_torch()
+    specs = context.inputs or model.inputs
+    module = load_module(model)
+    examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
+    with torch.inference_mode(), foreign_code("forward() fails on the declared inputs", origin(model)):
+        count = len(module(*examples))
+    names = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
+    return Task(module, specs, examples, names)
+
+
+def dynamo(task: Task, opset: int) -> ir.Model:
+    """Export through ``torch.export``; raises ``torch.onnx.OnnxExporterError``."""
+    torch = import_torch()
+    shapes = tuple({axis: spec.shape[axis] for axis in spec.dynamic_axes} for spec in task.specs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; what matters is checked on the result
+        program = torch.onnx.export(
+            task.module, task.examples, dynamo=True, opset_version=opset, verbose=False,
+            dynamic_shapes={"tensors": shapes}, input_names=task.neutral_inputs, output_names=task.neutral_outputs,
+        )  # fmt: skip
+    graph: ir.Model = program.model
+    return graph
+
+
+def write(graph: ir.Model, task: Task, path: Path) -> Path:
+    """Give the graph its declared names, forget where it came from, save it and check the file."""
+    _name(graph, [spec.name for spec in task.specs], task.outputs)
+    _forget_origin(graph)
+    return _save(graph, path)
+
+
+def cause(error: BaseException) -> str:
+    """Return the first line of the innermost exception: exporters wrap the cause in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def user_line(error: BaseException) -> str:
+    """Return ``file:line`` of the user's code as the exporter's message quotes it."""
+    frames = re.findall(r'File "([^"]+)", line (\d+), in', str(error))
+    own = [f"{file}:{line}" for file, line in frames if "site-packages" not in file and Path(file).is_file()]
+    return own[-1] if own else "pass 'export'"
+
+
+def _tensor(array: Any) -> torch.Tensor:
+    torch = import_torch()
+    try:
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except TypeError as error:
+        raise ModelError(
+            "PyTorch has no such dtype", where="model.inputs", got=str(array.dtype), fix="declare the model's own dtype"
+        ) from error
+
+
+def _neutral(kind: str, count: int) -> list[str]:
+    return [f"mlopt_{kind}_{index}" for index in range(count)]
+
+
+def _name(graph: ir.Model, inputs: list[str], outputs: tuple[str, ...]) -> None:
+    """Give inputs and outputs their declared names; a value inside that has one of them gives way."""
+    import onnx_ir as ir
+
+    interface = {value.name: value for value in (*graph.graph.inputs, *graph.graph.outputs)}
+    declared = dict(zip(_neutral("input", len(inputs)), inputs, strict=True))
+    declared |= zip(_neutral("output", len(outputs)), outputs, strict=True)
+    inside = [value for node in ir.traversal.RecursiveGraphIterator(graph.graph) for value in node.outputs]
+    inside += graph.graph.initializers.values()
+    inner = [value for value in inside if value.name not in declared]
+    taken = {str(value.name) for value in inner} | set(declared.values())
+    for value in inner:
+        wanted = str(value.name).removeprefix("model.") if value.is_initializer() else str(value.name)
+        if wanted in declared.values() or (wanted != value.name and wanted in taken):
+            wanted = next(f"{wanted}_{n}" for n in itertools.count(1) if f"{wanted}_{n}" not in taken)
+        value.name = wanted
+        taken.add(wanted)
+    for neutral, value in interface.items():
+        value.name = declared[str(neutral)]
+
+
+def _forget_origin(graph: ir.Model) -> None:
+    """Drop stack traces, paths and documentation: the same model gives the same bytes wherever it is exported."""
+    import onnx_ir as ir
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    ClearMetadataAndDocStringPass()(graph)
+    graph.metadata_props.clear()
+    values = [*graph.graph.inputs, *graph.graph.initializers.values()]
+    values += [value for node in ir.traversal.RecursiveGraphIterator(graph.graph) for value in node.outputs]
+    for value in values:
+        value.metadata_props.clear()
+
+
+def _save(graph: ir.Model, path: Path) -> Path:
+    import onnx
+    import onnx_ir as ir
+
+    weights = sum(
+        value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value is not None
+    )
+    ir.save(graph, path, external_data=f"{path.name}.data" if weights > onnx_graph.EXTERNAL_DATA_ABOVE else None)
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise PassError("PyTorch exported an invalid model", where="pass 'export'", got=cause(error)) from error
+    return path

@@ -1,0 +1,91 @@
+"""The account of a search: what it wrote, how good and how fast that was, where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlopt.quantization.choice import Mode
+from mlopt.quantization.gauge import Speed
+from mlopt.quantization.integers import Outcome
+from mlopt.quantization.judge import Quality
+
+
+@dataclass(frozen=True)
+class Version:
+    """A set of layers in one mode, written and judged."""
+
+    mode: Mode
+    layers: tuple[str, ...]
+    path: Path
+    outcome: Outcome
+    quality: Quality
+    number: int
+    """Its row in the account's front."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The model, and its external data if it has any."""
+        return tuple(sorted(self.path.parent.iterdir()))
+
+    @property
+    def size_bytes(self) -> int:
+        """All its files together."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search ends with: the version to keep, or the reason why there is none; and the account of it."""
+
+    version: Version | None
+    reason: str | None
+    left: Mapping[str, str]
+    """Layers that stay in FP32, and why."""
+    notes: Mapping[str, Any]
+
+
+@dataclass
+class Account:
+    """What was found on the way, for the report."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
+    front: list[dict[str, Any]] = field(default_factory=list)
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def spending(self, what: str) -> Iterator[None]:
+        """Book the time of a stage."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[what] = round(self.seconds.get(what, 0.0) + time.monotonic() - started, 2)
+
+    def judged(self, mode: Mode, layers: int, quality: Quality) -> int:
+        """Add a version to the front; return its number."""
+        self.front.append({
+            "mode": mode.value, "layers": layers, "cosine": round(quality.cosine, 6), "sqnr_db": quality.sqnr_db,
+            "metric": quality.value, "objection": quality.objection, "speedup": None,
+        })  # fmt: skip
+        return len(self.front) - 1
+
+    def measured(self, version: Version, speed: Speed | None) -> None:
+        """Add what a version of the front weighs, and how fast it is."""
+        row = self.front[version.number]
+        row["size_bytes"] = version.size_bytes
+        if speed is not None:
+            row["speedup"] = [round(value, 3) for value in (speed.median, speed.low, speed.high)]
+
+    def book(self, mode: Mode, layer: str, **facts: Any) -> None:
+        """Add what is known of a layer in a mode."""
+        self.layers.setdefault(mode.value, {}).setdefault(layer, {}).update(facts)
+
+    def notes(self) -> dict[str, Any]:
+        """Return it all as JSON for the report."""
+        return {"seconds": self.seconds, "modes": self.modes, "front": self.front, "layers": self.layers}

@@ -1,0 +1,134 @@
+"""Whether a quantized model is still good enough, by samples that were held back from calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mlopt.budget import SHARE, Budget
+from mlopt.data.dataset import Array, Dataset, Samples, store
+from mlopt.data.feeds import predict
+from mlopt.errors import DataError, MeasureError
+from mlopt.measure import parity
+from mlopt.measure.accuracy import BUILT_IN, score
+from mlopt.model import TensorSpec
+from mlopt.onnx_file import open_onnx
+from mlopt.runtimes import open_session
+from mlopt.runtimes.base import RuntimeOptions
+
+_HOLD_BACK_EVERY, _MOST_HELD_BACK = 3, 96
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a model is on the samples that were held back."""
+
+    cosine: float
+    sqnr_db: float | None
+    """Of the worst output; None if the outputs are equal."""
+    value: float | None
+    """The recipe's metric, if it can be computed on these samples."""
+    objection: str | None
+    """Which limit is not kept, in words."""
+
+    @property
+    def noise(self) -> float:
+        """The energy of the error over that of the signal, which adds up over layers."""
+        return 0.0 if self.sqnr_db is None else float(10 ** (-self.sqnr_db / 10))
+
+
+class Judge:
+    """Compares models with one FP32 model, on the same samples."""
+
+    def __init__(
+        self,
+        reference: Path,
+        samples: Dataset,
+        inputs: Sequence[TensorSpec],
+        budget: Budget,
+        options: RuntimeOptions,
+        batch_size: int,
+    ) -> None:
+        self.samples = samples
+        self.remark: str | None = None
+        """What could not be judged, and why."""
+        self._reference, self._inputs, self._budget = reference, inputs, budget
+        self._options, self._batch_size = options, batch_size
+
+    def quality(self, path: Path) -> Quality:
+        """Run a model; raises ``ModelError`` if it does not run."""
+        try:
+            outputs = self._outputs(path)
+            fidelity = parity.fidelity(self._expected, outputs)
+        except MeasureError as error:
+            return Quality(-1.0, None, None, f"outputs that are no numbers: {error.problems[0].what}")
+        value = None if self._needed is None else self._value(outputs)
+        return Quality(fidelity.cosine, fidelity.sqnr_db, value, self._objection(fidelity.cosine, value))
+
+    def _objection(self, cosine: float, value: float | None) -> str | None:
+        least = 1 - SHARE * (1 - self._budget.cosine)
+        if cosine < least:
+            return f"cosine {cosine:.4f} is below {least:.4g}"
+        if value is not None and self._needed is not None and value < self._needed:
+            return f"{self._metric} {value:.4g} is below {self._needed:.4g}"
+        return None
+
+    @cached_property
+    def _needed(self) -> float | None:
+        """The least value of the metric, of what it is in FP32; None if there is no limit, or no way to tell."""
+        if self._budget.value is None and self._budget.drop_pt is None:
+            return None
+        try:
+            own = self._value(self._expected)
+        except DataError as error:
+            self.remark = f"{self._metric} cannot be judged on calibration samples: {error.problems[0].what}"
+            return None
+        allowed = [own - self._budget.value] if self._budget.value is not None else []
+        allowed += [self._budget.drop_pt / 100] if self._budget.drop_pt is not None else []
+        return own - max(0.0, min(allowed))
+
+    @property
+    def _metric(self) -> str:
+        """The recipe's metric; class agreement instead of accuracy where there are no labels: it can lose no less."""
+        unlabelled = self._budget.metric == "accuracy" and self.samples.labels is None
+        return "agreement" if unlabelled else self._budget.metric
+
+    @cached_property
+    def _expected(self) -> dict[str, Array]:
+        return self._outputs(self._reference)
+
+    def _value(self, outputs: dict[str, Array]) -> float:
+        from mlopt.evaluate import load_metric  # recipes, which it knows, know passes
+
+        budget = self._budget
+        metric = self._metric if self._metric in BUILT_IN else load_metric(
+            budget.metric, budget.base, budget.args, budget.output
+        )  # fmt: skip
+        return score(metric, outputs, self.samples.labels, self._expected, output=budget.output).value
+
+    def _outputs(self, path: Path) -> dict[str, Array]:
+        with open_session(open_onnx(path), self._options) as session:
+            return predict(session.run, self.samples, self._inputs, self._batch_size)
+
+
+def hold_back(data: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
+    """Split samples into those to calibrate on and those to judge by: every third, at most 96.
+
+    A single sample is used for both.
+    """
+    held = np.arange(_HOLD_BACK_EVERY - 1, data.count, _HOLD_BACK_EVERY)
+    if len(held) == 0:
+        held = np.array([data.count - 1])
+    held = held[np.linspace(0, len(held) - 1, min(len(held), _MOST_HELD_BACK)).astype(int)]
+    rest = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(data.count), held))  # any first part is typical
+    return _part(data, rest if len(rest) else held, folder / "calibration"), _part(data, held, folder / "judging")
+
+
+def _part(data: Dataset, rows: Array, folder: Path) -> Dataset:
+    labels = None if data.labels is None else np.asarray(data.labels[rows])
+    inputs = {name: np.asarray(array[rows]) for name, array in data.inputs.items()}
+    return store(Samples(inputs, labels), folder, f"{len(rows)} of {data.source}")

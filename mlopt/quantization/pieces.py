@@ -1,0 +1,112 @@
+"""Rewriting nodes one by one, each in a small model of its own, so that only one weight is in memory at a time.
+
+onnxruntime's quantizers load a whole model, and some copy it: for a large one that is several times its size. Matrix
+products and embedding tables are quantized each for itself, so a model that holds nothing else does as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import nodes as all_nodes
+from mlopt.onnx_graph import sort_nodes
+from mlopt.onnx_save import loaded
+from mlopt.quantization.graph import Prepared
+
+if TYPE_CHECKING:
+    import onnx
+
+Rewrite = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
+
+
+def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite) -> onnx.ModelProto:
+    """Return the prepared model with each of the named nodes as ``rewrite`` made it anew.
+
+    ``rewrite`` gets a model of the nodes that share a weight, with their constants and nothing else. It must keep the
+    outputs' names, and name what it adds after what it is made from: what two pieces both add under one name is the
+    same, such as the quantized form of an input that both read. Large weights that no one rewrote are not loaded.
+    """
+    proto = read_graph(prepared.path)
+    graph = proto.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    chosen, pieces = frozenset(names), dict[str, list["onnx.NodeProto"]]()
+    for node in graph.node:
+        if node.name in chosen:
+            pieces.setdefault(_weight(node, constants), []).append(node)
+    rewritten: dict[str, list[onnx.NodeProto]] = {}
+    stored, made = set(constants), set[str]()
+    for piece in pieces.values():
+        result = rewrite(_model(proto, piece, constants, prepared))
+        rewritten |= {node.name: [] for node in piece}
+        rewritten[piece[0].name] = [_copy(node) for node in result.graph.node if node.output[0] not in made]
+        made.update(output for node in result.graph.node for output in node.output)
+        graph.initializer.extend(tensor for tensor in result.graph.initializer if tensor.name not in stored)
+        stored.update(tensor.name for tensor in result.graph.initializer)
+        _add_opsets(proto, result)
+    kept = [new for node in graph.node for new in rewritten.get(node.name, [node])]
+    del graph.node[:]
+    graph.node.extend(kept)
+    _drop_unread(graph)
+    sort_nodes(graph)
+    return proto
+
+
+def _weight(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> str:
+    """Return the constant that a node is about: the table of a Gather, else the second factor."""
+    names: Sequence[str] = node.input[1::-1]
+    return next((name for name in names if name in constants), node.name)
+
+
+def _model(
+    proto: onnx.ModelProto,
+    piece: Sequence[onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    prepared: Prepared,
+) -> onnx.ModelProto:
+    """Make a model of some nodes, their constants loaded."""
+    from onnx import TensorProto, helper
+
+    graph = proto.graph
+    known = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+    made = {output for node in piece for output in node.output if output}
+    read = dict.fromkeys(name for node in piece for name in node.input if name and name not in made)
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return known.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+    model: onnx.ModelProto = helper.make_model(
+        helper.make_graph(
+            piece,
+            "piece",
+            [value(name) for name in read if name not in constants],
+            [value(name) for name in sorted(made)],
+            [loaded(constants[name], prepared.path.parent) for name in read if name in constants],
+        ),
+        opset_imports=proto.opset_import,
+        ir_version=proto.ir_version,
+    )
+    return model
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Copy a node, since one of a model keeps all of that model in memory."""
+    import onnx
+
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _add_opsets(proto: onnx.ModelProto, result: onnx.ModelProto) -> None:
+    known = {entry.domain for entry in proto.opset_import}
+    proto.opset_import.extend(entry for entry in result.opset_import if entry.domain not in known)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Forget constants that no node reads any more, in the graphs inside it neither."""
+    read = {name for node in all_nodes(graph) for name in node.input} | {value.name for value in graph.output}
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]

@@ -1,0 +1,201 @@
+"""What half precision does to a model's outputs, seen on any CPU before anything is written.
+
+A CPU without FP16 arithmetic hides what goes wrong: onnxruntime computes such a graph in FP32 and leaves out the casts
+between, so a value beyond 65504 passes unharmed here and is infinite on a GPU. A rehearsal computes in FP32 too, but
+rounds every tensor that would be stored in half precision, by a pair of casts that onnxruntime keeps. That is what a
+device computes which stores 16 bits and adds up in 32.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlopt.data.dataset import Array, Dataset
+from mlopt.data.feeds import batches
+from mlopt.errors import MeasureError
+from mlopt.measure.parity import compare
+from mlopt.model import TensorSpec
+from mlopt.onnx_file import read_graph
+from mlopt.quantization.graph import Prepared, save
+from mlopt.quantization.halves import Half, always_float, float_tensors
+from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+_SAMPLES = 64
+"""A rehearsal runs so many: ranges come from all samples, and the error of the outputs settles long before."""
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A model in FP32, real samples, and what it answers to them."""
+
+    path: Path
+    """The graph alone; its weights lie beside it, so that a rehearsal never copies them."""
+    feeds: tuple[Mapping[str, Array], ...]
+    expected: tuple[Mapping[str, Array], ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rehearsal came to."""
+
+    fault: str | None
+    """Why these nodes cannot have half precision together; None if they can."""
+    sqnr_db: float = math.inf
+    """Signal to noise of the worst output, its noise averaged over the batches."""
+
+
+@dataclass
+class Admission:
+    """The nodes that may have half precision, and why the others may not."""
+
+    admitted: frozenset[str] = frozenset()
+    left: dict[str, str] = field(default_factory=dict)
+    verdict: Verdict = Verdict("nothing was tried")
+    trials: int = 0
+    time_up: bool = False
+
+
+def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec]) -> Stage:
+    """Run the model in FP32, which every rehearsal is compared with."""
+    import onnx
+
+    path = prepared.path
+    if not prepared.external:
+        path = prepared.path.with_name("stage.onnx")
+        save(onnx.load(prepared.path), path, external=True)
+    chosen = range(min(_SAMPLES, data.count))
+    feeds = tuple(feed for feed, _real in batches(data, inputs, _BATCH, chosen))
+    session = _open(path)
+    return Stage(path, feeds, tuple(_run(session, feed) for feed in feeds))
+
+
+def rehearse(stage: Stage, converted: frozenset[str], watched: frozenset[str], half: Half, floor_db: float) -> Verdict:
+    """Compute the samples with the ``converted`` nodes in ``half``.
+
+    It ends as soon as a ``watched`` tensor is no longer finite, or the outputs cannot reach ``floor_db`` any more. One
+    sample on the edge between two classes decides nothing: the noise of all batches counts.
+    """
+    proto = read_graph(stage.path)
+    probes = _round(proto, converted, watched, half)
+    path = stage.path.with_name("rehearsal.onnx")
+    path.write_bytes(proto.SerializeToString())
+    noise, allowed = 0.0, 10 ** (-floor_db / 10)
+    try:
+        session = _open(path)
+        for feed, expected in zip(stage.feeds, stage.expected, strict=True):
+            got = _run(session, feed)
+            over = next((name for probe, name in probes.items() if not np.isfinite(got[probe])), None)
+            if over is not None:
+                return Verdict(f"'{over}' is no longer finite in {half.name}")
+            sqnr = compare(expected, {name: got[name] for name in expected}).sqnr_db
+            noise += (10 ** (-sqnr / 10) if sqnr is not None else 0.0) / len(stage.feeds)
+            if noise > allowed:
+                said = f"an output keeps at most {_decibels(noise):.1f} dB, and {floor_db:g} dB are wanted"
+                return Verdict(f"too lossy in {half.name}: {said}", _decibels(noise))
+    except MeasureError as error:
+        problem = error.problems[0]
+        return Verdict(f"in {half.name}, {problem.what} ({problem.where})")
+    except runtime_errors() as error:
+        return Verdict(f"onnxruntime does not run it in {half.name}: {cause(error)}")
+    return Verdict(None, _decibels(noise))
+
+
+def admit(groups: Sequence[Sequence[str]], attempt: Callable[[frozenset[str]], Verdict], seconds: float) -> Admission:
+    """Admit as many nodes as ``attempt`` allows together: a whole group at once, or else by halves.
+
+    Earlier groups go first, and larger parts before smaller ones, so that little is left undecided when time is up.
+    """
+    result, deadline = Admission(), time.monotonic() + seconds
+    for group in groups:
+        waiting = deque([tuple(group)] if group else [])
+        while waiting:
+            part = waiting.popleft()
+            if time.monotonic() >= deadline:
+                result.left |= dict.fromkeys(part, f"undecided when the {seconds:g} s were over")
+                result.time_up = True
+                continue
+            verdict = attempt(result.admitted | frozenset(part))
+            result.trials += 1
+            if verdict.fault is None:
+                result.admitted |= frozenset(part)
+                result.verdict = verdict
+            elif len(part) == 1:
+                result.left[part[0]] = verdict.fault
+            else:
+                middle = len(part) // 2
+                waiting += [part[:middle], part[middle:]]
+    return result
+
+
+def _round(proto: onnx.ModelProto, converted: frozenset[str], watched: frozenset[str], half: Half) -> dict[str, str]:
+    """Round what converted nodes read and write; return the outputs added, and the tensor that each tells about.
+
+    Each sums up the magnitudes of one watched tensor: the sum is finite exactly if every value is.
+    """
+    import onnx
+
+    graph = proto.graph
+    floats = float_tensors(graph)
+    rounded: dict[str, str] = {}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.name not in converted:
+            nodes.append(node)
+            continue
+        for index, name in enumerate(node.input):
+            if name in floats and not always_float(node, index):
+                if name not in rounded:
+                    rounded[name] = f"{name}/rounded"
+                    nodes += _casts(name, rounded[name], half)
+                node.input[index] = rounded[name]
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in floats:
+                rounded[name] = name
+                node.output[index] = f"{name}/exact"
+                nodes += _casts(f"{name}/exact", name, half)
+    probes = {f"{name}/sum": name for name in rounded if name in watched}
+    nodes += [onnx.helper.make_node("ReduceL1", [rounded[n]], [probe], keepdims=0) for probe, n in probes.items()]
+    graph.output.extend(onnx.helper.make_tensor_value_info(probe, 1, []) for probe in probes)
+    copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copied)
+    return probes
+
+
+def _casts(source: str, target: str, half: Half) -> Iterator[onnx.NodeProto]:
+    import onnx
+
+    yield onnx.helper.make_node("Cast", [source], [f"{target}/half"], to=half.dtype)
+    yield onnx.helper.make_node("Cast", [f"{target}/half"], [target], to=1)
+
+
+def _decibels(noise: float) -> float:
+    return -10 * math.log10(noise) if noise else math.inf
+
+
+def _open(path: Path) -> onnxruntime.InferenceSession:
+    """Open without fusions: the casts stand between most nodes anyway."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4  # what it reports is in the exception
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, feed: Mapping[str, Array]) -> dict[str, Array]:
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feed)), strict=True))

@@ -1,0 +1,253 @@
+"""``mode: auto``: the fastest set of quantized layers that keeps the accuracy, found by measuring on this machine.
+
+1. Time every layer in FP32 and in each mode (static, dynamic, weight-only), with all that surrounds it, and choose the
+   set that saves most (``choosing``): layers that are slower in INT8 stay in FP32 if that is worth the conversions.
+2. If that set is too lossy, find the error that each layer makes alone, and choose again with a price on errors: the
+   least price, found by halving, whose set keeps the accuracy budget. Only the whole model tells what errors add up to.
+3. Measure the best sets against FP32, interleaved, and keep the fastest.
+
+Quality is judged on samples that calibration does not see. When the time is up, what has been found so far counts.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from mlopt.measure.operators import NodeTime
+from mlopt.quantization.account import Account, Found, Version
+from mlopt.quantization.choice import Mode
+from mlopt.quantization.choosing import best_set
+from mlopt.quantization.gauge import Speed
+from mlopt.quantization.judge import Judge
+from mlopt.quantization.layer_times import by_layer, conversion_ms
+from mlopt.quantization.writer import Writer
+
+_LEAST_SHARE = 0.05
+"""Of the model's time: a mode whose layers take less is not tried."""
+_RANKING_ENDS, _CHOOSING_ENDS = 0.45, 0.8
+"""Shares of the time allowed."""
+_RACED = 3
+"""So many sets of a mode are measured against FP32."""
+_DECADES, _HALVINGS = 3, 8
+"""The price of error is looked for so far around what it saves, and so often."""
+
+
+class Measuring(Protocol):
+    """What the search measures with (``gauge.Gauge``)."""
+
+    def profile(self, path: Path) -> list[NodeTime]:
+        """Time the nodes of one version."""
+        ...
+
+    def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
+        """Compare versions with the FP32 model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a mode could save (milliseconds, or bytes) in each layer, and what speaks against it."""
+
+    mode: Mode
+    savings: Mapping[str, float]
+    boundaries: Mapping[str, float]
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+    def best(self, price: float = 0.0) -> tuple[str, ...]:
+        """Return the best set of layers where an error costs so much."""
+        return best_set(tuple(self.savings), self.savings, self.errors, self.boundaries, price)
+
+    def saved(self, layers: Collection[str]) -> float:
+        """Return what a set should save, conversions included."""
+        inside, crossed = False, 0.0
+        for name in self.savings:
+            crossed += self.boundaries.get(name, 0.0) * (inside != (name in layers))
+            inside = name in layers
+        return sum(self.savings[name] for name in layers) - crossed - self.boundaries.get("", 0.0) * inside
+
+
+class Search:
+    """One search: ``seconds`` is the time that it may take."""
+
+    def __init__(
+        self, writer: Writer, judge: Judge, measuring: Measuring, modes: Sequence[Mode], scratch: Path, seconds: float
+    ) -> None:
+        self.account = Account()
+        self._writer, self._judge, self._measuring, self._modes = writer, judge, measuring, modes
+        self._scratch, self._seconds, self._start = scratch, seconds, time.monotonic()
+        self._left: dict[Mode, dict[str, str]] = {mode: {} for mode in modes}
+
+    def fastest(self) -> Found:
+        """Find the fastest version that keeps the budget."""
+        contenders = [version for prospect in self._prospects() for version in self._valid(prospect)]
+        if not contenders:
+            return self._nothing("no set of layers is both faster and good enough")
+        with self.account.spending("measuring against FP32"):
+            named = {f"{number}": version for number, version in enumerate(contenders)}
+            speeds = self._measuring.race(
+                {name: each.path for name, each in named.items()}, max(self._time_until(1), 0)
+            )
+        for name, version in named.items():
+            self.account.measured(version, speeds.get(name))
+        winner = max(speeds, key=lambda name: speeds[name].median, default=None)
+        if winner is None or not speeds[winner].faster:
+            best = f", at best {speeds[winner]}" if winner is not None else ""
+            return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{best}")
+        return self._kept(named[winner])
+
+    def smallest(self) -> Found:
+        """Find the version that keeps the budget and saves most bytes."""
+        contenders = []
+        for mode in self._modes:
+            sizes = self._writer.weight_bytes()
+            prospect = Prospect(mode, {name: float(sizes[name]) for name in self._writer.layers(mode)}, {})
+            contenders += self._valid(prospect) if prospect.savings else []
+        if not contenders:
+            return self._nothing("no set of layers is both smaller and good enough")
+        for version in contenders:
+            self.account.measured(version, None)
+        return self._kept(min(contenders, key=lambda version: version.size_bytes))
+
+    def _prospects(self) -> list[Prospect]:
+        """Return what each mode worth trying could save, the most promising first."""
+        weighted = self._writer.weighted
+        with self.account.spending("timing layers"):
+            floats = self._measuring.profile(self._writer.model.path)
+        own = by_layer(floats, self._writer.graph, weighted)
+        total = sum(own.values())
+        prospects = []
+        for mode in self._modes:
+            able = self._writer.layers(mode)
+            if sum(own.get(name, 0.0) for name in able) < _LEAST_SHARE * total:
+                self.account.modes[mode] = "its layers take less than 5 % of the time"
+                continue
+            with self.account.spending("timing layers"):
+                path = self._roughly(mode, able)
+                times = self._measuring.profile(path) if path is not None else []
+            if path is None:
+                continue
+            taken = by_layer(times, self._writer.graph, weighted)
+            savings = {name: own.get(name, 0.0) - taken.get(name, 0.0) for name in able}
+            for name in able:
+                self.account.book(mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4))
+            boundaries = self._boundaries(mode, able, conversion_ms(times) - conversion_ms(floats))
+            prospects.append(Prospect(mode, savings, boundaries))
+            saved = prospects[-1].saved(prospects[-1].best())
+            self.account.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
+        return sorted(prospects, key=lambda prospect: -prospect.saved(prospect.best()))
+
+    def _boundaries(self, mode: Mode, layers: Sequence[str], spent_ms: float) -> dict[str, float]:
+        """Return what it costs that the values before each layer (and after the last: "") change their type.
+
+        In proportion to their number, by what the conversions at both ends of a model that is all INT8 take.
+        """
+        if mode is not Mode.STATIC or not layers:
+            return {}
+        sizes = self._writer.activations()
+        ends = sizes.get(layers[0], 0) + sizes.get("", 0)
+        each = max(spent_ms, 0.0) / ends if ends else 0.0
+        return {name: each * sizes.get(name, 0) for name in (*layers, "")}
+
+    def _valid(self, prospect: Prospect) -> list[Version]:
+        """Return versions of one mode that keep the budget, by what they should save; at most three."""
+        first = prospect.best()
+        if not first:
+            self.account.modes[prospect.mode] += ": nothing to gain"
+            return []
+        with self.account.spending("judging"):
+            tried = {first: self._write(prospect.mode, first)}
+            version, everything = tried[first], tuple(prospect.savings)
+            if version is not None and version.quality.objection is None and first != everything:
+                tried[everything] = self._write(prospect.mode, everything)
+        if version is not None and version.quality.objection is not None:
+            self._try_prices(replace(prospect, errors=self._errors(prospect, first)), tried)
+        valid = (each for each in tried.values() if each is not None and each.quality.objection is None)
+        return sorted(valid, key=lambda version: -prospect.saved(version.layers))[:_RACED]
+
+    def _try_prices(self, prospect: Prospect, tried: dict[tuple[str, ...], Version | None]) -> None:
+        """Look for the least price of error that keeps the budget; what was written on the way is added to ``tried``."""
+        balance = sum(abs(saving) for saving in prospect.savings.values()) / (sum(prospect.errors.values()) or 1.0)
+        low, high = math.log10(balance) - _DECADES, math.log10(balance) + _DECADES
+        with self.account.spending("choosing layers"):
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                layers = prospect.best(10**middle)
+                if layers and layers not in tried and self._time_until(_CHOOSING_ENDS) > 0:
+                    tried[layers] = self._write(prospect.mode, layers)
+                version = tried.get(layers)
+                if not layers or (version is not None and version.quality.objection is None):
+                    high = middle
+                else:
+                    low = middle
+
+    def _errors(self, prospect: Prospect, layers: Sequence[str]) -> dict[str, float]:
+        """Return the error that each layer makes alone, those that save most first, as long as there is time."""
+        errors: dict[str, float] = {}
+        with self.account.spending("ranking layers"):
+            for name in sorted(layers, key=lambda name: -prospect.savings[name]):
+                if self._time_until(_RANKING_ENDS) < 0:
+                    break
+                path = self._roughly(prospect.mode, (name,))
+                if path is not None:
+                    quality = self._judge.quality(path)
+                    errors[name] = quality.noise
+                    self.account.book(prospect.mode, name, alone_sqnr_db=quality.sqnr_db)
+        unknown = max(errors.values(), default=1.0)
+        return {name: errors.get(name, unknown) for name in prospect.savings}
+
+    def _write(self, mode: Mode, layers: Collection[str]) -> Version | None:
+        """Write and judge one version; None, with the reason in the account, if that cannot be done."""
+        path = self._place(f"{mode}-{len(self.account.front)}")
+        outcome = self._writer.write(mode, layers, path)
+        self._left[mode] |= outcome.left
+        if outcome.fault is not None:
+            self.account.modes[mode] = outcome.fault
+            return None
+        quality = self._judge.quality(path)
+        if quality.objection is not None and self._writer.mend(mode, path, deadline=self._start + self._seconds):
+            quality = self._judge.quality(path)
+        return Version(mode, tuple(layers), path, outcome, quality, self.account.judged(mode, len(layers), quality))
+
+    def _roughly(self, mode: Mode, layers: Collection[str]) -> Path | None:
+        """Write a version to look at once; None if it cannot be written."""
+        path = self._place(f"{mode}-rough")
+        outcome = self._writer.write(mode, layers, path)
+        self._left[mode] |= outcome.left
+        if outcome.fault is not None:
+            self.account.modes[mode] = outcome.fault
+        return path if outcome.fault is None else None
+
+    def _place(self, name: str) -> Path:
+        folder = self._scratch / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder / "model.onnx"
+
+    def _time_until(self, share: float) -> float:
+        return self._start + share * self._seconds - time.monotonic()
+
+    def _why_left(self, mode: Mode, name: str) -> str:
+        """Say why a layer stays in FP32, by what is known of it."""
+        known = self.account.layers.get(mode.value, {}).get(name, {})
+        own, taken, alone = (known.get(key) for key in ("fp32_ms", "ms", "alone_sqnr_db"))
+        if own is not None and taken is not None and taken > own:
+            return f"slower in INT8: {taken:.3g} ms against {own:.3g} ms in FP32"
+        if alone is not None:
+            return f"too lossy for what it saves: alone it leaves the output an SQNR of {alone:.1f} dB"
+        return "what it saves is not worth its conversions or its error"
+
+    def _kept(self, version: Version) -> Found:
+        missing = (name for name in self._writer.layers(version.mode) if name not in version.layers)
+        left = {name: self._why_left(version.mode, name) for name in missing} | self._left[version.mode]
+        return Found(version, None, left, self.account.notes())
+
+    def _nothing(self, reason: str) -> Found:
+        objections = [row["objection"] for row in self.account.front if row["objection"] is not None]
+        said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.account.modes.items())]
+        return Found(None, "; ".join(said), {}, self.account.notes())

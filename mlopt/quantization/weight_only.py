@@ -1,0 +1,125 @@
+"""Weights of matrix products in 4 or 8 bits, activations in floating point: MatMulNBits, which onnxruntime brings.
+
+Where the size of the weights is the limit: in memory, or in the time it takes to read them for one token. Every block
+of a column has its own scale, so the results stay close to the original's, and nothing is calibrated.
+
+Cases: MatMul, and Gemm (as MatMul and Add), with a constant matrix on the right. ``rtn`` rounds; ``hqq`` also looks for
+better zero points, which needs PyTorch and takes long. Both take one weight at a time, so a model may be of any size.
+
+Limits: embedding tables stay as they are. onnxruntime's GPTQ is not offered: it rounds what it has repaired once more,
+with other scales, and came no closer than ``rtn``. With 2 bits, nothing was left of a small encoder's outputs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mlopt.data.dataset import Dataset
+from mlopt.model import TensorSpec
+from mlopt.packages import install_command, version
+from mlopt.quantization.graph import Prepared, save
+from mlopt.quantization.integers import Outcome
+from mlopt.quantization.observe import one_batch, quiet, refusal
+from mlopt.quantization.pieces import rewrite_pieces
+
+if TYPE_CHECKING:
+    import onnx
+
+_FROM_GEMM = "_MatMul"
+"""What onnxruntime appends to the name of a Gemm that it splits into MatMul and Add."""
+_QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
+"""What onnxruntime's quantizers raise on a graph that they cannot handle: they have no error of their own."""
+
+
+class Algorithm(StrEnum):
+    """How weights become integers."""
+
+    RTN = "rtn"
+    HQQ = "hqq"
+
+
+@dataclass(frozen=True)
+class WeightOnly:
+    """How the weights are stored, and how onnxruntime computes with them."""
+
+    bits: Literal[4, 8] = 4
+    block_size: int = 32
+    """So many weights of a column share a scale: a power of two from 16 on."""
+    symmetric: bool = True
+    """Whether zero is the middle of the integers; otherwise every block has a zero point as well."""
+    algorithm: Algorithm = Algorithm.RTN
+    accuracy_level: int = 4
+    """What activations are rounded to inside the product: 4 is INT8, the fastest on CPUs; 0 keeps float32."""
+
+
+def objection(settings: WeightOnly) -> str | None:
+    """Return why these settings cannot be carried out, or None."""
+    size = settings.block_size
+    if size < 16 or size & (size - 1):
+        return f"block_size is {size}, and onnxruntime's kernels take powers of two from 16 on"
+    if settings.algorithm is Algorithm.HQQ and settings.symmetric:
+        return "hqq looks for zero points, so it cannot be symmetric: add `symmetric: false`"
+    if settings.algorithm is Algorithm.HQQ and settings.bits != 4:
+        return f"onnxruntime runs hqq's zero points with 4 bits, not with {settings.bits}: add `bits: 4`, or use rtn"
+    if version("onnx-ir") is None:
+        return "onnxruntime's quantizer needs onnx-ir: pip install onnx-ir"
+    if settings.algorithm is Algorithm.HQQ and version("torch") is None:
+        return f"hqq needs PyTorch: {install_command('torch')}"
+    return None
+
+
+def write(
+    prepared: Prepared,
+    out: Path,
+    settings: WeightOnly,
+    nodes: Sequence[str],
+    data: Dataset | None,
+    inputs: Sequence[TensorSpec],
+) -> Outcome:
+    """Write the model with the weights of ``nodes`` in few bits, and try it on a sample of ``data``, if there is any.
+
+    A node that is no plain product with a constant matrix is left. What ``objection`` says is the outcome's fault.
+    """
+    if (reason := objection(settings)) is not None:
+        return Outcome(frozenset(), {}, {}, fault=reason)
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # hqq only reads it
+            proto = rewrite_pieces(prepared, nodes, lambda piece: _quantized(piece, settings))
+    except _QUANTIZER_ERRORS as error:
+        return Outcome(frozenset(), {}, {}, fault=f"the quantizer failed: {type(error).__name__}: {error}")
+    save(proto, out, external=prepared.external, source=prepared.path.parent)
+    fault = refusal(out, one_batch(data, inputs, 1))
+    if fault is not None:
+        return Outcome(frozenset(), {}, {}, fault=f"onnxruntime refused the result: {fault}")
+    written = {node.name for node in proto.graph.node if node.op_type == "MatMulNBits"}
+    endings = (f"_Q{settings.bits}", f"{_FROM_GEMM}_Q{settings.bits}")
+    quantized = frozenset(name for name in nodes if any(name + ending in written for ending in endings))
+    left = dict.fromkeys((name for name in nodes if name not in quantized), "no plain product with a constant matrix")
+    return Outcome(quantized, {}, left)
+
+
+def _quantized(model: onnx.ModelProto, settings: WeightOnly) -> onnx.ModelProto:
+    """Quantize every product of a model."""
+    from onnxruntime.quantization import matmul_nbits_quantizer as tools
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    ONNXModel(model).replace_gemm_with_matmul()
+    if settings.algorithm is Algorithm.HQQ:
+        config = tools.HQQWeightOnlyQuantConfig(block_size=settings.block_size, bits=settings.bits)
+    else:
+        config = tools.DefaultWeightOnlyQuantConfig(
+            block_size=settings.block_size,
+            is_symmetric=settings.symmetric,
+            accuracy_level=settings.accuracy_level,
+            bits=settings.bits,
+        )
+    quantizer = tools.MatMulNBitsQuantizer(model, algo_config=config)
+    quantizer.process()
+    written: onnx.ModelProto = quantizer.model.model
+    return written

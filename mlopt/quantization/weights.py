@@ -1,0 +1,101 @@
+"""INT8 weights for CPUs whose 8-bit products are added in pairs in 16 bits, without giving up the eighth bit.
+
+Without VNNI, x86 multiplies unsigned activations by signed weights and adds two neighbouring products in 16 bits. With
+activations up to 255 that overflows as soon as two neighbouring weights add up to more than 128. Halving all weights
+(``reduce_range``, 7 bits) rules it out and costs a bit everywhere. But in most output channels no two large weights are
+neighbours: there the scale needs to grow only by what the worst pair asks for. Where a kernel adds in 32 bits anyway
+(depthwise convolutions), it need not grow at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlopt.data.dataset import Array
+
+if TYPE_CHECKING:
+    import onnx
+
+_LARGEST_CODE = 127
+_LARGEST_PAIR = 128
+"""255 * 128 = 32640 is the most that fits into 16 bits."""
+_ROUNDING = 1
+"""Two codes are each rounded by at most a half."""
+
+
+def pair_safe(weight: Array, channel_axis: int) -> NDArray[np.float32]:
+    """Return for each channel the magnitude that code 127 should stand for, so that no pair of products overflows.
+
+    ``weight`` is [.., channels, ..]. Neighbours are taken along every order in which onnxruntime lays out a
+    convolution's kernel: channel by channel, and position by position.
+    """
+    rows = np.moveaxis(weight, channel_axis, 0)
+    orders = [rows.reshape(len(rows), -1)]
+    if rows.ndim > 2:
+        orders.append(np.moveaxis(rows, 1, -1).reshape(len(rows), -1))
+    worst = np.max([_worst_pair(order) for order in orders], axis=0)
+    largest = np.abs(orders[0]).max(axis=1)
+    allowed = (_LARGEST_PAIR - _ROUNDING) / _LARGEST_CODE
+    return np.asarray(np.maximum(largest, worst / allowed), dtype=np.float32)
+
+
+def plain(weight: Array, channel_axis: int) -> NDArray[np.float32]:
+    """Return each channel's largest magnitude: all 8 bits."""
+    rows = np.moveaxis(weight, channel_axis, 0)
+    return np.asarray(np.abs(rows.reshape(len(rows), -1)).max(axis=1), dtype=np.float32)
+
+
+def is_depthwise(node: onnx.NodeProto, weight: Array) -> bool:
+    """Whether a Conv gives each input channel one kernel: onnxruntime's kernel for these adds in 32 bits.
+
+    With several kernels for a channel it does not.
+    """
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    return node.op_type == "Conv" and weight.shape[1] == 1 and groups == len(weight) > 1
+
+
+def channel_axis(node: onnx.NodeProto) -> int:
+    """Return the axis of a Conv's, Gemm's or MatMul's 2-D weight along which its outputs lie."""
+    if node.op_type == "Conv":
+        return 0
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if transposed else 1
+
+
+def give_biases(graph: onnx.GraphProto, nodes: Sequence[str]) -> None:
+    """Give every Conv of ``nodes`` that has no bias one of zeros, and every one that shares its bias one of its own.
+
+    A bias is where the mean error of a quantized convolution can be put right.
+    """
+    from onnx import numpy_helper
+
+    chosen, stored = frozenset(nodes), {tensor.name: tensor for tensor in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    for node in graph.node:
+        if node.op_type != "Conv" or node.name not in chosen or node.input[1] not in stored:
+            continue
+        own = f"{node.name}_mlopt_bias"
+        if len(node.input) < 3 or not node.input[2]:
+            bias = np.zeros(stored[node.input[1]].dims[0], dtype=np.float32)
+            del node.input[2:]
+            node.input.append(own)
+        elif node.input[2] in stored and readers[node.input[2]] > 1:
+            bias = numpy_helper.to_array(stored[node.input[2]])
+            node.input[2] = own
+        else:
+            continue
+        graph.initializer.append(numpy_helper.from_array(bias, own))
+
+
+def _worst_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest sum of two neighbours of equal sign in each row; neighbours are 0 and 1, 2 and 3, ..."""
+    even = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+    pairs = even.reshape(len(rows), -1, 2)
+    positive = np.maximum(pairs, 0).sum(axis=2).max(axis=1)
+    negative = np.maximum(-pairs, 0).sum(axis=2).max(axis=1)
+    return np.asarray(np.maximum(positive, negative), dtype=np.float32)

@@ -1,0 +1,105 @@
+"""One of two compared models, run with tensors exposed that are no outputs of its own.
+
+The exposed graph never touches the disk: onnxruntime takes it from memory, and finds external weights where they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlopt.data.dataset import Array
+from mlopt.errors import ModelError
+from mlopt.model import Model
+from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import sort_nodes, subgraphs
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors, session_options
+from mlopt.tensors.graph import View, exposed
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_NOTHING = 4
+_FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
+_EXACT = frozenset(
+    f"tensor({name})"
+    for name in ("bool", "string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model as read, its nodes in order, its external tensors left where they are."""
+
+    model: Model
+    proto: onnx.ModelProto
+    dtypes: Mapping[str, int]
+    """The ONNX types of its tensors, as far as they can be inferred."""
+
+    @classmethod
+    def of(cls, model: Model) -> Side:
+        """Read ``model``; raises ``ModelError``."""
+        import onnx
+
+        proto = read_graph(model.path)
+        sort_nodes(proto.graph)
+        graph = proto.graph
+        with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError):  # the runtime will tell
+            graph = onnx.shape_inference.infer_shapes(proto).graph
+        known = (*graph.value_info, *graph.output)
+        return cls(model, proto, {value.name: value.type.tensor_type.elem_type for value in known})
+
+    def notes(self) -> list[str]:
+        """Return what of the model cannot be compared."""
+        kinds = sorted({node.op_type for node in self.proto.graph.node if any(True for _ in subgraphs(node))})
+        return [f"{self.model.path.name}: the bodies of {', '.join(kinds)} are not looked into"] if kinds else []
+
+    def open(self, views: Sequence[View], options: RuntimeOptions) -> Exposed:
+        """Load a copy with ``views`` among its outputs; raises ``ModelError``."""
+        native = session_options(options)
+        native.add_session_config_entry(_EXTERNAL_FOLDER, str(self.model.path.parent.resolve()))
+        native.log_severity_level = _NOTHING  # what it reports is in the exception
+        graph = exposed(self.proto, views)
+        try:
+            session = import_onnxruntime().InferenceSession(graph, native, providers=["CPUExecutionProvider"])
+        except runtime_errors() as error:
+            raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(self.model.path)) from error
+        own = frozenset(spec.name for spec in self.model.outputs)
+        return Exposed(str(self.model.path), own, session)
+
+
+class Exposed:
+    """A loaded model whose inner tensors can be asked for."""
+
+    def __init__(self, where: str, own: frozenset[str], session: onnxruntime.InferenceSession) -> None:
+        self._where = where
+        self._session = session
+        self._comparable = frozenset(
+            value.name
+            for value in session.get_outputs()
+            if value.type in _FLOATS or (value.name in own and value.type in _EXACT)
+        )
+
+    def comparable(self, view: View) -> bool:
+        """Whether the tensor is floating point, or an output of the model itself."""
+        return view.output in self._comparable
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference and return the tensors of these names; raises ``ModelError``."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return {}
+        try:
+            found = self._session.run(wanted, dict(feeds))
+        except runtime_errors() as error:
+            got = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feeds.items())
+            raise ModelError(
+                f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got,
+                fix="give samples that the model takes: --data FILE.npz",
+            ) from error  # fmt: skip
+        return dict(zip(wanted, found, strict=True))

@@ -1,0 +1,99 @@
+"""Node by node: the result is what the quantizer makes of the whole, and what is shared is there once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from quantization_models import FLOAT, random, write
+
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.quantization import graph as graph_module
+from mlopt.quantization.graph import Prepared, prepare, save
+from mlopt.quantization.observe import outputs, quiet
+from mlopt.quantization.pieces import rewrite_pieces
+
+X = {"x": random(3, 16)}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Two products of one input, of which one also reads the other's weight, and a product that stays."""
+    node = helper.make_node
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"], name="one"),
+        node("Tanh", ["a"], ["t"]),
+        node("MatMul", ["t", "w"], ["b"], name="shares"),
+        node("Gemm", ["x", "v", "bias"], ["c"], name="gemm", transB=1),
+        node("MatMul", ["b", "kept"], ["d"], name="kept"),
+        node("Add", ["c", "d"], ["y"]),
+    ]
+    weights = {
+        "w": random(16, 16, seed=1), "v": random(16, 16, seed=2), "bias": random(16, seed=3),
+        "kept": random(16, 16, seed=4),
+    }  # fmt: skip
+    return write(tmp_path / "m.onnx", nodes, weights, [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 16])])
+
+
+def dynamic(piece: onnx.ModelProto, out: Path) -> onnx.ModelProto:
+    from onnxruntime.quantization import quantize_dynamic
+
+    with quiet():
+        quantize_dynamic(piece, out, op_types_to_quantize=["MatMul"])
+    return onnx.load(out)
+
+
+@pytest.fixture(params=[False, True], ids=["inside", "external"])
+def prepared(model: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    if request.param:
+        monkeypatch.setattr(graph_module, "EXTERNAL_DATA_ABOVE", 0)
+    (tmp_path / "prepared").mkdir()
+    return prepare(open_onnx(model), tmp_path / "prepared")
+
+
+def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
+        seen.append([node.name for node in piece.graph.node])
+        return dynamic(piece, tmp_path / "piece.onnx")
+
+    proto = rewrite_pieces(prepared, ["one", "shares", "gemm"], rewrite)
+    assert seen == [["one", "shares"], ["gemm"]]
+    counts = Counter(node.op_type for node in proto.graph.node)
+    assert counts["MatMulInteger"] == 3
+    assert counts["DynamicQuantizeLinear"] == 2  # x is read twice and quantized once
+    assert (counts["MatMul"], counts["Gemm"]) == (1, 0)
+    names = [tensor.name for tensor in proto.graph.initializer]
+    assert len(names) == len(set(names))
+    assert {"w", "v"}.isdisjoint(names)
+    assert {"kept", "bias"} <= set(names)
+
+    out, whole = tmp_path / "out.onnx", tmp_path / "whole.onnx"
+    save(proto, out, external=prepared.external, source=prepared.path.parent)
+    onnx.checker.check_model(out)
+    everything = onnx.load(model)
+    everything.graph.node[4].name = "kept"
+    dynamic(everything, whole)
+    both = onnx.load(whole)
+    assert [n.op_type for n in both.graph.node].count("MatMulInteger") == 4
+    assert np.abs(outputs(out, X)[0] - outputs(whole, X)[0]).max() < 0.2 * np.abs(outputs(model, X)[0]).max()
+
+
+def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+    proto = rewrite_pieces(prepared, ["one", "shares", "gemm", "kept"], lambda piece: piece)
+    save(proto, tmp_path / "out.onnx", external=prepared.external, source=prepared.path.parent)
+    np.testing.assert_array_equal(outputs(tmp_path / "out.onnx", X)[0], outputs(model, X)[0])
+    assert [node.name for node in read_graph(tmp_path / "out.onnx").graph.node if node.op_type == "MatMul"] == [
+        "one", "shares", "kept"
+    ]  # fmt: skip
+
+
+def test_weights_of_other_nodes_are_not_loaded(prepared: Prepared) -> None:
+    proto = rewrite_pieces(prepared, ["gemm"], lambda piece: piece)
+    inside = {tensor.name: bool(tensor.raw_data) for tensor in proto.graph.initializer}
+    assert (inside["w"], inside["kept"]) == (not prepared.external, not prepared.external)

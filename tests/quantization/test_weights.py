@@ -1,0 +1,54 @@
+"""8-bit weights that no pair of products overflows."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+from quantization_models import random
+
+from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**16))
+def test_no_pair_of_codes_is_too_large(outputs: int, inputs: int, size: int, seed: int) -> None:
+    weight = np.random.default_rng(seed).standard_cauchy((outputs, inputs, size, size)).astype(np.float32)
+    scale = pair_safe(weight, 0) / 127
+    codes = np.rint(weight / scale[:, None, None, None])
+    assert np.abs(codes).max() <= 127
+    for rows in (codes.reshape(outputs, -1), codes.transpose(0, 2, 3, 1).reshape(outputs, -1)):
+        pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(outputs, -1, 2)
+        assert np.maximum(pairs, 0).sum(axis=2).max() <= 128
+        assert np.minimum(pairs, 0).sum(axis=2).min() >= -128
+
+
+def test_a_channel_without_a_heavy_pair_keeps_all_bits() -> None:
+    weight = np.array([[1.0, 0.0, -1.0, 0.005], [1.0, 1.0, 0.0, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(pair_safe(weight, 0), [1.0, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(pair_safe(weight.T, 1), pair_safe(weight, 0))
+    np.testing.assert_allclose(plain(weight, 0), [1.0, 1.0])
+
+
+def test_which_axis_and_which_kernel() -> None:
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], group=4)
+    assert is_depthwise(conv, np.ones((4, 1, 3, 3)))
+    assert not is_depthwise(conv, np.ones((8, 1, 3, 3)))  # two kernels for each channel: another code path
+    assert not is_depthwise(helper.make_node("Conv", ["x", "w"], ["y"]), np.ones((1, 1, 3, 3)))
+    axes = [channel_axis(helper.make_node("Gemm", ["x", "w"], ["y"], transB=flag)) for flag in (0, 1)]
+    assert (channel_axis(conv), *axes, channel_axis(helper.make_node("MatMul", ["x", "w"], ["y"]))) == (0, 1, 0, 1)
+
+
+def test_every_convolution_gets_a_bias_of_its_own() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w", *bias], [name], name=name) for name, bias in
+             (("none", []), ("shared", ["b"]), ("shares", ["b"]), ("own", ["c"]), ("spared", []))]  # fmt: skip
+    values = {"w": random(2, 3, 1, 1), "b": random(2, seed=1), "c": random(2, seed=2)}
+    graph = helper.make_graph(nodes, "g", [], [], [numpy_helper.from_array(v, k) for k, v in values.items()])
+    give_biases(graph, ["none", "shared", "shares", "own"])
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    biases = {node.name: stored[node.input[2]] for node in graph.node if len(node.input) > 2}
+    assert set(biases) == {"none", "shared", "shares", "own"}
+    assert not biases["none"].any()
+    np.testing.assert_array_equal(biases["shared"], values["b"])
+    assert len({node.input[2] for node in graph.node if len(node.input) > 2}) == 4

@@ -1,0 +1,224 @@
+"""The fault that is planted is found, named and mended; and what cannot be mended is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+from planted_fault import FAULTY_NODES, planted, samples
+
+from mlopt import evaluate, pipeline, prepare, workflow
+from mlopt.bisect import Finding, Suspect, bisect, trials
+from mlopt.bisect.limits import FIGURES
+from mlopt.bisect.search import smallest
+from mlopt.bisect.suspects import suspects
+from mlopt.errors import GateError
+from mlopt.gate import METRICS
+from mlopt.model import Kind, Model
+from mlopt.onnx_file import open_onnx
+from mlopt.passes import table
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult
+from mlopt.tensors import TensorDifference
+from mlopt.workflow import Request
+
+RECIPE = """\
+apiVersion: mlopt/v1
+name: planted
+model: {source: ./planted.onnx}
+data:
+  calibration: {source: ./calibration.npz}
+  evaluation: {source: ./evaluation.npz}
+passes:
+  - simplify: {optional: true}
+  - quantize: {mode: static, optional: true}  # by hand
+gates:
+  - {metric: fidelity.sqnr_db, min: 30}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted fault with its data, and a cache that these tests share."""
+    folder = tmp_path_factory.mktemp("bisect")
+    planted(folder / "planted.onnx")
+    for name, count, seed in (("calibration", 16, 1), ("evaluation", 24, 50)):
+        values: dict[str, Any] = samples(count, seed)
+        np.savez(folder / f"{name}.npz", **values)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share the cache, and stay in this process: that workers are used is for the slow test of the command line."""
+    monkeypatch.setenv("MLOPT_CACHE", str(folder / "cache"))
+    monkeypatch.chdir(folder)
+    for module in (evaluate, pipeline, prepare, trials):
+        monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *arguments: function(*arguments))
+
+
+def found(folder: Path, text: str = RECIPE, name: str = "recipe.yaml") -> Finding:
+    (folder / name).write_text(text)
+    return bisect(Request(folder / name, sign=False), lambda *_: None)
+
+
+def test_the_planted_fault_is_found_and_the_recipe_that_comes_out_meets_its_limit(folder: Path) -> None:
+    finding = found(folder)
+    assert [row.step for row in finding.chain] == ["source", "simplify", "quantize"]
+    assert finding.broken_by == 2
+    chosen = finding.chosen
+    assert chosen is not None
+    assert tuple(suspect.node for suspect in chosen.nodes) == FAULTY_NODES
+    assert (chosen.by, chosen.samples, finding.samples) == ("calibration", 16, 24)
+    assert (chosen.before[0].holds, chosen.after[0].holds, chosen.result[0].holds, finding.met) == (False, *[True] * 3)
+    assert "exclude: [conv2, conv3]}  # by hand" in chosen.edited.text
+    assert chosen.edited.step == "  - quantize: {mode: static, optional: true, exclude: [conv2, conv3]}"
+
+    again = found(folder, chosen.edited.text, "fixed.yaml")
+    assert (again.broken_by, again.chosen, again.met) == (None, None, True)
+    assert again.chain[2].figures == chosen.result
+    assert again.chain[2].status == "cached"  # the trial was the very step that the new recipe has
+
+
+def test_without_calibration_samples_that_can_decide_the_evaluation_samples_choose_and_this_is_said(
+    folder: Path,
+) -> None:
+    labelled: dict[str, Any] = samples(24, 50) | {"labels": np.arange(24) % 10}
+    np.savez(folder / "labelled.npz", **labelled)
+    text = RECIPE.replace("./evaluation.npz", "./labelled.npz") + "  - {metric: accuracy.drop_pt, max: 0}\n"
+    finding = found(folder, text.replace("passes:", "metric: {name: accuracy}\npasses:"))
+    assert finding.chosen is not None
+    assert finding.chosen.by == "evaluation"
+    assert finding.notes[0].startswith("the calibration samples could not choose: the metric 'accuracy' needs labels")
+    assert finding.notes[-1].startswith("the samples that chose also judge")
+
+
+def test_a_limit_that_no_exclusion_meets_costs_the_pass(folder: Path) -> None:
+    finding = found(folder, RECIPE.replace("min: 30", "min: 90"))
+    assert (finding.broken_by, finding.chosen, finding.met) == (2, None, False)
+    assert finding.advice == "nothing need be done: 'quantize' is optional, and `mlopt optimize` drops it"
+    required = RECIPE.replace("min: 30", "min: 90").replace("mode: static, optional: true", "mode: static")
+    advice = found(folder, required).advice
+    assert advice == "leave 'quantize' out of the passes, or mark it `optional: true`, and it is dropped"
+
+
+class NoKeys(PassConfig):
+    """A pass without an ``exclude``."""
+
+
+def half_gone(model: Model, _config: NoKeys, context: Context) -> PassResult:
+    """Set half of the largest weight to zero."""
+    proto = onnx.load(model.path)
+    largest = max(proto.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
+    values = numpy_helper.to_array(largest).copy()
+    values[::2] = 0
+    largest.CopyFrom(numpy_helper.from_array(values, largest.name))
+    onnx.save(proto, context.out / "model.onnx")
+    return PassResult(context.out / "model.onnx")
+
+
+@pytest.fixture
+def damaging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give recipes a pass ``half_gone``."""
+    kinds = frozenset({Kind.ONNX})
+    pass_ = Pass("half_gone", 1, "damage", kinds, Kind.ONNX, NoKeys, half_gone, lossy=True)
+    for module in (pipeline, workflow):
+        monkeypatch.setattr(module, "table", lambda: {**table(), "half_gone": pass_})
+
+
+@pytest.mark.usefixtures("damaging")
+def test_a_pass_that_cannot_exclude_is_named(folder: Path) -> None:
+    finding = found(folder, RECIPE.replace("simplify: {optional: true}", "half_gone"))
+    assert (finding.broken_by, finding.chosen, finding.met) == (1, None, False)
+    assert finding.advice == "leave 'half_gone' out of the passes, or mark it `optional: true`, and it is dropped"
+
+
+@pytest.mark.usefixtures("damaging")
+def test_a_later_step_that_breaks_the_limit_again_is_no_success(folder: Path) -> None:
+    finding = found(folder, RECIPE.replace("gates:", "  - half_gone\ngates:"))
+    assert finding.broken_by == 2
+    assert finding.chosen is not None
+    assert (finding.chosen.after[0].holds, finding.chosen.result[0].holds, finding.met) == (True, False, False)
+    assert finding.notes[0] == (
+        "with what the calibration samples chose (conv2, conv3), the chain ends beyond a limit"
+    )  # fmt: skip
+    assert [name for name in finding.notes if "evaluation samples chose" in name]
+
+
+def test_a_source_beyond_the_limit_is_no_fault_of_a_pass(folder: Path) -> None:
+    text = RECIPE.replace("fidelity.sqnr_db, min: 30", "accuracy.value, min: 1.5")
+    finding = found(folder, text)
+    assert (finding.broken_by, finding.met) == (0, False)
+    assert finding.advice == "the source model itself is beyond the limit, and no pass is to blame"
+
+
+def test_a_recipe_without_a_limit_on_quality_is_refused(folder: Path) -> None:
+    text = RECIPE.replace("fidelity.sqnr_db, min: 30", "speedup.median, min: 1.0")
+    with pytest.raises(GateError, match="no gate limits accuracy or fidelity"):
+        found(folder, text)
+
+
+def test_a_limit_for_other_machines_is_left_out_and_named(folder: Path) -> None:
+    other = "  - {metric: fidelity.cosine, min: 0.5, hardware: {cpu: no such CPU}}\n"
+    finding = found(folder, RECIPE.replace("passes:\n", "passes: []\n#").split("#")[0] + "gates:\n" + other
+                    + "  - {metric: fidelity.max_abs, max: 1}\n")  # fmt: skip
+    assert finding.notes == ("left out, for it is about another run or machine: fidelity.cosine >= 0.5 on no such CPU",)
+    assert finding.met
+
+
+def test_every_gate_on_quality_has_its_figure() -> None:
+    assert set(FIGURES) == {name for name in METRICS if name.startswith(("accuracy.", "fidelity."))}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.data())
+def test_the_smallest_set_is_what_is_needed(count: int, data: st.DataObject) -> None:
+    ranked = [f"n{number}" for number in range(count)]
+    needed = data.draw(st.sets(st.sampled_from(ranked), min_size=1, max_size=8))
+    asked: list[tuple[str, ...]] = []
+
+    def enough(nodes: tuple[str, ...]) -> bool:
+        asked.append(nodes)
+        return needed <= set(nodes)
+
+    chosen = smallest(ranked, enough)
+    assert chosen is not None
+    assert needed <= set(chosen)
+    if len(chosen) > len(needed):  # only where there are more suspects than are tried one by one
+        assert max(ranked.index(name) for name in needed) > 32
+    assert len(asked) <= 2 * 6 + 1 + 32
+
+
+def test_there_may_be_no_such_set_or_nobody_to_suspect() -> None:
+    assert smallest(["a", "b", "c"], lambda _nodes: False) is None
+    assert smallest([], lambda _nodes: False) is None
+
+
+def difference(tensor: str, sqnr_db: float | None, reads: tuple[str, ...], **more: Any) -> TensorDifference:
+    parts: Mapping[str, Any] = {
+        "node": "", "op_type": "", "other": tensor, "channel_db": sqnr_db, "cosine": 1.0, "max_abs": 0.0,
+        "max_rel": 0.0, "broken": 0, "is_output": False,
+    }  # fmt: skip
+    return TensorDifference(tensor=tensor, sqnr_db=sqnr_db, reads=reads, **(parts | more))
+
+
+def test_who_adds_most_noise_is_suspected_first_and_its_neighbours_after_it(tmp_path: Path) -> None:
+    model = open_onnx(planted(tmp_path / "net.onnx"))
+    found = [
+        difference("r1", 35.0, ()), difference("c2", 30.0, ("r1",), channel_db=1.0), difference("r3", 0.5, ("c2",)),
+        difference("logits", 0.4, ("r3",)),
+    ]  # fmt: skip
+    ranked = suspects(model, found, ("conv1",))
+    assert [each.node for each in ranked[:3]] == ["conv2", "conv3", "relu1"]
+    assert "conv1" not in [each.node for each in ranked]
+    assert ranked[1] == Suspect("conv3", "Conv", "r3", 0.5, 0.5)  # its own output was fused away
+    lost = [replace(found[1], broken=3), *found[2:]]
+    assert suspects(model, [found[0], *lost], ())[0].node == "conv2"
+    assert suspects(model, [difference("c2", None, ())], ()) == []

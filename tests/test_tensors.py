@@ -1,0 +1,283 @@
+"""Two models tensor by tensor: what is matched, what is measured, and which node is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from passes.helpers import applied, dataset, run_pass
+from planted_fault import FAULTY_TENSOR, planted, samples
+from quantization_models import FLOAT, INT64, Port, branching, encoder, random, write
+
+import mlopt.tensors
+from mlopt.errors import MeasureError
+from mlopt.measure import parity
+from mlopt.model import Model
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.passes import fuse
+from mlopt.passes.quantize import PASS as QUANTIZE
+from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.tensors import Comparison, TensorDifference, compare_models, compare_tensors, first_divergence, is_abrupt
+from mlopt.tensors.error import Error
+from mlopt.tensors.graph import counterparts, exposed
+
+OPTIONS = RuntimeOptions(threads=1)
+Compare = Callable[..., Comparison]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The network with the planted fault, in FP32 and in static INT8."""
+    folder = tmp_path_factory.mktemp("planted")
+    source = planted(folder / "fp32.onnx")
+    return source, _static(source, folder)
+
+
+def _static(source: Path, folder: Path) -> Path:
+    result = run_pass(QUANTIZE, source, {"mode": "static"}, folder, calibration=samples(16, 7), samples=samples(2, 9))
+    return applied(result).path
+
+
+@pytest.fixture
+def compare(tmp_path: Path) -> Compare:
+    def run(a: Path, b: Path, arrays: dict[str, Array]) -> Comparison:
+        data = dataset(arrays, tmp_path)
+        assert data is not None
+        return compare_models(open_onnx(a), open_onnx(b), data, OPTIONS)
+
+    return run
+
+
+def by_name(found: Comparison) -> dict[str, TensorDifference]:
+    return {one.tensor: one for one in found.differences}
+
+
+def test_the_planted_fault_is_named_although_the_tensor_as_a_whole_looks_right(
+    pair: tuple[Path, Path], compare: Compare
+) -> None:
+    found = compare(*pair, samples(8, 100))
+    first = first_divergence(found.differences)
+    assert first is not None
+    assert (first.node, first.op_type, first.tensor) == ("conv2", "Conv", FAULTY_TENSOR)
+    assert first.sqnr_db is not None
+    assert first.sqnr_db > 25
+    assert first.channel_db is not None
+    assert first.channel_db < 3
+    assert is_abrupt(first, found.differences)
+    assert [one.tensor for one in found.differences] == ["r1", "c2", "r3", "r4", "p", "f", "logits"]
+    assert found.tensors == 10
+    assert by_name(found)["logits"].is_output
+    assert by_name(found)["r3"].reads == ("c2",)
+
+
+def test_without_the_fault_nothing_diverges(tmp_path: Path, compare: Compare) -> None:
+    source = planted(tmp_path / "fp32.onnx", fault=False)
+    found = compare(source, _static(source, tmp_path), samples(8, 100))
+    assert first_divergence(found.differences) is None
+    assert all(one.cosine > 0.99 for one in found.differences)
+
+
+def test_what_is_looked_at_stays_computed_in_integers(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    import onnxruntime
+
+    reference, quantized = (read_graph(path) for path in pair)
+    views = [view for _, view in counterparts(reference.graph, quantized.graph).values()]
+    assert {"r1_DequantizeLinear_Output", "c2_DequantizeLinear_Output"} <= {view.name for view in views}
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 4
+    before = quantized.SerializeToString()
+    onnxruntime.InferenceSession(exposed(quantized, views), options, providers=["CPUExecutionProvider"])
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert (kinds["QLinearConv"], kinds["Conv"]) == (4, 0)
+    assert quantized.SerializeToString() == before
+
+
+def test_integers_of_fused_operators_are_dequantized(pair: tuple[Path, Path], compare: Compare, tmp_path: Path) -> None:
+    source, quantized = pair
+    fused = applied(run_pass(fuse.PASS, quantized, {}, tmp_path, samples=samples(2, 9))).path
+    assert "QLinearConv" in {node.op_type for node in read_graph(fused).graph.node}
+    before, after = (by_name(compare(source, other, samples(4, 100))) for other in (quantized, fused))
+    assert {"r1", "c2", "r3", "r4", "logits"} <= set(after)
+    for name, one in after.items():
+        assert one.sqnr_db == pytest.approx(before[name].sqnr_db, abs=1.0)
+
+
+def test_dynamic_int8_keeps_every_name(tmp_path: Path, compare: Compare) -> None:
+    source = encoder(tmp_path / "fp32.onnx")
+    feeds: dict[str, Array] = {"ids": np.arange(32).reshape(4, 8), "offset": random(4, 8, 16)}
+    quantized = applied(run_pass(QUANTIZE, source, {"mode": "dynamic"}, tmp_path, samples=feeds)).path
+    found = compare(source, quantized, feeds)
+    assert [one.tensor for one in found.differences] == ["e", "o", "h", "t", "y", "m", "z"]
+    assert found.tensors == 7
+    assert all(one.sqnr_db is not None for one in found.differences)
+    assert first_divergence(found.differences, 5.0) is None
+
+
+def test_a_model_equals_itself_however_it_is_cut_into_chunks(
+    pair: tuple[Path, Path], compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, quantized = pair
+    same = compare(source, source, samples(2, 1))
+    assert {one.sqnr_db for one in same.differences} == {None}
+    assert {one.cosine for one in same.differences} == {1.0}
+    whole = compare(source, quantized, samples(2, 1))
+    monkeypatch.setattr(mlopt.tensors, "_AT_ONCE", 3)
+    assert compare(source, quantized, samples(2, 1)) == whole
+
+
+def chain(path: Path, factors: tuple[float, ...], *, output: str = "y", batch: int | str = "batch") -> Path:
+    """``x [batch, 4]`` times one factor after the other: t0, t1, ..., and the output; and an integer output."""
+    names = [*(f"t{number}" for number in range(len(factors) - 1)), output]
+    sources = ["x", *names]
+    nodes = [
+        helper.make_node("Mul", [sources[number], f"f{number}"], [name], name=f"mul{number}")
+        for number, name in enumerate(names)
+    ]
+    nodes.append(helper.make_node("ArgMax", [output], ["class"], name="class", axis=1, keepdims=0))
+    weights = {f"f{number}": np.array(factor, np.float32) for number, factor in enumerate(factors)}
+    outputs: list[Port] = [(output, FLOAT, [batch, 4]), ("class", INT64, [batch])]
+    return write(path, nodes, weights, [("x", FLOAT, [batch, 4])], outputs)
+
+
+X = {"x": np.array([[1, 2, 3, -4], [4, 3, 2, -1]], np.float32)}
+
+
+def test_infinity_in_one_of_the_two_is_found_where_it_arises(tmp_path: Path, compare: Compare) -> None:
+    a = chain(tmp_path / "a.onnx", (2.0, 1e30, 1e-30))
+    b = chain(tmp_path / "b.onnx", (2.0, float("inf"), 1e-30))
+    found = compare(a, b, X)
+    first = first_divergence(found.differences)
+    assert first is not None
+    assert (first.node, first.broken) == ("mul1", 8)
+    assert by_name(found)["t0"].sqnr_db is None
+
+
+def test_outputs_that_are_no_floats_and_outputs_with_other_names_are_compared(tmp_path: Path, compare: Compare) -> None:
+    a = chain(tmp_path / "a.onnx", (1.0, 2.0))
+    b = chain(tmp_path / "b.onnx", (1.0, -2.0), output="renamed")
+    found = by_name(compare(a, b, X))
+    assert found["y"].other == "renamed"
+    assert found["y"].cosine == pytest.approx(-1.0)
+    assert (found["class"].max_abs, found["class"].max_rel) == (1.0, 1.0)
+
+
+def test_external_weights_stay_where_they_are(tmp_path: Path, compare: Compare, pair: tuple[Path, Path]) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx.save(onnx.load(pair[0]), folder / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    found = compare(folder / "m.onnx", pair[0], samples(2, 1))
+    assert {one.sqnr_db for one in found.differences} == {None}
+    assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before
+
+
+def test_bodies_of_if_are_not_looked_into_and_that_is_said(tmp_path: Path, compare: Compare) -> None:
+    model = branching(tmp_path / "m.onnx")
+    found = compare(model, model, {"x": random(2, 3, 4, 4)})
+    assert set(by_name(found)) == {"c", "s", "y"}
+    assert by_name(found)["y"].reads == ("c", "s")  # s through the condition
+    assert found.notes == ("m.onnx: the bodies of If are not looked into",)
+
+
+def test_what_cannot_be_compared_is_one_error(tmp_path: Path, compare: Compare, pair: tuple[Path, Path]) -> None:
+    a = chain(tmp_path / "a.onnx", (1.0, 2.0))
+    with pytest.raises(MeasureError, match="only models with the same inputs"):
+        compare(a, pair[0], X)
+    node = helper.make_node("Neg", ["x"], ["other"])
+    other = write(tmp_path / "o.onnx", [node], {}, [("x", FLOAT, ["n", 4])], [("other", FLOAT, ["n", 4])])
+    with pytest.raises(MeasureError, match="no tensor in common"):
+        compare(a, other, X)
+    ones, twos = (chain(tmp_path / f"{size}.onnx", (1.0, 2.0), batch=size) for size in (1, 2))
+    with pytest.raises(MeasureError, match="different numbers of samples"):
+        compare(ones, twos, X)
+    assert len(compare(a, twos, X).differences) == 3
+
+
+def test_tensors_of_another_shape_are_left_out_and_named(tmp_path: Path, compare: Compare) -> None:
+    a = chain(tmp_path / "a.onnx", (1.0, 2.0))
+    proto = onnx.load(a)
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.ones((2, 1, 1), np.float32), "f0"))
+    proto.graph.node[1].CopyFrom(helper.make_node("ReduceMax", ["t0", "f1"], ["y"], name="mul1", keepdims=0))
+    proto.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.array([0]), "f1"))
+    onnx.save(proto, tmp_path / "b.onnx")
+    found = compare(a, tmp_path / "b.onnx", X)
+    assert found.notes == ("'t0' is [1, 4] in one model and [2, 1, 4] in the other",)
+    assert "t0" not in by_name(found)
+
+
+def difference(name: str, db: float | None, *reads: str, broken: int = 0) -> TensorDifference:
+    return TensorDifference(
+        name, f"node {name}", "Op", name, db, db, cosine=0.9, max_abs=1.0, max_rel=0.1, broken=broken,
+        is_output=False, reads=reads,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("levels", "named"),
+    [
+        ((60, 40, 30, 25), None),
+        ((60, 35, 5, 5), "c"),
+        ((16, 14, 12, 9), "d"),
+        ((16, 9, 8, -3), "d"),
+        ((None, 9.9, 9.9, 9.9), "b"),
+    ],
+    ids=["nothing", "a fall", "building up", "a fall below what built up", "from exact"],
+)
+def test_the_first_divergence_is_a_fall_or_else_the_first_below_the_threshold(
+    levels: tuple[float | None, ...], named: str | None
+) -> None:
+    chained = [difference(name, level, before) for name, before, level in zip("abcd", "?abc", levels, strict=True)]
+    chained[0] = replace(chained[0], reads=())
+    first = first_divergence(chained)
+    assert (first and first.tensor) == named
+
+
+def test_a_node_after_a_broken_one_is_not_at_fault() -> None:
+    first = first_divergence([difference("a", None), difference("b", 50, "a", broken=3), difference("c", -5, "b")])
+    assert first is not None
+    assert first.tensor == "b"
+
+
+def test_the_short_form_gives_the_differences_alone(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    data = dataset(samples(3, 1), tmp_path)
+    assert data is not None
+    models: list[Model] = [open_onnx(path) for path in pair]
+    whole = compare_models(models[0], models[1], data, OPTIONS, limit=2)
+    assert whole.samples == 2
+    assert compare_tensors(models[0], models[1], data, OPTIONS, limit=2) == whole.differences
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4), st.floats(0, 10), st.integers(0, 2**32 - 1))
+def test_one_inference_is_measured_as_parity_measures_it(rank: int, noise: float, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    a = draw.normal(size=(1, *draw.integers(1, 4, rank - 1)))
+    b = a + noise * draw.normal(size=a.shape)
+    error = Error()
+    error.add(a, b)
+    expected = parity.compare({"t": a}, {"t": b})
+    assert error.max_abs == expected.max_abs
+    assert error.cosine == pytest.approx(expected.cosine, abs=1e-9)
+    assert error.sqnr_db == (None if expected.sqnr_db is None else pytest.approx(expected.sqnr_db))
+
+
+def test_a_few_large_channels_do_not_hide_the_others() -> None:
+    a = np.ones((2, 16, 3, 3))
+    a[:, :2] *= 1e4
+    b = a.copy()
+    b[:, 2:] = 0.0
+    error = Error()
+    error.add(a, b)
+    assert error.sqnr_db is not None
+    assert error.sqnr_db > 60
+    assert error.channel_db == pytest.approx(0.0)
+    assert error.max_rel == pytest.approx(1e-4)
