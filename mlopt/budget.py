@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlopt.gate import Gate
     from mlopt.recipe.schema import Recipe
 
-SHARE = 0.7
+SHARE = 0.9
 _COSINE, _AGREEMENT = 0.99, 0.95
 
 

@@ -34,6 +34,8 @@ _RANKING_ENDS, _CHOOSING_ENDS = 0.45, 0.8
 """Shares of the time allowed."""
 _RACED = 3
 """So many sets of a mode are measured against FP32."""
+_BETTER = 1.05
+"""What a mode must save, against the best that is known, to be worth the search."""
 _DECADES, _HALVINGS = 3, 8
 """The price of error is looked for so far around what it saves, and so often."""
 
@@ -85,7 +87,7 @@ class Search:
 
     def fastest(self) -> Found:
         """Find the fastest version that keeps the budget."""
-        contenders = [version for prospect in self._prospects() for version in self._valid(prospect)]
+        contenders = self._valid(self._prospects())
         if not contenders:
             return self._nothing("no set of layers is both faster and good enough")
         with self.account.spending("measuring against FP32"):
@@ -103,11 +105,9 @@ class Search:
 
     def smallest(self) -> Found:
         """Find the version that keeps the budget and saves most bytes."""
-        contenders = []
-        for mode in self._modes:
-            sizes = self._writer.weight_bytes()
-            prospect = Prospect(mode, {name: float(sizes[name]) for name in self._writer.layers(mode)}, {})
-            contenders += self._valid(prospect) if prospect.savings else []
+        sizes = self._writer.weight_bytes()
+        savings = {mode: {name: float(sizes[name]) for name in self._writer.layers(mode)} for mode in self._modes}
+        contenders = self._valid([Prospect(mode, saving, {}) for mode, saving in savings.items() if saving])
         if not contenders:
             return self._nothing("no set of layers is both smaller and good enough")
         for version in contenders:
@@ -154,24 +154,40 @@ class Search:
         each = max(spent_ms, 0.0) / ends if ends else 0.0
         return {name: each * sizes.get(name, 0) for name in (*layers, "")}
 
-    def _valid(self, prospect: Prospect) -> list[Version]:
-        """Return versions of one mode that keep the budget, by what they should save; at most three."""
-        first = prospect.best()
+    def _valid(self, prospects: Sequence[Prospect]) -> list[Version]:
+        """Return versions that keep the budget, by what they should save; at most three of a mode.
+
+        A mode whose best set is too lossy is looked into only if it could save more than another mode's valid one.
+        """
+        found: dict[Mode, dict[tuple[str, ...], Version | None]] = {}
+        with self.account.spending("judging"):
+            for prospect in prospects:
+                found[prospect.mode] = self._wholes(prospect)
+        enough = max((p.saved(v.layers) for p in prospects for v in _good(found[p.mode])), default=0.0)
+        for prospect in prospects:
+            lossy = found[prospect.mode] and not _good(found[prospect.mode])
+            if lossy and prospect.saved(prospect.best()) > _BETTER * enough:
+                errors = self._errors(prospect, prospect.best())
+                self._try_prices(replace(prospect, errors=errors), found[prospect.mode])
+        return [
+            version
+            for p in prospects
+            for version in sorted(_good(found[p.mode]), key=lambda each: -p.saved(each.layers))[:_RACED]
+        ]
+
+    def _wholes(self, prospect: Prospect) -> dict[tuple[str, ...], Version | None]:
+        """Write the set that should save most and, if that is good enough, the set of all layers too."""
+        first, everything = prospect.best(), tuple(prospect.savings)
         if not first:
             self.account.modes[prospect.mode] += ": nothing to gain"
-            return []
-        with self.account.spending("judging"):
-            tried = {first: self._write(prospect.mode, first)}
-            version, everything = tried[first], tuple(prospect.savings)
-            if version is not None and version.quality.objection is None and first != everything:
-                tried[everything] = self._write(prospect.mode, everything)
-        if version is not None and version.quality.objection is not None:
-            self._try_prices(replace(prospect, errors=self._errors(prospect, first)), tried)
-        valid = (each for each in tried.values() if each is not None and each.quality.objection is None)
-        return sorted(valid, key=lambda version: -prospect.saved(version.layers))[:_RACED]
+            return {}
+        tried = {first: self._write(prospect.mode, first)}
+        if first != everything and _good(tried):
+            tried[everything] = self._write(prospect.mode, everything)
+        return tried
 
     def _try_prices(self, prospect: Prospect, tried: dict[tuple[str, ...], Version | None]) -> None:
-        """Look for the least price of error that keeps the budget; what was written on the way is added to ``tried``."""
+        """Look for the least price of error that keeps the budget; what is written on the way goes to ``tried``."""
         balance = sum(abs(saving) for saving in prospect.savings.values()) / (sum(prospect.errors.values()) or 1.0)
         low, high = math.log10(balance) - _DECADES, math.log10(balance) + _DECADES
         with self.account.spending("choosing layers"):
@@ -251,3 +267,7 @@ class Search:
         objections = [row["objection"] for row in self.account.front if row["objection"] is not None]
         said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.account.modes.items())]
         return Found(None, "; ".join(said), {}, self.account.notes())
+
+
+def _good(tried: Mapping[tuple[str, ...], Version | None]) -> list[Version]:
+    return [version for version in tried.values() if version is not None and version.quality.objection is None]
