@@ -54,11 +54,16 @@ class Lineup:
     contenders: tuple[Contender, ...]
 
 
-def lineup(source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions, batch_size: int) -> Lineup:
-    """Choose what is measured; a model that occurs twice in the chain is measured once, the final one always."""
+def lineup(
+    source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions, batch_size: int, exported: Model | None = None
+) -> Lineup:
+    """Choose what is measured; a model that occurs twice in the chain is measured once, the final one always.
+
+    ``exported`` is the source in FP32 as ONNX, where the chain has no such model.
+    """
     chain = [source, *(o.model for o in outcomes if o.model is not None and o.status != "dropped")]
     onnx = [model for model in chain if model.kind is Kind.ONNX]
-    baseline, final = onnx[0], onnx[-1]
+    baseline, final = exported or onnx[0], onnx[-1]
     names = {baseline.digest: BASELINE, source.digest: SOURCE if source.kind is Kind.TORCH else BASELINE}
     models = {SOURCE: source} if source.kind is Kind.TORCH else {}
     models |= {BASELINE: baseline, CONTROL: baseline}

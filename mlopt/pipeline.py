@@ -177,6 +177,18 @@ def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: No
             best = outcome.model
 
 
+def exported(source: Model, outcomes: Sequence[Outcome], job: Job) -> Model | None:
+    """Return the source in FP32 as ONNX if no step gave that, because the one that left PyTorch is lossy; else None.
+
+    It is what the result is compared with. Raises ``PassError`` if ``export`` fails.
+    """
+    first = next((each.step.name for each in outcomes if each.model is not None and each.status != "dropped"), None)
+    if source.kind is Kind.ONNX or first is None or not job.passes[first].lossy:
+        return None
+    export = job.passes["export"]
+    return _step(source, len(outcomes), Step(name=export.name, config=export.config()), job).model
+
+
 def _ruling(guard: Guard, best: Model, model: Model, *, lossy: bool) -> Ruling:
     """Ask the guard; a model that it cannot measure or score is not kept, and the run goes on."""
     try:

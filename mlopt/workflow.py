@@ -241,7 +241,8 @@ def transform(prepared: Prepared) -> Transformed:
 def measure(transformed: Transformed) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     batch_size = transformed.loaded.recipe.target.batch_size
-    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options, batch_size)
+    exported = pipeline.exported(transformed.source, transformed.outcomes, transformed.job)
+    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options, batch_size, exported)
     findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
     return _extend(Measured, transformed, lineup=lineup, findings=findings)
 

@@ -1,0 +1,90 @@
+"""Judging quantized models by samples that were held back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import numpy_helper, save
+from quantization_models import cnn, random
+
+from mlopt.budget import Budget
+from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.quantization.judge import Judge, hold_back
+from mlopt.runtimes import RuntimeOptions
+
+
+def dataset(folder: Path, count: int, labels: bool = False) -> Dataset:
+    given = np.arange(count) % 5 if labels else None
+    return store(Samples({"image": random(count, 3, 8, 8, seed=count)}, given), folder, "data")
+
+
+def damaged(model: Path, path: Path, factor: float) -> Path:
+    """The model with its last weights scaled: classes stay, or all go to one."""
+    proto = read_graph(model)
+    tensor = next(t for t in proto.graph.initializer if t.name == "b3")
+    values = numpy_helper.to_array(tensor).copy()
+    values[0] += factor
+    tensor.CopyFrom(numpy_helper.from_array(values, "b3"))
+    save(proto, path)
+    return path
+
+
+def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
+    return Judge(model, data, open_onnx(model).inputs, budget, RuntimeOptions(threads=1), 1)
+
+
+def test_samples_are_held_back_once(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "all", 30, labels=True)
+    calibration, judging = hold_back(data, tmp_path)
+    assert (calibration.count, judging.count) == (20, 10)
+    assert not set(calibration.sample_digests) & set(judging.sample_digests)
+    assert calibration.labels is not None
+    for part in (calibration, judging):  # each sample keeps its label
+        rows = [data.sample_digests.index(digest) for digest in part.sample_digests]
+        assert part.labels is not None
+        assert data.labels is not None
+        np.testing.assert_array_equal(part.labels, data.labels[rows])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_samples_serve_both(tmp_path: Path, count: int) -> None:
+    calibration, judging = hold_back(dataset(tmp_path / "all", count), tmp_path)
+    assert calibration.count >= 1
+    assert judging.count == 1
+
+
+def test_the_cosine(tmp_path: Path) -> None:
+    model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 12)
+    assert judge(model, data, Budget()).quality(model).objection is None
+    worse = judge(model, data, Budget()).quality(damaged(model, tmp_path / "w.onnx", 30.0))
+    assert worse.objection == f"cosine {worse.cosine:.4f} is below 0.991"  # a part of the budget is kept
+    assert worse.noise > 0.1
+
+
+def test_the_metric(tmp_path: Path) -> None:
+    model, labelled = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 20, labels=True)
+    wrong = damaged(model, tmp_path / "w.onnx", 30.0)
+    agreement = judge(model, labelled, Budget(cosine=-1.0, value=0.95, metric="agreement")).quality(wrong)
+    assert "agreement" in str(agreement.objection)
+    assert "is below 0.95" in str(agreement.objection)
+    drop = Budget(cosine=-1.0, drop_pt=200.0, metric="accuracy")
+    assert judge(model, labelled, drop).quality(wrong).objection is None
+
+
+def test_agreement_stands_in_for_accuracy_without_labels(tmp_path: Path) -> None:
+    model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 20)
+    wrong = damaged(model, tmp_path / "w.onnx", 30.0)
+    quality = judge(model, data, Budget(cosine=-1.0, drop_pt=1.0, metric="accuracy")).quality(wrong)
+    assert str(quality.objection).startswith("agreement")
+
+
+def test_a_metric_that_cannot_be_computed_is_told(tmp_path: Path) -> None:
+    model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 6)
+    code = tmp_path / "metric.py"
+    code.write_text("import numpy as np\ndef m(outputs, labels, reference):\n    return np.full(6, np.nan)\n")
+    found = judge(model, data, Budget(value=0.5, metric="./metric.py:m", base=tmp_path))
+    assert found.quality(model).objection is None
+    assert str(found.remark).startswith("./metric.py:m cannot be judged on calibration samples")

@@ -1,0 +1,39 @@
+"""What a recipe's gates let a lossy pass lose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from mlopt.budget import budget_of
+from mlopt.gate import Gate
+from mlopt.recipe.schema import Metric
+
+
+def budget(metric: str, *gates: dict[str, Any]) -> tuple[float, float | None, float | None]:
+    recipe = SimpleNamespace(metric=Metric(name=metric), gates=[Gate(**gate) for gate in gates])
+    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    return found.cosine, found.value, found.drop_pt
+
+
+def test_without_gates() -> None:
+    assert budget("fidelity") == (0.99, None, None)
+    assert budget("accuracy") == (0.99, None, None)
+    assert budget("agreement") == (0.99, 0.95, None)
+
+
+def test_the_strictest_gate_counts() -> None:
+    gates = (
+        {"metric": "fidelity.cosine", "min": 0.9}, {"metric": "fidelity.cosine", "min": 0.95},
+        {"metric": "accuracy.value", "min": 0.8}, {"metric": "accuracy.value", "min": 0.7},
+        {"metric": "accuracy.drop_pt", "max": 2.0}, {"metric": "accuracy.drop_pt", "max": 0.5},
+        {"metric": "latency.p95_ms", "max": 9},
+    )  # fmt: skip
+    assert budget("accuracy", *gates) == (0.95, 0.8, 0.5)
+
+
+def test_what_a_result_depends_on_is_json() -> None:
+    recipe = SimpleNamespace(metric=Metric(name="agreement"), gates=[])
+    parts = budget_of(recipe, Path("/somewhere")).parts  # type: ignore[arg-type]
+    assert parts == {"cosine": 0.99, "value": 0.95, "drop_pt": None, "metric": "agreement", "args": {}, "output": None}
