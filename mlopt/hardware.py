@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -22,7 +20,6 @@ _ON_MACOS = {
     "arm.FEAT_I8MM": "i8mm", "arm.FEAT_BF16": "bf16",
 }  # fmt: skip
 """What ``sysctl hw.optional`` calls the same sets."""
-_SYSCTL = ("/usr/sbin/sysctl", "hw.optional", "machdep.cpu.brand_string")
 
 
 class Gpu(BaseModel):
@@ -59,7 +56,7 @@ class Hardware(BaseModel):
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Hardware:
     """Describe this machine. Costs no heavy import; the GPU is asked through the driver's own library only if there."""
-    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else _sysctl()
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
     return parse(text, cores=usable_cores(), memory_bytes=_memory(), gpu=_gpu())
 
 
@@ -109,13 +106,6 @@ def _architecture(text: str, flags: set[str]) -> str:
     if _field(text, "hw.optional.arm64") == "1":
         return "arm64"
     return "aarch64" if "asimd" in flags else platform.machine()
-
-
-def _sysctl() -> str:
-    """Ask macOS, which has no /proc."""
-    if sys.platform != "darwin":
-        return ""
-    return subprocess.run(_SYSCTL, capture_output=True, text=True, check=False).stdout
 
 
 def _memory() -> int:

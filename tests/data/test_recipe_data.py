@@ -128,13 +128,12 @@ def test_photographs_are_named_as_people_would() -> None:
     assert classes[1] in range(281, 286)  # its cats
 
 
-def test_keep_first_is_chosen_on_photographs_that_judge_nothing() -> None:
+def test_no_photograph_calibrates_and_judges() -> None:
     need("efficientnet_lite0")
     module = code("efficientnet_lite0")
-    skimage = [(module.SKIMAGE, name) for name in (*module.CALIBRATION, *module.EVALUATION)]
-    photographs = [*skimage, *module.SELECTION]
+    photographs = [*((module.SKIMAGE, name) for name in (*module.TEXTURES, *module.EVALUATION)), *module.SCENES]
     assert len(set(photographs)) == len(photographs)
-    assert len(np.unique(module.selection()["image"], axis=0)) == 40 * len(module.SELECTION)
+    assert len(np.unique(module.calibration()["image"], axis=0)) == len(module.TEXTURES) + 82 * len(module.SCENES)
 
 
 def test_embeddings_ignore_padding_and_know_their_topics() -> None:
