@@ -34,6 +34,8 @@ _RANKING_ENDS, _CHOOSING_ENDS = 0.45, 0.8
 """Shares of the time allowed."""
 _RACED = 3
 """So many sets of a mode are measured against FP32."""
+_IN_DOUBT = 0.3
+"""A profile that shows a model so much slower is believed without a race."""
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
 _DECADES, _HALVINGS = 3, 8
@@ -59,6 +61,8 @@ class Prospect:
     mode: Mode
     savings: Mapping[str, float]
     boundaries: Mapping[str, float]
+    total: float = 0.0
+    """What all layers take, or weigh, in FP32."""
     errors: Mapping[str, float] = field(default_factory=dict)
 
     def best(self, price: float = 0.0) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class Search:
             for name in able:
                 self.account.book(mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4))
             boundaries = self._boundaries(mode, able, conversion_ms(times) - conversion_ms(floats))
-            prospects.append(Prospect(mode, savings, boundaries))
+            prospects.append(Prospect(mode, savings, boundaries, total))
             saved = prospects[-1].saved(prospects[-1].best())
             self.account.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
         return sorted(prospects, key=lambda prospect: -prospect.saved(prospect.best()))
@@ -176,10 +180,16 @@ class Search:
         ]
 
     def _wholes(self, prospect: Prospect) -> dict[tuple[str, ...], Version | None]:
-        """Write the set that should save most and, if that is good enough, the set of all layers too."""
+        """Write the set that should save most and, if that is good enough, the set of all layers too.
+
+        Of a small model, much of what the profile shows is the profile: where that leaves a doubt, all layers are tried.
+        """
         first, everything = prospect.best(), tuple(prospect.savings)
+        if not first and prospect.saved(everything) > -_IN_DOUBT * prospect.total:
+            first = everything
         if not first:
-            self.account.modes[prospect.mode] += ": nothing to gain"
+            said = self.account.modes.get(prospect.mode)
+            self.account.modes[prospect.mode] = f"{said}: nothing to gain" if said else "nothing to gain"
             return {}
         tried = {first: self._write(prospect.mode, first)}
         if first != everything and _good(tried):

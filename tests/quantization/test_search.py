@@ -146,6 +146,13 @@ def test_nothing_faster_is_a_reason(tmp_path: Path) -> None:
     assert found.reason.endswith("nothing to gain")
 
 
+def test_a_profile_in_doubt_is_settled_by_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "race", lambda *_: {"0": Speed(1.2, 1.1, 1.3)})
+    found = search(World(int8={name: 1.1 * ms for name, ms in FP32.items()}), tmp_path).fastest()
+    assert found.version is not None
+    assert found.version.layers == ALL
+
+
 def test_noise_is_no_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "race", lambda *_: {"0": Speed(1.05, 0.9, 1.2)})
     found = search(World(), tmp_path).fastest()
