@@ -182,7 +182,7 @@ class Search:
     def _wholes(self, prospect: Prospect) -> dict[tuple[str, ...], Version | None]:
         """Write the set that should save most and, if that is good enough, the set of all layers too.
 
-        Of a small model, much of what the profile shows is the profile: where that leaves a doubt, all layers are tried.
+        Of a small model, much of what a profile shows is the profile: where that leaves a doubt, all layers are tried.
         """
         first, everything = prospect.best(), tuple(prospect.savings)
         if not first and prospect.saved(everything) > -_IN_DOUBT * prospect.total:
