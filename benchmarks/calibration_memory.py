@@ -34,12 +34,16 @@ IMAGES, LIMIT_BYTES = 512, 1_500_000_000
 
 def main() -> None:
     """Measure each method, store the figures, and hold percentile against the limit."""
+    import calibration_memory as importable  # a worker takes functions by their module's name
+
     with tempfile.TemporaryDirectory() as folder:
         model = exported()
         images = np.concatenate([views(seed) for seed in range(3)])[:IMAGES]
         store(Samples({"image": images}), Path(folder) / "images", f"{IMAGES} views")
         found = {
-            method.value: run_in_worker(Path(folder) / f"{method}.log", observed, model, Path(folder), method)
+            method.value: run_in_worker(
+                Path(folder) / f"{method}.log", importable.observed, model, Path(folder), method
+            )
             for method in (Calibration.MINMAX, Calibration.PERCENTILE)
         }
     document = {
