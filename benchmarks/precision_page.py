@@ -19,7 +19,8 @@ RESULT = Path(__file__).parent / "results/precision.json"
 HEAD = """\
 # Precision: what `quantize: {mode: auto}` comes to
 
-Measured by `make precision`; this page is `python benchmarks/precision_page.py`. Every case is a real model with real
+Measured by `benchmarks/precision.py`, case by case (`make precision` does all of them in one go); this page is
+`python benchmarks/precision_page.py`. Every case is a real model with real
 inputs. Its FP32 graph after `simplify`, in ONNX Runtime with all optimizations, is the baseline. mlopt gets the recipe
 `simplify, quantize: {mode: auto, optional: true}` with the bars below as gates. The other tools get their defaults, the
 same calibration samples, and environments of their own (`benchmarks/precision_requirements/`); OpenVINO also gets fixed

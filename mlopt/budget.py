@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopt.usercode import parse_reference
+
 if TYPE_CHECKING:
     from mlopt.gate import Gate
     from mlopt.recipe.schema import Recipe
@@ -38,10 +40,11 @@ class Budget:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What a result depends on that was chosen under this budget."""
+        """What a result depends on that was chosen under this budget; the code of a metric in a file is part of it."""
+        code = parse_reference(self.metric, self.base)
         return {
             "cosine": self.cosine, "value": self.value, "drop_pt": self.drop_pt,
-            "metric": self.metric, "args": dict(self.args), "output": self.output,
+            "metric": self.metric, "args": dict(self.args), "output": self.output, "code": code and code.digest,
         }  # fmt: skip
 
 

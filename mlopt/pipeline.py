@@ -1,6 +1,6 @@
-"""The chain of passes: checked before any work, then folded over the steps, each in the cache and in its own process.
+"""The chain of passes, folded over the steps: each in the cache, and in its own process.
 
-``check`` is pure and finds everything that can be known beforehand. ``run`` keeps the best valid model so far: an
+``run`` keeps the best valid model so far: an
 optional step that fails, refuses or does not help is left out with its reason; a required one that fails ends the run,
 and what was done before stays in the cache.
 """
@@ -23,10 +23,10 @@ from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassEr
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.packages import install_command, version, versions
+from mlopt.packages import versions
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
-from mlopt.recipe.schema import Recipe, Step
+from mlopt.recipe.schema import Step
 from mlopt.report.schema import Accuracy, Latency, Parity
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
@@ -92,70 +92,6 @@ class Ruling:
 Guard = Callable[[Model, Model, bool], Ruling]
 """``guard(best, candidate, lossy)`` decides whether an optional step's model is kept."""
 Notify = Callable[[str], None]
-
-
-def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
-    """Return everything about the chain that cannot work on this machine, before any work is done."""
-    problems: list[Problem] = []
-    kind = source_kind(recipe, passes)
-    if recipe.target.device == "cuda" and hardware.gpu is None:
-        fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
-        problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
-    if version("onnxruntime") is None:
-        extra = "gpu" if recipe.target.device == "cuda" else "cpu"
-        problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
-    for number, step in enumerate(recipe.passes):
-        pass_, where = passes[step.name], f"passes.{number}.{step.name}"
-        problems.extend(_missing(pass_, where, recipe, hardware))
-    return [*problems, *chain(kind, recipe, passes)]
-
-
-def chain(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
-    """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
-    source, giver = kind, "the source"
-    for number, step in enumerate(recipe.passes):
-        pass_ = passes[step.name]
-        if kind not in pass_.accepts:
-            accepted = f"{' or '.join(map(_a, sorted(pass_.accepts)))} model"
-            move = f", or put it before {giver}" if source in pass_.accepts else ""
-            export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
-            fix = "put `export` before it" if export else f"remove '{step.name}'{move}"
-            where = f"passes.{number}.{step.name}"
-            yield Problem(f"'{step.name}' does not fit here", where, f"{_a(kind)} model, from {giver}", accepted, fix)
-            return
-        kind, giver = pass_.produces, f"'{step.name}'"
-    if kind is not Kind.ONNX:
-        got, fix = f"{_a(kind)} model, from {giver}", "add `export` to the passes"
-        yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
-
-
-def advice(recipe: Recipe) -> list[str]:
-    """Return what will work but costs speed."""
-    names = [step.name for step in recipe.passes]
-    if "fuse" in names and "quantize" in names[names.index("fuse") :]:
-        return ["`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"]
-    return []
-
-
-def source_kind(recipe: Recipe, passes: Passes) -> Kind:
-    """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
-    if recipe.model.source.endswith(".onnx"):
-        return Kind.ONNX
-    if recipe.model.source.endswith(".pt2"):
-        return Kind.TORCH
-    return Kind.TORCH if any(Kind.TORCH in passes[step.name].accepts for step in recipe.passes) else Kind.ONNX
-
-
-def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
-    needs = pass_.requires
-    absent = [name for name in needs.packages if version(name) is None]
-    if absent:
-        fix = install_command(needs.extra) if needs.extra else f"pip install {' '.join(absent)}"
-        yield Problem(f"'{pass_.name}' needs {', '.join(absent)}", where, "not installed", fix=fix)
-    if needs.gpu and hardware.gpu is None:
-        yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
-    if needs.calibration and recipe.data.calibration is None:
-        yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
 
 
 def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: Notify) -> Iterator[Outcome]:
@@ -313,10 +249,6 @@ def execute(
         "parity": conformity.parity.model_dump(),
         "notes": dict(result.notes),
     }
-
-
-def _a(kind: Kind) -> str:
-    return "an ONNX" if kind is Kind.ONNX else "a PyTorch"
 
 
 def _detail(problem: Problem) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlopt import campaign, evidence, packing, pipeline, prepare
+from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.artifact.signers import Signer
 from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root
@@ -171,7 +171,7 @@ def plan(started: Started) -> Planned:
     loaded = load_source(request.source, request.data, passes=passes, overrides=request.overrides)
     recipe, hardware = loaded.recipe, detect()
     problems = [
-        *pipeline.check(recipe, passes, hardware),
+        *chain.check(recipe, passes, hardware),
         *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric),
     ]
@@ -181,7 +181,7 @@ def plan(started: Started) -> Planned:
     signer = packing.check_possible(output, request.signer, request.key, sign=request.sign)
     options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
     baselines = load_baselines(recipe.gates, loaded.base)
-    notes = tuple(pipeline.advice(recipe) + prepare.advice(recipe))
+    notes = tuple(chain.advice(recipe) + prepare.advice(recipe))
     return _extend(Planned, started, request=replace(request, signer=signer), loaded=loaded, passes=passes,
                    hardware=hardware, options=options, output=output, baselines=baselines, notes=notes,
                    code=prepare.code_digests(loaded))  # fmt: skip
@@ -198,7 +198,7 @@ def ready(planned: Planned) -> Prepared:
         evaluation = read("evaluation", specs=inputs)
     planned.notify("source", recipe.model.source, None)
     source, _ = prepare.source(recipe, base, inputs, planned.store, log)
-    if misfits := list(pipeline.chain(source.kind, recipe, planned.passes)):  # Python may return either kind
+    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     packing.check_names(source)
     evidence.check_gates(recipe, source, planned.baselines)

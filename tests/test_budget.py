@@ -33,7 +33,24 @@ def test_the_strictest_gate_counts() -> None:
     assert budget("accuracy", *gates) == (0.95, 0.8, 0.5)
 
 
+def test_the_code_of_a_metric_counts(tmp_path: Path) -> None:
+    found = []
+    for text in ("def m(*_): return 1\n", "def m(*_): return 2\n"):
+        (tmp_path / "metric.py").write_text(text)
+        recipe = SimpleNamespace(metric=Metric(name="./metric.py:m"), gates=[])
+        found.append(budget_of(recipe, tmp_path).parts["code"])  # type: ignore[arg-type]
+    assert found[0] != found[1]
+
+
 def test_what_a_result_depends_on_is_json() -> None:
     recipe = SimpleNamespace(metric=Metric(name="agreement"), gates=[])
     parts = budget_of(recipe, Path("/somewhere")).parts  # type: ignore[arg-type]
-    assert parts == {"cosine": 0.99, "value": 0.95, "drop_pt": None, "metric": "agreement", "args": {}, "output": None}
+    assert parts == {
+        "cosine": 0.99,
+        "value": 0.95,
+        "drop_pt": None,
+        "metric": "agreement",
+        "args": {},
+        "output": None,
+        "code": None,
+    }

@@ -55,7 +55,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find everything that is wrong with a recipe on this machine, without running it."""
-    from mlopt import pipeline
     from mlopt.cli.console import emit_json, err, out
     from mlopt.errors import RecipeError
     from mlopt.hardware import detect
@@ -65,10 +64,10 @@ def check(
 
     passes = table()
     loaded = load(recipe, passes=passes, overrides=overrides or ())
-    problems = [loaded.located(problem) for problem in pipeline.check(loaded.recipe, passes, detect())]
+    problems = [loaded.located(problem) for problem in chain.check(loaded.recipe, passes, detect())]
     if problems:
         raise RecipeError.of(problems)
-    for advice in pipeline.advice(loaded.recipe):
+    for advice in chain.advice(loaded.recipe):
         err.print(f"{recipe}: {advice}", markup=False)
     if as_json:
         emit_json(resolved(loaded.recipe))
