@@ -55,6 +55,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find everything that is wrong with a recipe on this machine, without running it."""
+    from mlopt import chain
     from mlopt.cli.console import emit_json, err, out
     from mlopt.errors import RecipeError
     from mlopt.hardware import detect
