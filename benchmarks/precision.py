@@ -112,7 +112,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     reference, labels = outputs(fp32, case.evaluation, whole, {}), case.evaluation.labels
     of_fp32 = judged.quality(case.scores, reference, labels, reference)
     bars = judged.bars(case.scores, of_fp32)
-    rows: dict[str, dict[str, Any]] = {FP32: {"quality": of_fp32, "size_bytes": fp32.path.stat().st_size}}
+    rows: dict[str, dict[str, Any]] = {FP32: {"quality": of_fp32, "size_bytes": fp32.size_bytes}}
     contenders = {FP32: fp32, CONTROL: fp32}
     for title, make in makers(case, of_fp32, calibration, options).items():
         started = time.monotonic()
@@ -125,7 +125,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
             rows[title] = {"failed": " ".join(str(error).split())[:300]}
             continue
         rows[title] = {"quality": quality, "missed": judged.missed(quality, bars), "made_in_s": round(took, 1), **more,
-                       "size_bytes": contender.path.stat().st_size}  # fmt: skip
+                       "size_bytes": contender.size_bytes}  # fmt: skip
         contenders[title] = contender
     schedule = Schedule(options.seconds, ROUNDS, max_time=0.0, looks=1, least=LEAST)
     blocks, lost = interleaved(contenders, case.evaluation, whole, schedule)

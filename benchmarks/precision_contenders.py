@@ -62,6 +62,13 @@ class Contender:
     options: RuntimeOptions = OPTIONS
     remote: Path | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """Its weights too, where they are in a file beside it (``.bin``, ``.data``)."""
+        return sum(
+            file.stat().st_size for file in self.path.parent.glob(f"{self.path.stem}.*") if file.suffix != ".log"
+        )
+
 
 class FailedError(Exception):
     """A contender could not be made, or not be run; the message is the last line of what was said."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from precision_contenders import FP32, MLOPT
 
+from mlopt.report import markdown, search
 from mlopt.report.facts import ms, size
 
 RESULT = Path(__file__).parent / "results/precision.json"
@@ -128,16 +129,20 @@ def speedup(row: Mapping[str, Any]) -> str:
 
 
 def told(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what became of mlopt's step, and where its search spent its time, as the pass tells it."""
+    """Yield what became of mlopt's step, what its search tried and where that spent its time."""
     if "step" not in row:
         return
     step = row["step"]
     dropped = f": {plain(step['reason'])}" if step["status"] in {"dropped", "refused", "failed"} else ""
     yield ""
     yield f"mlopt's step was {step['status']}{dropped}."
-    if search := (step["notes"] or {}).get("search"):
+    notes = step["notes"] or {}
+    if found := search.read(notes):
         yield ""
-        yield f"Its search: `{json.dumps(search)}`"
+        yield from markdown.tried(found, "Agreement")
+    if left := notes.get("left_alone"):
+        yield ""
+        yield "Stay in FP32: " + "; ".join(f"`{name}` ({reason})" for name, reason in left.items()) + "."
 
 
 def plain(text: str) -> str:

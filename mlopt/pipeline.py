@@ -181,7 +181,7 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
         if not step.optional:
             fix = "remove the step, or mark it `optional: true`"
             raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)
-        return Outcome(step, pass_.version, "refused", refusal, seconds=seconds)
+        return Outcome(step, pass_.version, "refused", refusal, seconds=seconds, notes=entry.result.get("notes"))
     result = entry.result
     return Outcome(
         step, pass_.version, "cached" if hit else "applied", None if hit else why,
@@ -235,7 +235,7 @@ def execute(
     if isinstance(result, Refusal):
         shutil.rmtree(context.out)
         context.out.mkdir()
-        return {"refused": result.reason}
+        return {"refused": result.reason, "notes": dict(result.notes)}
     after = open_onnx(result.path)
     seconds = time.monotonic() - started
     if context.samples is None:

@@ -85,6 +85,8 @@ class Refusal:
     """ "Not applicable" as a value: the pass did nothing, and says why in one sentence."""
 
     reason: str
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """As of ``PassResult``: what it found out before it gave up."""
 
 
 @dataclass(frozen=True)

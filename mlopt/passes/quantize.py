@@ -64,7 +64,7 @@ class QuantizeConfig(PassConfig):
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
-        foreign = [name for name in _OF_WEIGHT_ONLY if name in self.model_fields_set]
+        foreign = [name for name in _OF_WEIGHT_ONLY if getattr(self, name) != type(self).model_fields[name].default]
         if foreign and self.mode not in (Mode.WEIGHT_ONLY, Mode.AUTO):
             raise ValueError(f"{foreign[0]} is a key of mode weight_only, and the mode is {self.mode}")
         if self.smooth_quant and self.mode is not Mode.STATIC:
@@ -126,11 +126,11 @@ def _searched(
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
     search = Search(writer, judge, gauge, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
+    account = {**result.notes, "judged_on": judging.count, **({"remark": judge.remark} if judge.remark else {})}
     if result.version is None:
-        return Refusal(result.reason or "nothing was found")
+        return Refusal(result.reason or "nothing was found", {"search": account})
     for file in result.version.files:
         file.rename(context.out / file.name)
-    account = {**result.notes, "judged_on": judging.count, **({"remark": judge.remark} if judge.remark else {})}
     return _result(writer, result.version.mode, result.version.outcome, result.left, {"search": account})
 
 

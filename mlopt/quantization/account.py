@@ -86,6 +86,9 @@ class Account:
         """Add what is known of a layer in a mode."""
         self.layers.setdefault(mode.value, {}).setdefault(layer, {}).update(facts)
 
-    def notes(self) -> dict[str, Any]:
-        """Return it all as JSON for the report."""
-        return {"seconds": self.seconds, "modes": self.modes, "front": self.front, "layers": self.layers}
+    def notes(self, kept: Version | None) -> dict[str, Any]:
+        """Return it all as JSON for the report, of the shape that ``mlopt.report.search`` reads."""
+        return {
+            "seconds": self.seconds, "modes": self.modes, "front": self.front, "layers": self.layers,
+            "chosen": kept.number if kept is not None else None,
+        }  # fmt: skip

@@ -271,12 +271,12 @@ class Search:
     def _kept(self, version: Version) -> Found:
         missing = (name for name in self._writer.layers(version.mode) if name not in version.layers)
         left = {name: self._why_left(version.mode, name) for name in missing} | self._left[version.mode]
-        return Found(version, None, left, self.account.notes())
+        return Found(version, None, left, self.account.notes(version))
 
     def _nothing(self, reason: str) -> Found:
         objections = [row["objection"] for row in self.account.front if row["objection"] is not None]
         said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.account.modes.items())]
-        return Found(None, "; ".join(said), {}, self.account.notes())
+        return Found(None, "; ".join(said), {}, self.account.notes(None))
 
 
 def _good(tried: Mapping[tuple[str, ...], Version | None]) -> list[Version]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlopt.report import facts, load, operators, plots, quality, trust, waterfall
+from mlopt.report import facts, load, operators, plots, quality, search, trust, waterfall
 from mlopt.report.schema import Report
 from mlopt.report.svg import PALETTE, Picture
 
@@ -45,6 +45,7 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         load=load,
         operators=operators,
         quality=quality,
+        search=search,
         trust=trust,
         candidates=facts.models(report),
         pictures=drawn,

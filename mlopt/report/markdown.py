@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopt.report import facts, load, operators, quality, trust
+from mlopt.report import facts, load, operators, quality, search, trust
 from mlopt.report.facts import Stage
 from mlopt.report.schema import Report
+from mlopt.report.search import Search
 
 _NOTE_LENGTH = 200
 _OPERATORS = 5
@@ -27,6 +28,7 @@ def render(report: Report) -> str:
         _gates(report),
         _stages(report),
         _remarks(report),
+        _searched(report),
         _sampling(report),
         _sweep(report),
         _differing(report),
@@ -89,8 +91,28 @@ def _remarks(report: Report) -> Iterator[str]:
     for step in report.steps:
         if step.reason:
             yield f"- {code(step.name)} {step.status}: {text(step.reason)}"
-        for key, value in step.notes.items():
+        for key, value in search.others(step.notes).items():
             yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
+
+
+def _searched(report: Report) -> Iterator[str]:
+    for step in report.steps:
+        found = search.read(step.notes)
+        if found is not None:
+            yield f"## What {code(step.name)} tried"
+            yield ""
+            yield from tried(found, facts.upper_first(facts.metric_name(report)))
+
+
+def tried(found: Search, metric: str) -> Iterator[str]:
+    """Yield what a search tried, as a table, and what each mode promised; ``metric`` is a column's head."""
+    yield f"{text(facts.upper_first(search.spent(found)))}."
+    yield ""
+    yield from (f"- {text(mode)}: {text(promise)}" for mode, promise in found.modes.items())
+    heads, rows = search.versions(found, metric)
+    if rows:
+        yield ""
+        yield from _table({text(head): "l" for head in heads}, (tuple(map(text, row)) for row in rows))
 
 
 def _gates(report: Report) -> Iterator[str]:
