@@ -18,7 +18,8 @@ from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import RuntimeOptions
 
 _PROFILE_SECONDS = 1.0
-_RACE_SECONDS, _ROUNDS, _LOOKS, _LEAST = 2.0, 10, 2, 20
+_RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
+_ROUNDS, _LOOKS, _LEAST = 10, 2, 20
 _FP32, _CONTROL = "fp32", "control"
 _PROMISING = 1.03
 
@@ -57,12 +58,14 @@ class Gauge:
     def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
         """Compare versions with the FP32 model in one interleaved run; a version that died is left out.
 
-        A gain that the noise of the machine may have made is looked at once more, if ``max_time`` (seconds) allows.
+        ``max_time`` (seconds) is for all of them. A gain that the noise of the machine may have made is looked at once
+        more, if it allows.
         Raises ``MeasureError`` if the FP32 model itself cannot be measured.
         """
         field = {_FP32: self.model.path, _CONTROL: self.model.path, **versions}
         candidates = [self._candidate(name, path) for name, path in field.items()]
-        schedule = Schedule(_RACE_SECONDS, _ROUNDS, max_time, looks=_LOOKS, least=_LEAST)
+        seconds = min(_RACE_SECONDS, max(_RACE_AT_LEAST, max_time / len(field)))
+        schedule = Schedule(seconds, _ROUNDS, max_time, looks=_LOOKS, least=_LEAST)
 
         def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
             close = [n for n, speed in _speeds(measured).items() if speed.median > _PROMISING and not speed.faster]

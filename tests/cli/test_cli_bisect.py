@@ -130,7 +130,7 @@ def test_the_recipe_that_is_written_passes_its_gate(recipe: Path, capsys: pytest
         "  calibration: {source: ./calibration.npz}\n  evaluation: {source: ./evaluation.npz}\n"
         "passes:\n  - simplify\n  - quantize: {mode: static}  # INT8\ngates:\n  - {metric: fidelity.sqnr_db, min: 30}\n"
         "  - {metric: speedup.median, min: 0.001, on_inconclusive: pass}\n"
-        "measure: {seconds: 0.1, rounds: 7, max_time: 20}\n"
+        "measure: {seconds: 0.05, rounds: 7, max_time: 1, operators: false}\n"
     )
     assert run(["optimize", "net.yaml", "--no-sign"]) == 1
     assert run(["bisect", "net.yaml", "-o", "mended.yaml"]) == 0

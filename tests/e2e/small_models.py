@@ -53,5 +53,5 @@ passes:
 gates:
   - {metric: fidelity.cosine, min: 0.9}
   - {metric: speedup.median, min: 0.001, on_inconclusive: pass}
-measure: {seconds: 0.1, rounds: 7, max_time: 20}
+measure: {seconds: 0.05, rounds: 7, max_time: 1}
 """

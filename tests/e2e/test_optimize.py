@@ -145,7 +145,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Printed:
     folder = tmp_path_factory.mktemp("bare")
     model, data = write_classifier(folder)
     command = [sys.executable, "-m", "mlopt", "optimize", str(model), "--data", str(data), *QUICK, "--json"]
-    command += ["--set", AT_ANY_SPEED]
+    command += ["--set", AT_ANY_SPEED, "--set", "passes.quantize.seconds=2"]
     environment = {**os.environ, "MLOPT_CACHE": str(folder / "cache"), "MLOPT_CONFIG": str(folder / "config")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return Printed(folder, done.returncode, done.stdout, done.stderr)
