@@ -18,6 +18,7 @@ from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization import writer
+from mlopt.quantization.choice import Mode
 from mlopt.runtimes import RuntimeOptions, open_session
 from mlopt.target import Target
 
@@ -253,3 +254,10 @@ def test_onnxruntime_computes_what_the_file_says(tmp_path: Path) -> None:
     assert codes.max() > 64
     with open_session(open_onnx(result.path), RuntimeOptions(threads=1)) as session:
         np.testing.assert_allclose(session.run(data)["y"], outputs_of(result.path, data)["y"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_configuration_written_out_in_full_is_read_again(mode: Mode) -> None:
+    """As it stands in an artifact's ``recipe.lock.yaml``, keys of other modes included."""
+    config = QuantizeConfig(mode=mode)
+    assert QuantizeConfig.model_validate(config.model_dump(mode="json")) == config
