@@ -143,11 +143,20 @@ def _name_problems(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], whe
             fix = f"did you mean '{close[0]}'?" if close else "rename the array or leave it out"
             problems.append(Problem(f"the model has no input '{name}'", where, name, ", ".join(expected), fix))
             missing = [other for other in missing if other not in close]
+    by_name = {spec.name: spec for spec in specs}
     problems += [
-        Problem(f"the data has no array for input '{name}'", where, ", ".join(inputs) or "no arrays", name)
+        Problem(
+            f"the data has no array for input '{name}'", where, ", ".join(inputs) or "no arrays", name,
+            f"add an array named '{name}' of {by_name[name].dtype}, with the shape {_of_samples(by_name[name])}",
+        )
         for name in missing
-    ]
+    ]  # fmt: skip
     return problems
+
+
+def _of_samples(spec: TensorSpec) -> str:
+    """Return the shape of an array of samples for one input, as text."""
+    return f"[{', '.join(map(str, ('samples', *spec.shape[1:])))}]"
 
 
 def _shape_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None:
@@ -162,7 +171,7 @@ def _shape_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None
         "the shape does not fit the model",
         where,
         got=f"[{', '.join(map(str, array.shape))}]",
-        expected=f"[{', '.join(map(str, ('samples', *spec.shape[1:])))}]",
+        expected=_of_samples(spec),
         fix="the first axis counts the samples; the others must be the model's",
     )
 

@@ -97,6 +97,7 @@ def test_all_problems_are_told_at_once() -> None:
         "the shape does not fit the model",
         "the dtype does not fit the model",
     ]
+    assert caught.value.problems[1].fix == "add an array named 'mask' of int64, with the shape [samples, 4]"
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1, 4), (2, 1, 4, 5), (2, 3, 1, 4, 5), (2, 1, 1, 1, 4, 4)])
