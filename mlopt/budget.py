@@ -1,7 +1,8 @@
 """What a recipe lets a lossy pass lose, so that a pass which searches can stop where the gates would.
 
 The search judges on calibration samples that it holds back, never on the evaluation. Of the cosine it spends only a
-part (``SHARE``): what just meets a limit here misses it half the time on other samples. Hits and misses of a metric are
+part (``SHARE``), and the mean must clear the limit by its own sampling error: what just meets a limit here misses it
+half the time on other samples. Hits and misses of a metric are
 too few to keep a margin by: there, the limit is the gate's own.
 """
 

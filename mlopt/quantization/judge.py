@@ -21,6 +21,8 @@ from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
 
 _HOLD_BACK_EVERY, _MOST_HELD_BACK = 3, 96
+_ONE_SIDED = 1.645
+"""Standard errors below a mean that it lies beyond with 95 %."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,19 @@ class Judge:
         try:
             outputs = self._outputs(path)
             fidelity = parity.fidelity(self._expected, outputs)
+            cosines = parity.cosines(self._expected, outputs)
         except MeasureError as error:
             return Quality(-1.0, None, None, f"outputs that are no numbers: {error.problems[0].what}")
         value = None if self._needed is None else self._value(outputs)
-        return Quality(fidelity.cosine, fidelity.sqnr_db, value, self._objection(fidelity.cosine, value))
+        return Quality(fidelity.cosine, fidelity.sqnr_db, value, self._objection(cosines, value))
 
-    def _objection(self, cosine: float, value: float | None) -> str | None:
-        least = 1 - SHARE * (1 - self._budget.cosine)
+    def _objection(self, cosines: Array, value: float | None) -> str | None:
+        cosine, least = float(cosines.mean()), 1 - SHARE * (1 - self._budget.cosine)
         if cosine < least:
             return f"cosine {cosine:.4f} is below {least:.4g}"
+        surely = cosine - _ONE_SIDED * float(cosines.std(ddof=1)) / len(cosines) ** 0.5 if len(cosines) > 1 else cosine
+        if surely < self._budget.cosine:
+            return f"cosine {cosine:.4f} on {len(cosines)} samples may be {surely:.4f} on others"
         if value is not None and self._needed is not None and value < self._needed:
             return f"{self._metric} {value:.4g} is below {self._needed:.4g}"
         return None

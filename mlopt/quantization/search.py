@@ -4,7 +4,7 @@
    set that saves most (``choosing``): layers that are slower in INT8 stay in FP32 if that is worth the conversions.
 2. If that set is too lossy, find the error that each layer makes alone, and choose again with a price on errors: the
    least price, found by halving, whose set keeps the accuracy budget. Only the whole model tells what errors add up to.
-3. Measure the best sets against FP32, interleaved, and keep the fastest.
+3. Measure the best sets against FP32, interleaved, and keep the fastest; of those about as fast, the most faithful.
 
 Quality is judged on samples that calibration does not see. When the time is up, what has been found so far counts.
 """
@@ -34,8 +34,10 @@ _RANKING_ENDS, _CHOOSING_ENDS = 0.45, 0.8
 """Shares of the time allowed."""
 _RACED = 3
 """So many sets of a mode are measured against FP32."""
-_IN_DOUBT = 0.3
-"""A profile that shows a model so much slower is believed without a race."""
+_IN_DOUBT = 1.0
+"""Of the model's time: a profile that shows it so much slower in INT8 is believed without a race."""
+_TIE = 0.95
+"""Versions this near the fastest count as equally fast: no short race tells them apart."""
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
 _DECADES, _HALVINGS = 3, 8
@@ -101,11 +103,12 @@ class Search:
             )
         for name, version in named.items():
             self.account.measured(version, speeds.get(name))
-        winner = max(speeds, key=lambda name: speeds[name].median, default=None)
-        if winner is None or not speeds[winner].faster:
-            best = f", at best {speeds[winner]}" if winner is not None else ""
+        faster = {name: speed.median for name, speed in speeds.items() if speed.faster}
+        if not faster:
+            best = f", at best {max(speeds.values(), key=lambda speed: speed.median)}" if speeds else ""
             return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{best}")
-        return self._kept(named[winner])
+        near = [named[name] for name, median in faster.items() if median >= _TIE * max(faster.values())]
+        return self._kept(max(near, key=lambda version: version.quality.cosine))
 
     def smallest(self) -> Found:
         """Find the version that keeps the budget and saves most bytes."""

@@ -56,6 +56,18 @@ def test_few_samples_serve_both(tmp_path: Path, count: int) -> None:
     assert judging.count == 1
 
 
+def test_a_cosine_on_few_samples_needs_a_margin(tmp_path: Path) -> None:
+    """Their mean keeps the limit, and the part of the budget that is left alone; other samples may not."""
+    model = cnn(tmp_path / "m.onnx")
+    worse = damaged(model, tmp_path / "worse.onnx", 2.0)
+    images = random(3, 3, 8, 8) * np.float32([0.1, 1, 20]).reshape(3, 1, 1, 1)  # which the damage meets unequally
+    for times, kept in ((1, False), (100, True)):
+        data = store(Samples({"image": np.repeat(images, times, axis=0)}, None), tmp_path / str(times), "data")
+        mean = judge(model, data, Budget(cosine=-1.0)).quality(worse).cosine
+        found = judge(model, data, Budget(cosine=1 - (1 - mean) / 0.89)).quality(worse)
+        assert found.objection is None if kept else "on 3 samples may be" in str(found.objection)
+
+
 def test_the_cosine(tmp_path: Path) -> None:
     model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 12)
     assert judge(model, data, Budget()).quality(model).objection is None

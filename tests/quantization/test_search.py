@@ -153,6 +153,18 @@ def test_a_profile_in_doubt_is_settled_by_a_race(tmp_path: Path, monkeypatch: py
     assert found.version.layers == ALL
 
 
+@pytest.mark.parametrize(("whole", "kept"), [(1.33, ("b", "c", "d")), (1.5, ALL)])
+def test_of_equally_fast_versions_the_most_faithful_stays(
+    whole: float, kept: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds = {"0": Speed(1.3, 1.2, 1.4), "1": Speed(whole, 1.2, 1.6)}
+    monkeypatch.setattr(World, "race", lambda *_: speeds)
+    found = search(World(int8={**INT8, "a": 4.1}), tmp_path).fastest()
+    assert found.version is not None
+    assert found.version.layers == kept
+    assert found.notes["front"][found.notes["chosen"]]["layers"] == len(kept)
+
+
 def test_noise_is_no_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "race", lambda *_: {"0": Speed(1.05, 0.9, 1.2)})
     found = search(World(), tmp_path).fastest()
