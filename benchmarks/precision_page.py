@@ -20,13 +20,13 @@ RESULT = Path(__file__).parent / "results/precision.json"
 HEAD = """\
 # Precision: what `quantize: {mode: auto}` comes to
 
-Measured by `benchmarks/precision.py`, case by case (`make precision` does all of them in one go); this page is
-`python benchmarks/precision_page.py`. Every case is a real model with real
+Measured by `make precision`, which takes an hour (`benchmarks/precision.py --update --cases NAME` measures one case
+again: each has its time); this page is `python benchmarks/precision_page.py`. Every case is a real model with real
 inputs. Its FP32 graph after `simplify`, in ONNX Runtime with all optimizations, is the baseline. mlopt gets the recipe
 `simplify, quantize: {mode: auto, optional: true}` with the bars below as gates. The other tools get their defaults, the
 same calibration samples, and environments of their own (`benchmarks/precision_requirements/`); OpenVINO also gets fixed
-shapes, with which it is faster. All are timed in one interleaved run: a process for each, batch 1. Ratios have 95 %
-intervals.
+shapes, with which it is faster. All contenders of a case are timed in one interleaved run: a process for each, batch 1.
+Ratios have 95 % intervals.
 
 The bars: cosine to FP32's outputs at least 0.99 (the mean over samples, of the worst output); for classifiers, the same
 class on 95 % of the samples, and labelled accuracy within 0.5 points; for the recognizer, 99 % of the characters that
