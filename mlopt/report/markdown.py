@@ -12,7 +12,7 @@ from typing import Any
 
 from mlopt.report import facts, load, operators, quality, search, trust
 from mlopt.report.facts import Stage
-from mlopt.report.schema import Report
+from mlopt.report.schema import Report, Step
 from mlopt.report.search import Search
 
 _NOTE_LENGTH = 200
@@ -22,13 +22,14 @@ _SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
 
 def render(report: Report) -> str:
     """Return the report as GitHub-flavoured Markdown."""
+    metric = facts.upper_first(facts.metric_name(report))
     sections = (
         _top(report),
         _figures(report),
         _gates(report),
         _stages(report),
         _remarks(report),
-        _searched(report),
+        *(_searched(step, metric) for step in report.steps),
         _sampling(report),
         _sweep(report),
         _differing(report),
@@ -95,13 +96,12 @@ def _remarks(report: Report) -> Iterator[str]:
             yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
 
 
-def _searched(report: Report) -> Iterator[str]:
-    for step in report.steps:
-        found = search.read(step.notes)
-        if found is not None:
-            yield f"## What {code(step.name)} tried"
-            yield ""
-            yield from tried(found, facts.upper_first(facts.metric_name(report)))
+def _searched(step: Step, metric: str) -> Iterator[str]:
+    found = search.read(step.notes)
+    if found is not None:
+        yield f"## What {code(step.name)} tried"
+        yield ""
+        yield from tried(found, metric)
 
 
 def tried(found: Search, metric: str) -> Iterator[str]:

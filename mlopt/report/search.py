@@ -51,18 +51,18 @@ class Search(Section):
     layers: dict[str, dict[str, LayerTimes]]
     """By mode and layer."""
     chosen: Count | None = None
-    """The row of ``front`` that was kept; null if FP32 was."""
+    """The row of ``front`` that the step went on with; null if none."""
     judged_on: Count
     remark: str = ""
 
     @property
     def best(self) -> Tried | None:
-        """The version that was kept."""
+        """The version that was chosen."""
         return self.front[self.chosen] if self.chosen is not None and self.chosen < len(self.front) else None
 
     @property
     def looked_into(self) -> str | None:
-        """The mode whose layers tell most: the one that was kept, else the first that was timed."""
+        """The mode whose layers tell most: the one that was chosen, else the first that was timed."""
         return self.best.mode if self.best else next(iter(self.layers), None)
 
 
@@ -97,7 +97,7 @@ def versions(search: Search, metric: str = "Metric") -> tuple[tuple[str, ...], l
             "" if one.metric is None else facts.number(one.metric),
             "" if one.size_bytes is None else facts.size(one.size_bytes),
             "" if one.speedup is None else "{:.2f}x ({:.2f} to {:.2f})".format(*one.speedup),
-            "kept" if one is search.best else one.objection or "good enough",
+            "chosen" if one is search.best else one.objection or "good enough",
         )
         for one in search.front
     ]  # fmt: skip

@@ -96,7 +96,7 @@ def test_the_verdict_and_the_headline_come_first(page: str) -> None:
         "the worker was killed by signal 11; see repro/",
         "18 s (timing layers 4 s, judging 2 s, measuring against FP32 12 s); judged on 85 samples",
         "static 9 0.9987 0.940 agreement 0.9400 is below 0.95",
-        "static 8 0.9987 0.970 134 kB 1.66x (1.58 to 1.74) kept",
+        "static 8 0.9987 0.970 134 kB 1.66x (1.58 to 1.74) chosen",
         "conv_2 0.610 ms 0.300 ms 35.8 dB conv_1 0.220 ms 0.310 ms slower in INT8: 0.31 ms against 0.22 ms in FP32",
         f"p999 is not given: {P999_REASON}",
         "0.900 ms (0.890 to 0.911) is above 0.85 ms",

@@ -18,9 +18,9 @@ def table_of(**changes: Any) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return search.versions(found, "Agreement")
 
 
-def test_what_was_kept_is_told_from_what_was_good_enough() -> None:
+def test_what_was_chosen_is_told_from_what_was_good_enough() -> None:
     front = [example_search()["front"][1]] * 2
-    assert [row[-1] for row in table_of(front=front)[1]] == ["good enough", "kept"]
+    assert [row[-1] for row in table_of(front=front)[1]] == ["good enough", "chosen"]
     assert [row[-1] for row in table_of(front=front, chosen=None)[1]] == ["good enough", "good enough"]
     assert [row[-1] for row in table_of(front=front, chosen=7)[1]] == ["good enough", "good enough"]
 
@@ -31,7 +31,7 @@ def test_columns_with_nothing_in_them_are_left_out() -> None:
     assert table_of(front=[]) == ((), [])
 
 
-def test_of_a_search_that_kept_nothing_no_layer_has_a_reason() -> None:
+def test_of_a_search_that_chose_nothing_no_layer_has_a_reason() -> None:
     found = search.read({"search": example_search() | {"chosen": None}})
     assert found is not None
     heads, rows = search.layers(found, {"left_alone": {"conv_1": "excluded"}})
