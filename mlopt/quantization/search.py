@@ -36,7 +36,7 @@ _RACED = 3
 """So many sets of a mode are measured against FP32."""
 _IN_DOUBT = 1.0
 """Of the model's time: a profile that shows it so much slower in INT8 is believed without a race."""
-_TIE = 0.95
+_TIE = 0.98
 """Versions this near the fastest count as equally fast: no short race tells them apart."""
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""

@@ -153,7 +153,7 @@ def test_a_profile_in_doubt_is_settled_by_a_race(tmp_path: Path, monkeypatch: py
     assert found.version.layers == ALL
 
 
-@pytest.mark.parametrize(("whole", "kept"), [(1.33, ("b", "c", "d")), (1.5, ALL)])
+@pytest.mark.parametrize(("whole", "kept"), [(1.32, ("b", "c", "d")), (1.4, ALL)])
 def test_of_equally_fast_versions_the_most_faithful_stays(
     whole: float, kept: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
