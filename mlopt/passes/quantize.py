@@ -155,7 +155,7 @@ def _result(
         "scheme": integers.scheme.value,
         "reduce_range": integers.reduce_range and not writer.pair_safe(mode),
         "pair_safe": writer.pair_safe(mode),
-        "why": integers.reason,
+        "why": integers.reason + (" (only in channels where it could)" if writer.pair_safe(mode) else ""),
         "per_channel": writer.per_channel if mode is Mode.STATIC else writer.config.per_channel,
         "per_tensor": dict(outcome.per_tensor),
         "quantized": len(done),
