@@ -1,9 +1,9 @@
 """What a recipe lets a lossy pass lose, so that a pass which searches can stop where the gates would.
 
-The search judges on calibration samples that it holds back, never on the evaluation. Of the cosine it spends only a
-part (``SHARE``), and the mean must clear the limit by its own sampling error: what just meets a limit here misses it
-half the time on other samples. Hits and misses of a metric are
-too few to keep a margin by: there, the limit is the gate's own.
+The search judges on calibration samples that it holds back (without any, the evaluation must do). Of the cosine it
+spends only a part (``SHARE``), and the mean must clear the limit by its own sampling error: what just meets a limit
+here misses it half the time on other samples. Hits and misses of a metric are too few to keep a margin by: there,
+the limit is the gate's own.
 """
 
 from __future__ import annotations
@@ -52,10 +52,13 @@ class Budget:
 def budget_of(recipe: Recipe, base: Path) -> Budget:
     """Read the limits off a recipe's gates; without a gate, a cosine of 0.99 and, for class agreement, 95 %."""
     metric = recipe.metric
+    cosine, value = (_strictest(recipe.gates, name) for name in ("fidelity.cosine", "accuracy.value"))
+    if value is None and metric.name == "agreement":
+        value = _AGREEMENT
     drops = [gate.max for gate in recipe.gates if gate.metric == "accuracy.drop_pt" and gate.max is not None]
     return Budget(
-        cosine=_strictest(recipe.gates, "fidelity.cosine") or _COSINE,
-        value=_strictest(recipe.gates, "accuracy.value") or (_AGREEMENT if metric.name == "agreement" else None),
+        cosine=_COSINE if cosine is None else cosine,
+        value=value,
         drop_pt=min(drops, default=None),
         metric=metric.name, args=metric.args, output=metric.output, base=base,
     )  # fmt: skip

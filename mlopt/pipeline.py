@@ -1,8 +1,7 @@
 """The chain of passes, folded over the steps: each in the cache, and in its own process.
 
-``run`` keeps the best valid model so far: an
-optional step that fails, refuses or does not help is left out with its reason; a required one that fails ends the run,
-and what was done before stays in the cache.
+``run`` keeps the best valid model so far: an optional step that fails, refuses or does not help is left out with its
+reason; a required one that fails ends the run, and what was done before stays in the cache.
 """
 
 from __future__ import annotations

@@ -33,6 +33,11 @@ def test_the_strictest_gate_counts() -> None:
     assert budget("accuracy", *gates) == (0.95, 0.8, 0.5)
 
 
+def test_a_limit_of_zero_is_a_limit() -> None:
+    gates = ({"metric": "fidelity.cosine", "min": 0.0}, {"metric": "accuracy.value", "min": 0.0})
+    assert budget("agreement", *gates) == (0.0, 0.0, None)
+
+
 def test_the_code_of_a_metric_counts(tmp_path: Path) -> None:
     found = []
     for text in ("def m(*_): return 1\n", "def m(*_): return 2\n"):

@@ -34,19 +34,19 @@ def compare(expected: Outputs, got: Outputs) -> Parity:
 
     Raises ``MeasureError`` when names or shapes differ, there is no sample, or only one of the two is finite.
     """
-    worst = _worst(expected, got)
-    return Parity(max_abs=worst.max_abs, sqnr_db=worst.sqnr_db, cosine=worst.cosine)
+    found = worst(expected, got)
+    return Parity(max_abs=found.max_abs, sqnr_db=found.sqnr_db, cosine=found.cosine)
 
 
 def fidelity(reference: Outputs, outputs: Outputs) -> Fidelity:
     """Measure like ``compare``, for the report of a whole model against its source."""
-    worst = _worst(reference, outputs)
-    return Fidelity(cosine=worst.cosine, sqnr_db=worst.sqnr_db, max_abs=worst.max_abs, n=worst.n)
+    found = worst(reference, outputs)
+    return Fidelity(cosine=found.cosine, sqnr_db=found.sqnr_db, max_abs=found.max_abs, n=found.n)
 
 
 def cosines(reference: Outputs, outputs: Outputs) -> Floats:
     """Return each sample's cosine similarity [samples], of the output whose mean is lowest."""
-    return min((error.cosines for error in _errors(reference, outputs)), key=lambda values: float(values.mean()))
+    return worst(reference, outputs).cosines
 
 
 def within_tolerance(expected: Outputs, got: Outputs) -> str | None:
@@ -80,18 +80,28 @@ class _Error:
 
 
 @dataclass(frozen=True)
-class _Worst:
-    cosine: float
+class Worst:
+    """Each figure of the output that it is worst of."""
+
+    cosines: Floats
+    """Each sample's, [samples], of the output whose mean is lowest."""
     sqnr_db: float | None
+    """None if all outputs are equal."""
     max_abs: float
     n: int
 
+    @property
+    def cosine(self) -> float:
+        """The mean over the samples."""
+        return float(self.cosines.mean())
 
-def _worst(expected: Outputs, got: Outputs) -> _Worst:
+
+def worst(expected: Outputs, got: Outputs) -> Worst:
+    """Measure like ``compare``, and keep each sample's cosine."""
     errors = _errors(expected, got)
     noisy = [error.sqnr_db for error in errors if error.sqnr_db is not None]
-    return _Worst(
-        cosine=min(float(error.cosines.mean()) for error in errors),
+    return Worst(
+        cosines=min((error.cosines for error in errors), key=lambda values: float(values.mean())),
         sqnr_db=min(noisy) if noisy else None,
         max_abs=max(error.max_abs for error in errors),
         n=max(len(error.cosines) for error in errors),

@@ -126,7 +126,9 @@ def _searched(
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
     search = Search(writer, judge, gauge, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
-    account = {**result.notes, "judged_on": judging.count, **({"remark": judge.remark} if judge.remark else {})}
+    source = "there is no calibration data: these are evaluation samples" if calibration is None else None
+    remark = "; ".join(filter(None, (source, judge.remark)))
+    account = {**result.notes, "judged_on": judging.count, "remark": remark}
     if result.version is None:
         return Refusal(result.reason or "nothing was found", {"search": account})
     for file in result.version.files:

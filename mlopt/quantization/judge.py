@@ -65,12 +65,11 @@ class Judge:
         """Run a model; raises ``ModelError`` if it does not run."""
         try:
             outputs = self._outputs(path)
-            fidelity = parity.fidelity(self._expected, outputs)
-            cosines = parity.cosines(self._expected, outputs)
+            found = parity.worst(self._expected, outputs)
         except MeasureError as error:
             return Quality(-1.0, None, None, f"outputs that are no numbers: {error.problems[0].what}")
         value = None if self._needed is None else self._value(outputs)
-        return Quality(fidelity.cosine, fidelity.sqnr_db, value, self._objection(cosines, value))
+        return Quality(found.cosine, found.sqnr_db, value, self._objection(found.cosines, value))
 
     def _objection(self, cosines: Array, value: float | None) -> str | None:
         cosine, least = float(cosines.mean()), 1 - SHARE * (1 - self._budget.cosine)

@@ -261,3 +261,10 @@ def test_a_configuration_written_out_in_full_is_read_again(mode: Mode) -> None:
     """As it stands in an artifact's ``recipe.lock.yaml``, keys of other modes included."""
     config = QuantizeConfig(mode=mode)
     assert QuantizeConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_a_search_without_calibration_data_says_what_judged(tmp_path: Path) -> None:
+    model = encoder(tmp_path / "m.onnx")
+    found = run_pass(PASS, model, {"mode": "auto", "seconds": 1}, tmp_path, samples=TEXT)
+    assert found.notes["search"]["judged_on"] == 8
+    assert found.notes["search"]["remark"] == "there is no calibration data: these are evaluation samples"
