@@ -161,9 +161,10 @@ def test_a_bare_model_needs_no_recipe(bare: Printed) -> None:
 
 
 def test_gates_decide_the_exit_code(bare: Printed, tmp_path: Path) -> None:
+    measured = json.loads(bare.out)["final"]["latency_ms"]["mean"]
     limits = {
         "small.yaml": ("- {metric: size_mb, max: 0.000001}", 1),
-        "tail.yaml": ("- {metric: latency.p99.9_ms, max: 1000}", 3),
+        "undecided.yaml": (f"- {{metric: latency.mean_ms, max: {measured!r}}}", 3),  # within any interval
         "nothing.yaml": ("- {metric: speedup.median, min: 1, vs: torch_eager}", 2),
         "fine.yaml": ("- {metric: latency.mean_ms, max: 100000}", 0),
     }
