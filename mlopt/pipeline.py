@@ -177,6 +177,8 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
         return Outcome(step, pass_.version, "failed", problems[0].what + _detail(problems[0]))
     seconds = time.monotonic() - started
     if (refusal := entry.result.get("refused")) is not None:
+        if hit and entry.result.get("notes"):
+            refusal += " (found in an earlier run; --no-cache looks again)"
         if not step.optional:
             fix = "remove the step, or mark it `optional: true`"
             raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)

@@ -1,0 +1,51 @@
+"""What the chain says of a step that refused, when it comes out of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from campaign_parts import OPTIONS, figures, model
+
+from mlopt import pipeline
+from mlopt.budget import Budget
+from mlopt.cache import Store
+from mlopt.errors import PassError
+from mlopt.passes import table
+from mlopt.pipeline import Job, Outcome, Ruling
+from mlopt.recipe.schema import Step
+from mlopt.target import Objective, Target
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``refused(notes)``: run a step that refuses with these notes, in one cache and one setting each time."""
+    passes, parts = table(), figures(tmp_path)
+    job = Job(
+        "net", passes, Target(), Objective.LATENCY, parts.hardware, (), (), None, "digest", Budget(),
+        Store(tmp_path / "cache"), OPTIONS, parts.dataset, None, tmp_path / "logs", tmp_path / "repro",
+    )  # fmt: skip
+
+    def run(notes: Mapping[str, Any], *, optional: bool = True) -> Outcome:
+        answer = {"refused": "no layer is faster", "notes": dict(notes)}
+        monkeypatch.setattr(pipeline, "run_in_worker", lambda *_: answer)
+        step = Step(name="quantize", config=passes["quantize"].config(), optional=optional)
+        (outcome,) = pipeline.run(model(tmp_path, "source"), [step], job, lambda *_: Ruling(None), lambda _detail: None)
+        return outcome
+
+    return run
+
+
+def test_what_a_search_did_not_find_may_be_looked_for_again(refused: Any) -> None:
+    assert refused({"search": {"sets": 3}}).reason == "no layer is faster"
+    again = refused({"search": {"sets": 3}})
+    assert again.status == "refused"
+    assert again.reason == "no layer is faster (found in an earlier run; --no-cache looks again)"
+    with pytest.raises(PassError, match=r"'quantize' does not apply: .*; --no-cache looks again\)"):
+        refused({"search": {"sets": 3}}, optional=False)
+
+
+def test_what_needs_no_search_is_the_same_in_every_run(refused: Any) -> None:
+    assert [refused({}).reason for _ in range(2)] == ["no layer is faster"] * 2
