@@ -211,7 +211,7 @@ def _foreign(what: str, where: str) -> Iterator[None]:
 
 PASS = Pass(
     name="neural_compressor",
-    version=1,
+    version=2,
     summary="INT8 and INT4 by neural-compressor, from PyTorch to ONNX with Q/DQ",
     accepts=frozenset({Kind.TORCH}),
     produces=Kind.ONNX,

@@ -68,7 +68,7 @@ class Accuracy(Section):
 
 
 class Fidelity(Section):
-    """How close outputs are to the reference model's on the same samples; the worst output counts."""
+    """How close outputs are to the reference model's on the same samples; the worst output, or part of one, counts."""
 
     cosine: float
     """The mean over samples of the cosine similarity, of the worst output; 1 is equal direction."""

@@ -177,3 +177,48 @@ def test_half_precision_has_room_for_its_own_rounding():
     expected, got = np.full((1, 4), 1.0, np.float16), np.full((1, 4), 1.004, np.float16)
     assert within_tolerance(one(expected), one(got)) is None
     assert within_tolerance(one(expected.astype(np.float32)), one(got.astype(np.float32))) is not None
+
+
+def boxes_and_scores(samples: int = 4) -> np.ndarray:
+    """A detector's output [samples, 4 coordinates + 3 scores, 100 places], as YOLO writes it."""
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.uniform(0, 320, (samples, 4, 100)), rng.uniform(0, 0.9, (samples, 3, 100)) ** 4
+    return np.concatenate([boxes, scores], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1)])
+def test_boxes_do_not_hide_the_scores(axes: tuple[int, int, int]):
+    expected = boxes_and_scores()
+    got = expected.copy()
+    got[:2, 4:] = got[:2, 4:, ::-1]  # every score at another place, in half of the samples
+    score, other = (part[:, 4:].reshape(4, -1).astype(np.float64) for part in (expected, got))
+    of_scores = (score * other).sum(1) / np.linalg.norm(score, axis=1) / np.linalg.norm(other, axis=1)
+    found = fidelity(one(expected.transpose(axes)), one(got.transpose(axes)))
+    assert found.cosine == pytest.approx(of_scores.mean())
+    assert found.cosine < 0.9
+    assert found.sqnr_db == pytest.approx(10 * np.log10((score**2).sum() / ((score - other) ** 2).sum()))
+    boxes = np.s_[:, :4]
+    assert fidelity(one(expected[boxes]), one(got[boxes])).cosine == 1.0
+
+
+def test_where_a_detector_sees_nothing_only_boxes_are_judged():
+    expected = boxes_and_scores()
+    expected[:, 4:] *= 0.01
+    got = expected.copy()
+    got[:, 4:] = got[:, 4:, ::-1]
+    assert fidelity(one(expected), one(got)).cosine == pytest.approx(1.0)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1, 60))
+@settings(deadline=None)
+def test_probabilities_are_one_whole(seed: int, power: float):
+    rng = np.random.default_rng(seed)
+    expected, got = (rng.uniform(0, 1, (2, 5, 80)) ** power for _ in range(2))
+    assert fidelity(one(expected), one(got)).cosine == pytest.approx(
+        fidelity(one(expected.reshape(2, -1)), one(got.reshape(2, -1))).cosine
+    )
+
+
+def test_of_a_few_values_none_is_a_kind_of_its_own():
+    expected, got = np.array([[300.0, 200.0, 0.5, 0.4]]), np.array([[300.0, 200.0, 0.4, -0.5]])
+    assert fidelity(one(expected), one(got)).cosine == pytest.approx(1.0, abs=1e-5)
