@@ -23,7 +23,7 @@ from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization import weight_only
-from mlopt.quantization.choice import Mode, Scheme, objection
+from mlopt.quantization.choice import Mode, Runtime, Scheme, objection
 from mlopt.quantization.gauge import Gauge
 from mlopt.quantization.graph import Survey, survey
 from mlopt.quantization.integers import Outcome
@@ -50,6 +50,9 @@ class QuantizeConfig(PassConfig):
     calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
     bias_correction: bool = Field(default=True, description="static: take out the mean error of every layer")
     smooth_quant: bool = Field(default=False, description="static: let NNCF smooth and quantize (transformers)")
+    placement: Runtime = Field(
+        default="onnxruntime", description="static: whose form of Q/DQ to write; onnxruntime runs either"
+    )
     keep_first: int = Field(
         default=0, ge=0, description="so many Conv, MatMul and Gemm nodes from the input on stay in FP32"
     )
@@ -69,6 +72,10 @@ class QuantizeConfig(PassConfig):
             raise ValueError(f"{foreign[0]} is a key of mode weight_only, and the mode is {self.mode}")
         if self.smooth_quant and self.mode is not Mode.STATIC:
             raise ValueError(f"smooth_quant is a key of mode static, and the mode is {self.mode}")
+        if self.placement == "tensorrt" and self.mode is not Mode.STATIC:
+            raise ValueError(f"TensorRT takes scales from calibration: add `mode: static`, the mode is {self.mode}")
+        if self.placement == "tensorrt" and self.smooth_quant:
+            raise ValueError("NNCF places Q/DQ for onnxruntime: leave out smooth_quant, or placement")
         return self
 
     @property
@@ -79,8 +86,11 @@ class QuantizeConfig(PassConfig):
 
 def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None:
     """Return why the pass does not apply, from the graph alone."""
-    if context.target.device != "cpu":
-        return f"this INT8 is for onnxruntime's CPU kernels, and the target is {context.target.device}: try fp16"
+    if context.target.device != "cpu" and config.placement == "onnxruntime":
+        device = context.target.device
+        return (
+            f"this INT8 is for onnxruntime's CPU kernels, and the target is {device}: try fp16, or placement: tensorrt"
+        )
     found = survey(read_graph(model.path))
     if found.quantized:
         return f"the model is quantized already: it has {', '.join(found.quantized)}"
@@ -88,7 +98,7 @@ def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None
     if config.mode is Mode.WEIGHT_ONLY and (told := weight_only.objection(config.weight_only)):
         return told
     if config.mode is not Mode.AUTO:
-        return objection(config.mode, config.scheme, found.work, calibrated=calibrated)
+        return objection(config.mode, config.scheme, found.work, calibrated=calibrated, runtime=config.placement)
     objections = _modes(found, config, calibrated=calibrated)
     return None if None in objections.values() else next(iter(objections.values()))
 
@@ -158,6 +168,7 @@ def _result(
         "reduce_range": integers.reduce_range and not writer.pair_safe(mode),
         "pair_safe": writer.pair_safe(mode),
         "why": integers.reason + (" (only in channels where it could)" if writer.pair_safe(mode) else ""),
+        "placement": writer.config.placement,
         "per_channel": writer.per_channel if mode is Mode.STATIC else writer.config.per_channel,
         "per_tensor": dict(outcome.per_tensor),
         "quantized": len(done),
@@ -176,7 +187,7 @@ def _result(
 
 PASS = Pass(
     name="quantize",
-    version=3,
+    version=4,
     summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

@@ -119,24 +119,25 @@ class _Layer:
 
 
 def _layers(graph: onnx.GraphProto) -> list[_Layer]:
-    """Return the quantized layers, in the order in which they run."""
+    """Return the quantized layers, in the order in which they run; the bias of each may be FP32."""
     sources = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     readers = Counter(name for node in graph.node for name in node.input)
     constants = {tensor.name for tensor in graph.initializer}
     layers = []
     for place, node in enumerate(graph.node):
-        if node.op_type not in {"Conv", "Gemm"} or len(node.input) < 3:
+        weight = sources.get(node.input[1]) if node.op_type in {"Conv", "Gemm"} and len(node.input) > 2 else None
+        if weight is None:
             continue
-        weight, bias = (sources.get(name) for name in node.input[1:3])
-        if weight is None or bias is None or readers[bias.input[0]] > 1:
-            continue
-        if constants.issuperset((*weight.input[:2], *bias.input[:2])):
-            layers.append(_Layer(place, node.name, node.output[0], *bias.input[:2], *weight.input[:2]))
+        bias = sources.get(node.input[2])
+        stored = (node.input[2], None) if bias is None else (bias.input[0], bias.input[1])
+        if readers[stored[0]] == 1 and constants.issuperset(filter(None, (*weight.input[:2], *stored))):
+            layers.append(_Layer(place, node.name, node.output[0], *stored, *weight.input[:2]))
     return layers
 
 
 def _float_layers(graph: onnx.GraphProto) -> list[_Layer]:
     """Return the layers that stay in FP32 behind the first quantized one."""
+    quantized = {layer.place for layer in _layers(graph)}
     first = next((place for place, node in enumerate(graph.node) if node.op_type == "QuantizeLinear"), 0)
     readers = Counter(name for node in graph.node for name in node.input)
     floats = (tensor.name for tensor in graph.initializer if tensor.data_type == tensor.FLOAT)
@@ -144,7 +145,11 @@ def _float_layers(graph: onnx.GraphProto) -> list[_Layer]:
     return [
         _Layer(place, node.name, node.output[0], node.input[2])
         for place, node in enumerate(graph.node)
-        if place > first and node.op_type in {"Conv", "Gemm"} and len(node.input) > 2 and node.input[2] in own
+        if place > first
+        and place not in quantized
+        and node.op_type in {"Conv", "Gemm"}
+        and len(node.input) > 2
+        and node.input[2] in own
     ]
 
 

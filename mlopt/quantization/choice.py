@@ -56,6 +56,8 @@ class Placement:
     """Whether biases are INT32 with a DequantizeLinear of their own."""
     dedicated_pairs: bool
     """Whether every reader of a tensor has a Q/DQ pair of its own."""
+    rounds_float_layers: bool
+    """Whether the loader rounds the FP32 weights of a layer that reads a DequantizeLinear (see ``float_layers``)."""
 
     @property
     def quantizer_options(self) -> dict[str, bool]:
@@ -68,8 +70,12 @@ class Placement:
 
 
 PLACEMENTS: Mapping[Runtime, Placement] = {
-    "onnxruntime": Placement(symmetric_activations=False, quantized_biases=True, dedicated_pairs=False),
-    "tensorrt": Placement(symmetric_activations=True, quantized_biases=False, dedicated_pairs=True),
+    "onnxruntime": Placement(
+        symmetric_activations=False, quantized_biases=True, dedicated_pairs=False, rounds_float_layers=True
+    ),
+    "tensorrt": Placement(
+        symmetric_activations=True, quantized_biases=False, dedicated_pairs=True, rounds_float_layers=False
+    ),
 }
 
 

@@ -144,7 +144,7 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
     )
     quantizer.quantize_model()
     written: onnx.ModelProto = quantizer.model.model
-    if job.prepared.opset >= PER_CHANNEL_OPSET:
+    if job.integers.placement.rounds_float_layers and job.prepared.opset >= PER_CHANNEL_OPSET:
         keep_float_layers(written.graph)
     return written
 

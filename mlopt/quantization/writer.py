@@ -75,7 +75,8 @@ class Writer:
 
     def integers(self, mode: Mode) -> Integers:
         """Return the scheme of a mode."""
-        return choose_integers(self.config.scheme, self.config.reduce_range, mode, self.context.hardware)
+        config = self.config
+        return choose_integers(config.scheme, config.reduce_range, mode, self.context.hardware, config.placement)
 
     def pair_safe(self, mode: Mode) -> bool:
         """Whether weights can keep 8 bits on this CPU all the same, but for the channels that would overflow."""

@@ -1,0 +1,136 @@
+"""`placement: tensorrt`: the form of Q/DQ that TensorRT's parser takes, written on a machine without a GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from helpers import applied, outputs_of, run_pass
+from onnx import numpy_helper
+from pydantic import ValidationError
+from quantization_models import cnn, cosine, random
+
+from mlopt.onnx_file import read_graph
+from mlopt.passes.base import Refusal
+from mlopt.passes.quantize import PASS, QuantizeConfig
+from mlopt.target import Target
+
+IMAGES = {"image": random(16, 3, 8, 8)}
+TENSORRT = {"mode": "static", "placement": "tensorrt"}
+CUDA = Target(device="cuda")
+
+
+def written(tmp_path: Path, **config: Any) -> Path:
+    result = run_pass(PASS, cnn(tmp_path / "m.onnx"), {**TENSORRT, **config}, tmp_path, calibration=IMAGES)
+    return applied(result).path
+
+
+def test_every_zero_point_is_zero_and_no_bias_is_an_integer(tmp_path: Path) -> None:
+    graph = read_graph(written(tmp_path)).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type in {"QuantizeLinear", "DequantizeLinear"}]
+    zeros = [stored[node.input[2]] for node in pairs]
+    assert zeros
+    assert {str(zero.dtype) for zero in zeros} == {"int8"}
+    assert not any(zero.any() for zero in zeros)
+    made = {output for node in pairs for output in node.output}
+    layers = [node for node in graph.node if node.op_type in {"Conv", "Gemm"}]
+    assert [node.input[1] in made for node in layers] == [True, True, True]
+    assert [node.input[2] in made for node in layers] == [False, False, False]
+
+
+def test_it_computes_what_the_model_computes(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    got, want = (outputs_of(each, IMAGES)["logits"] for each in (path, tmp_path / "m.onnx"))
+    assert cosine(got, want) > 0.99
+    assert np.abs(got.mean(axis=0) - want.mean(axis=0)).max() < 0.02 * np.abs(want).max()
+
+
+def test_biases_in_floating_point_are_corrected_too(tmp_path: Path) -> None:
+    plain, mended = (written(tmp_path, bias_correction=mend) for mend in (False, True))
+    of_plain, of_mended = (
+        {tensor.name: numpy_helper.to_array(tensor) for tensor in read_graph(path).graph.initializer}
+        for path in (plain, mended)
+    )
+    assert of_mended["b1"].dtype == np.float32
+    assert not np.array_equal(of_plain["b1"], of_mended["b1"])
+
+    def off(path: Path) -> float:
+        got, want = (outputs_of(each, IMAGES)["logits"] for each in (path, tmp_path / "m.onnx"))
+        return float(np.abs((got - want).mean(axis=0)).max())
+
+    assert off(mended) < off(plain)
+
+
+def test_a_layer_left_in_floating_point_reads_one_scale(tmp_path: Path) -> None:
+    graph = read_graph(written(tmp_path, exclude=["second"])).graph
+    axes = [a for node in graph.node if node.op_type == "DequantizeLinear" for a in node.attribute if a.name == "axis"]
+    weights = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0].startswith("w")]
+    assert len(axes) == len(weights)  # an activation's has none
+
+
+def test_it_is_for_any_device_and_says_so_to_who_asks_for_onnxruntimes_form(tmp_path: Path) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    refused = run_pass(PASS, model, {"mode": "static"}, tmp_path, calibration=IMAGES, target=CUDA)
+    assert isinstance(refused, Refusal)
+    assert refused.reason.endswith("the target is cuda: try fp16, or placement: tensorrt")
+    assert applied(run_pass(PASS, model, TENSORRT, tmp_path, calibration=IMAGES, target=CUDA)).notes["scheme"] == "s8s8"
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"placement": "tensorrt"}, "add `mode: static`, the mode is auto"),
+        ({"placement": "tensorrt", "mode": "dynamic"}, "add `mode: static`, the mode is dynamic"),
+        ({**TENSORRT, "smooth_quant": True}, "leave out smooth_quant, or placement"),
+    ],
+)
+def test_keys_that_do_not_go_together(config: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        QuantizeConfig(**config)
+
+
+def test_unsigned_integers_are_refused(tmp_path: Path) -> None:
+    config = {**TENSORRT, "scheme": "u8s8"}
+    refused = run_pass(PASS, cnn(tmp_path / "m.onnx"), config, tmp_path, calibration=IMAGES)
+    assert refused == Refusal("TensorRT takes signed integers only: use scheme s8s8 or auto")
+
+
+BUILD = """
+import sys, tensorrt_rtx as trt
+logger = trt.Logger(trt.Logger.ERROR)
+builder = trt.Builder(logger)
+network = builder.create_network(0)
+parser = trt.OnnxParser(network, logger)
+if not parser.parse_from_file(sys.argv[1]):
+    sys.exit("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
+config = builder.create_builder_config()
+config.num_compute_capabilities = 1
+config.set_compute_capability(trt.ComputeCapability.SM89, 0)
+profile = builder.create_optimization_profile()
+profile.set_shape("image", (1, 3, 8, 8), (4, 3, 8, 8), (8, 3, 8, 8))
+config.add_optimization_profile(profile)
+engine = builder.build_serialized_network(network, config)
+sys.exit(0 if engine is not None and engine.nbytes > 0 else "no engine")
+"""
+
+
+@pytest.mark.rtx
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu12"
+)
+@pytest.mark.parametrize(("placement", "refused"), [("tensorrt", None), ("onnxruntime", "zero point")])
+def test_tensorrt_builds_an_engine_of_its_own_form_only(tmp_path: Path, placement: str, refused: str | None) -> None:
+    path = written(tmp_path, placement=placement)
+    onnx.checker.check_model(path, full_check=True)
+    command = [sys.executable, "-c", BUILD, path]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode == 0) == (refused is None), done.stderr
+    assert refused is None or refused in done.stderr
