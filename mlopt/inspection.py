@@ -19,9 +19,22 @@ if TYPE_CHECKING:
     import onnx
 
 _COMPUTING = frozenset(
-    {"Conv", "ConvTranspose", "FusedConv", "FusedMatMul", "Gemm", "MatMul", "FusedGemm", "Attention"}
+    {
+        "Conv",
+        "ConvTranspose",
+        "FusedConv",
+        "FusedMatMul",
+        "Gemm",
+        "MatMul",
+        "FusedGemm",
+        "Attention",
+        "LSTM",
+        "GRU",
+        "RNN",
+    }
 )
-_IN_INTEGERS = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul")
+_IN_INTEGERS = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul",
+                "DynamicQuantizeLSTM")  # fmt: skip
 _WEIGHT_ONLY = "MatMulNBits"
 _QUANTIZING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
 _WRITES_INTEGERS = ("QLinear", "QGemm", "QAttention")
@@ -29,7 +42,7 @@ _WRITES_INTEGERS = ("QLinear", "QGemm", "QAttention")
 
 @dataclass(frozen=True)
 class Precision:
-    """In what the convolutions and matrix products compute, by the names of their nodes."""
+    """In what the convolutions, matrix products and recurrent layers compute, by the names of their nodes."""
 
     integers: tuple[str, ...]
     weight_only: tuple[str, ...]

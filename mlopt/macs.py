@@ -26,6 +26,7 @@ _STAND_INS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "QLinearConv": ("Conv", (0, 3)), "MatMulIntegerToFloat": ("MatMul", (0, 1)),
     "DynamicQuantizeMatMul": ("MatMul", (0, 1)), "QLinearAdd": ("Add", (0, 3)), "QLinearMul": ("Mul", (0, 3)),
     "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)), "QLinearAveragePool": ("AveragePool", (0,)),
+    "DynamicQuantizeLSTM": ("LSTM", (0, 1, 2)),
 }  # fmt: skip
 """onnxruntime's operators: what each stands as, and which of its inputs that takes."""
 _SAME_SHAPE = frozenset(

@@ -94,7 +94,7 @@ def _parameters(found: Inspection) -> str:
 
 def _precision(found: Inspection) -> str:
     precision = found.precision
-    text = f"{len(precision.integers)} of {precision.total} convolutions and matrix products in integers"
+    text = f"{len(precision.integers)} of {precision.total} layers in integers"
     if precision.weight_only:
         text += f", {len(precision.weight_only)} with integer weights alone"
     if precision.integers and precision.floats:

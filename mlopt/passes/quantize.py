@@ -54,7 +54,7 @@ class QuantizeConfig(PassConfig):
         default="onnxruntime", description="static: whose form of Q/DQ to write; onnxruntime runs either"
     )
     keep_first: int = Field(
-        default=0, ge=0, description="so many Conv, MatMul and Gemm nodes from the input on stay in FP32"
+        default=0, ge=0, description="so many layers (Conv, MatMul, Gemm, LSTM) from the input on stay in FP32"
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="nodes to leave alone: names or patterns such as '/head/*'"
@@ -159,7 +159,7 @@ def _result(
     done = outcome.quantized.intersection(writer.weighted)
     if not done:
         reason = outcome.fault or "the quantizer passed them all over"
-        return Refusal(f"none of {len(writer.weighted)} Conv, MatMul and Gemm nodes could be quantized: {reason}")
+        return Refusal(f"none of {len(writer.weighted)} Conv, MatMul, Gemm and LSTM nodes could be quantized: {reason}")
     skipped = {name: "the quantizer passed it over" for name in writer.weighted if name not in done}
     integers = writer.integers(mode)
     notes: dict[str, Any] = {

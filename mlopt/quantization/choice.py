@@ -99,6 +99,7 @@ class Work:
     matmul: int
     conv_nodes: int
     matmul_nodes: int
+    recurrent_nodes: int = 0
 
     @property
     def convolutional(self) -> bool:
@@ -139,19 +140,23 @@ def objection(
     mode: Mode, scheme: Scheme, work: Work, *, calibrated: bool, runtime: Runtime = "onnxruntime"
 ) -> str | None:
     """Return why the graph, the data at hand or the runtime rules out a mode (not ``auto``), or None."""
-    no_layer, only_conv = not (work.conv_nodes or work.matmul_nodes), not work.matmul_nodes
+    calibratable = work.conv_nodes or work.matmul_nodes
+    no_layer, only_conv = not (calibratable or work.recurrent_nodes), not (work.matmul_nodes or work.recurrent_nodes)
+    better = Mode.STATIC if only_conv else Mode.DYNAMIC
     dynamic, tensorrt = mode is Mode.DYNAMIC, runtime == "tensorrt"
     unsigned = scheme not in {Scheme.AUTO, Scheme.S8S8}
     faults = (
-        (no_layer, "nothing to quantize: no Conv, MatMul or Gemm reads constant float32 weights"),
+        (no_layer, "nothing to quantize: no Conv, MatMul, Gemm or LSTM reads constant float32 weights"),
         (tensorrt and dynamic, "TensorRT has no scales that follow each input: use mode static"),
         (tensorrt and unsigned, "TensorRT takes signed integers only: use scheme s8s8 or auto"),
         (mode is Mode.STATIC and not calibrated,
          "static INT8 needs calibration data: name it under data.calibration, or pass --data"),
-        (mode is Mode.WEIGHT_ONLY and only_conv,
-         "weight-only is for MatMul, and only Conv reads constant weights here: use mode static"),
+        (mode is Mode.STATIC and not calibratable,
+         "onnxruntime has an LSTM in INT8 only with scales that follow its input: use mode dynamic"),
+        (mode is Mode.WEIGHT_ONLY and not work.matmul_nodes,
+         f"weight-only is for MatMul and Gemm, and there are none here: use mode {better}"),
         (dynamic and only_conv,
-         "dynamic INT8 is for MatMul and Gemm; onnxruntime runs Conv several times slower that way: use mode static"),
+         f"dynamic INT8 is for MatMul, Gemm and LSTM; onnxruntime runs Conv several times slower: use mode {better}"),
         (dynamic and scheme is Scheme.S8S8,
          "dynamic INT8 has unsigned activations: use scheme u8s8, u8u8 or auto"),
     )  # fmt: skip

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     import onnx
 
 WEIGHTED = ("Conv", "MatMul", "Gemm")
+RECURRENT = "LSTM"
+"""It reads two weights, and has a form in INT8 only with scales that follow its input."""
 _QUANTIZED = frozenset(
     {
         "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits",
         "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulBnb4", "GatherBlockQuantized",
+        "DynamicQuantizeLSTM",
     }
 )  # fmt: skip
 
@@ -39,7 +42,7 @@ class Survey:
     """What a graph holds, as far as precision is concerned. Bodies of If, Loop and Scan are not looked into."""
 
     weighted: tuple[str, ...]
-    """The outputs of the Conv, MatMul and Gemm nodes that read a constant float32 weight."""
+    """The first outputs of the Conv, MatMul, Gemm and LSTM nodes that read constant float32 weights."""
     work: Work
     quantized: tuple[str, ...]
     """The kinds of nodes that show the graph to be quantized already."""
@@ -58,14 +61,18 @@ def survey(proto: onnx.ModelProto) -> Survey:
     macs: Counter[str] = Counter()
     nodes: Counter[str] = Counter()
     for node in proto.graph.node:
-        if node.op_type in WEIGHTED and node.domain in {"", "ai.onnx"} and node.input[1] in constants:
-            kind = "conv" if node.op_type == "Conv" else "matmul"
-            weighted.append(node.output[0])
+        read = node.input[1:3] if node.op_type == RECURRENT else node.input[1:2]
+        if node.op_type not in (*WEIGHTED, RECURRENT) or node.domain not in {"", "ai.onnx"} or not read:
+            continue
+        if constants.keys() >= set(read):
+            kind = {"Conv": "conv", RECURRENT: "recurrent"}.get(node.op_type, "matmul")
+            output = first_output(node)
+            weighted.append(output)
             nodes[kind] += 1
-            macs[kind] += prod(constants[node.input[1]]) * _positions(kind, shapes.get(node.output[0], ()))
+            macs[kind] += prod(constants[read[0]]) * _positions(kind, shapes.get(output, ()))
     return Survey(
         weighted=tuple(weighted),
-        work=Work(macs["conv"], macs["matmul"], nodes["conv"], nodes["matmul"]),
+        work=Work(macs["conv"], macs["matmul"], nodes["conv"], nodes["matmul"], nodes["recurrent"]),
         quantized=tuple(sorted({n.op_type for n in proto.graph.node if _is_quantized(n.op_type)})),
         control_flow=tuple(sorted({n.op_type for n in proto.graph.node if any(True for _ in subgraphs(n))})),
         floats=len(constants),
@@ -114,6 +121,14 @@ def save(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path | N
     ``source`` is the folder of the files with those tensors that are not loaded, if there are any.
     """
     save_model(proto, path, external=external, source=source or path.parent)
+
+
+def first_output(node: onnx.NodeProto) -> str:
+    """Return the first output that a node has: what tells it from others where names are missing.
+
+    An LSTM of which only the last state is read has no first one.
+    """
+    return next(filter(None, node.output), "")
 
 
 def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> dict[str, str]:

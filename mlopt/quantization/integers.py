@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import sort_nodes
+from mlopt.onnx_save import load_tensors
 from mlopt.quantization.choice import Integers, Mode
 from mlopt.quantization.float_layers import keep_float_layers
-from mlopt.quantization.graph import WEIGHTED, Prepared, save
+from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
 from mlopt.quantization.pieces import rewrite_pieces
 from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
@@ -124,7 +125,14 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
     import onnx
     from onnxruntime.quantization import QDQQuantizer
 
-    proto = onnx.load(job.prepared.path)
+    kinds = {node.name: node.op_type for node in read_graph(job.prepared.path).graph.node}
+    recurrent = [name for name in nodes if kinds[name] == RECURRENT]
+    nodes = [name for name in nodes if kinds[name] != RECURRENT]
+    proto = _write_dynamic(job, recurrent, ()) if recurrent else onnx.load(job.prepared.path)
+    if not nodes:
+        return proto
+    if recurrent:
+        load_tensors(proto, job.prepared.path.parent)
     give_biases(proto.graph, nodes)
     quantizer = QDQQuantizer(
         proto,
@@ -194,7 +202,7 @@ def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -
         quantize_dynamic(
             piece,
             scratch,
-            op_types_to_quantize=["MatMul", "Gather"],
+            op_types_to_quantize=["MatMul", "Gather", RECURRENT],
             per_channel=job.per_channel,
             reduce_range=job.integers.reduce_range,
             weight_type=_type(signed=job.integers.scheme.signed_weights),
@@ -219,5 +227,6 @@ def quantized_layers(path: Path) -> frozenset[str]:
     graph = read_graph(path).graph
     dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     static = {n.name for n in graph.node if n.op_type in WEIGHTED and n.input[1] in dequantized}
-    integer = {n.name.removesuffix("_quant") for n in graph.node if n.op_type == "MatMulInteger"}
+    kinds = {"MatMulInteger", f"DynamicQuantize{RECURRENT}"}
+    integer = {n.name.removesuffix("_quant") for n in graph.node if n.op_type in kinds}
     return frozenset(static | integer | {name.removesuffix(_FROM_GEMM) for name in integer})

@@ -1,8 +1,9 @@
 """One model, written in fewer bits as often as asked: this mode, these layers.
 
-A layer is a Conv, MatMul or Gemm that reads constant weights (and an embedding table, where size counts). What all
-versions share, the prepared copy and the ranges of its tensors, is made once. What stands between two static layers
-follows them: values that go from INT8 to INT8 should not turn into FP32 on the way.
+A layer is a Conv, MatMul, Gemm or LSTM that reads constant weights (and an embedding table, where size counts). An LSTM
+has dynamic scales in static mode too: onnxruntime knows no other. What all versions share, the prepared copy and the
+ranges of its tensors, is made once. What stands between two static layers follows them: values that go from INT8 to
+INT8 should not turn into FP32 on the way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mlopt.onnx_file import read_graph
 from mlopt.quantization import weight_only
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, choose_integers
-from mlopt.quantization.graph import Prepared, Survey, matching, prepare
+from mlopt.quantization.graph import RECURRENT, Prepared, Survey, first_output, matching, prepare
 from mlopt.quantization.integers import PER_CHANNEL_OPSET, Job, Outcome, quantize, quantized_layers
 from mlopt.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
 from mlopt.quantization.smooth import quantize_with_nncf
@@ -61,7 +62,7 @@ class Writer:
         wanted = PER_CHANNEL_OPSET if axis else OLDEST_OPSET
         self.prepared, self.remarks = _prepare(model, scratch, self.feeds, wanted)
         self.graph: onnx.GraphProto = read_graph(self.prepared.path).graph
-        self.weighted = tuple(node.name for node in self.graph.node if node.output[0] in found.weighted)
+        self.weighted = tuple(node.name for node in self.graph.node if first_output(node) in found.weighted)
 
     @cached_property
     def ranges(self) -> TensorsData:
@@ -97,7 +98,7 @@ class Writer:
         """Return how many values each layer reads in one inference, and, under "", how many the last one writes."""
         if self.calibration is None:
             return {}
-        nodes = [node for node in self.graph.node if node.name in self.weighted]
+        nodes = [node for node in self.graph.node if node.name in self.weighted and node.op_type != RECURRENT]
         wanted = [*(node.input[0] for node in nodes), *(node.output[0] for node in nodes[-1:])]
         sizes = element_counts(self.prepared.path, wanted, self.calibration, self.model.inputs)
         return {**{n.name: sizes.get(n.input[0], 0) for n in nodes}, "": sizes.get(wanted[-1], 0) if wanted else 0}
@@ -116,6 +117,9 @@ class Writer:
             excluded |= self._of_type("Conv", "a Conv with dynamic scales is several times slower in onnxruntime")
         if mode is Mode.WEIGHT_ONLY:
             excluded |= self._of_type("Conv", "onnxruntime has no weight-only Conv")
+            excluded |= self._of_type(RECURRENT, f"onnxruntime has no weight-only {RECURRENT}")
+        if self.config.placement == "tensorrt":
+            excluded |= self._of_type(RECURRENT, f"TensorRT has no {RECURRENT} in INT8")
         if mode is Mode.STATIC:
             excluded |= _too_wide(self.graph, self.ranges)
         return excluded | matching(self.graph, self.config.exclude, where="passes.quantize.exclude")
@@ -130,7 +134,7 @@ class Writer:
         excluded = self.excluded(mode)
         if static and self.config.smooth_quant:
             return self._smoothed(layers, out)
-        nodes = self._with_between(frozenset(layers), excluded) if static else tuple(layers)
+        nodes = self._with_between(layers, excluded) if static else tuple(layers)
         job = Job(
             self.prepared, mode, self.integers(mode), nodes, per_channel=self.per_channel or not static,
             excluded=excluded, ranges=self.ranges if static else None, feeds=self.feeds,
@@ -180,21 +184,23 @@ class Writer:
     def _of_type(self, op_type: str, reason: str) -> dict[str, str]:
         return {n.name: reason for n in self.graph.node if n.op_type == op_type and n.name in self.weighted}
 
-    def _with_between(self, layers: frozenset[str], excluded: Mapping[str, str]) -> tuple[str, ...]:
-        """Add what stands between static layers.
+    def _with_between(self, layers: Collection[str], excluded: Mapping[str, str]) -> tuple[str, ...]:
+        """Add what stands between static layers; an LSTM is none, since what it reads and writes is FP32.
 
         Around matrix products alone nothing follows, and their results are not rounded: sums and activations in 8 bits
         destroy what a transformer computes (MiniLM: cosine 0.94 with rounded results, 0.99 without).
         """
+        chosen = {node.name: node.op_type for node in self.graph.node if node.name in layers}
         if not self.found.work.convolutional:
-            return tuple(node.name for node in self.graph.node if node.name in layers)
+            return tuple(chosen)
+        recurrent = tuple(name for name, op_type in chosen.items() if op_type == RECURRENT)
         free = frozenset(n.name for n in self.graph.node if n.op_type in BETWEEN and n.name not in excluded)
         observed = frozenset(name for name, _ in self.ranges.items())
-        return between(self.graph, layers, free, observed)
+        return (*recurrent, *between(self.graph, chosen.keys() - set(recurrent), free, observed))
 
 
 def between(
-    graph: onnx.GraphProto, layers: frozenset[str], free: frozenset[str], observed: frozenset[str]
+    graph: onnx.GraphProto, layers: Collection[str], free: frozenset[str], observed: frozenset[str]
 ) -> tuple[str, ...]:
     """Return ``layers`` and those of the ``free`` nodes that stand between them: all that they read comes from
     them, and what they write leads to them or out of the graph. An activation that a layer ends with belongs to it.

@@ -224,7 +224,7 @@ def test_refusals(tmp_path: Path) -> None:
     )
     ports = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
     relu = write(tmp_path / "r.onnx", [helper.make_node("Relu", ["x"], ["y"])], {}, *ports)
-    assert reason(run_pass(PASS, relu, {}, tmp_path)).startswith("nothing to quantize: no Conv, MatMul or Gemm")
+    assert reason(run_pass(PASS, relu, {}, tmp_path)).startswith("nothing to quantize: no Conv, MatMul, Gemm or LSTM")
     scaled = [helper.make_node("Gemm", ["x", "w"], ["y"], alpha=0.5)]
     gemm = write(tmp_path / "g.onnx", scaled, {"w": random(4, 4)}, *ports)
     assert "could be quantized: the quantizer passed them all over" in reason(run_pass(PASS, gemm, DYNAMIC, tmp_path))
