@@ -1,9 +1,9 @@
 """What a recipe lets a lossy pass lose, so that a pass which searches can stop where the gates would.
 
-The search judges on calibration samples that it holds back (without any, the evaluation must do). Of the cosine it
-spends only a part (``SHARE``), and the mean must clear the limit by its own sampling error: what just meets a limit
-here misses it half the time on other samples. Hits and misses of a metric are too few to keep a margin by: there,
-the limit is the gate's own.
+The search judges on calibration samples that it holds back (without any, the evaluation must do). Of the error that a
+limit allows it spends only a part (``SHARE``), and a mean cosine must clear its limit by its own sampling error: what
+just meets a limit here misses it half the time on other samples. Hits and misses of a metric are too few to keep a
+margin by: there, the limit is the gate's own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Budget:
 
     cosine: float = _COSINE
     """The least mean cosine similarity to the model that the pass was given."""
+    sqnr_db: float | None = None
+    """The least signal to noise of the outputs against that model, in decibels."""
+    max_abs: float | None = None
+    """The most by which any value may differ."""
     value: float | None = None
     """The least value of the metric."""
     drop_pt: float | None = None
@@ -44,7 +48,8 @@ class Budget:
         """What a result depends on that was chosen under this budget; the code of a metric in a file is part of it."""
         code = parse_reference(self.metric, self.base)
         return {
-            "cosine": self.cosine, "value": self.value, "drop_pt": self.drop_pt,
+            "cosine": self.cosine, "sqnr_db": self.sqnr_db, "max_abs": self.max_abs,
+            "value": self.value, "drop_pt": self.drop_pt,
             "metric": self.metric, "args": dict(self.args), "output": self.output, "code": code and code.digest,
         }  # fmt: skip
 
@@ -52,17 +57,24 @@ class Budget:
 def budget_of(recipe: Recipe, base: Path) -> Budget:
     """Read the limits off a recipe's gates; without a gate, a cosine of 0.99 and, for class agreement, 95 %."""
     metric = recipe.metric
-    cosine, value = (_strictest(recipe.gates, name) for name in ("fidelity.cosine", "accuracy.value"))
+    cosine, sqnr_db, value = (
+        _least(recipe.gates, name) for name in ("fidelity.cosine", "fidelity.sqnr_db", "accuracy.value")
+    )
     if value is None and metric.name == "agreement":
         value = _AGREEMENT
-    drops = [gate.max for gate in recipe.gates if gate.metric == "accuracy.drop_pt" and gate.max is not None]
     return Budget(
         cosine=_COSINE if cosine is None else cosine,
+        sqnr_db=sqnr_db,
+        max_abs=_most(recipe.gates, "fidelity.max_abs"),
         value=value,
-        drop_pt=min(drops, default=None),
+        drop_pt=_most(recipe.gates, "accuracy.drop_pt"),
         metric=metric.name, args=metric.args, output=metric.output, base=base,
     )  # fmt: skip
 
 
-def _strictest(gates: Sequence[Gate], metric: str) -> float | None:
+def _least(gates: Sequence[Gate], metric: str) -> float | None:
     return max((gate.min for gate in gates if gate.metric == metric and gate.min is not None), default=None)
+
+
+def _most(gates: Sequence[Gate], metric: str) -> float | None:
+    return min((gate.max for gate in gates if gate.metric == metric and gate.max is not None), default=None)

@@ -121,7 +121,7 @@ def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dic
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:
         rows = np.arange(3) % samples.count
-        yield from ((feeds, True) for feeds, _ in batches(samples, specs, 3, rows.tolist()))
+        yield from ((feeds, False) for feeds, _ in batches(samples, specs, 3, rows.tolist()))
     own = next(batches(samples, specs, 1, [0]))[0]
     for resize in (_halved, _doubled):
         other = {s.name: resize(own[s.name], [a for a in s.dynamic_axes if a or not batched[s.name]]) for s in specs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING
 
 from mlopt.errors import ModelError
@@ -31,6 +32,28 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         yield node
         for inner in subgraphs(node):
             yield from nodes(inner)
+
+
+def node_names(graph: onnx.GraphProto) -> list[str]:
+    """Return a name of its own for every node of the graph: that which it has, or its operator and a number.
+
+    These are the names by which nodes are excluded and reported. Constants do not count, so that a graph whose
+    constants became initializers has the same.
+    """
+    taken = {node.name for node in graph.node if node.name}
+    names: list[str] = []
+    used: set[str] = set()
+    computing = 0
+    for node in graph.node:
+        name = node.name
+        if not name or name in used:
+            stem = name or node.op_type
+            name = next(free for n in count(computing) if (free := f"{stem}_{n}") not in taken)
+            taken.add(name)
+        used.add(name)
+        names.append(name)
+        computing += node.op_type != "Constant"
+    return names
 
 
 def operators(graph: onnx.GraphProto) -> dict[str, int]:

@@ -19,7 +19,7 @@ from mlopt.cache import Entry, Key, Store
 from mlopt.conformance import check_output
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
-from mlopt.hardware import Hardware
+from mlopt.hardware import Hardware, usable_cores
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
@@ -150,9 +150,9 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
         parts["calibration"] = job.calibration_digest
-    if needs.searches:
+    if step.config.searches:
         parts["budget"] = job.budget.parts
-        parts["machine"] = {"cpu": job.hardware.cpu, "cores": job.hardware.cores, "threads": job.target.threads}
+        parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
     if needs.device_bound:
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}

@@ -52,6 +52,8 @@ def test_what_a_result_depends_on_is_json() -> None:
     parts = budget_of(recipe, Path("/somewhere")).parts  # type: ignore[arg-type]
     assert parts == {
         "cosine": 0.99,
+        "sqnr_db": None,
+        "max_abs": None,
         "value": 0.95,
         "drop_pt": None,
         "metric": "agreement",
@@ -59,3 +61,13 @@ def test_what_a_result_depends_on_is_json() -> None:
         "output": None,
         "code": None,
     }
+
+
+def test_limits_on_the_error_count() -> None:
+    gates = [
+        Gate(metric="fidelity.sqnr_db", min=20), Gate(metric="fidelity.sqnr_db", min=30),
+        Gate(metric="fidelity.max_abs", max=0.5), Gate(metric="fidelity.max_abs", max=0.1),
+    ]  # fmt: skip
+    recipe = SimpleNamespace(metric=Metric(name="fidelity"), gates=gates)
+    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    assert (found.cosine, found.sqnr_db, found.max_abs) == (0.99, 30, 0.1)

@@ -74,3 +74,14 @@ def test_a_renamed_output_is_found(tmp_path: Path, samples: Dataset) -> None:
 def test_sizes_that_the_model_itself_refuses_are_no_fault_of_the_pass(tmp_path: Path, samples: Dataset) -> None:
     before, after = (scaled(tmp_path / name, 2.0, reshape=4) for name in ("a.onnx", "b.onnx"))
     assert check_output(PASS, before, after, samples, OPTIONS).parity.max_abs == 0  # 12 / 2 is no multiple of 4
+
+
+def test_a_model_that_takes_one_row_only_is_no_fault_of_the_pass(tmp_path: Path, samples: Dataset) -> None:
+    models = []
+    for name in ("a.onnx", "b.onnx"):
+        proto = onnx.load(scaled(tmp_path / name, 2.0, reshape=4).path)
+        shape = next(tensor for tensor in proto.graph.initializer if tensor.name == "shape")
+        shape.CopyFrom(numpy_helper.from_array(np.array([1, 3, 4], np.int64), "shape"))
+        onnx.save(proto, tmp_path / name)
+        models.append(open_onnx(tmp_path / name))
+    assert check_output(PASS, *models, samples, OPTIONS).parity.max_abs == 0

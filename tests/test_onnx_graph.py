@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mlopt.errors import ModelError
-from mlopt.onnx_graph import operators, sort_nodes
+from mlopt.onnx_graph import node_names, operators, sort_nodes
 
 
 def graph(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
@@ -45,3 +45,16 @@ def test_what_a_subgraph_reads_from_outside_comes_first() -> None:
 def test_a_circle_is_an_error() -> None:
     with pytest.raises(ModelError, match="circle"):
         sort_nodes(graph([helper.make_node("Neg", ["b"], ["a"]), helper.make_node("Neg", ["a"], ["b"])]))
+
+
+def test_every_node_has_a_name_of_its_own_and_keeps_one_that_it_has() -> None:
+    names = ["", "Neg_2", "", "twice", "twice", ""]
+    nodes = [helper.make_node("Neg", ["v0"], [f"v{place}"], name=name) for place, name in enumerate(names, 1)]
+    assert node_names(graph(nodes)) == ["Neg_0", "Neg_2", "Neg_3", "twice", "twice_4", "Neg_5"]
+
+
+def test_constants_do_not_change_the_names_of_others() -> None:
+    constant = helper.make_node("Constant", [], ["k"], value_float=1.0)
+    nodes = [helper.make_node("Neg", ["v0"], ["a"]), helper.make_node("Abs", ["a"], ["b"])]
+    named = dict(zip(["Neg", "Constant", "Abs"], node_names(graph([nodes[0], constant, nodes[1]])), strict=True))
+    assert [named["Neg"], named["Abs"]] == node_names(graph(nodes))

@@ -76,10 +76,10 @@ class _Graph:
     def of(cls, model: Model) -> _Graph:
         with tempfile.TemporaryDirectory() as folder:
             nodes = read_graph(prepare(model, Path(folder)).path).graph.node  # names those that have none, too
-        writers = {tensor: node.name for node in nodes for tensor in node.output}
+        writers = {tensor: node.name for node in nodes for tensor in node.output if tensor}
         readers: dict[str, list[str]] = {}
         for node in nodes:
-            for tensor in node.input:
+            for tensor in filter(None, node.input):
                 readers.setdefault(tensor, []).append(node.name)
         return cls({node.name: node for node in nodes}, writers, readers)
 

@@ -26,6 +26,14 @@ class PassConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the pass, so configured, measures this machine and stops where the recipe's gates would.
+
+        The result then depends on both.
+        """
+        return False
+
 
 C = TypeVar("C", bound=PassConfig)
 
@@ -43,8 +51,6 @@ class Requires:
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
     device_bound: bool = False
     """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
-    searches: bool = False
-    """Whether the pass measures this machine, and stops where the recipe's gates would: the result depends on both."""
 
 
 @dataclass(frozen=True)

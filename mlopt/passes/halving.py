@@ -86,7 +86,7 @@ def halve(model: Model, wanted: Halving, context: Context) -> PassResult | Refus
         prepared = prepare(model, scratch)
         maxima = absolute_maxima(observe(prepared, data, model.inputs))
         nodes = _sorted(prepared, maxima, wanted, context.target.device)
-        found = _admitted(prepared, nodes, maxima, wanted, data, model.inputs)
+        found = _admitted(prepared, nodes, maxima, wanted, data, model.inputs, context.target.batch_size)
         reasons = {**found.left, **nodes.barred}
         kept = {name: reasons[name] for name in nodes.all if name in reasons}
         if not found.admitted:
@@ -167,11 +167,12 @@ def _admitted(
     wanted: Halving,
     data: Dataset,
     inputs: Sequence[TensorSpec],
+    batch_size: int,
 ) -> Admission:
     """Find the nodes that can have half precision together."""
     if not any(nodes.groups):
         return Admission()
-    stage = set_stage(prepared, data, inputs)
+    stage = set_stage(prepared, data, inputs, batch_size)
     watched = frozenset(name for name, value in maxima.items() if value > wanted.bound)
 
     def attempt(converted: frozenset[str]) -> Verdict:

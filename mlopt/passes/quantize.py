@@ -79,6 +79,11 @@ class QuantizeConfig(PassConfig):
         return self
 
     @property
+    def searches(self) -> bool:
+        """Whether this machine is measured."""
+        return self.mode is Mode.AUTO
+
+    @property
     def weight_only(self) -> WeightOnly:
         """The keys of mode weight_only."""
         return WeightOnly(self.bits, self.block_size, self.symmetric, self.algorithm)
@@ -158,7 +163,8 @@ def _result(
     """Say what became of the layers; a model without a quantized one is no result."""
     done = outcome.quantized.intersection(writer.weighted)
     if not done:
-        reason = outcome.fault or "the quantizer passed them all over"
+        refused = next(iter(outcome.left.values()), None)
+        reason = refused or outcome.fault or "the quantizer passed them all over"
         return Refusal(f"none of {len(writer.weighted)} Conv, MatMul, Gemm and LSTM nodes could be quantized: {reason}")
     skipped = {name: "the quantizer passed it over" for name in writer.weighted if name not in done}
     integers = writer.integers(mode)
@@ -193,7 +199,7 @@ PASS = Pass(
     produces=Kind.ONNX,
     config=QuantizeConfig,
     run=run,
-    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True, searches=True),
+    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),
     lossy=True,
     refuse=refuse,
 )

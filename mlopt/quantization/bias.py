@@ -45,12 +45,9 @@ def input_means(original: Path, layers: Iterable[str], data: Dataset, inputs: Se
     graph = read_graph(original).graph
     chosen = frozenset(layers)
     tensors = {node.input[0] for node in graph.node if node.name in chosen and node.op_type == "Conv"}
-    given = {value.name for value in graph.input} & tensors & set(data.inputs)
-    means = channel_means(original, dict.fromkeys(sorted(tensors - given), _CHANNELS), data, inputs, limit=SAMPLES)
-    for name in given:
-        values = np.asarray(data.inputs[name][:SAMPLES], dtype=np.float64)
-        means[name] = np.moveaxis(values, _CHANNELS, 0).reshape(values.shape[_CHANNELS], -1).mean(axis=1)
-    return means
+    constants = {tensor.name for tensor in graph.initializer}
+    wanted = dict.fromkeys(sorted(tensors - constants), _CHANNELS)
+    return channel_means(original, wanted, data, inputs, limit=SAMPLES)
 
 
 def correct_weights(path: Path, original: Path, means: Mapping[str, Array], *, external: bool) -> int:
@@ -165,11 +162,14 @@ def _propagated(error: Array, mean: Array) -> Array:
 def _shift(stored: Mapping[str, onnx.TensorProto], layer: _Layer, by: Array, folder: Path) -> bool:
     """Add ``by`` [channels] to a layer's bias; return whether that changed it.
 
-    A channel whose scale is vanishingly small (its weights are all but zero) cannot hold the sum and stays as it is.
+    A channel whose scale is vanishingly small (its weights are all but zero) cannot hold the sum and stays as it is. So
+    does a bias that is more than one value for each channel.
     """
     from onnx import numpy_helper
 
     codes = _values(stored[layer.bias], folder)
+    if codes.shape != by.shape:
+        return False  # a Gemm's bias may be a whole matrix
     if layer.bias_scale is None:
         stored[layer.bias].CopyFrom(numpy_helper.from_array((codes + by).astype(np.float32), layer.bias))
         return True

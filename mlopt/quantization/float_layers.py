@@ -16,9 +16,6 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-_CHANNELS = 1
-"""The axis of a convolution's inputs, and of a Gemm's, [rows, inputs]."""
-
 
 def keep_float_layers(graph: onnx.GraphProto) -> int:
     """Give each layer with FP32 weights a DequantizeLinear with a scale per channel; return how many there were.
@@ -42,10 +39,15 @@ def keep_float_layers(graph: onnx.GraphProto) -> int:
             graph.initializer.append(numpy_helper.from_array(repeated, own))
         constants = [f"{name}_scale", f"{name}_zero_point"][: len(values)]
         reads = [source.input[0], *constants]
-        added.append(helper.make_node("DequantizeLinear", reads, [f"{name}_DequantizeLinear"], name, axis=_CHANNELS))
+        added.append(helper.make_node("DequantizeLinear", reads, [f"{name}_DequantizeLinear"], name, axis=_axis(node)))
         node.input[0] = f"{name}_DequantizeLinear"
     graph.node.extend(added)
     return len(added)
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    """Return the axis of a layer's input along which its channels lie: 1, also of a Gemm's [rows, inputs]."""
+    return 0 if any(attribute.name == "transA" and attribute.i for attribute in node.attribute) else 1
 
 
 def _inputs(node: onnx.NodeProto, weight: onnx.TensorProto) -> int:

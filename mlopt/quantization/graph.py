@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE, default_opset, strip_initializer_inputs, subgraphs
+from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE, default_opset, node_names, strip_initializer_inputs, subgraphs
 from mlopt.onnx_save import load_tensors, save_model
 from mlopt.quantization.choice import Work
+from mlopt.quantization.untyped import add_missing_types
+from mlopt.quantization.weights import plain_gemms
 
 if TYPE_CHECKING:
     import onnx
@@ -105,13 +107,17 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
         load_tensors(proto, model.path.parent)  # the converter would lose what is not there
     _hoist_constants(proto.graph)
     strip_initializer_inputs(proto)
+    _name_nodes(proto.graph)  # before anything is added, so that names do not depend on what that is
     if own < minimum_opset:
         proto = _raise_opset(proto, minimum_opset)
-    _name_nodes(proto.graph)
+        _hoist_constants(proto.graph)
+        _name_nodes(proto.graph)
+    plain_gemms(proto.graph, model.path.parent)
     external = model.size_bytes > EXTERNAL_DATA_ABOVE
     plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
     save_model(proto, plain, external=external, source=model.path.parent)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
+    add_missing_types(inferred)
     return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
 
 
@@ -139,7 +145,7 @@ def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> 
     excluded: dict[str, str] = {}
     names = [node.name for node in graph.node]
     for pattern in patterns:
-        matched = fnmatch.filter(names, pattern)
+        matched = [pattern] if pattern in names else fnmatch.filter(names, pattern)
         if not matched:
             close = difflib.get_close_matches(pattern, names, n=5, cutoff=0.0)
             raise PassError(
@@ -196,6 +202,8 @@ def _raise_opset(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import EncodeError
 
+    if proto.functions:
+        raise ValueError("onnx's converter loses a model's own functions")
     try:
         raised = onnx.version_converter.convert_version(proto, version)
     except (onnx.version_converter.ConvertError, RuntimeError, EncodeError) as error:  # EncodeError: above 2 GB
@@ -206,8 +214,5 @@ def _raise_opset(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
     """Give every node a name of its own."""
-    taken: set[str] = set()
-    for number, node in enumerate(graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.name or node.op_type}_{number}"
-        taken.add(node.name)
+    for node, name in zip(graph.node, node_names(graph), strict=True):
+        node.name = name

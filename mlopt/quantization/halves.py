@@ -60,7 +60,16 @@ def unsupported(proto: onnx.ModelProto, half: Half) -> dict[str, str]:
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST
 
     blocked = frozenset(DEFAULT_OP_BLOCK_LIST)
-    left = {node.name: f"{node.op_type} stays in FP32" for node in proto.graph.node if node.op_type in blocked}
+    own = {(function.domain, function.name) for function in proto.functions}
+    given = {value.name for value in proto.graph.output} & float_constants(proto.graph).keys()
+    left: dict[str, str] = {}
+    for node in proto.graph.node:
+        if node.op_type in blocked:
+            left[node.name] = f"{node.op_type} stays in FP32"
+        elif (node.domain, node.op_type) in own:
+            left[node.name] = f"{node.op_type} is a function of the model's own"
+        elif constant := next((name for name in node.input if name in given), None):
+            left[node.name] = f"constant '{constant}' is an output of the graph"
     if half is BF16:
         floats, opset = float_tensors(proto.graph), default_opset(proto)
         for node in proto.graph.node:
@@ -119,7 +128,13 @@ def write(prepared: Prepared, converted: frozenset[str], half: Half, out: Path) 
 
     proto = onnx.load(prepared.path)
     kept = [node.name for node in proto.graph.node if node.name not in converted]
+    outputs = [*proto.graph.output]
+    constants = float_constants(proto.graph).keys()
+    del proto.graph.output[:]  # the converter would define a constant that is an output a second time
+    proto.graph.output.extend(value for value in outputs if value.name not in constants)
     proto = convert_float_to_float16(proto, keep_io_types=True, disable_shape_infer=True, node_block_list=kept)
+    del proto.graph.output[:]
+    proto.graph.output.extend(outputs)
     _keep_between(proto.graph)
     sort_nodes(proto.graph)  # the converter appends its casts behind everything else
     if half is BF16:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from mlopt.budget import SHARE, Budget
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
-from mlopt.errors import DataError, MeasureError
+from mlopt.errors import DataError, MeasureError, ModelError
 from mlopt.measure import parity
 from mlopt.measure.accuracy import BUILT_IN, score
 from mlopt.model import TensorSpec
@@ -62,16 +63,20 @@ class Judge:
         self._options, self._batch_size = options, batch_size
 
     def quality(self, path: Path) -> Quality:
-        """Run a model; raises ``ModelError`` if it does not run."""
+        """Run a model; one that fails on a sample, or answers in other shapes, is no good, and no error."""
+        expected = self._expected
         try:
             outputs = self._outputs(path)
-            found = parity.worst(self._expected, outputs)
-        except MeasureError as error:
-            return Quality(-1.0, None, None, f"outputs that are no numbers: {error.problems[0].what}")
+            found = parity.worst(expected, outputs)
+        except (DataError, MeasureError, ModelError) as error:
+            return Quality(-1.0, None, None, f"outputs that cannot be compared: {error.problems[0].what}")
         value = None if self._needed is None else self._value(outputs)
-        return Quality(found.cosine, found.sqnr_db, value, self._objection(found.cosines, value))
+        return Quality(found.cosine, found.sqnr_db, value, self._objection(found, value))
 
-    def _objection(self, cosines: Array, value: float | None) -> str | None:
+    def _objection(self, found: parity.Worst, value: float | None) -> str | None:
+        cosines = found.cosines
+        if objection := self._of_errors(found):
+            return objection
         cosine, least = float(cosines.mean()), 1 - SHARE * (1 - self._budget.cosine)
         if cosine < least:
             return f"cosine {cosine:.4f} is below {least:.4g}"
@@ -80,6 +85,17 @@ class Judge:
             return f"cosine {cosine:.4f} on {len(cosines)} samples may be {surely:.4f} on others"
         if value is not None and self._needed is not None and value < self._needed:
             return f"{self._metric} {value:.4g} is below {self._needed:.4g}"
+        return None
+
+    def _of_errors(self, found: parity.Worst) -> str | None:
+        """Hold the outputs against the limits on their errors; of the noise that one allows, a part is kept in hand."""
+        budget = self._budget
+        if budget.sqnr_db is not None and found.sqnr_db is not None:
+            least = budget.sqnr_db - 10 * log10(SHARE)
+            if found.sqnr_db < least:
+                return f"SQNR {found.sqnr_db:.1f} dB is below {least:.1f} dB"
+        if budget.max_abs is not None and found.max_abs > budget.max_abs:
+            return f"a value differs by {found.max_abs:.4g}, more than {budget.max_abs:.4g}"
         return None
 
     @cached_property

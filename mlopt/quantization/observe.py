@@ -20,6 +20,8 @@ import numpy as np
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
+from mlopt.errors import MeasureError
+from mlopt.measure.parity import within_tolerance
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import nodes, sort_nodes, subgraphs
@@ -215,9 +217,13 @@ def outputs(path: Path, feeds: Mapping[str, Array] | None) -> list[Array]:
 
 
 def same_outputs(a: Path, b: Path, feeds: Mapping[str, Array]) -> bool:
-    """Whether two files compute the same from one batch, up to the rounding of float32."""
-    pairs = zip(outputs(a, feeds), outputs(b, feeds), strict=True)
-    return all(np.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True) for one, other in pairs)
+    """Whether two files compute the same from one batch, up to rounding; not if one of them does not run."""
+    failures: tuple[type[Exception], ...] = (MeasureError, *runtime_errors())
+    try:
+        one, other = ({str(place): value for place, value in enumerate(outputs(path, feeds))} for path in (a, b))
+        return within_tolerance(one, other) is None
+    except failures:
+        return False
 
 
 def one_batch(data: Dataset | None, inputs: Sequence[TensorSpec], batch_size: int) -> Mapping[str, Array] | None:

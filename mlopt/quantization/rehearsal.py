@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _SAMPLES = 64
 """A rehearsal runs so many: ranges come from all samples, and the error of the outputs settles long before."""
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Admission:
     time_up: bool = False
 
 
-def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec]) -> Stage:
+def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], batch_size: int) -> Stage:
     """Run the model in FP32, which every rehearsal is compared with."""
     import onnx
 
@@ -77,7 +76,7 @@ def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec]) -
         path = prepared.path.with_name("stage.onnx")
         save(onnx.load(prepared.path), path, external=True)
     chosen = range(min(_SAMPLES, data.count))
-    feeds = tuple(feed for feed, _real in batches(data, inputs, _BATCH, chosen))
+    feeds = tuple(feed for feed, _real in batches(data, inputs, batch_size, chosen))
     session = _open(path)
     return Stage(path, feeds, tuple(_run(session, feed) for feed in feeds))
 

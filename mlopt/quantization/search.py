@@ -115,11 +115,12 @@ class Search:
         sizes = self._writer.weight_bytes()
         savings = {mode: {name: float(sizes[name]) for name in self._writer.layers(mode)} for mode in self._modes}
         contenders = self._valid([Prospect(mode, saving, {}) for mode, saving in savings.items() if saving])
-        if not contenders:
-            return self._nothing("no set of layers is both smaller and good enough")
         for version in contenders:
             self.account.measured(version, None)
-        return self._kept(min(contenders, key=lambda version: version.size_bytes))
+        best = min(contenders, key=lambda version: version.size_bytes, default=None)
+        if best is None or best.size_bytes >= self._writer.model.size_bytes:
+            return self._nothing("no set of layers is both smaller and good enough")
+        return self._kept(best)
 
     def _prospects(self) -> list[Prospect]:
         """Return what each mode worth trying could save, the most promising first."""

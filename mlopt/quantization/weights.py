@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
+from mlopt.onnx_save import loaded
 
 if TYPE_CHECKING:
     import onnx
@@ -90,6 +93,34 @@ def give_biases(graph: onnx.GraphProto, nodes: Sequence[str]) -> None:
         else:
             continue
         graph.initializer.append(numpy_helper.from_array(bias, own))
+
+
+def plain_gemms(graph: onnx.GraphProto, folder: Path) -> None:
+    """Give every Gemm the plainest form of its constant bias: one value for each output, and no factor before it.
+
+    onnxruntime's quantizer scales the integers of a bias by ``beta``, and the node then does it again.
+    """
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        bias = stored.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
+        weight = stored.get(node.input[1]) if bias is not None else None
+        if bias is None or weight is None or bias.data_type != bias.FLOAT:
+            continue
+        beta = next((attribute.f for attribute in node.attribute if attribute.name == "beta"), 1.0)
+        columns = weight.dims[channel_axis(node)]
+        one_row = prod(bias.dims) in {1, columns} and prod(bias.dims[:-1]) == 1
+        if beta == 1.0 and (list(bias.dims) == [columns] or not one_row):
+            continue
+        values = numpy_helper.to_array(loaded(bias, folder)) * np.float32(beta)
+        own = f"{node.name}_mlopt_bias"
+        plain_values = np.broadcast_to(values.reshape(-1), columns) if one_row else values
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(plain_values), own))
+        node.input[2] = own
+        kept = [attribute for attribute in node.attribute if attribute.name != "beta"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _worst_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ _LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 _ERRORS_ONLY = 3
+_NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
 
@@ -44,6 +45,12 @@ class OnnxRuntime:
     def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
         """Load the file by its path, so that external data of any size is found beside it."""
         for spec in (*model.inputs, *model.outputs):
+            if spec.dtype in _NO_TENSOR:
+                raise ModelError(
+                    "what is no tensor can be neither fed nor compared", where=f"{model.path}: '{spec.name}'",
+                    got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
+                    fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
+                )  # fmt: skip
             if spec.dtype in _NOT_IN_NUMPY:
                 raise ModelError(
                     "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
@@ -71,7 +78,12 @@ class _Session:
                 f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got or "no inputs",
                 expected="; ".join(str(spec) for spec in self.inputs),
             ) from error  # fmt: skip
-        return dict(zip(self._names, outputs, strict=True))
+        return dict(zip(self._names, map(_as_text, outputs), strict=True))
+
+
+def _as_text(output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return text as NumPy's own, which can be stored and compared; ONNX Runtime gives it as Python objects."""
+    return output.astype(str) if output.dtype == object else output
 
 
 def import_onnxruntime() -> Any:

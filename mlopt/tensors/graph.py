@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_graph import nodes, subgraphs
+from mlopt.onnx_graph import node_names, nodes, subgraphs
 
 if TYPE_CHECKING:
     import onnx
@@ -58,8 +58,9 @@ def tensors(graph: onnx.GraphProto, dtypes: Mapping[str, int]) -> tuple[Tensor, 
     """
     outputs = {value.name for value in graph.output}
     found = []
-    for number, node in enumerate(node for node in graph.node if node.op_type != "Constant"):
-        named = node.name or f"{node.op_type}_{number}"
+    for node, named in zip(graph.node, node_names(graph), strict=True):
+        if node.op_type == "Constant":
+            continue
         found += [
             Tensor(name, named, node.op_type)
             for name in node.output

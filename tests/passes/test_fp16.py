@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
 from mlopt.onnx_file import open_onnx
@@ -185,3 +185,39 @@ def test_speed_on_cuda_and_on_arm_with_half_precision_is_tried(tmp_path: Path) -
     arm = PLAIN_X86.model_copy(update={"architecture": "aarch64", "isa": ("asimd", "asimdhp")})
     applied(run_pass(PASS, model, {}, tmp_path, samples=IMAGES, hardware=arm))
     applied(run_pass(PASS, model, {}, tmp_path, samples=IMAGES, target=Target(device="cuda")))
+
+
+def test_what_an_operator_of_another_domain_writes_is_looked_at(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="plain"),
+        helper.make_node("FusedMatMul", ["a", "w"], ["b"], name="grow", domain="com.microsoft", alpha=1e6),
+        helper.make_node("Mul", ["b", "small"], ["y"], name="shrink"),
+    ]
+    weights = {"w": random(4, 4), "small": np.float32(1e-6).reshape(())}
+    graph = helper.make_graph(
+        nodes, "g", *([helper.make_tensor_value_info(*port) for port in ports] for ports in PORTS),
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    result = convert(tmp_path / "m.onnx", tmp_path, X)
+    assert set(result.notes["kept_fp32"]) == {"grow", "shrink"}
+    assert result.notes["kept_fp32"]["grow"].startswith("'b' reaches ")
+
+
+def test_a_constant_that_is_an_output_stays(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+             helper.make_node("MatMul", ["a", "v"], ["y"], name="second")]  # fmt: skip
+    outputs = [*PORTS[1], ("w", FLOAT, [4, 4])]
+    model = write(tmp_path / "m.onnx", nodes, {"w": random(4, 4), "v": random(4, 4, seed=1)}, PORTS[0], outputs)
+    result = convert(model, tmp_path, X)
+    assert result.notes["kept_fp32"] == {"first": "constant 'w' is an output of the graph"}
+    assert result.notes["converted"] == 1
+
+
+def test_a_model_that_takes_one_sample_at_a_time(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="product"),
+             helper.make_node("Reshape", ["a", "one"], ["y"], name="one_row")]  # fmt: skip
+    weights = {"w": random(4, 4), "one": np.array([1, 4])}
+    model = write(tmp_path / "m.onnx", nodes, weights, *PORTS)
+    assert convert(model, tmp_path, X).notes["converted"] == 2

@@ -67,6 +67,20 @@ def test_means_come_right(
     assert by_weights < plain
 
 
+@pytest.mark.parametrize("batch", ["n", 1, 2])
+def test_a_sample_may_be_a_whole_input(tmp_path: Path, batch: int | str) -> None:
+    model = onnx.load(chain(tmp_path / "m.onnx"))
+    if isinstance(batch, int):
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+        onnx.save(model, tmp_path / "m.onnx")
+    images = random(4, 3, 6, 6) + np.arange(3, dtype=np.float32).reshape(3, 1, 1)
+    whole = images if batch == "n" else np.repeat(images[:, None], batch, axis=1)
+    data = store(Samples({"image": whole}), tmp_path / "data", "data")
+    means = input_means(tmp_path / "m.onnx", ["one"], data, open_onnx(tmp_path / "m.onnx").inputs)
+    np.testing.assert_allclose(means["image"], images.mean(axis=(0, 2, 3)), rtol=1e-5)
+
+
 def test_no_time_means_no_correction(tmp_path: Path) -> None:
     model = open_onnx(chain(tmp_path / "m.onnx"))
     data = store(Samples({"image": random(4, 3, 6, 6)}), tmp_path / "data", "data")

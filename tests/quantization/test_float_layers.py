@@ -43,7 +43,7 @@ def run(model: onnx.ModelProto, path: Path, level: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("op_type", "shape", "attributes"),
     [("Conv", (8, 6, 1, 1), {}), ("Conv", (6, 1, 3, 3), {"group": 6}), ("ConvTranspose", (6, 8, 1, 1), {}),
-     ("Gemm", (6, 8), {}), ("Gemm", (8, 6), {"transB": 1})],
+     ("Gemm", (6, 8), {}), ("Gemm", (8, 6), {"transB": 1}), ("Gemm", (3, 8), {"transA": 1})],
 )  # fmt: skip
 def test_the_weights_are_not_rounded(
     tmp_path: Path, op_type: str, shape: tuple[int, ...], attributes: dict[str, int]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import numpy_helper, save
-from quantization_models import cnn, random
+from onnx import helper, numpy_helper, save
+from quantization_models import FLOAT, cnn, random, write
 
 from mlopt.budget import Budget
 from mlopt.data.dataset import Dataset, Samples, store
@@ -100,3 +100,30 @@ def test_a_metric_that_cannot_be_computed_is_told(tmp_path: Path) -> None:
     found = judge(model, data, Budget(value=0.5, metric="./metric.py:m", base=tmp_path))
     assert found.quality(model).objection is None
     assert str(found.remark).startswith("./metric.py:m cannot be judged on calibration samples")
+
+
+def test_limits_on_the_error_itself(tmp_path: Path) -> None:
+    model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 12)
+    worse = damaged(model, tmp_path / "w.onnx", 0.5)
+    found = judge(model, data, Budget(cosine=-1.0)).quality(worse)
+    assert found.objection is None
+    assert found.sqnr_db is not None
+    for limit, told in ((found.sqnr_db - 1, None), (found.sqnr_db - 0.1, "SQNR"), (found.sqnr_db + 5, "SQNR")):
+        said = judge(model, data, Budget(cosine=-1.0, sqnr_db=limit)).quality(worse).objection
+        assert (said is None) == (told is None), said  # a part of the noise that is allowed is kept in hand
+    assert judge(model, data, Budget(cosine=-1.0, max_abs=0.6)).quality(worse).objection is None
+    said = judge(model, data, Budget(cosine=-1.0, max_abs=0.4)).quality(worse).objection
+    assert said == "a value differs by 0.5, more than 0.4"
+
+
+def test_a_version_that_answers_in_other_shapes_is_no_good_and_no_error(tmp_path: Path) -> None:
+    """How many values are beyond a threshold differs from sample to sample."""
+    nodes = [helper.make_node("Sub", ["x", "by"], ["s"]), helper.make_node("Relu", ["s"], ["r"]),
+             helper.make_node("NonZero", ["r"], ["y"])]  # fmt: skip
+    ports = [("x", FLOAT, ["n", 4])], [("y", 7, [2, "k"])]
+    paths = [write(tmp_path / f"{by}.onnx", nodes, {"by": np.float32(by).reshape(())}, *ports) for by in (0, 1)]
+    x = np.float32([[0.5, 2, 2, 2], [2, 2, 2, 2]])
+    data = store(Samples({"x": x}), tmp_path / "d", "data")
+    found = judge(paths[0], data, Budget())
+    assert found.quality(paths[0]).objection is None
+    assert str(found.quality(paths[1]).objection).startswith("outputs that cannot be compared: the output's shape")

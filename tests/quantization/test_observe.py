@@ -199,3 +199,12 @@ def test_quiet_leaves_logging_as_it_was(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_outputs_without_samples_only_loads(tmp_path: Path) -> None:
     assert outputs(cnn(tmp_path / "m.onnx"), None) == []
+
+
+def test_same_outputs_of_text_and_of_what_does_not_run(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Cast", ["x"], ["y"], to=8)]
+    text = write(tmp_path / "t.onnx", nodes, {}, [("x", FLOAT, ["n", 2])], [("y", 8, ["n", 2])])
+    assert same_outputs(text, text, {"x": random(3, 2)})
+    assert not same_outputs(text, text, {"x": random(3, 3)})
+    (tmp_path / "broken.onnx").write_bytes(text.read_bytes()[:40])
+    assert not same_outputs(text, tmp_path / "broken.onnx", {"x": random(3, 2)})

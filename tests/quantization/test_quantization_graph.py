@@ -103,3 +103,56 @@ def test_a_pattern_must_match(tmp_path: Path) -> None:
         matching(graph, ["haed"], where="passes.quantize.exclude")
     assert caught.value.problems[0].got == "haed"
     assert "head" in (caught.value.problems[0].expected or "")
+
+
+def test_names_do_not_depend_on_what_raising_the_opset_adds(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["x"], ["u"], axes=[0]),  # from opset 13 on, axes are a constant
+        helper.make_node("Squeeze", ["u"], ["s"], axes=[0]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]
+    path = write(
+        tmp_path / "m.onnx", nodes, {"w": random(4, 4)}, [("x", FLOAT, [2, 4])], [("y", FLOAT, [2, 4])], opset=11
+    )
+    names = []
+    for opset in (11, 13):
+        folder = tmp_path / str(opset)
+        folder.mkdir()
+        graph = read_graph(prepare(open_onnx(path), folder, minimum_opset=opset).path).graph
+        names.append({node.output[0]: node.name for node in graph.node})
+    assert names[0] == names[1] == {"u": "Unsqueeze_0", "s": "Squeeze_1", "y": "MatMul_2"}
+
+
+def test_functions_of_the_models_own_keep_the_opset(tmp_path: Path) -> None:
+    proto = onnx.load(cnn(tmp_path / "m.onnx", opset=11))
+    opsets = [helper.make_opsetid("", 11)]
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    proto.functions.append(helper.make_function("mine", "Twice", ["a"], ["b"], body, opsets))
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(ValueError, match="loses a model's own functions"):
+        prepare(open_onnx(tmp_path / "m.onnx"), tmp_path, minimum_opset=13)
+
+
+def test_a_name_is_a_name_before_it_is_a_pattern(tmp_path: Path) -> None:
+    graph = read_graph(cnn(tmp_path / "m.onnx")).graph
+    graph.node[0].name = "layers[0].conv"
+    assert matching(graph, ["layers[0].conv"], where="here") == {"layers[0].conv": "excluded by 'layers[0].conv'"}
+
+
+def test_types_that_onnx_does_not_infer_are_known(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("FusedMatMul", ["x", "w"], ["f"], name="fused", domain="com.microsoft", alpha=2.0),
+        helper.make_node("Relu", ["f"], ["r"], name="relu"),
+        helper.make_node("Neg", ["r"], ["y"], name="neg"),
+    ]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", FLOAT, ["n", 4])], [helper.make_tensor_value_info("y", FLOAT, ["n", 4])],
+        [numpy_helper.from_array(random(4, 4), "w")],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    prepared = read_graph(prepare(open_onnx(tmp_path / "m.onnx"), tmp_path).path).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in prepared.value_info}
+    assert (types["f"], types["r"]) == (FLOAT, FLOAT)
+    assert [value.name for value in prepared.output] == ["y"]

@@ -30,7 +30,7 @@ def prepared(nodes: list[onnx.NodeProto], weights: dict[str, Array], tmp_path: P
 
 
 def staged(made: Prepared, x: Array, tmp_path: Path) -> Stage:
-    return set_stage(made, store(Samples({"x": x}), tmp_path / "data", "test"), open_onnx(made.path).inputs)
+    return set_stage(made, store(Samples({"x": x}), tmp_path / "data", "test"), open_onnx(made.path).inputs, 8)
 
 
 def there_and_back(tmp_path: Path, by: float) -> Prepared:

@@ -32,7 +32,7 @@ class World:
     int8: Mapping[str, float] = field(default_factory=lambda: INT8)
     allowed: float = 0.01
     faults: Mapping[Mode, str] = field(default_factory=dict)
-    model: Any = field(default_factory=lambda: SimpleNamespace(path=Path("fp32")))
+    model: Any = field(default_factory=lambda: SimpleNamespace(path=Path("fp32"), size_bytes=1000))
     weighted: tuple[str, ...] = ALL
     mends: bool = False
     conversion: float = 0.0
@@ -203,3 +203,10 @@ def test_the_smallest(tmp_path: Path) -> None:
     assert found.version is not None
     assert set(found.version.layers) == {"c", "d"}
     assert found.notes["front"][0]["speedup"] is None
+
+
+def test_what_is_not_smaller_is_not_the_smallest(tmp_path: Path) -> None:
+    world = World(model=SimpleNamespace(path=Path("fp32"), size_bytes=3))
+    found = search(world, tmp_path).smallest()
+    assert found.version is None
+    assert str(found.reason).startswith("no set of layers is both smaller and good enough")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from quantization_models import random
 
-from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
+from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain, plain_gemms
 
 
 @settings(max_examples=40, deadline=None)
@@ -52,3 +55,22 @@ def test_every_convolution_gets_a_bias_of_its_own() -> None:
     assert not biases["none"].any()
     np.testing.assert_array_equal(biases["shared"], values["b"])
     assert len({node.input[2] for node in graph.node if len(node.input) > 2}) == 4
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.25, 0.0])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (5,), (1, 5), (3, 1), (3, 5)])
+def test_a_gemms_bias_is_one_value_for_each_output_without_a_factor(shape: tuple[int, ...], beta: float) -> None:
+    bias = random(*shape, seed=1).reshape(shape)
+    gemm = helper.make_node("Gemm", ["x", "w", "c"], ["y"], name="g", transB=1, beta=beta, alpha=2.0)
+    values = {"w": random(5, 4), "c": bias}
+    graph = helper.make_graph([gemm], "g", [], [], [numpy_helper.from_array(v, k) for k, v in values.items()])
+    plain_gemms(graph, Path())
+    node = graph.node[0]
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    kept = next((attribute.f for attribute in node.attribute if attribute.name == "beta"), 1.0)
+    assert kept == 1.0
+    assert {attribute.name for attribute in node.attribute} >= {"alpha", "transB"}
+    found = stored[node.input[2]]
+    np.testing.assert_allclose(np.broadcast_to(found, (3, 5)), np.broadcast_to(bias * np.float32(beta), (3, 5)))
+    assert found.shape == ((5,) if shape not in {(3, 1), (3, 5)} else shape)
+    np.testing.assert_array_equal(stored["c"], bias)  # others may read it

@@ -105,3 +105,26 @@ def test_a_gpu_that_is_not_there_is_an_error_that_names_the_extra(tmp_path: Path
 @pytest.mark.parametrize(("kind", "name"), [(Kind.ONNX, "onnxruntime"), (Kind.TORCH, "torch")])
 def test_every_kind_has_its_runtime(kind: Kind, name: str) -> None:
     assert runtime_for(kind).name == name
+
+
+def test_text_is_given_as_numpys_own(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)]
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])]
+    graph = helper.make_graph(nodes, "g", ports, [helper.make_tensor_value_info("y", TensorProto.STRING, ["n"])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    with open_session(open_onnx(tmp_path / "m.onnx"), OPTIONS) as session:
+        text = session.run({"x": np.float32([1, 2])})["y"]
+    assert text.dtype.kind == "U"
+    assert text.tolist() == ["1", "2"]
+
+
+def test_a_sequence_at_the_interface_is_refused_in_words(tmp_path: Path) -> None:
+    nodes = [helper.make_node("SequenceConstruct", ["x"], ["y"])]
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])]
+    output = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph(nodes, "g", ports, [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    model = open_onnx(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="can be neither fed nor compared") as caught, open_session(model, OPTIONS):
+        pytest.fail("the model was loaded")
+    assert (caught.value.problems[0].got, "zipmap" in str(caught.value.problems[0].fix)) == ("a sequence", True)
