@@ -17,7 +17,7 @@ import numpy as np
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.errors import ModelError, PassError
-from mlopt.measure.parity import compare, within_tolerance
+from mlopt.measure.parity import compare, scales, within_tolerance
 from mlopt.model import Model, TensorSpec
 from mlopt.report.schema import Parity
 from mlopt.runtimes import open_session
@@ -87,10 +87,12 @@ def _compare(
     """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
     pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
     _give_back_memory()
+    of_each = [scales(expected) for _, expected in pairs]
+    largest = {name: max(known[name] for known in of_each) for name in of_each[0]}
     with open_session(after, options) as session:
         for feeds, expected in pairs:
             got = session.run(feeds)
-            yield compare(expected, got), within_tolerance(expected, got)
+            yield compare(expected, got), within_tolerance(expected, got, largest)
 
 
 def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[tuple[Feeds, Feeds]]:
@@ -116,7 +118,8 @@ def _give_back_memory() -> None:
 
 def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], bool]]:
     """Yield feeds and whether their shape is the samples' own: first those, then other sizes of every dynamic axis."""
-    for feeds, _ in batches(samples, specs, 1, range(min(_SAMPLES, samples.count))):
+    spread = np.linspace(0, samples.count - 1, min(_SAMPLES, samples.count)).astype(int)
+    for feeds, _ in batches(samples, specs, 1, spread.tolist()):
         yield feeds, True
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:

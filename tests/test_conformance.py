@@ -85,3 +85,17 @@ def test_a_model_that_takes_one_row_only_is_no_fault_of_the_pass(tmp_path: Path,
         onnx.save(proto, tmp_path / name)
         models.append(open_onnx(tmp_path / name))
     assert check_output(PASS, *models, samples, OPTIONS).parity.max_abs == 0
+
+
+def test_rounding_is_that_of_all_samples(tmp_path: Path, samples: Dataset) -> None:
+    """Where a sample's outputs are all but zero, they are so as the small difference of large values."""
+    (tmp_path / "faint").mkdir()
+    values = np.asarray(samples.inputs["x"]) * np.float32([1e-8, 1, 1, 1, 1, 1]).reshape(6, 1)
+    faint = store(Samples({"x": values}), tmp_path / "faint", "one sample is faint")
+    before = scaled(tmp_path / "a.onnx", 2.0)
+    proto = onnx.load(before.path)
+    proto.graph.node[0].output[0] = "z"
+    proto.graph.node.append(helper.make_node("Add", ["z", "bit"], ["y"]))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([6e-8], np.float32), "bit"))
+    onnx.save(proto, tmp_path / "b.onnx")
+    assert check_output(PASS, before, open_onnx(tmp_path / "b.onnx"), faint, OPTIONS).parity.max_abs < 1e-6

@@ -7,6 +7,9 @@ against their equality. NaN and infinity must stand at the same places in both, 
 One output may hold things of different size: a detector's boxes in pixels, and scores up to 1. The figures of the whole
 would be those of the boxes. So where the channels of a sample fall into two kinds by their peaks, far apart, the faint
 ones are judged on their own too, and the worse figure counts.
+
+On some samples a model may have nothing to say: a detector answers 1e-7 everywhere where there is nothing to find. Of
+such an answer no direction is asked for, only that it stays faint beside those to other samples.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ _CHUNK_VALUES = 1 << 20
 _RELATIVE = 1e-3  # of each value; graph rewrites in float32 stay two orders below
 _OF_SCALE = 1e-4  # of the output's largest value: cancellation makes small values inexact
 _ROUNDINGS = 8  # of the coarser of the two dtypes, for outputs in half precision
+_BLANK = 1e-4  # of the energy of a typical sample: 1 % of its magnitude
 _NO_SIGNAL_DB = -200.0
 _APART = 50.0  # between the peaks of two neighbours in size; 2,400 between the boxes and scores of a YOLOv8
 _FAINT = 0.05  # peaks below are noise; times 50 it is above 1, so that probabilities are never taken apart
@@ -56,15 +60,21 @@ def cosines(reference: Outputs, outputs: Outputs) -> Floats:
     return worst(reference, outputs).cosines
 
 
-def within_tolerance(expected: Outputs, got: Outputs) -> str | None:
+def scales(outputs: Outputs) -> dict[str, float]:
+    """Return the largest magnitude in each floating-point output; 0 for any other."""
+    return {name: _scale(name, array, array) if _is_floating(array) else 0.0 for name, array in outputs.items()}
+
+
+def within_tolerance(expected: Outputs, got: Outputs, largest: Mapping[str, float] | None = None) -> str | None:
     """Return None if ``got`` is ``expected`` up to rounding, else the first difference in words.
 
     Each floating-point value may differ by 1e-3 of itself (in half precision by eight roundings) plus 1e-4 of the
-    largest value of its output; everything else must be equal. Raises like ``compare``.
+    largest value of its output; everything else must be equal. ``largest`` has what that is where these are only some
+    of the samples (``scales``). Raises like ``compare``.
     """
     _check_names(expected, got)
     for name in expected:
-        reason = _first_difference(name, expected[name], got[name])
+        reason = _first_difference(name, expected[name], got[name], (largest or {}).get(name, 0.0))
         if reason is not None:
             return reason
     return None
@@ -80,24 +90,33 @@ class _Error:
 
 
 class _Sum:
-    """Signal and noise of an output, or of its faint channels, over the samples."""
+    """Energies of an output, or of its faint channels, sample by sample."""
 
-    signal = noise = 0.0
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray[np.intp], Floats]] = []
 
-    def add(self, a: Floats, b: Floats) -> Floats:
-        """Add samples, [samples, values]; returns the cosine of each."""
-        a2, b2, noise2 = ((part**2).sum(axis=1) for part in (a, b, a - b))
-        length = np.sqrt(a2) * np.sqrt(b2)
-        cosine = np.divide((a * b).sum(axis=1), length, out=np.zeros_like(length), where=length > 0)
-        self.signal, self.noise = self.signal + float(a2.sum()), self.noise + float(noise2.sum())
-        return np.where(noise2 == 0, 1.0, np.clip(cosine, -1.0, 1.0))
+    def add(self, start: int, a: Floats, b: Floats) -> None:
+        """Add samples, [samples, values], numbered from ``start``."""
+        energies = np.stack([(part**2).sum(axis=1) for part in (a, b, a - b)] + [(a * b).sum(axis=1)])
+        self._parts.append((np.arange(start, start + len(a)), energies))
 
     @property
     def sqnr_db(self) -> float:
         """Infinite without noise."""
-        if self.noise == 0:
+        signal, noise = (math.fsum(float(part[row].sum()) for _, part in self._parts) for row in (0, 2))
+        if noise == 0:
             return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else _NO_SIGNAL_DB
+        return 10 * math.log10(signal / noise) if signal else _NO_SIGNAL_DB
+
+    def lower(self, cosines: Floats) -> None:
+        """Take each sample's cosine into ``cosines``, [samples], where it is lower."""
+        signals = np.concatenate([part[0] for _, part in self._parts]) if self._parts else np.zeros(1)
+        least = _BLANK * float(signals.mean())
+        for rows, (a2, b2, noise2, product) in self._parts:
+            offset = np.where(a2 < least, least, 0.0)
+            length = np.sqrt(a2 + offset) * np.sqrt(b2 + offset)
+            cosine = np.divide(product + offset, length, out=np.zeros_like(length), where=length > 0)
+            np.minimum.at(cosines, rows, np.where(noise2 == 0, 1.0, np.clip(cosine, -1.0, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -135,17 +154,18 @@ def _errors(expected: Outputs, got: Outputs) -> list[_Error]:
 
 
 def _error(name: str, expected: Array, got: Array) -> _Error:
-    similar: list[Floats] = []
     whole, faint, max_abs = _Sum(), _Sum(), 0.0
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
-        cosine = whole.add(a, b)
+        whole.add(start, a, b)
         for mask in _faint_channels(a.reshape(len(a), *expected.shape[1:])):
-            cosine = np.minimum(cosine, faint.add(a * mask, b * mask))
-        similar.append(cosine)
+            faint.add(start, a * mask, b * mask)
         max_abs = max(max_abs, float(np.abs(a - b).max(initial=0.0)))
+    cosines = np.ones(len(np.atleast_1d(expected)))
+    for each in (whole, faint):
+        each.lower(cosines)
     sqnr = min(whole.sqnr_db, faint.sqnr_db)
-    return _Error(np.concatenate(similar), sqnr if math.isfinite(sqnr) else None, max_abs)
+    return _Error(cosines, sqnr if math.isfinite(sqnr) else None, max_abs)
 
 
 def _faint_channels(samples: Floats) -> Iterator[NDArray[np.bool_]]:
@@ -213,9 +233,9 @@ def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Flo
     return a, b
 
 
-def _first_difference(name: str, expected: Array, got: Array) -> str | None:
+def _first_difference(name: str, expected: Array, got: Array, largest: float) -> str | None:
     floating = _is_floating(expected) and _is_floating(got)
-    scale = _scale(name, expected, got) if floating else 0.0
+    scale = max(_scale(name, expected, got), largest) if floating else 0.0
     relative = max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)

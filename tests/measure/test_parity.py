@@ -222,3 +222,26 @@ def test_probabilities_are_one_whole(seed: int, power: float):
 def test_of_a_few_values_none_is_a_kind_of_its_own():
     expected, got = np.array([[300.0, 200.0, 0.5, 0.4]]), np.array([[300.0, 200.0, 0.4, -0.5]])
     assert fidelity(one(expected), one(got)).cosine == pytest.approx(1.0, abs=1e-5)
+
+
+def test_where_a_model_has_nothing_to_say_no_direction_is_asked_for():
+    """A detector's map: a thing in half of the pictures, and 1e-7 everywhere in the others."""
+    rng = np.random.default_rng(0)
+    expected = np.concatenate([rng.random((4, 100)), 1e-7 * rng.random((4, 100))])
+    noisy = expected + 3e-4 * rng.standard_normal(expected.shape)
+    assert cosines(one(expected), one(noisy)).min() > 0.99
+    loud = expected + 0.1 * rng.standard_normal(expected.shape)  # things where there are none
+    assert cosines(one(expected), one(loud))[4:].max() < 0.5
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10))
+def test_a_sample_that_is_no_hundredth_of_the_others_is_judged_as_it_is(first: float, second: float):
+    expected = np.array([[first, 0.0], [second, 0.0]])
+    assert cosines(one(expected), one([[0.0, first], [second, 0.0]])).tolist() == [0.0, 1.0]
+
+
+def test_the_scale_may_be_that_of_more_samples():
+    expected, got = one(np.full((1, 4), 1e-7)), one(np.full((1, 4), 2e-7))
+    assert within_tolerance(expected, got) is not None
+    assert within_tolerance(expected, got, {"y": 1.0}) is None
+    assert parity.scales({"y": np.float32([[-3, 2]]), "n": np.array([7])}) == {"y": 3.0, "n": 0.0}
