@@ -21,8 +21,9 @@ from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
+from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.prepare import synthetic
+from mlopt.prepare import SYNTHETIC, synthetic
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions
@@ -82,7 +83,10 @@ def run(request: Request, notify: Notify) -> Result:
     _check_gates(request.gates, [each.name for each in contenders], request.baselines)
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
         dataset = _dataset(request.data, contenders, Path(name) / "data")
-        notes = _same_sizes(contenders, dataset, request.batch_sizes[0])
+        notes = (
+            *_made_up(dataset, contenders[0].model.inputs),
+            *_same_sizes(contenders, dataset, request.batch_sizes[0]),
+        )
         comparison = _comparison(request, contenders, dataset)
         done = comparison.measure(partial(notify, "measure"))
         measured = {name: each for name, each in done.measured.items() if name not in done.lost}
@@ -178,7 +182,15 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], folder: Path) -
             got="; ".join(map(str, other.model.inputs)), expected="; ".join(map(str, specs)),
             fix="measure it in a run of its own",
         )  # fmt: skip
-    return store(samples, folder, str(data) if data else "synthetic")
+    return store(samples, folder, str(data) if data else SYNTHETIC)
+
+
+def _made_up(dataset: Dataset, specs: Sequence[TensorSpec]) -> tuple[str, ...]:
+    """Return a note on the sizes of inputs that were made up, if some are free: they decide how long it all takes."""
+    if dataset.source != SYNTHETIC or not any(axis for spec in specs for axis in spec.dynamic_axes):
+        return ()
+    sizes = "; ".join(f"{name} {[*array.shape[1:]]}" for name, array in dataset.inputs.items())
+    return (f"inputs were made up, each sample in this size: {sizes}; --data FILE gives real ones",)
 
 
 def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection[str]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 _FIX = "export or download the model again"
-_LFS, _HEAD = b"version https://git-lfs", 24
+_LFS, _ORT, _HEAD = b"version https://git-lfs", b"ORTM", 24
 
 
 def open_onnx(path: Path) -> Model:
@@ -93,6 +93,11 @@ def _no_onnx(path: Path) -> ModelError:
         head = stream.read(_HEAD)
     if head.startswith(_LFS):
         return ModelError("this is a pointer of Git LFS, not the model", where=str(path), fix=f"git lfs pull -I {path}")
+    if head[4:8] == _ORT:
+        return ModelError(
+            "this is a model in ONNX Runtime's own format, which nothing else reads", where=str(path),
+            expected="an ONNX protobuf", fix="use the .onnx file that it was made from",
+        )  # fmt: skip
     return ModelError(
         "this is not a whole ONNX file: it is damaged or cut short, or of another format", where=str(path),
         got=f"{path.stat().st_size} bytes that start with {head!r}", expected="an ONNX protobuf", fix=_FIX,
@@ -107,7 +112,9 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
         return TensorSpec(value.name, value.type.WhichOneof("value") or "unknown", ())
     dtype = "string" if tensor.elem_type == onnx.TensorProto.STRING else _dtype(tensor.elem_type)
     shape = tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"{value.name}_{axis}"
+        dim.dim_value
+        if dim.HasField("dim_value") and dim.dim_value >= 0  # -1 is what PaddlePaddle writes for a free size
+        else dim.dim_param or f"{value.name}_{axis}"
         for axis, dim in enumerate(tensor.shape.dim)
     )
     return TensorSpec(value.name, dtype, shape)

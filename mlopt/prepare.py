@@ -27,6 +27,11 @@ _SYNTHETIC_SAMPLES = 16
 _SYNTHETIC_SIZE = 16
 
 
+SYNTHETIC = "synthetic"
+"""The source of samples that were made up."""
+REAL = "the inputs were made up, in sizes that this model may not take: give real ones, with --data FILE.npz"
+
+
 def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
     """Return what the recipe names and the user did not agree to: Python that would run, weights in a pickle."""
     problems = [] if code else [_runs_python(key, str(reference)) for key, reference in loaded.code.items()]
@@ -44,7 +49,9 @@ def advice(recipe: Recipe) -> list[str]:
     """Return what the evidence will lack for want of data."""
     if recipe.data.evaluation is not None:
         return []
-    return ["No data was given, so random samples were used: good enough for latency, but they say little of accuracy."]
+    of_size = f"a free size, such as a picture's or a text's, is {_SYNTHETIC_SIZE} in them"
+    wanted = "INT8 is tried with real samples only: `--data FILE.npz` for a model, `data` in a recipe"
+    return [f"No data was given, so random samples were used: they say little of accuracy, and {of_size}. {wanted}."]
 
 
 def code_digests(loaded: Loaded) -> dict[str, str]:
@@ -145,7 +152,7 @@ def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, 
 def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path) -> Dataset:
     """Return the data set of ``role``; without one in the recipe, random samples that fit the inputs."""
     described: DataSource | None = getattr(recipe.data, role)
-    name = described.source if described is not None else "synthetic"
+    name = described.source if described is not None else SYNTHETIC
 
     def make(out: Path) -> Mapping[str, Any]:
         if described is None:

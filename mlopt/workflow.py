@@ -7,6 +7,7 @@ outside the cache; a run that ends early leaves the previous artifact as it was.
 from __future__ import annotations
 
 import errno
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from mlopt.artifact.signers import Signer
 from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.errors import OutputError, RecipeError
+from mlopt.errors import ModelError, OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
@@ -33,7 +34,7 @@ from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
 from mlopt.recipe import Loaded, load_source
-from mlopt.report.schema import Report
+from mlopt.report.schema import MadeBy, Report
 from mlopt.runtimes.base import RuntimeOptions
 
 Notify = Callable[[str, str, float | None], None]
@@ -61,6 +62,19 @@ class Request:
     allow_pickle: bool = False
     signer: Signer | None = None
     """Who signs; without it ``key``, and without that the user's own key."""
+
+    @property
+    def command(self) -> str:
+        """The command line of the same request; how the result was signed is no part of it."""
+        options = [
+            *(("--data", str(self.data)) if self.data else ()),
+            *(("-o", str(self.output)) if self.output else ()),
+        ]
+        options += [part for override in self.overrides for part in ("--set", override)]
+        asked = {"--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle, "--no-sign": not self.sign}
+        return shlex.join(
+            ["mlopt", "optimize", str(self.source), *options, *(name for name, on in asked.items() if on)]
+        )
 
 
 @dataclass(frozen=True)
@@ -213,7 +227,8 @@ def ready(planned: Planned) -> Prepared:
         recipe.name, metric.output,
     )  # fmt: skip
     planned.notify("data", "running the source model on it", None)
-    evaluator.scores(source)  # a model that does not run, or a metric that does not fit, is found before the long work
+    with _fed(evaluation, source):
+        evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
@@ -224,6 +239,18 @@ def ready(planned: Planned) -> Prepared:
         planned.notify(notice, "", None)
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
                    evaluator=evaluator, job=job, notes=(*planned.notes, *notices))  # fmt: skip
+
+
+@contextmanager
+def _fed(samples: Dataset, source: Model) -> Iterator[None]:
+    """Name real samples as what may help a model of free sizes that does not take those that were made up."""
+    try:
+        yield
+    except ModelError as error:
+        free = any(axis for spec in source.inputs for axis in spec.dynamic_axes)
+        if samples.source != prepare.SYNTHETIC or not free:
+            raise
+        raise type(error).of(replace(problem, fix=problem.fix or prepare.REAL) for problem in error.problems) from error
 
 
 def transform(prepared: Prepared) -> Transformed:
@@ -256,7 +283,10 @@ def judge(measured: Measured) -> Judged:
     report = evidence.report(
         recipe, measured.lineup, measured.outcomes, findings.run, measured.evaluator, data,
         (*measured.notes, *findings.notes),
-    ).model_copy(update={"sweep": findings.sweep, "operators": findings.operators})  # fmt: skip
+    ).model_copy(update={
+        "sweep": findings.sweep, "operators": findings.operators,
+        "made_by": MadeBy(command=measured.request.command, artifact=str(measured.output)),
+    })  # fmt: skip
     verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
     return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))
 

@@ -249,3 +249,16 @@ def test_without_its_baseline_or_its_last_model_there_is_no_report(small: Path, 
 def test_data_is_checked_against_the_model(small: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.zeros((4, 9), dtype=np.float32))
     assert "the shape does not fit the model" in str(refused(DataError, small, data=tmp_path / "data.npz"))
+
+
+def test_sizes_that_were_made_up_are_told_where_they_decide_the_time(tmp_path: Path) -> None:
+    import onnx
+
+    ports = [onnx.helper.make_tensor_value_info(name, 1, ["n", 3, "height"]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    (note,) = report(measured(tmp_path / "m.onnx")).notes
+    assert note == "inputs were made up, each sample in this size: x [3, 16]; --data FILE gives real ones"
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 3, 5), np.float32))
+    assert report(measured(tmp_path / "m.onnx", data=tmp_path / "x.npz")).notes == ()

@@ -19,7 +19,7 @@ from mlopt import evaluate, pipeline, prepare, workflow
 from mlopt.bisect import Finding, Suspect, bisect, trials
 from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
-from mlopt.bisect.suspects import suspects
+from mlopt.bisect.suspects import suspects, untouched
 from mlopt.errors import GateError
 from mlopt.gate import METRICS
 from mlopt.model import Kind, Model
@@ -222,3 +222,25 @@ def test_who_adds_most_noise_is_suspected_first_and_its_neighbours_after_it(tmp_
     lost = [replace(found[1], broken=3), *found[2:]]
     assert suspects(model, [found[0], *lost], ())[0].node == "conv2"
     assert suspects(model, [difference("c2", None, ())], ()) == []
+
+
+def test_what_a_pass_left_as_it_was_is_not_suspected(tmp_path: Path) -> None:
+    """Of a weight-only pass the products change; a Relu between them reads and writes what it did."""
+    from quantization_models import FLOAT, write
+
+    node = onnx.helper.make_node
+    nodes = [node("MatMul", ["x", "w"], ["a"], name="one"), node("Relu", ["a"], ["b"], name="between"),
+             node("MatMul", ["b", "v"], ["y"], name="two")]  # fmt: skip
+    ports = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
+    weights = {name: np.eye(4, dtype=np.float32) for name in "wv"}
+    before = open_onnx(write(tmp_path / "a.onnx", nodes, weights, *ports))
+    nodes[0].input[1] = "w_dequantized"
+    weights["w_dequantized"] = weights.pop("w")
+    after = open_onnx(write(tmp_path / "b.onnx", nodes, weights, *ports))
+    assert untouched(before, after) == {"between", "two"}
+    halves = {name: value.astype(np.float16) for name, value in weights.items()}
+    proto = onnx.load(after.path)
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in halves.items())
+    onnx.save(proto, tmp_path / "h.onnx")
+    assert untouched(before, replace(after, path=tmp_path / "h.onnx")) == frozenset()

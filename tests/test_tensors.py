@@ -281,3 +281,62 @@ def test_a_few_large_channels_do_not_hide_the_others() -> None:
     assert error.sqnr_db > 60
     assert error.channel_db == pytest.approx(0.0)
     assert error.max_rel == pytest.approx(1e-4)
+
+
+def normalized(path: Path, *, folded: bool, factor: float = 1.0) -> Path:
+    """Conv, BatchNormalization, Relu, Conv; ``folded`` into the first Conv, whose output keeps its name."""
+    node = helper.make_node
+    scale, shift = np.float32([2, -3, 0.5, 4]), np.float32([0.1, 0.2, -0.3, 0.4])
+    weight = random(4, 3, 1, 1, seed=1)
+    if folded:
+        first = [node("Conv", ["x", "w", "b"], ["c"], name="one"), node("Relu", ["c"], ["r"], name="relu")]
+        weights = {"w": weight * scale.reshape(4, 1, 1, 1) * np.float32(factor), "b": shift}
+    else:
+        first = [
+            node("Conv", ["x", "w"], ["c"], name="one"),
+            node("BatchNormalization", ["c", "s", "t", "zero", "one_"], ["n"], name="norm", epsilon=0.0),
+            node("Relu", ["n"], ["r"], name="relu"),
+        ]
+        weights = {"w": weight, "s": scale, "t": shift, "zero": np.zeros(4, np.float32), "one_": np.ones(4, np.float32)}
+    weights["v"] = random(2, 4, 1, 1, seed=2)
+    ports = [("x", FLOAT, ["b", 3, 4, 4])], [("y", FLOAT, ["b", 2, 4, 4])]
+    return write(path, [*first, node("Conv", ["r", "v"], ["y"], name="two")], weights, *ports)
+
+
+def test_what_is_folded_into_a_node_is_compared_as_what_it_computes_then(tmp_path: Path, compare: Compare) -> None:
+    a, data = normalized(tmp_path / "a.onnx", folded=False), {"x": random(4, 3, 4, 4)}
+    found = compare(a, normalized(tmp_path / "b.onnx", folded=True), data)
+    assert {one.tensor: one.other for one in found.differences} == {"n": "c", "r": "r", "y": "y"}
+    assert first_divergence(found.differences) is None
+    assert min(one.sqnr_db or np.inf for one in found.differences) > 100
+
+
+def test_a_fault_in_what_was_folded_is_found_all_the_same(tmp_path: Path, compare: Compare) -> None:
+    a, data = normalized(tmp_path / "a.onnx", folded=False), {"x": random(4, 3, 4, 4)}
+    found = compare(a, normalized(tmp_path / "b.onnx", folded=True, factor=-1.0), data)
+    first = first_divergence(found.differences)
+    assert first is not None
+    assert first.node in {"one", "norm"}
+
+
+def test_what_was_fused_with_what_follows_is_compared_as_it_is(tmp_path: Path, compare: Compare) -> None:
+    """A bias that goes into a later node leaves the product before it what it was."""
+    node = helper.make_node
+    nodes = [node("MatMul", ["x", "w"], ["a"], name="product"), node("Add", ["a", "b"], ["s"], name="bias"),
+             node("Relu", ["s"], ["y"], name="relu")]  # fmt: skip
+    fused = [nodes[0], node("Add", ["a", "b"], ["inner"], name="other"), node("Relu", ["inner"], ["y"], name="relu")]
+    weights = {"w": random(4, 4), "b": random(4, seed=1)}
+    ports = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
+    paths = [write(tmp_path / name, each, weights, *ports) for name, each in (("a.onnx", nodes), ("b.onnx", fused))]
+    found = by_name(compare(*paths, {"x": random(4, 4)}))
+    assert {name: one.other for name, one in found.items()} == {"a": "a", "y": "y"}
+    assert found["a"].sqnr_db is None
+
+
+def test_channels_that_hold_next_to_nothing_are_not_the_median() -> None:
+    """Of thousands of classes most have a probability of 1e-9, and an error as large."""
+    error = Error()
+    expected = np.full((1, 1000), 1e-9)
+    expected[0, :3] = 0.3
+    error.add(expected, expected * np.where(expected < 1e-3, 3.0, 1.01))
+    assert error.channel_db == pytest.approx(40.0, abs=0.1)

@@ -28,6 +28,7 @@ class Chosen:
     """A set of nodes whose exclusion is enough on the samples that chose it."""
 
     nodes: tuple[Suspect, ...]
+    """The most suspected first."""
     by: str
     """The samples that chose: ``calibration`` or ``evaluation``."""
     samples: int

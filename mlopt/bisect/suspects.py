@@ -50,6 +50,23 @@ def suspects(model: Model, differences: Sequence[TensorDifference], spared: Coll
     return [_suspect(name, graph, known) for name in dict.fromkeys(near) if name not in spared]
 
 
+def untouched(before: Model, after: Model) -> frozenset[str]:
+    """Return the nodes of a pass's input that stand in its output as they were: same operator, inputs and outputs.
+
+    In half precision nodes look as before and compute in other types, so of such an output this says nothing.
+    """
+    graph = read_graph(after.path).graph
+    half = {10, 16}  # FLOAT16, BFLOAT16
+    if half & {tensor.data_type for tensor in graph.initializer}:
+        return frozenset()
+    standing = {(node.op_type, *node.input, "", *node.output) for node in graph.node}
+    return frozenset(
+        name
+        for name, node in _Graph.of(before).nodes.items()
+        if (node.op_type, *node.input, "", *node.output) in standing
+    )
+
+
 def _suspect(name: str, graph: _Graph, known: Mapping[str, TensorDifference]) -> Suspect:
     """Describe a node by its worst output, or by what is computed from it first, where that was fused away."""
     names, compared = [name], list[TensorDifference]()

@@ -12,7 +12,7 @@ from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
 from mlopt.bisect.search import smallest
-from mlopt.bisect.suspects import Suspect, suspects
+from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
@@ -53,7 +53,7 @@ class Trials:
         if outcome.model is None:
             raise ValueError(f"'{outcome.step.name}' wrote no model that could break a limit")
         notes = outcome.notes or {}
-        spared = frozenset(name for key in _UNTOUCHED for name in notes.get(key, ()))
+        spared = untouched(before, outcome.model).union(*(notes.get(key, ()) for key in _UNTOUCHED))
         return cls(prepared, gates, number, before, outcome.model, spared)
 
     @property
@@ -150,9 +150,8 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     prepared.notify("confirm", "the whole chain with the exclusion", None)
     outcomes = pipeline.run(prepared.source, steps, prepared.job, keep, lambda _: None)
     end = [outcome.model for outcome in outcomes if outcome.model is not None][-1]
-    known = {suspect.node: suspect for suspect in trials.ranked}
     return Chosen(
-        tuple(known[name] for name in names), role, evaluator.dataset.count,
+        tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,
         before=figures(trials.gates, evaluator, trials.after), after=figures(trials.gates, evaluator, model),
         result=figures(trials.gates, prepared.evaluator, end),
         edited=with_exclusion(prepared.loaded.text, trials.number, _patterns(names)),

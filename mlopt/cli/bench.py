@@ -63,7 +63,7 @@ def bench(
         _write(result, output)
     if json and result.report is not None:
         console.emit_json(result.report.model_dump(mode="json", by_alias=True))
-    _end(result, judged=bool(request.gates))
+    _end(result, judged=bool(request.gates), given=data is not None)
 
 
 def _gates(
@@ -138,12 +138,17 @@ def _write(result: Result, output: Path) -> None:
         write_text(output, report.to_json(result.report))
 
 
-def _end(result: Result, *, judged: bool) -> None:
-    """Exit with the verdict's code; a model that was lost is an error, whatever the others were like."""
+def _end(result: Result, *, judged: bool, given: bool) -> None:
+    """Exit with the verdict's code; a model that was lost is an error, whatever the others were like.
+
+    ``given`` says whether the samples are the user's.
+    """
     from mlopt.errors import MeasureError, Problem
+    from mlopt.prepare import REAL
 
     if result.lost:
-        fix = None if result.report else "there is no report without the baseline or the last model; measure the others"
+        alone = "there is no report without the baseline or the last model; measure the others"
+        fix = "; ".join(filter(None, (None if result.report else alone, None if given else REAL))) or None
         raise MeasureError.of(
             Problem("the model could not be measured", name, got=cause, fix=fix) for name, cause in result.lost.items()
         )

@@ -47,7 +47,8 @@ def bisect(
         err.print(
             f"wrote {output}{'' if found.chosen.edited.whole else ' (anew: its comments are lost)'}", markup=False
         )
-        err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}", markup=False)
+        if found.met:
+            err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}", markup=False)
     if json:
         emit_json(_plain(found))
     raise typer.Exit(ExitCode.OK if found.met else ExitCode.GATE_FAILED)
@@ -124,7 +125,7 @@ def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
         f"  without them {_figures(chosen.after)}",
         f"on the {found.samples} evaluation samples, at the end of the chain, the limit {word}:",
         f"  {_figures(chosen.result)}",
-        "put this into the recipe:",
+        "put this into the recipe:" if found.met else "the exclusion, which is not enough by itself:",
     ]
     for line in [*lines, *chosen.edited.step.splitlines()]:
         screen.print(line, markup=False)

@@ -104,7 +104,8 @@ def _precision(found: Inspection) -> str:
 
 
 def _macs(found: Inspection) -> str:
+    free = any(spec.dynamic_axes for spec in found.inputs)
     if found.macs is None:
-        return f"unknown: {found.macs_reason}"
+        return f"unknown: {found.macs_reason}{'; --shape or --data says how large inputs are' * free}"
     shapes = "; ".join(f"{name} {list(shape)}" for name, shape in found.macs_shapes.items())
     return f"{found.macs:,} ({shapes})"

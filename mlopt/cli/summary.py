@@ -66,6 +66,8 @@ def _say_sampling(report: Report, line: Callable[[RenderableType], None]) -> Non
     warning = trust.warning(report)
     if warning is not None:
         line(Text(warning, style="bold red"))
+    for note in report.notes:
+        line(Text(f"note: {facts.plain(note)}", style="dim"))
 
 
 def _steps(report: Report) -> Table:

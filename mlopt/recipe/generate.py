@@ -27,19 +27,19 @@ def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
     ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: its first half calibrates,
     its second half judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
     """
-    samples = _count(data, model.inputs) if data else 0
-    classifies = is_classifier(model)
+    samples, labelled = _looked_at(data, model.inputs) if data else (0, False)
+    metric = ("accuracy" if labelled else "agreement") if is_classifier(model) else "fidelity"
     sections = [
         ("What to optimize. Paths are relative to this file.", {"model": {"source": _relative(model.path, path)}}),
         *_data(data, samples, path),
-        (_METRIC[classifies], {"metric": {"name": "agreement" if classifies else "fidelity"}}),
+        (_METRIC[metric], {"metric": {"name": metric}}),
         (
             "What it will run on. `threads` is set to the usable cores unless given.",
             {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
         ),
         ("latency, throughput or size.", {"objective": "latency"}),
         (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),
-        (_GATES, {"gates": _gates()}),
+        (_GATES, {"gates": _gates(metric)}),
     ]
     head = {"apiVersion": API_VERSION, "name": _name(model.path)}
     return "\n".join([dump(head), *(f"{_comment(text)}{dump(section)}" for text, section in sections)])
@@ -67,17 +67,18 @@ def load_source(
 
 
 _METRIC = {
-    True: "The output looks like class scores, so: how often is the class the source model's? With labels in the "
-    "data,\n`accuracy` says more.",
-    False: "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with labels "
-    "in the\ndata, `accuracy`) says more.",
+    "accuracy": "The output looks like class scores, and the data have labels.",
+    "agreement": "The output looks like class scores, so: how often is the class the source model's? With an array\n"
+    "`labels` in the data, `accuracy` says more.",
+    "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
+    "array\n`labels` in the data, `accuracy`) says more.",
 }
 _PASSES = """\
 In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
 See `mlopt passes` for all passes and their keys."""
 _GATES = """\
 What the result must be worth. Equal speed straddles 1.0 and is then inconclusive, which passes here: only a model that
-is measurably slower fails."""
+is measurably slower, or worse, fails."""
 
 
 def is_classifier(model: Model) -> bool:
@@ -109,19 +110,25 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
     return [(text, {"data": parts})]
 
 
-def _count(data: Path, inputs: tuple[TensorSpec, ...]) -> int:
+def _looked_at(data: Path, inputs: tuple[TensorSpec, ...]) -> tuple[int, bool]:
+    """Return how many samples there are, and whether they have labels."""
     source = DataSource(source=data.name)
     samples = read(source, data.resolve().parent, inputs)
-    return len(next(iter(samples.inputs.values())))
+    return len(next(iter(samples.inputs.values()))), samples.labels is not None
 
 
 def _passes(samples: int) -> tuple[str, ...]:
     return ("simplify", "quantize", "fuse") if samples >= 2 else ("simplify", "fuse")
 
 
-def _gates() -> list[dict[str, Any]]:
-    faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", "on_inconclusive": "pass"}
-    return [{"metric": "fidelity.cosine", "min": 0.99}, faster]
+def _gates(metric: str) -> list[dict[str, Any]]:
+    undecided = {"on_inconclusive": "pass"}
+    same = {
+        "accuracy": [{"metric": "accuracy.drop_pt", "max": 1.0, **undecided}],
+        "agreement": [{"metric": "accuracy.value", "min": 0.95, **undecided}],
+    }
+    faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", **undecided}
+    return [{"metric": "fidelity.cosine", "min": 0.99}, *same.get(metric, []), faster]
 
 
 def _batch_size(inputs: tuple[TensorSpec, ...]) -> int:

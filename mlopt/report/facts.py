@@ -133,9 +133,13 @@ def reproduce(report: Report) -> tuple[str, ...]:
     """Return the commands that make, check and judge this result again."""
     if not report.steps and _BENCH in report.data:
         return (_bench_command(report),)
-    recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
+    if report.made_by is not None:
+        made, artifact = plain(report.made_by.command), shlex.quote(plain(report.made_by.artifact))
+    else:
+        recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
+        made = f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names"
     return (
-        f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names",
+        made,
         f"mlopt verify {artifact}",
         f"mlopt gate {artifact}",
     )

@@ -234,6 +234,13 @@ class GateVerdict(Section):
     on_inconclusive: Literal["fail", "warn", "pass"] | None = None
 
 
+class MadeBy(Section):
+    """How a run was started, and where its result went; paths as they were given."""
+
+    command: str
+    artifact: str
+
+
 class Report(Section):
     """The whole report."""
 
@@ -263,5 +270,7 @@ class Report(Section):
     """For the baseline and the final model, by name: operators, the most time first."""
     differing: tuple[Disagreement, ...] = ()
     """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
+    made_by: MadeBy | None = None
+    """Absent in reports of ``mlopt bench``, and in those of older versions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)

@@ -17,7 +17,7 @@ from mlopt.errors import MeasureError
 from mlopt.model import Model
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.tensors.error import Error
-from mlopt.tensors.graph import Tensor, View, counterparts, nearest, sources, tensors
+from mlopt.tensors.graph import Tensor, View, counterparts, followers, nearest, sources, tensors
 from mlopt.tensors.side import Side
 
 __all__ = [
@@ -88,7 +88,10 @@ def compare_models(
     """
     size = _batch_size(a, b, samples)
     first, second = Side.of(a), Side.of(b)
-    pairs, computed = counterparts(first.proto.graph, second.proto.graph), tensors(first.proto.graph, first.dtypes)
+    graph = first.proto.graph
+    pairs, computed = counterparts(graph, second.proto.graph), tensors(graph, first.dtypes)
+    instead = followers(graph, pairs)
+    pairs |= {name: (View(name), pairs[tensor][1]) for tensor, names in instead.items() for name in names}
     common = [tensor for tensor in computed if tensor.name in pairs]
     rows = range(min(limit, samples.count))
     errors: dict[str, Error] = {}
@@ -100,6 +103,7 @@ def compare_models(
         notes += odd
         if notify is not None:
             notify(min(start + _AT_ONCE, len(common)) / len(common))
+    errors = _as_they_stand(errors, instead)
     if not errors:
         raise MeasureError(
             "the two models have no tensor in common", where=str(b.path),
@@ -107,7 +111,6 @@ def compare_models(
             fix="compare two versions of one model: what a pass was given, and what it wrote",
         )  # fmt: skip
     measured = [tensor for tensor in common if tensor.name in errors]
-    graph = first.proto.graph
     differences = _differences(measured, errors, pairs, sources(graph), {value.name for value in graph.output})
     return Comparison(differences, len(computed), len(rows), tuple(dict.fromkeys(notes)))
 
@@ -193,6 +196,23 @@ def _measure(
                     f"'{name}' is {list(expected[left].shape)} in one model and {list(got[right].shape)} in the other"
                 )
     return {name: error for name, error in errors.items() if name not in odd}, [*odd.values()]
+
+
+def _as_they_stand(errors: Mapping[str, Error], instead: Mapping[str, Sequence[str]]) -> dict[str, Error]:
+    """Of the tensors that one counterpart may stand for, keep the one to which it is nearest."""
+
+    def nearness(name: str) -> float:
+        decibels = errors[name].sqnr_db
+        return math.inf if decibels is None else decibels
+
+    kept = dict(errors)
+    for name, others in instead.items():
+        rivals = [each for each in (name, *others) if each in errors]
+        nearest_one = max(rivals, key=nearness, default=None)
+        for each in rivals:
+            if each != nearest_one:
+                del kept[each]
+    return kept
 
 
 def _differences(

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 _NO_SIGNAL_DB = -200.0
+_ALIVE = 1e-9  # of the strongest channel's energy: of thousands of classes, most have a probability of nothing
 _CHANNELS_SECOND = 4  # from this rank on [batch, channels, ...]; below it [..., features]
 
 
@@ -65,7 +66,7 @@ class Error:
     def channel_db(self) -> float | None:
         """The same of the median channel, among those with a signal; None if it is exact."""
         signal, noise = self._channels or (np.zeros(0), np.zeros(0))
-        alive = signal > 0
+        alive = signal > _ALIVE * signal.max(initial=0.0)
         if not alive.any():
             return self.sqnr_db
         ratio = np.median(noise[alive] / signal[alive])

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import onnx
 
 _CONVERTING = frozenset({"Constant", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_FOLDED = frozenset(
+    {
+        "BatchNormalization", "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu",
+        "PRelu", "Mul", "Add", "Sub", "Div", "Identity", "Dropout", "Cast",
+    }
+)  # fmt: skip
 _SUFFIX = "_QuantizeLinear_Output"
 """What onnxruntime's quantizer appends to a tensor's name for its integers; its fused operators keep that name."""
 _SCALE_INPUT = {
@@ -102,6 +108,35 @@ def counterparts(a: onnx.GraphProto, b: onnx.GraphProto) -> dict[str, tuple[View
         renamed = {one.name: View(other.name) for one, other in pairs if not {one.name, other.name} & kept}
     known = in_b | renamed
     return {name: (view, known[name]) for name, view in in_a.items() if name in known}
+
+
+def followers(graph: onnx.GraphProto, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return what a tensor's counterpart may stand for instead, by the tensor's name: ``known`` ones have counterparts.
+
+    Where the only reader of a tensor is a node that a runtime folds into the one before it (a normalization or an
+    activation), the node before keeps the name of its output, and computes what the reader did. Only who looks at the
+    values can tell.
+    """
+    outputs = {value.name for value in graph.output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in set(_reads(node)):
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for name in known:
+        chain = [name]
+        while chain[-1] not in outputs and (after := _folded(chain[-1], readers)) is not None and after not in known:
+            chain.append(after)
+        if chain[1:]:
+            found[name] = tuple(chain[1:])
+    return found
+
+
+def _folded(name: str, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> str | None:
+    """Return what the only reader of a tensor writes, if it is of a kind that is folded away."""
+    reading = readers.get(name, ())
+    alone = next(iter(reading), None) if len(reading) == 1 else None
+    return str(alone.output[0]) if alone is not None and alone.op_type in _FOLDED else None
 
 
 def exposed(proto: onnx.ModelProto, wanted: Sequence[View]) -> bytes:

@@ -77,7 +77,7 @@ def test_people_see_the_same_and_nothing_is_cut_off(model: Path, capsys: pytest.
     out = "".join(capsys.readouterr().out.split())
     assert inspect_model(model).digest in out
     assert "x:float32[batch,3,10,10]" in out
-    assert "1of2convolutionsandmatrixproductsinintegers;infloatingpoint:h;1activationsquantized" in out
+    assert "1of2layersinintegers;infloatingpoint:h;1activationsquantized" in out
     assert "x[1,3,10,10]" in out
 
 

@@ -81,7 +81,18 @@ def test_a_classifier_is_told_by_its_shape_and_its_name_or_last_operator(
     model = open_onnx(save_model(tmp_path / "m.onnx", output=output, op=op, shape=shape))
     assert is_classifier(model) is classifies
     name = "agreement" if classifies else "fidelity"
-    assert f"name: {name}" in recipe_for_model(model, tmp_path / "m.yaml", None)
+    text = recipe_for_model(model, tmp_path / "m.yaml", None)
+    assert f"name: {name}" in text
+    assert ("{metric: accuracy.value, min: 0.95, on_inconclusive: pass}" in text) is classifies
+
+
+def test_labels_are_used(tmp_path: Path, passes: Passes) -> None:
+    model = open_onnx(save_model(tmp_path / "m.onnx", op="Softmax"))
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((8, 10), np.float32), labels=np.arange(8))
+    text = recipe_for_model(model, tmp_path / "m.yaml", tmp_path / "x.npz")
+    recipe = parse(text, tmp_path / "m.yaml", passes=passes).recipe
+    assert recipe.metric.name == "accuracy"
+    assert [gate.metric for gate in recipe.gates] == ["fidelity.cosine", "accuracy.drop_pt", "speedup.median"]
 
 
 def test_a_fixed_batch_is_what_is_measured(tmp_path: Path, passes: Passes) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from report_example import P999_REASON, example_report
 
 from mlopt.report import facts
-from mlopt.report.schema import Accuracy, Speedup
+from mlopt.report.schema import Accuracy, MadeBy, Speedup
 
 
 def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
@@ -176,3 +176,9 @@ def test_plain_text_is_one_line_without_control_characters(text: str) -> None:
     assert all(character.isprintable() or character.isspace() for character in clean)
     assert facts.plain(clean) == clean
     assert len(facts.shorten(text, 9)) <= 9
+
+
+def test_a_run_is_done_again_as_it_was_done() -> None:
+    made = MadeBy(command="mlopt optimize m.onnx --data x.npz -o out/m", artifact="out/m")
+    commands = facts.reproduce(example_report(made_by=made))
+    assert commands == (made.command, "mlopt verify out/m", "mlopt gate out/m")

@@ -1,0 +1,28 @@
+"""Opening an ONNX file: the interface that it declares, and files of other kinds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mlopt.errors import ModelError
+from mlopt.onnx_file import open_onnx
+
+
+def test_a_size_of_minus_one_is_free(tmp_path: Path) -> None:
+    """So PaddlePaddle writes it, and onnxruntime takes it."""
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 3, "w"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    model = open_onnx(tmp_path / "m.onnx")
+    assert [spec.shape for spec in (*model.inputs, *model.outputs)] == [("x_0", 3, "w"), ("y_0", 3, "w")]
+    assert model.inputs[0].dynamic_axes == (0, 2)
+
+
+def test_onnxruntimes_own_format_is_told_from_damage(tmp_path: Path) -> None:
+    (tmp_path / "m.ort").write_bytes(b"\x18\x00\x00\x00ORTM" + bytes(64))
+    with pytest.raises(ModelError, match="ONNX Runtime's own format"):
+        open_onnx(tmp_path / "m.ort")
