@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mlopt.report.schema import Speedup
 
+_SLIGHT = 1.03
+
 
 def doubt(speedup: Speedup, run: str) -> str | None:
     """Return why ratios of ``run`` are doubted: its A/A control found a difference where there is none."""
@@ -14,6 +16,11 @@ def doubt(speedup: Speedup, run: str) -> str | None:
         f"{run} measured one model twice and found the copies {low:.4g} to {high:.4g} times as fast as each other, "
         "which excludes 1: the machine changed meanwhile"
     )
+
+
+def slight(speedup: Speedup) -> bool:
+    """Whether a doubted run is off by so little that its ratios are worth reading, with that allowed for."""
+    return 1.0 < reach(speedup) <= _SLIGHT
 
 
 def reach(speedup: Speedup) -> float:

@@ -259,7 +259,7 @@ def _bench_load(report: Report) -> list[str]:
 
 
 def _speedup_detail(speedup: Speedup) -> str:
-    doubt = "not to be trusted: " if distrusted(speedup) else ""
+    doubt = "not to be trusted: " if distrusted(speedup) and not control.slight(speedup) else ""
     return f"{doubt}{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from report_example import example_report
 
-from mlopt.report import trust
+from mlopt.report import facts, trust
 from mlopt.report.schema import GateVerdict, Sampling
 
 
@@ -110,3 +110,12 @@ def test_a_cold_start_is_told_where_it_was_measured() -> None:
         ("onnx_fp32", "load 14.2 ms, first inference 2.31 ms"),
         ("final", "load 14.2 ms, first inference 2.31 ms"),
     )
+
+
+def test_a_run_that_is_off_by_little_is_said_to_be_off_by_little() -> None:
+    """On a quiet machine two copies of one model easily come out 1 % apart for certain."""
+    slight = example_report().speedup.model_copy(update={"control": (1.0017, 1.0184)})
+    said = str(trust.warning(example_report(speedup=slight)))
+    assert said.startswith("Two copies of one model came out 1.0017x to 1.0184x as fast as each other")
+    assert "may be off by 1.8 %" in said
+    assert "not to be trusted" not in "".join(figure.detail for figure in facts.figures(example_report(speedup=slight)))
