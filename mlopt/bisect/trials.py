@@ -118,6 +118,9 @@ def choose(trials: Trials, notes: list[str]) -> Chosen | None:
         if hold(chosen.result):
             break
         notes.append(f"with what the {role} samples chose ({', '.join(nodes)}), the chain ends beyond a limit")
+    done = trials.without([each.node for each in chosen.nodes]).notes if chosen is not None else None
+    if done is not None and {"quantized", "quantizable"} <= done.keys():
+        notes.append(f"without them, {done['quantized']} of {done['quantizable']} layers are quantized")
     if chosen is not None and chosen.by == "evaluation":
         notes.append("the samples that chose also judge, which flatters the result: judge it on others")
     return chosen

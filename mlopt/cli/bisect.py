@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mlopt.bisect import Chosen, Figure, Finding, Suspect
 
+_COLUMNS = ("node to blame", "operator", "output", "SQNR dB", "of the median channel")
+_TEXTS = 3  # of them; figures follow
 _OUTPUT = "Write the recipe with the exclusion; the recipe itself is never overwritten."
 _PICKLE = "Read weights out of a pickle, as in optimize."
 
@@ -108,15 +110,11 @@ def _told(found: Finding) -> list[str]:
 
 
 def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+    from mlopt.cli.console import columns
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("node to blame", "operator", "output", "SQNR dB", "of the median channel"):
-        table.add_column(name, overflow="fold", justify="right" if "dB" in name or "channel" in name else "left")
-    for each in chosen.nodes:
-        table.add_row(escape(each.node), each.op_type, escape(each.tensor or ""), *_decibels(each))
-    screen.print(table)
+    rows = [(each.node, each.op_type, each.tensor or "", *_decibels(each)) for each in chosen.nodes]
+    for line in columns([_COLUMNS, *rows], _TEXTS):
+        screen.print(line, markup=False)
     screen.print()
     word = "holds" if found.met else "is still broken"
     lines = [

@@ -117,19 +117,15 @@ def _json(found: Evidence) -> str:
 
 
 def _show(found: Evidence, sort: Order, limit: int) -> None:
-    """Print the table as plain lines: folded, long names of tensors would be hard to read and to search for."""
-    from mlopt.cli.console import out
+    from mlopt.cli.console import columns, out
     from mlopt.report import tensor_page
     from mlopt.tensors import quality
 
     shown = _chosen(found, sort, limit)
     rows = [tensor_page.COLUMNS, *map(tensor_page.cells, shown)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     styles = ["bold", *("red" if quality(one) < found.threshold_db else "" for one in shown)]
-    for row, style in zip(rows, styles, strict=True):
-        texts = map(str.ljust, row[:_TEXTS], widths)
-        figures = map(str.rjust, row[_TEXTS:], widths[_TEXTS:])
-        out.print("  ".join((*texts, *figures)), style=style, markup=False)
+    for line, style in zip(columns(rows, _TEXTS), styles, strict=True):
+        out.print(line, style=style, markup=False)
     left = len(found.comparison.differences) - len(shown)
     if left:
         out.print(f"and {left} more: --limit N, --json or --html shows them")

@@ -108,4 +108,5 @@ def _macs(found: Inspection) -> str:
     if found.macs is None:
         return f"unknown: {found.macs_reason}{'; --shape or --data says how large inputs are' * free}"
     shapes = "; ".join(f"{name} {list(shape)}" for name, shape in found.macs_shapes.items())
-    return f"{found.macs:,} ({shapes})"
+    one = any(found.macs_shapes[spec.name][axis] == 1 for spec in found.inputs for axis in spec.dynamic_axes if axis)
+    return f"{found.macs:,} ({shapes}{'; --shape or --data gives real sizes' * one})"
