@@ -1,6 +1,6 @@
-"""Print what the recipes came to, as the Markdown page docs/results.md: one row per artifact, from its report.
+"""Print what the recipes came to on this machine, as a section of docs/results.md: a row per artifact, from its report.
 
-python benchmarks/results_table.py artifacts/mnist_cnn artifacts/minilm > docs/results.md
+python benchmarks/results_table.py artifacts/mnist_cnn artifacts/minilm
 """
 
 from __future__ import annotations
@@ -12,25 +12,12 @@ from mlopt.report import read
 from mlopt.report.facts import metric_value, ms, size
 from mlopt.report.schema import Report
 
-HEAD = """\
-# Results of the recipes
-
-Measured by `make recipes`; this page is `python benchmarks/results_table.py artifacts/*`. Every ratio comes from one
-interleaved run, a process per candidate, with its 95 % interval. The baseline `onnx_fp32` is the exported or given FP32
-model in ONNX Runtime with all graph optimizations. The noise floor is how far two copies of that baseline differed.
-
-Read with care: the agreement of efficientnet_lite0 is over 200 views of only 8 photographs. Views of one photograph
-resemble each other, and the interval does not know that. The recipes' gate limits were set after seeing such results,
-and the speedup gates only ask for "not measurably slower".
-"""
-
 
 def main() -> None:
-    """Read the reports and print the page."""
+    """Read the reports and print the section."""
     reports = [read(Path(name)) for name in sys.argv[1:]]
     if not reports:
         sys.exit("usage: results_table.py ARTIFACT...")
-    print(HEAD)
     print("| recipe | verdict | baseline p50 | final p50 | speedup | noise floor | size | metric | drop | steps |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for report in reports:
@@ -38,11 +25,10 @@ def main() -> None:
     print()
     for report in reports:
         print(machine(report))
-    print("\nSteps that were not kept:\n")
-    for report in reports:
-        for step in report.steps:
-            if step.status in {"dropped", "refused", "failed"}:
-                print(f"- {report.name}, `{step.name}` {step.status}: {step.reason}")
+    lost = [(report, step) for report in reports for step in report.steps if step.status not in {"applied", "cached"}]
+    print("\nSteps that were not kept:\n" if lost else "\nAll steps were kept.")
+    for report, step in lost:
+        print(f"- {report.name}, `{step.name}` {step.status}: {step.reason}")
 
 
 def row(report: Report) -> str:
