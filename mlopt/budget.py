@@ -1,9 +1,9 @@
 """What a recipe lets a lossy pass lose, so that a pass which searches can stop where the gates would.
 
 The search judges on calibration samples that it holds back (without any, the evaluation must do). Of the error that a
-limit allows it spends only a part (``SHARE``), and a mean cosine must clear its limit by its own sampling error: what
-just meets a limit here misses it half the time on other samples. Hits and misses of a metric are too few to keep a
-margin by: there, the limit is the gate's own.
+limit on cosine or SQNR allows it spends only a part (``SHARE``), and a mean cosine must clear its limit by its own
+sampling error: what just meets a limit here misses it half the time on other samples. Hits and misses of a metric are
+too few to keep a margin by: there, the limit is the gate's own.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _fix(graph: onnx.GraphProto, inputs: Sequence[TensorSpec], shapes: Shapes) -
         for dim in shape.dim:
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param]
-        if not all(dim.HasField("dim_value") for dim in shape.dim):
+        if not all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in shape.dim):
             value.type.tensor_type.ClearField("shape")
 
 

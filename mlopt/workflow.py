@@ -7,7 +7,6 @@ outside the cache; a run that ends early leaves the previous artifact as it was.
 from __future__ import annotations
 
 import errno
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -64,17 +63,20 @@ class Request:
     """Who signs; without it ``key``, and without that the user's own key."""
 
     @property
-    def command(self) -> str:
-        """The command line of the same request; how the result was signed is no part of it."""
-        options = [
-            *(("--data", str(self.data)) if self.data else ()),
-            *(("-o", str(self.output)) if self.output else ()),
-        ]
-        options += [part for override in self.overrides for part in ("--set", override)]
-        asked = {"--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle, "--no-sign": not self.sign}
-        return shlex.join(
-            ["mlopt", "optimize", str(self.source), *options, *(name for name, on in asked.items() if on)]
-        )
+    def command(self) -> tuple[str, ...]:
+        """The command line that makes the same result, whoever signs it."""
+        words = ["mlopt", "optimize", shown(self.source)]
+        words += ["--data", shown(self.data)] if self.data else []
+        words += ["-o", shown(self.output)] if self.output else []
+        words += [word for override in self.overrides for word in ("--set", override)]
+        asked = {"--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle}
+        return (*words, *(name for name, on in asked.items() if on))
+
+
+def shown(path: Path) -> str:
+    """Return a path as a report may tell it: one below the working directory, or else the name alone."""
+    inside = not path.is_absolute() and ".." not in path.parts
+    return str(path) if inside else path.name
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ def judge(measured: Measured) -> Judged:
         (*measured.notes, *findings.notes),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators,
-        "made_by": MadeBy(command=measured.request.command, artifact=str(measured.output)),
+        "made_by": MadeBy(command=measured.request.command, artifact=shown(measured.output)),
     })  # fmt: skip
     verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
     return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))

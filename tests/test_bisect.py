@@ -238,6 +238,8 @@ def test_what_a_pass_left_as_it_was_is_not_suspected(tmp_path: Path) -> None:
     weights["w_dequantized"] = weights.pop("w")
     after = open_onnx(write(tmp_path / "b.onnx", nodes, weights, *ports))
     assert untouched(before, after) == {"between", "two"}
+    weights["v"] = 2 * weights["v"]
+    assert untouched(before, open_onnx(write(tmp_path / "c.onnx", nodes, weights, *ports))) == {"between"}
     halves = {name: value.astype(np.float16) for name, value in weights.items()}
     proto = onnx.load(after.path)
     del proto.graph.initializer[:]

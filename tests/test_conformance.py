@@ -99,3 +99,16 @@ def test_rounding_is_that_of_all_samples(tmp_path: Path, samples: Dataset) -> No
     proto.graph.initializer.append(numpy_helper.from_array(np.array([6e-8], np.float32), "bit"))
     onnx.save(proto, tmp_path / "b.onnx")
     assert check_output(PASS, before, open_onnx(tmp_path / "b.onnx"), faint, OPTIONS).parity.max_abs < 1e-6
+
+
+def test_a_loud_sample_excuses_no_other(tmp_path: Path, samples: Dataset) -> None:
+    (tmp_path / "loud").mkdir()
+    values = np.asarray(samples.inputs["x"]) * np.float32([1e5, 1, 1, 1, 1, 1]).reshape(6, 1)
+    loud = store(Samples({"x": values}), tmp_path / "loud", "one sample is loud")
+    before = scaled(tmp_path / "a.onnx", 2.0)
+    proto = onnx.load(before.path)
+    proto.graph.node[0].output[0] = "z"
+    proto.graph.node.append(helper.make_node("Add", ["z", "much"], ["y"]))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1.0], np.float32), "much"))
+    onnx.save(proto, tmp_path / "b.onnx")
+    assert "a lossless pass changed the model's results" in refusal(before, open_onnx(tmp_path / "b.onnx"), loud)

@@ -26,3 +26,15 @@ def test_onnxruntimes_own_format_is_told_from_damage(tmp_path: Path) -> None:
     (tmp_path / "m.ort").write_bytes(b"\x18\x00\x00\x00ORTM" + bytes(64))
     with pytest.raises(ModelError, match="ONNX Runtime's own format"):
         open_onnx(tmp_path / "m.ort")
+
+
+def test_a_free_size_is_none_where_work_is_counted(tmp_path: Path) -> None:
+    from mlopt.inspection import inspect_model
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 4]) for name in "xy"]
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], [1.0] * 16)
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    found = inspect_model(tmp_path / "m.onnx")
+    assert found.macs == 16
+    assert found.precision.floats == ("MatMul_0",)  # as `exclude` takes it

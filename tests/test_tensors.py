@@ -340,3 +340,37 @@ def test_channels_that_hold_next_to_nothing_are_not_the_median() -> None:
     expected[0, :3] = 0.3
     error.add(expected, expected * np.where(expected < 1e-3, 3.0, 1.01))
     assert error.channel_db == pytest.approx(40.0, abs=0.1)
+
+
+def test_two_branches_into_one_sum_are_no_fold(tmp_path: Path, compare: Compare) -> None:
+    """Of a residual block, the sum is computed from two tensors: neither stands for it."""
+    node = helper.make_node
+    nodes = [node("Conv", ["x", "w"], ["a"], name="one"), node("Conv", ["x", "v"], ["b"], name="two"),
+             node("Add", ["a", "b"], ["s"], name="sum"), node("Relu", ["s"], ["r"], name="relu"),
+             node("Conv", ["r", "u"], ["y"], name="last")]  # fmt: skip
+    weights = {name: random(4, 4, 1, 1, seed=seed) for seed, name in enumerate("wvu")}
+    ports = [("x", FLOAT, ["n", 4, 3, 3])], [("y", FLOAT, ["n", 4, 3, 3])]
+    source, data = write(tmp_path / "a.onnx", nodes, weights, *ports), {"x": random(8, 4, 3, 3)}
+    quantized = applied(run_pass(QUANTIZE, source, {"mode": "static"}, tmp_path, calibration=data)).path
+    fused = applied(run_pass(fuse.PASS, quantized, {}, tmp_path, samples=data)).path
+    for other in (source, quantized, fused):
+        found = by_name(compare(source, other, data))
+        assert found["y"].other == "y"
+        assert first_divergence([*found.values()]) is None
+
+
+def test_a_fault_that_looks_like_what_follows_is_not_hidden(tmp_path: Path, compare: Compare) -> None:
+    """A product that saturates at 1 is nearer to its Tanh than to itself; but there still is a Tanh."""
+    node = helper.make_node
+    sound = [node("MatMul", ["x", "w"], ["c"], name="product"), node("Tanh", ["c"], ["t"], name="tanh"),
+             node("MatMul", ["t", "v"], ["y"], name="out")]  # fmt: skip
+    faulty = [node("MatMul", ["x", "w"], ["p"], name="product"), node("Clip", ["p", "low", "high"], ["c"], name="clip"),
+              node("Tanh", ["c"], ["t2"], name="tanh"), node("MatMul", ["t2", "v"], ["y"], name="out")]  # fmt: skip
+    weights = {"w": random(8, 8, scale=3), "v": random(8, 8, seed=1)}
+    limits = {"low": np.float32(-1).reshape(()), "high": np.float32(1).reshape(())}
+    ports = [("x", FLOAT, ["n", 8])], [("y", FLOAT, ["n", 8])]
+    a = write(tmp_path / "a.onnx", sound, weights, *ports)
+    b = write(tmp_path / "b.onnx", faulty, weights | limits, *ports)
+    first = first_divergence(compare(a, b, {"x": random(16, 8)}).differences)
+    assert first is not None
+    assert first.node == "product"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import node_names
 from mlopt.quantization.graph import prepare
 from mlopt.tensors import TensorDifference, quality
 
@@ -51,20 +52,25 @@ def suspects(model: Model, differences: Sequence[TensorDifference], spared: Coll
 
 
 def untouched(before: Model, after: Model) -> frozenset[str]:
-    """Return the nodes of a pass's input that stand in its output as they were: same operator, inputs and outputs.
+    """Return the nodes of a pass's input that stand in its output as they were, with the same constants.
 
     In half precision nodes look as before and compute in other types, so of such an output this says nothing.
     """
-    graph = read_graph(after.path).graph
-    half = {10, 16}  # FLOAT16, BFLOAT16
-    if half & {tensor.data_type for tensor in graph.initializer}:
+    import onnx
+
+    graph, own = read_graph(after.path).graph, read_graph(before.path).graph
+    if {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16} & {tensor.data_type for tensor in graph.initializer}:
         return frozenset()
-    standing = {(node.op_type, *node.input, "", *node.output) for node in graph.node}
-    return frozenset(
-        name
-        for name, node in _Graph.of(before).nodes.items()
-        if (node.op_type, *node.input, "", *node.output) in standing
-    )
+    constants = [{tensor.name: tensor for tensor in each.initializer} for each in (own, graph)]
+    changed = {name for name, tensor in constants[0].items() if tensor != constants[1].get(name, tensor)}
+    standing = {_as_it_is(node) for node in graph.node}
+    nodes = zip(node_names(own), own.node, strict=True)
+    return frozenset(name for name, n in nodes if _as_it_is(n) in standing and changed.isdisjoint(n.input))
+
+
+def _as_it_is(node: onnx.NodeProto) -> tuple[object, ...]:
+    attributes = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
+    return node.op_type, *node.input, "", *node.output, *attributes
 
 
 def _suspect(name: str, graph: _Graph, known: Mapping[str, TensorDifference]) -> Suspect:

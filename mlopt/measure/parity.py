@@ -33,6 +33,8 @@ _CHUNK_VALUES = 1 << 20
 _RELATIVE = 1e-3  # of each value; graph rewrites in float32 stay two orders below
 _OF_SCALE = 1e-4  # of the output's largest value: cancellation makes small values inexact
 _ROUNDINGS = 8  # of the coarser of the two dtypes, for outputs in half precision
+_FLOAT32 = 2.0**-23  # one rounding
+_SAID = 1e-8  # of the largest energy: typical is the median of the samples beyond a 1/10,000 of the largest magnitude
 _BLANK = 1e-4  # of the energy of a typical sample: 1 % of its magnitude
 _NO_SIGNAL_DB = -200.0
 _APART = 50.0  # between the peaks of two neighbours in size; 2,400 between the boxes and scores of a YOLOv8
@@ -69,8 +71,8 @@ def within_tolerance(expected: Outputs, got: Outputs, largest: Mapping[str, floa
     """Return None if ``got`` is ``expected`` up to rounding, else the first difference in words.
 
     Each floating-point value may differ by 1e-3 of itself (in half precision by eight roundings) plus 1e-4 of the
-    largest value of its output; everything else must be equal. ``largest`` has what that is where these are only some
-    of the samples (``scales``). Raises like ``compare``.
+    largest value of its output; everything else must be equal. ``largest`` has that of more samples (``scales``): what
+    is left of values as large may be off by eight roundings of them. Raises like ``compare``.
     """
     _check_names(expected, got)
     for name in expected:
@@ -93,12 +95,12 @@ class _Sum:
     """Energies of an output, or of its faint channels, sample by sample."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray[np.intp], Floats]] = []
+        self._parts: list[tuple[slice, Floats]] = []
 
     def add(self, start: int, a: Floats, b: Floats) -> None:
         """Add samples, [samples, values], numbered from ``start``."""
         energies = np.stack([(part**2).sum(axis=1) for part in (a, b, a - b)] + [(a * b).sum(axis=1)])
-        self._parts.append((np.arange(start, start + len(a)), energies))
+        self._parts.append((slice(start, start + len(a)), energies))
 
     @property
     def sqnr_db(self) -> float:
@@ -110,13 +112,15 @@ class _Sum:
 
     def lower(self, cosines: Floats) -> None:
         """Take each sample's cosine into ``cosines``, [samples], where it is lower."""
-        signals = np.concatenate([part[0] for _, part in self._parts]) if self._parts else np.zeros(1)
-        least = _BLANK * float(signals.mean())
+        if not self._parts:
+            return
+        signals = np.concatenate([part[0] for _, part in self._parts])
+        least = _BLANK * float(np.median(signals[signals >= _SAID * signals.max(initial=0.0)]))
         for rows, (a2, b2, noise2, product) in self._parts:
             offset = np.where(a2 < least, least, 0.0)
             length = np.sqrt(a2 + offset) * np.sqrt(b2 + offset)
             cosine = np.divide(product + offset, length, out=np.zeros_like(length), where=length > 0)
-            np.minimum.at(cosines, rows, np.where(noise2 == 0, 1.0, np.clip(cosine, -1.0, 1.0)))
+            cosines[rows] = np.minimum(cosines[rows], np.where(noise2 == 0, 1.0, np.clip(cosine, -1.0, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -235,11 +239,11 @@ def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Flo
 
 def _first_difference(name: str, expected: Array, got: Array, largest: float) -> str | None:
     floating = _is_floating(expected) and _is_floating(got)
-    scale = max(_scale(name, expected, got), largest) if floating else 0.0
+    scale = _scale(name, expected, got) if floating else 0.0
     relative = max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
-        allowed = relative * np.abs(a) + _OF_SCALE * scale
+        allowed = relative * np.abs(a) + max(_OF_SCALE * scale, _ROUNDINGS * _FLOAT32 * largest)
         beyond = np.abs(a - b) > allowed
         if beyond.any():
             row, column = np.argwhere(beyond)[0]

@@ -23,7 +23,7 @@ from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization import weight_only
-from mlopt.quantization.choice import Mode, Runtime, Scheme, objection
+from mlopt.quantization.choice import Mode, Reader, Scheme, objection
 from mlopt.quantization.gauge import Gauge
 from mlopt.quantization.graph import Survey, survey
 from mlopt.quantization.integers import Outcome
@@ -50,7 +50,7 @@ class QuantizeConfig(PassConfig):
     calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
     bias_correction: bool = Field(default=True, description="static: take out the mean error of every layer")
     smooth_quant: bool = Field(default=False, description="static: let NNCF smooth and quantize (transformers)")
-    placement: Runtime = Field(
+    placement: Reader = Field(
         default="onnxruntime", description="static: whose form of Q/DQ to write; onnxruntime runs either"
     )
     keep_first: int = Field(

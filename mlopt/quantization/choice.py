@@ -42,7 +42,7 @@ class Scheme(StrEnum):
         return self is not Scheme.U8U8
 
 
-Runtime = Literal["onnxruntime", "tensorrt"]
+Reader = Literal["onnxruntime", "tensorrt"]
 """What will read the graph."""
 
 
@@ -69,7 +69,7 @@ class Placement:
         }
 
 
-PLACEMENTS: Mapping[Runtime, Placement] = {
+PLACEMENTS: Mapping[Reader, Placement] = {
     "onnxruntime": Placement(
         symmetric_activations=False, quantized_biases=True, dedicated_pairs=False, rounds_float_layers=True
     ),
@@ -108,7 +108,7 @@ class Work:
 
 
 def choose_integers(
-    scheme: Scheme, reduce_range: bool | None, mode: Mode, hardware: Hardware, runtime: Runtime = "onnxruntime"
+    scheme: Scheme, reduce_range: bool | None, mode: Mode, hardware: Hardware, runtime: Reader = "onnxruntime"
 ) -> Integers:
     """Settle what the configuration leaves open; what it states is kept."""
     if runtime == "tensorrt":
@@ -137,7 +137,7 @@ def _is_x86(hardware: Hardware) -> bool:
 
 
 def objection(
-    mode: Mode, scheme: Scheme, work: Work, *, calibrated: bool, runtime: Runtime = "onnxruntime"
+    mode: Mode, scheme: Scheme, work: Work, *, calibrated: bool, runtime: Reader = "onnxruntime"
 ) -> str | None:
     """Return why the graph, the data at hand or the runtime rules out a mode (not ``auto``), or None."""
     calibratable = work.conv_nodes or work.matmul_nodes
@@ -151,6 +151,7 @@ def objection(
         (tensorrt and unsigned, "TensorRT takes signed integers only: use scheme s8s8 or auto"),
         (mode is Mode.STATIC and not calibrated,
          "static INT8 needs calibration data: name it under data.calibration, or pass --data"),
+        (tensorrt and not calibratable, "TensorRT has no LSTM in INT8"),
         (mode is Mode.STATIC and not calibratable,
          "onnxruntime has an LSTM in INT8 only with scales that follow its input: use mode dynamic"),
         (mode is Mode.WEIGHT_ONLY and not work.matmul_nodes,

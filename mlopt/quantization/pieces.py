@@ -13,7 +13,7 @@ from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import nodes as all_nodes
 from mlopt.onnx_graph import sort_nodes
 from mlopt.onnx_save import loaded
-from mlopt.quantization.graph import Prepared
+from mlopt.quantization.graph import Prepared, first_output
 
 if TYPE_CHECKING:
     import onnx
@@ -40,8 +40,8 @@ def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite) -
     for piece in pieces.values():
         result = rewrite(_model(proto, piece, constants, prepared))
         rewritten |= {node.name: [] for node in piece}
-        rewritten[piece[0].name] = [_copy(node) for node in result.graph.node if node.output[0] not in made]
-        made.update(output for node in result.graph.node for output in node.output)
+        rewritten[piece[0].name] = [_copy(node) for node in result.graph.node if first_output(node) not in made]
+        made.update(output for node in result.graph.node for output in node.output if output)
         graph.initializer.extend(tensor for tensor in result.graph.initializer if tensor.name not in stored)
         stored.update(tensor.name for tensor in result.graph.initializer)
         _add_opsets(proto, result)

@@ -17,10 +17,6 @@ from mlopt.runtimes.onnxruntime import import_onnxruntime, runtime_errors
 if TYPE_CHECKING:
     import onnx
 
-_TYPES = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11, "tensor(bfloat16)": 16, "tensor(bool)": 9,
-          "tensor(uint8)": 2, "tensor(int8)": 3, "tensor(int32)": 6, "tensor(int64)": 7}  # fmt: skip
-"""How onnxruntime spells the types of ONNX; rarer ones stay unknown."""
-
 
 def add_missing_types(path: Path) -> None:
     """Write into the file at ``path`` the types that are missing; of a model that does not load, none."""
@@ -56,8 +52,9 @@ def _types(proto: onnx.ModelProto, names: Sequence[str], folder: Path) -> dict[s
         return {}
     finally:
         del proto.graph.output[own:]
+    kinds = {f"tensor({kind.lower()})": number for kind, number in onnx.TensorProto.DataType.items()}
     given = {value.name: value.type for value in session.get_outputs()}
-    return {name: _TYPES[given[name]] for name in names if given[name] in _TYPES}
+    return {name: kinds[given[name]] for name in names if given[name] in kinds}
 
 
 def _add(graph: onnx.GraphProto, types: dict[str, int]) -> None:

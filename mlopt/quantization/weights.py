@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
+from mlopt.onnx_graph import nodes
 from mlopt.onnx_save import loaded
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def plain_gemms(graph: onnx.GraphProto, folder: Path) -> None:
     from onnx import numpy_helper
 
     stored = {tensor.name: tensor for tensor in graph.initializer}
+    replaced = set()
     for node in graph.node:
         bias = stored.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
         weight = stored.get(node.input[1]) if bias is not None else None
@@ -117,10 +119,14 @@ def plain_gemms(graph: onnx.GraphProto, folder: Path) -> None:
         own = f"{node.name}_mlopt_bias"
         plain_values = np.broadcast_to(values.reshape(-1), columns) if one_row else values
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(plain_values), own))
+        replaced.add(bias.name)
         node.input[2] = own
         kept = [attribute for attribute in node.attribute if attribute.name != "beta"]
         del node.attribute[:]
         node.attribute.extend(kept)
+    replaced -= {name for node in nodes(graph) for name in node.input}.union(value.name for value in graph.output)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in replaced]:
+        graph.initializer.remove(tensor)
 
 
 def _worst_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ INT8 should not turn into FP32 on the way.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from math import prod
@@ -115,6 +116,7 @@ class Writer:
         excluded = dict.fromkeys(self.weighted[: self.config.keep_first], reason)
         if mode is Mode.DYNAMIC:
             excluded |= self._of_type("Conv", "a Conv with dynamic scales is several times slower in onnxruntime")
+        excluded |= self._tied()
         if mode is Mode.WEIGHT_ONLY:
             excluded |= self._of_type("Conv", "onnxruntime has no weight-only Conv")
             excluded |= self._of_type(RECURRENT, f"onnxruntime has no weight-only {RECURRENT}")
@@ -180,6 +182,12 @@ class Writer:
             return ()
         floats = {tensor.name for tensor in self.graph.initializer if tensor.data_type == tensor.FLOAT}
         return (node.name for node in self.graph.node if node.op_type == "Gather" and node.input[0] in floats)
+
+    def _tied(self) -> dict[str, str]:
+        """Return the recurrent layers that share a weight: onnxruntime's quantizer would define it twice."""
+        readers = Counter(name for node in self.graph.node for name in node.input)
+        layers = (node for node in self.graph.node if node.op_type == RECURRENT and node.name in self.weighted)
+        return {n.name: "it shares weights" for n in layers if any(readers[name] > 1 for name in n.input[1:3])}
 
     def _of_type(self, op_type: str, reason: str) -> dict[str, str]:
         return {n.name: reason for n in self.graph.node if n.op_type == op_type and n.name in self.weighted}

@@ -27,7 +27,7 @@ def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
     ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: its first half calibrates,
     its second half judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
     """
-    samples, labelled = _looked_at(data, model.inputs) if data else (0, False)
+    samples, labelled = _looked_at(data, model) if data else (0, False)
     metric = ("accuracy" if labelled else "agreement") if is_classifier(model) else "fidelity"
     sections = [
         ("What to optimize. Paths are relative to this file.", {"model": {"source": _relative(model.path, path)}}),
@@ -110,11 +110,16 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
     return [(text, {"data": parts})]
 
 
-def _looked_at(data: Path, inputs: tuple[TensorSpec, ...]) -> tuple[int, bool]:
-    """Return how many samples there are, and whether they have labels."""
+def _looked_at(data: Path, model: Model) -> tuple[int, bool]:
+    """Return how many samples there are, and whether they have labels that count the classes of the first output."""
     source = DataSource(source=data.name)
-    samples = read(source, data.resolve().parent, inputs)
-    return len(next(iter(samples.inputs.values()))), samples.labels is not None
+    samples = read(source, data.resolve().parent, model.inputs)
+    labels, shape = samples.labels, model.outputs[0].shape
+    classes = shape[1] if len(shape) > 1 else None
+    fit = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu" and isinstance(classes, int)
+    if fit and labels is not None and isinstance(classes, int):
+        fit = bool(((labels >= 0) & (labels < classes)).all())
+    return len(next(iter(samples.inputs.values()))), fit
 
 
 def _passes(samples: int) -> tuple[str, ...]:

@@ -134,7 +134,8 @@ def reproduce(report: Report) -> tuple[str, ...]:
     if not report.steps and _BENCH in report.data:
         return (_bench_command(report),)
     if report.made_by is not None:
-        made, artifact = plain(report.made_by.command), shlex.quote(plain(report.made_by.artifact))
+        made = " ".join(shlex.quote(plain(word)) for word in report.made_by.command)
+        artifact = shlex.quote(plain(report.made_by.artifact))
     else:
         recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
         made = f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names"

@@ -235,9 +235,10 @@ class GateVerdict(Section):
 
 
 class MadeBy(Section):
-    """How a run was started, and where its result went; paths as they were given."""
+    """How a run was started, and where its result went: of what lies elsewhere, only the name."""
 
-    command: str
+    command: tuple[str, ...]
+    """Word by word."""
     artifact: str
 
 

@@ -58,10 +58,11 @@ def warning(report: Report) -> str | None:
     if bad is None or bad.control is None:
         return _busy(max(one.noise_floor for one in rows))
     if control_of.slight(bad):
-        return (
+        said = (
             f"Two copies of one model came out {facts.between(bad.control, _ratio)} as fast as each other: the ratios "
             f"of this run may be off by {facts.percent(control_of.reach(bad) - 1, 1)}. Gates and claims allow for that."
         )
+        return " ".join(filter(None, (said, _busy(max(one.noise_floor for one in rows)))))
     return (
         "The ratios of speed of this run are not to be trusted as they stand. Two copies of one model were measured "
         f"like the others, and their ratio came out as {facts.between(bad.control, _ratio)}, which excludes 1x: "

@@ -90,8 +90,9 @@ def compare_models(
     first, second = Side.of(a), Side.of(b)
     graph = first.proto.graph
     pairs, computed = counterparts(graph, second.proto.graph), tensors(graph, first.dtypes)
-    instead = followers(graph, pairs)
-    pairs |= {name: (View(name), pairs[tensor][1]) for tensor, names in instead.items() for name in names}
+    instead = followers(graph, second.proto.graph, pairs)
+    maybe = {name: (View(name), pairs[tensor][1]) for tensor, names in instead.items() for name in names}
+    pairs |= maybe
     common = [tensor for tensor in computed if tensor.name in pairs]
     rows = range(min(limit, samples.count))
     errors: dict[str, Error] = {}
@@ -100,7 +101,7 @@ def compare_models(
         chunk = {tensor.name: pairs[tensor.name] for tensor in common[start : start + _AT_ONCE]}
         found, odd = _measure(first, second, chunk, _feeds(a, b, samples, size, rows), options)
         errors |= found
-        notes += odd
+        notes += [note for name, note in odd.items() if name not in maybe]
         if notify is not None:
             notify(min(start + _AT_ONCE, len(common)) / len(common))
     errors = _as_they_stand(errors, instead)
@@ -174,7 +175,7 @@ def _feeds(a: Model, b: Model, samples: Dataset, size: int, rows: Sequence[int])
 def _measure(
     first: Side, second: Side, views: Mapping[str, tuple[View, View]], feeds: Iterator[tuple[Feeds, Feeds]],
     options: RuntimeOptions,
-) -> tuple[dict[str, Error], list[str]]:  # fmt: skip
+) -> tuple[dict[str, Error], dict[str, str]]:  # fmt: skip
     """Run both with the tensors of ``views`` exposed; return their errors, and why some could not be compared."""
     one = first.open([view for view, _ in views.values()], options)
     other = second.open([view for _, view in views.values()], options)
@@ -195,7 +196,7 @@ def _measure(
                 odd[name] = (
                     f"'{name}' is {list(expected[left].shape)} in one model and {list(got[right].shape)} in the other"
                 )
-    return {name: error for name, error in errors.items() if name not in odd}, [*odd.values()]
+    return {name: error for name, error in errors.items() if name not in odd}, odd
 
 
 def _as_they_stand(errors: Mapping[str, Error], instead: Mapping[str, Sequence[str]]) -> dict[str, Error]:

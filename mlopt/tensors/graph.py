@@ -110,33 +110,52 @@ def counterparts(a: onnx.GraphProto, b: onnx.GraphProto) -> dict[str, tuple[View
     return {name: (view, known[name]) for name, view in in_a.items() if name in known}
 
 
-def followers(graph: onnx.GraphProto, known: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return what a tensor's counterpart may stand for instead, by the tensor's name: ``known`` ones have counterparts.
+def followers(a: onnx.GraphProto, b: onnx.GraphProto, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return what a tensor's counterpart in ``b`` may stand for instead: tensors of ``a``, by the tensor's name.
 
-    Where the only reader of a tensor is a node that a runtime folds into the one before it (a normalization or an
-    activation), the node before keeps the name of its output, and computes what the reader did. Only who looks at the
-    values can tell.
+    Where the only reader of a tensor is a node that a tool folds into the one before it (a normalization, an
+    activation, a sum with a constant), the node before keeps the name of its output and computes what the reader did.
+    That cannot be so where a node of the reader's kind still reads the counterpart. ``known`` have counterparts.
     """
-    outputs = {value.name for value in graph.output}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in set(_reads(node)):
-            readers.setdefault(name, []).append(node)
+    outputs = {value.name for value in a.output}
+    readers, still = _readers(a), _readers(b)
+    computed = {value.name for value in a.input}.union(
+        name for n in a.node if n.op_type != "Constant" for name in n.output
+    )
     found = {}
     for name in known:
-        chain = [name]
-        while chain[-1] not in outputs and (after := _folded(chain[-1], readers)) is not None and after not in known:
-            chain.append(after)
+        chain, kinds = [name], _kinds(name, still)
+        while chain[-1] not in outputs:
+            reading = readers.get(chain[-1], ())
+            alone = reading[0] if len(reading) == 1 else None
+            if alone is None or alone.op_type not in _FOLDED or alone.op_type in kinds or alone.output[0] in known:
+                break
+            if sum(each in computed for each in alone.input) > 1:  # both branches of a residual sum are no constants
+                break
+            chain.append(alone.output[0])
         if chain[1:]:
             found[name] = tuple(chain[1:])
     return found
 
 
-def _folded(name: str, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> str | None:
-    """Return what the only reader of a tensor writes, if it is of a kind that is folded away."""
-    reading = readers.get(name, ())
-    alone = next(iter(reading), None) if len(reading) == 1 else None
-    return str(alone.output[0]) if alone is not None and alone.op_type in _FOLDED else None
+def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in set(_reads(node)):
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _kinds(name: str, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> frozenset[str]:
+    """Return the operators that read a tensor, also where it is quantized and read back in between."""
+    kinds, waiting, seen = set[str](), [name], set[str]()
+    while waiting:
+        at = waiting.pop()
+        for node in readers.get(at, ()) if at not in seen else ():
+            kinds.add(node.op_type)
+            waiting += node.output if node.op_type in {"QuantizeLinear", "DequantizeLinear"} else ()
+        seen.add(at)
+    return frozenset(kinds)
 
 
 def exposed(proto: onnx.ModelProto, wanted: Sequence[View]) -> bytes:

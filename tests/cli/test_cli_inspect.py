@@ -47,7 +47,7 @@ def test_what_is_in_the_model_is_counted(model: Path) -> None:
     assert found.parameters == 8 * 27 + 2048 + 2 + 2
     assert found.weights == {"int8": 2049, "float32": 8 * 27 * 4 + 4, "int64": 16}
     assert found.values == {"int8": 2049, "float32": 8 * 27 + 1, "int64": 2}
-    assert found.precision == Precision(integers=("y",), weight_only=(), floats=("h",), activations=1)
+    assert found.precision == Precision(integers=("MatMul_5",), weight_only=(), floats=("Conv_0",), activations=1)
     assert (found.macs, found.macs_reason) == (8 * 8 * 8 * 27 + 512 * 4, None)
 
 
@@ -77,7 +77,7 @@ def test_people_see_the_same_and_nothing_is_cut_off(model: Path, capsys: pytest.
     out = "".join(capsys.readouterr().out.split())
     assert inspect_model(model).digest in out
     assert "x:float32[batch,3,10,10]" in out
-    assert "1of2layersinintegers;infloatingpoint:h;1activationsquantized" in out
+    assert "1of2layersinintegers;infloatingpoint:Conv_0;1activationsquantized" in out
     assert "x[1,3,10,10]" in out
 
 
@@ -136,7 +136,7 @@ def test_weights_of_four_bits_count_one_by_one(tmp_path: Path) -> None:
     found = inspect_model(path)
     assert found.values == {"uint4": 512, "float32": 16}
     assert found.weights == {"uint8": 256, "float32": 64}
-    assert found.precision.weight_only == ("y",)
+    assert found.precision.weight_only == ("MatMulNBits_0",)
     assert found.macs == 5 * 64 * 8
 
 

@@ -244,4 +244,14 @@ def test_the_scale_may_be_that_of_more_samples():
     expected, got = one(np.full((1, 4), 1e-7)), one(np.full((1, 4), 2e-7))
     assert within_tolerance(expected, got) is not None
     assert within_tolerance(expected, got, {"y": 1.0}) is None
+    assert within_tolerance(expected, one(np.full((1, 4), 2e-6)), {"y": 1.0}) is not None
     assert parity.scales({"y": np.float32([[-3, 2]]), "n": np.array([7])}) == {"y": 3.0, "n": 0.0}
+
+
+def test_one_loud_sample_does_not_make_the_others_blank():
+    rng = np.random.default_rng(0)
+    expected = rng.standard_normal((100, 20))
+    expected[0] *= 3000
+    wrong = expected.copy()
+    wrong[1:] *= -1
+    assert cosines(one(expected), one(wrong)).mean() < -0.9

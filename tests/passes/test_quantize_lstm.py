@@ -126,3 +126,36 @@ def test_a_model_with_one_in_int8_counts_as_quantized_and_is_inspected(tmp_path:
     assert "lstm_quant" in after.precision.integers
     assert before.macs is not None
     assert after.macs == before.macs
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+@pytest.mark.parametrize("outputs", [("h",), ("", "last")])
+@pytest.mark.parametrize("tied", [False, True])
+def test_several_are_quantized_and_those_that_share_weights_are_left(
+    tmp_path: Path, mode: str, outputs: tuple[str, ...], tied: bool
+) -> None:
+    node = helper.make_node
+    names = [[f"{name}{number}" if name else "" for name in outputs] for number in (1, 2)]
+    weights: dict[str, Any] = {"v": random(HIDDEN, 5, seed=6)}
+    nodes = []
+    for number, written in enumerate(names, 1):
+        own = "" if tied else str(number)
+        weights |= {f"w{own}": random(1, 4 * HIDDEN, 8, scale=0.2, seed=number),
+                    f"u{own}": random(1, 4 * HIDDEN, HIDDEN, scale=0.2, seed=number + 5)}  # fmt: skip
+        nodes.append(node("LSTM", ["x", f"w{own}", f"u{own}"], written, name=f"lstm{number}", hidden_size=HIDDEN))
+    one, other = (next(filter(None, written)) for written in names)
+    nodes += [node("Add", [one, other], ["s"], name="sum"), node("MatMul", ["s", "v"], ["y"], name="head")]
+    shape = [1, 1, 5] if outputs[0] == "" else [STEPS, 1, 1, 5]
+    model = write(tmp_path / "m.onnx", nodes, weights, [("x", FLOAT, [STEPS, 1, 8])], [("y", FLOAT, shape)])
+    data = {"x": random(6, STEPS, 1, 8)}
+    result = applied(run_pass(PASS, model, {"mode": mode}, tmp_path, calibration=data))
+    assert result.notes["quantized"] == (1 if tied else 3)
+    assert result.notes["left_alone"] == ({"lstm1": "it shares weights", "lstm2": "it shares weights"} if tied else {})
+    feed = {"x": data["x"][0]}
+    assert cosine(outputs_of(result.path, feed)["y"], outputs_of(model, feed)["y"]) > 0.99
+
+
+def test_tensorrt_is_told_of_its_own_limit(tmp_path: Path) -> None:
+    model = reader(tmp_path / "m.onnx", head=False, conv=False)
+    refused = run_pass(PASS, model, {"mode": "static", "placement": "tensorrt"}, tmp_path, calibration=SOUND)
+    assert refused == Refusal("TensorRT has no LSTM in INT8")

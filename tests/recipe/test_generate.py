@@ -95,6 +95,13 @@ def test_labels_are_used(tmp_path: Path, passes: Passes) -> None:
     assert [gate.metric for gate in recipe.gates] == ["fidelity.cosine", "accuracy.drop_pt", "speedup.median"]
 
 
+@pytest.mark.parametrize("labels", [np.eye(8, 10), np.arange(3, 11), np.array([*"abcdefgh"]), np.full(8, 0.5)])
+def test_labels_that_are_no_class_numbers_are_not(tmp_path: Path, labels: np.ndarray[Any, Any]) -> None:
+    model = open_onnx(save_model(tmp_path / "m.onnx", op="Softmax"))
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((8, 10), np.float32), labels=labels)
+    assert "name: agreement" in recipe_for_model(model, tmp_path / "m.yaml", tmp_path / "x.npz")
+
+
 def test_a_fixed_batch_is_what_is_measured(tmp_path: Path, passes: Passes) -> None:
     model = open_onnx(save_model(tmp_path / "m.onnx", shape=(8, 10)))
     recipe = parse(recipe_for_model(model, tmp_path / "m.yaml", None), tmp_path / "m.yaml", passes=passes).recipe

@@ -179,6 +179,8 @@ def test_plain_text_is_one_line_without_control_characters(text: str) -> None:
 
 
 def test_a_run_is_done_again_as_it_was_done() -> None:
-    made = MadeBy(command="mlopt optimize m.onnx --data x.npz -o out/m", artifact="out/m")
+    made = MadeBy(command=("mlopt", "optimize", "a b.onnx", "--set", "x=1; rm -rf ~"), artifact="out/m")
     commands = facts.reproduce(example_report(made_by=made))
-    assert commands == (made.command, "mlopt verify out/m", "mlopt gate out/m")
+    assert commands == (
+        "mlopt optimize 'a b.onnx' --set 'x=1; rm -rf ~'", "mlopt verify out/m", "mlopt gate out/m",
+    )  # fmt: skip
