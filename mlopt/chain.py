@@ -11,6 +11,7 @@ from mlopt.model import Kind
 from mlopt.packages import install_command, version
 from mlopt.passes.base import Pass
 from mlopt.recipe.schema import Recipe
+from mlopt.target import Objective
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -28,7 +29,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
-    return [*problems, *misfits(kind, recipe, passes)]
+    return [*problems, *_foreign(recipe), *misfits(kind, recipe, passes)]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
@@ -48,6 +49,22 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     if kind is not Kind.ONNX:
         got, fix = f"{_a(kind)} model, from {giver}", "add `export` to the passes"
         yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
+
+
+def _foreign(recipe: Recipe) -> Iterator[Problem]:
+    """Yield what does not go with a step that writes for a runtime which is not measured here."""
+    written = None
+    for number, step in enumerate(recipe.passes):
+        where = f"passes.{number}.{step.name}"
+        if step.config.foreign and step.optional and recipe.objective is not Objective.SIZE:
+            what = (
+                "an optional step stays for its speed in onnxruntime, which says nothing of the runtime it writes for"
+            )
+            yield Problem(what, where, "optional: true", fix="leave `optional` out, or set `objective: size`")
+        if written is not None and step.name == "fuse":
+            what = f"'fuse' writes operators that only onnxruntime knows, and '{written}' writes for another runtime"
+            yield Problem(what, where, fix="remove 'fuse'")
+        written = step.name if step.config.foreign else written
 
 
 def advice(recipe: Recipe) -> list[str]:

@@ -180,7 +180,7 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
         if hit and entry.result.get("notes"):
             refusal += " (found in an earlier run; --no-cache looks again)"
         if not step.optional:
-            fix = "remove the step, or mark it `optional: true`"
+            fix = "do as that says, remove the step, or mark it `optional: true`"
             raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)
         return Outcome(step, pass_.version, "refused", refusal, seconds=seconds, notes=entry.result.get("notes"))
     result = entry.result

@@ -88,7 +88,7 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
     elif not (cpu or gpu):
         fix = f"{install_command('cpu')}, or {install_command('gpu')} with a CUDA GPU"
         yield Check("onnxruntime", "problem", "not installed: no model can be run", fix)
-    for extra, names in _EXTRAS.items():
+    for extra, names in EXTRAS.items():
         missing = [name for name in names if not installed.get(name)]
         found = ", ".join(f"{name} {installed[name]}" for name in names if installed.get(name))
         if not missing:
@@ -107,11 +107,15 @@ def folder(name: str, path: Path, variable: str) -> Check:
     return Check(name, "problem", f"{path} cannot be written", f"make {nearest} writable, or set {variable}")
 
 
-_EXTRAS = {
+EXTRAS = {
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
     "torch": ("torch", "onnxscript", "safetensors"),
     "data": ("pillow", "tokenizers"),
+    "metrics": ("torchmetrics",),
+    "keyless": ("sigstore",),
+    "quant": ("neural-compressor-pt", "torchao"),
+    "smooth": ("nncf",),
 }
 
 
@@ -120,7 +124,7 @@ def _installed() -> dict[str, str | None]:
     from importlib import metadata
 
     found: dict[str, str | None] = {}
-    for name in (name for names in _EXTRAS.values() for name in names):
+    for name in (name for names in EXTRAS.values() for name in names):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -104,7 +104,7 @@ def _precision(found: Inspection) -> str:
 
 
 def _macs(found: Inspection) -> str:
-    free = any(spec.dynamic_axes for spec in found.inputs)
+    free = any(found.macs_shapes[spec.name][axis] == 1 for spec in found.inputs for axis in spec.dynamic_axes)
     if found.macs is None:
         return f"unknown: {found.macs_reason}{'; --shape or --data says how large inputs are' * free}"
     shapes = "; ".join(f"{name} {list(shape)}" for name, shape in found.macs_shapes.items())

@@ -34,6 +34,11 @@ class PassConfig(BaseModel):
         """
         return False
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""
+        return False
+
 
 C = TypeVar("C", bound=PassConfig)
 

@@ -74,6 +74,10 @@ class QuantizeConfig(PassConfig):
             raise ValueError(f"smooth_quant is a key of mode static, and the mode is {self.mode}")
         if self.placement == "tensorrt" and self.mode is not Mode.STATIC:
             raise ValueError(f"TensorRT takes scales from calibration: add `mode: static`, the mode is {self.mode}")
+        if self.placement == "tensorrt" and self.scheme not in (Scheme.AUTO, Scheme.S8S8):
+            raise ValueError(f"TensorRT takes signed integers only: use scheme s8s8 or auto, not {self.scheme}")
+        if self.mode is Mode.WEIGHT_ONLY and (told := weight_only.unfit(self.weight_only)):
+            raise ValueError(told)
         if self.placement == "tensorrt" and self.smooth_quant:
             raise ValueError("NNCF places Q/DQ for onnxruntime: leave out smooth_quant, or placement")
         return self
@@ -82,6 +86,11 @@ class QuantizeConfig(PassConfig):
     def searches(self) -> bool:
         """Whether this machine is measured."""
         return self.mode is Mode.AUTO
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another runtime will read the result."""
+        return self.placement != "onnxruntime"
 
     @property
     def weight_only(self) -> WeightOnly:
@@ -148,7 +157,9 @@ def _searched(
         return Refusal(result.reason or "nothing was found", {"search": account})
     for file in result.version.files:
         file.rename(context.out / file.name)
-    return _result(writer, result.version.mode, result.version.outcome, result.left, {"search": account})
+    corrected = result.version.mode is Mode.STATIC and config.bias_correction
+    more = {"search": account, "biases_corrected": corrected}
+    return _result(writer, result.version.mode, result.version.outcome, result.left, more)
 
 
 def _modes(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> dict[Mode, str | None]:

@@ -143,15 +143,12 @@ def objection(
     calibratable = work.conv_nodes or work.matmul_nodes
     no_layer, only_conv = not (calibratable or work.recurrent_nodes), not (work.matmul_nodes or work.recurrent_nodes)
     better = Mode.STATIC if only_conv else Mode.DYNAMIC
-    dynamic, tensorrt = mode is Mode.DYNAMIC, runtime == "tensorrt"
-    unsigned = scheme not in {Scheme.AUTO, Scheme.S8S8}
+    dynamic = mode is Mode.DYNAMIC
     faults = (
         (no_layer, "nothing to quantize: no Conv, MatMul, Gemm or LSTM reads constant float32 weights"),
-        (tensorrt and dynamic, "TensorRT has no scales that follow each input: use mode static"),
-        (tensorrt and unsigned, "TensorRT takes signed integers only: use scheme s8s8 or auto"),
         (mode is Mode.STATIC and not calibrated,
          "static INT8 needs calibration data: name it under data.calibration, or pass --data"),
-        (tensorrt and not calibratable, "TensorRT has no LSTM in INT8"),
+        (runtime == "tensorrt" and not calibratable, "TensorRT has no LSTM in INT8"),
         (mode is Mode.STATIC and not calibratable,
          "onnxruntime has an LSTM in INT8 only with scales that follow its input: use mode dynamic"),
         (mode is Mode.WEIGHT_ONLY and not work.matmul_nodes,

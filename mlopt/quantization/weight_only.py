@@ -57,8 +57,8 @@ class WeightOnly:
     """What activations are rounded to inside the product: 4 is INT8, the fastest on CPUs; 0 keeps float32."""
 
 
-def objection(settings: WeightOnly) -> str | None:
-    """Return why these settings cannot be carried out, or None."""
+def unfit(settings: WeightOnly) -> str | None:
+    """Return why these settings cannot be carried out anywhere, or None."""
     size = settings.block_size
     if size < 16 or size & (size - 1):
         return f"block_size is {size}, and onnxruntime's kernels take powers of two from 16 on"
@@ -66,6 +66,13 @@ def objection(settings: WeightOnly) -> str | None:
         return "hqq looks for zero points, so it cannot be symmetric: add `symmetric: false`"
     if settings.algorithm is Algorithm.HQQ and settings.bits != 4:
         return f"onnxruntime runs hqq's zero points with 4 bits, not with {settings.bits}: add `bits: 4`, or use rtn"
+    return None
+
+
+def objection(settings: WeightOnly) -> str | None:
+    """Return why these settings cannot be carried out here, or None."""
+    if (told := unfit(settings)) is not None:
+        return told
     if version("onnx-ir") is None:
         return "onnxruntime's quantizer needs onnx-ir: pip install onnx-ir"
     if settings.algorithm is Algorithm.HQQ and version("torch") is None:

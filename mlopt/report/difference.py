@@ -155,7 +155,14 @@ def _machine_state(old: Report, new: Report) -> str | None:
         return f"{new.baseline.name}: {change.reason}"
     if change.interval[0] <= 1 <= change.interval[1]:
         return None
+    cause = "the machine was in another state" if _same_samples(old, new) else "it was measured on other samples"
     return (
         f"{new.baseline.name}, the same model in both, took {change.value:.2f} times as long: "
-        "the machine was in another state; the speedup is free of that"
+        f"{cause}; the speedup is free of that"
     )
+
+
+def _same_samples(old: Report, new: Report) -> bool:
+    """Whether both runs timed the models on the same samples, as far as they tell."""
+    role = "evaluation"
+    return old.data.get(role, {}).get("digest") == new.data.get(role, {}).get("digest")

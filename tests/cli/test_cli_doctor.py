@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mlopt.cli.app import run
-from mlopt.cli.doctor import folder, packages, processor
+from mlopt.cli.doctor import EXTRAS, folder, packages, processor
 from mlopt.hardware import Hardware
 
-ALL = {"torch": "2.13.0", "onnxscript": "0.7.2", "safetensors": "0.8.0", "pillow": "13.0.0", "tokenizers": "0.23.3"}
+ALL = {name: "1.0" for extra, names in EXTRAS.items() if extra not in {"cpu", "gpu"} for name in names}
 
 
 def hardware(*isa: str) -> Hardware:

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
+from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import numpy_helper
 from pydantic import ValidationError
 from quantization_models import cnn, cosine, random
 
+from mlopt import chain, evidence
 from mlopt.onnx_file import read_graph
+from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
+from mlopt.recipe.schema import Recipe, Step
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
@@ -89,6 +92,7 @@ def test_it_is_for_any_device_and_says_so_to_who_asks_for_onnxruntimes_form(tmp_
         ({"placement": "tensorrt"}, "add `mode: static`, the mode is auto"),
         ({"placement": "tensorrt", "mode": "dynamic"}, "add `mode: static`, the mode is dynamic"),
         ({**TENSORRT, "smooth_quant": True}, "leave out smooth_quant, or placement"),
+        ({**TENSORRT, "scheme": "u8s8"}, "use scheme s8s8 or auto, not u8s8"),
     ],
 )
 def test_keys_that_do_not_go_together(config: dict[str, Any], told: str) -> None:
@@ -96,10 +100,32 @@ def test_keys_that_do_not_go_together(config: dict[str, Any], told: str) -> None
         QuantizeConfig(**config)
 
 
-def test_unsigned_integers_are_refused(tmp_path: Path) -> None:
-    config = {**TENSORRT, "scheme": "u8s8"}
-    refused = run_pass(PASS, cnn(tmp_path / "m.onnx"), config, tmp_path, calibration=IMAGES)
-    assert refused == Refusal("TensorRT takes signed integers only: use scheme s8s8 or auto")
+@pytest.mark.parametrize(
+    ("steps", "objective", "told"),
+    [
+        ([(TENSORRT, False)], "latency", []),
+        ([(TENSORRT, True)], "latency", ["leave `optional` out, or set `objective: size`"]),
+        ([(TENSORRT, True)], "size", []),
+        ([(TENSORRT, False), ({}, False)], "latency", ["remove 'fuse'"]),
+        ([({"mode": "static"}, True), ({}, False)], "latency", []),
+    ],
+)
+def test_what_a_chain_says_of_a_step_for_another_runtime(
+    steps: list[tuple[dict[str, Any], bool]], objective: str, told: list[str]
+) -> None:
+    """Its speed here would drop it; and what `fuse` writes, only onnxruntime reads."""
+    names = ("quantize", "fuse")
+    recipe = Recipe(
+        apiVersion="mlopt/v1", name="m", model={"source": "m.onnx"}, objective=objective,
+        passes=[
+            Step(name=name, config=table()[name].config(**config), optional=optional)
+            for name, (config, optional) in zip(names, steps, strict=False)
+        ],
+    )  # fmt: skip
+    assert [problem.fix for problem in chain.check(recipe, table(), PLAIN_X86)] == told
+    speed = [gate.metric for gate in evidence.gates(recipe)]
+    foreign = steps[0][0].get("placement") == "tensorrt"
+    assert speed == ([] if foreign or objective == "size" else ["speedup.median"])
 
 
 BUILD = """

@@ -74,7 +74,11 @@ def test_a_machine_in_another_state_makes_latency_unknown_and_the_speedup_not():
     found = rows(report(), report(baseline=slow, final={"latency_ms": latency(2)}))
     assert found["latency.p50_ms"].verdict == "unknown"
     assert "onnx_fp32, the same model in both, took 2.00 times as long" in found["latency.p50_ms"].reason
+    assert "the machine was in another state" in found["latency.p50_ms"].reason
     assert found["speedup.median"].verdict == "same"
+    other = {"evaluation": {"source": "x.npz", "samples": 5, "digest": "another"}}
+    found = rows(report(), report(baseline=slow, final={"latency_ms": latency(2)}, data=other))
+    assert "it was measured on other samples" in found["latency.p50_ms"].reason
 
 
 def test_a_run_that_its_own_control_refutes_compares_no_speedup():
