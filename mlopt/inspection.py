@@ -171,7 +171,7 @@ def _packed(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[str, int]]]:
 def _precision(graph: onnx.GraphProto) -> Precision:
     """Sort the computing nodes: between DequantizeLinear nodes, onnxruntime computes in integers."""
     every = list(nodes(graph))
-    named = {node.output[0]: name for node, name in zip(graph.node, node_names(graph), strict=True) if node.output}
+    named = {tuple(node.output): name for node, name in zip(graph.node, node_names(graph), strict=True)}
     dequantized = {name for node in every if node.op_type == "DequantizeLinear" for name in node.output}
     constants = {tensor.name for tensor in _weights(graph)}
     found: dict[str, list[str]] = {"integers": [], "weight_only": [], "floats": []}
@@ -185,7 +185,7 @@ def _precision(graph: onnx.GraphProto) -> Precision:
             kind = "integers" if wrapped == [True, True] else "weight_only" if wrapped[1:] == [True] else "floats"
         else:
             continue
-        found[kind].append(node.name or named.get(node.output[0], ", ".join(node.output)))
+        found[kind].append(node.name or named.get(tuple(node.output), ", ".join(node.output)))
     read = {name for node in every if node.op_type in _QUANTIZING for name in node.input[:1]}
     written = {name for node in every if node.op_type.startswith(_WRITES_INTEGERS) for name in node.output[:1]}
     names = {kind: tuple(several) for kind, several in found.items()}
