@@ -128,7 +128,7 @@ def followers(a: onnx.GraphProto, b: onnx.GraphProto, known: Collection[str]) ->
         while chain[-1] not in outputs:
             reading = readers.get(chain[-1], ())
             alone = reading[0] if len(reading) == 1 else None
-            if alone is None or alone.op_type not in _FOLDED or alone.op_type in kinds or alone.output[0] in known:
+            if alone is None or alone.op_type not in _FOLDED - kinds or not alone.output or alone.output[0] in known:
                 break
             if sum(each in computed for each in alone.input) > 1:  # both branches of a residual sum are no constants
                 break
