@@ -24,8 +24,9 @@ from mlopt.onnx_file import open_onnx
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import Calibration, observe
 from mlopt.quantization.writer import BETWEEN, LAYERS
+from mlopt.request import Request
 from mlopt.worker import peak_rss_bytes, run_in_worker
-from mlopt.workflow import Request, planned_for, ready, transform
+from mlopt.workflow import planned_for, ready, transform
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results/calibration_memory.json"

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from mlopt.data.dataset import Dataset, Samples, check_disjoint, store
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.workflow import Request, planned_for, ready, transform
+from mlopt.request import Request
+from mlopt.workflow import planned_for, ready, transform
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES, BENCH = ROOT / "recipes", ROOT / ".bench"

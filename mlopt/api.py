@@ -17,8 +17,9 @@ from mlopt.errors import IntegrityError
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.packing import Artifact, stated_options
+from mlopt.request import Request
 from mlopt.runtimes import open_session
-from mlopt.workflow import Request, execute
+from mlopt.workflow import execute
 
 __all__ = ["Artifact", "Session", "load", "optimize"]
 

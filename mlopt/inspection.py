@@ -20,19 +20,10 @@ if TYPE_CHECKING:
 
 _COMPUTING = frozenset(
     {
-        "Conv",
-        "ConvTranspose",
-        "FusedConv",
-        "FusedMatMul",
-        "Gemm",
-        "MatMul",
-        "FusedGemm",
-        "Attention",
-        "LSTM",
-        "GRU",
+        "Conv", "ConvTranspose", "FusedConv", "FusedMatMul", "Gemm", "MatMul", "FusedGemm", "Attention", "LSTM", "GRU",
         "RNN",
     }
-)
+)  # fmt: skip
 _IN_INTEGERS = ("QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul",
                 "DynamicQuantizeLSTM")  # fmt: skip
 _WEIGHT_ONLY = "MatMulNBits"

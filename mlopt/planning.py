@@ -12,7 +12,8 @@ from mlopt.cache import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.workflow import Planned, Request, planned_for
+from mlopt.request import Request
+from mlopt.workflow import Planned, planned_for
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
-from mlopt.artifact.signers import Signer
 from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
@@ -34,6 +33,7 @@ from mlopt.passes import table
 from mlopt.passes.base import Pass
 from mlopt.recipe import Loaded, load_source
 from mlopt.report.schema import MadeBy, Report
+from mlopt.request import Request, told
 from mlopt.runtimes.base import RuntimeOptions
 
 Notify = Callable[[str, str, float | None], None]
@@ -43,40 +43,6 @@ S = TypeVar("S")
 
 def _silent(_stage: str, _detail: str, _share: float | None) -> None:
     """Say nothing."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for; paths are relative to the working directory."""
-
-    source: Path
-    data: Path | None = None
-    output: Path | None = None
-    overrides: tuple[str, ...] = ()
-    key: Path | None = None
-    sign: bool = True
-    allow_ungated: bool = False
-    use_cache: bool = True
-    allow_code: bool = False
-    allow_pickle: bool = False
-    signer: Signer | None = None
-    """Who signs; without it ``key``, and without that the user's own key."""
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """The command line that makes the same result, whoever signs it."""
-        words = ["mlopt", "optimize", shown(self.source)]
-        words += ["--data", shown(self.data)] if self.data else []
-        words += ["-o", shown(self.output)] if self.output else []
-        words += [word for override in self.overrides for word in ("--set", override)]
-        asked = {"--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle}
-        return (*words, *(name for name, on in asked.items() if on))
-
-
-def shown(path: Path) -> str:
-    """Return a path as a report may tell it: one below the working directory, or else the name alone."""
-    inside = not path.is_absolute() and ".." not in path.parts
-    return str(path) if inside else path.name
 
 
 @dataclass(frozen=True)
@@ -287,7 +253,7 @@ def judge(measured: Measured) -> Judged:
         (*measured.notes, *findings.notes),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators,
-        "made_by": MadeBy(command=measured.request.command, artifact=shown(measured.output)),
+        "made_by": MadeBy(command=measured.request.command, artifact=told(measured.output)),
     })  # fmt: skip
     verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
     return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))

@@ -26,8 +26,8 @@ from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
+from mlopt.request import Request
 from mlopt.tensors import TensorDifference
-from mlopt.workflow import Request
 
 RECIPE = """\
 apiVersion: mlopt/v1

@@ -1,23 +1,31 @@
-"""What a request says of itself."""
+"""Stages of a run that no other test sees alone."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from mlopt.workflow import Request, shown
+import pytest
 
-
-def test_a_request_is_told_as_the_command_that_makes_the_same_result() -> None:
-    request = Request(
-        Path("m.onnx"), data=Path("/home/jane/secret/x.npz"), output=Path("../elsewhere/out"),
-        overrides=("passes.quantize.mode=static",), allow_code=True, sign=False,
-    )  # fmt: skip
-    assert request.command == (
-        "mlopt", "optimize", "m.onnx", "--data", "x.npz", "-o", "out", "--set", "passes.quantize.mode=static",
-        "--allow-code",
-    )  # fmt: skip
+from mlopt import prepare
+from mlopt.errors import ModelError
+from mlopt.model import TensorSpec
+from mlopt.workflow import _fed
 
 
-def test_a_path_below_the_working_directory_is_told_whole() -> None:
-    assert shown(Path("models/m.onnx")) == "models/m.onnx"
-    assert shown(Path("/tmp/m.onnx")) == "m.onnx"
+@pytest.mark.parametrize(
+    ("source", "shape", "fix"),
+    [
+        (prepare.SYNTHETIC, ("n", 3, "height"), prepare.REAL),
+        (prepare.SYNTHETIC, ("n", 3, 8), None),
+        ("x.npz", ("n", 3, "height"), None),
+    ],
+)
+def test_real_samples_are_named_where_made_up_ones_of_a_free_size_did_not_fit(
+    source: str, shape: tuple[int | str, ...], fix: str | None
+) -> None:
+    samples: Any = SimpleNamespace(source=source)
+    model: Any = SimpleNamespace(inputs=(TensorSpec("x", "float32", shape),))
+    with pytest.raises(ModelError) as caught, _fed(samples, model):
+        raise ModelError("it could not run")
+    assert caught.value.problems[0].fix == fix

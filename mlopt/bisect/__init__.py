@@ -20,7 +20,8 @@ from mlopt.bisect.trials import Trials, choose, keep
 from mlopt.errors import GateError
 from mlopt.gate import Gate
 from mlopt.pipeline import Outcome
-from mlopt.workflow import Notify, Prepared, Request, planned_for, ready
+from mlopt.request import Request
+from mlopt.workflow import Notify, Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
 

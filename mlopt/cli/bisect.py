@@ -34,7 +34,7 @@ def bisect(
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
     from mlopt.errors import ExitCode
-    from mlopt.workflow import Request
+    from mlopt.request import Request
 
     _check(recipe, output)
     request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)

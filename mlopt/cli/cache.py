@@ -51,7 +51,7 @@ def explain(
     from mlopt.cli.console import emit_json
     from mlopt.cli.plan import show
     from mlopt.planning import foresee
-    from mlopt.workflow import Request
+    from mlopt.request import Request
 
     request = Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, _ = foresee(request)

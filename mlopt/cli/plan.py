@@ -22,7 +22,7 @@ def plan(
     """Show the steps, what they need, and which the cache has; runs nothing."""
     from mlopt.cli.console import emit_json, err
     from mlopt.planning import foresee
-    from mlopt.workflow import Request
+    from mlopt.request import Request
 
     request = Request(source=source, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, notes = foresee(request)

@@ -125,13 +125,13 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
     import onnx
     from onnxruntime.quantization import QDQQuantizer
 
-    kinds = {node.name: node.op_type for node in read_graph(job.prepared.path).graph.node}
-    recurrent = [name for name in nodes if kinds[name] == RECURRENT]
-    nodes = [name for name in nodes if kinds[name] != RECURRENT]
-    proto = _write_dynamic(job, recurrent, ()) if recurrent else onnx.load(job.prepared.path)
-    if not nodes:
-        return proto
-    if recurrent:
+    proto = onnx.load(job.prepared.path)
+    recurrent = [node.name for node in proto.graph.node if node.op_type == RECURRENT and node.name in nodes]
+    if recurrent:  # they come first: what they become, the quantizer of all others passes over
+        proto = _write_dynamic(job, recurrent, ())
+        nodes = [name for name in nodes if name not in recurrent]
+        if not nodes:
+            return proto
         load_tensors(proto, job.prepared.path.parent)
     give_biases(proto.graph, nodes)
     quantizer = QDQQuantizer(

@@ -28,7 +28,7 @@ from mlopt.onnx_graph import nodes, sort_nodes, subgraphs
 from mlopt.packages import versions
 from mlopt.quantization.graph import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
-from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
+from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -165,7 +165,6 @@ def _exposing(path: Path, tensors: Sequence[str]) -> onnxruntime.InferenceSessio
     """Load a copy of the graph that gives ``tensors`` and computes no more than they need."""
     import onnx
 
-    ort = import_onnxruntime()
     proto = read_graph(path)
     sort_nodes(proto.graph)
     needed, kept = set(tensors), []
@@ -177,11 +176,9 @@ def _exposing(path: Path, tensors: Sequence[str]) -> onnxruntime.InferenceSessio
     del proto.graph.node[:], proto.graph.output[:]
     proto.graph.node.extend(reversed(kept))
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".onnx") as copy:  # external data are found beside it
         onnx.save(proto, copy.name)
-        return ort.InferenceSession(copy.name, options, providers=["CPUExecutionProvider"])
+        return quiet_session(Path(copy.name))
 
 
 def absolute_maxima(ranges: TensorsData) -> dict[str, float]:
@@ -207,11 +204,7 @@ def outputs(path: Path, feeds: Mapping[str, Array] | None) -> list[Array]:
 
     All graph optimizations are on, as in deployment: some faults show only in the fused graph.
     """
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4  # what it reports is in the exception
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = quiet_session(path)
     results: list[Array] = session.run(None, dict(feeds)) if feeds is not None else []
     return results
 

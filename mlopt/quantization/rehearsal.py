@@ -26,7 +26,7 @@ from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.halves import Half, always_float, float_tensors
-from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
+from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -77,7 +77,7 @@ def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], b
         save(onnx.load(prepared.path), path, external=True)
     chosen = range(min(_SAMPLES, data.count))
     feeds = tuple(feed for feed, _real in batches(data, inputs, batch_size, chosen))
-    session = _open(path)
+    session = quiet_session(path, "basic")  # fusions or not: the casts stand between most nodes anyway
     return Stage(path, feeds, tuple(_run(session, feed) for feed in feeds))
 
 
@@ -93,7 +93,7 @@ def rehearse(stage: Stage, converted: frozenset[str], watched: frozenset[str], h
     path.write_bytes(proto.SerializeToString())
     noise, allowed = 0.0, 10 ** (-floor_db / 10)
     try:
-        session = _open(path)
+        session = quiet_session(path, "basic")
         for feed, expected in zip(stage.feeds, stage.expected, strict=True):
             got = _run(session, feed)
             over = next((name for probe, name in probes.items() if not np.isfinite(got[probe])), None)
@@ -184,15 +184,6 @@ def _casts(source: str, target: str, half: Half) -> Iterator[onnx.NodeProto]:
 
 def _decibels(noise: float) -> float:
     return -10 * math.log10(noise) if noise else math.inf
-
-
-def _open(path: Path) -> onnxruntime.InferenceSession:
-    """Open without fusions: the casts stand between most nodes anyway."""
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4  # what it reports is in the exception
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: onnxruntime.InferenceSession, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.onnx_file import read_graph
-from mlopt.runtimes.onnxruntime import import_onnxruntime, runtime_errors
+from mlopt.runtimes.onnxruntime import quiet_session, runtime_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -38,16 +38,12 @@ def _types(proto: onnx.ModelProto, names: Sequence[str], folder: Path) -> dict[s
     """Ask onnxruntime for the ONNX types of tensors; ``folder`` is where external data are found."""
     import onnx
 
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     own = len(proto.graph.output)
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".onnx") as copy:
             onnx.save(proto, copy.name)
-            session = ort.InferenceSession(copy.name, options, providers=["CPUExecutionProvider"])
+            session = quiet_session(Path(copy.name), "none")
     except runtime_errors():
         return {}
     finally:

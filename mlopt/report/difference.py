@@ -164,5 +164,5 @@ def _machine_state(old: Report, new: Report) -> str | None:
 
 def _same_samples(old: Report, new: Report) -> bool:
     """Whether both runs timed the models on the same samples, as far as they tell."""
-    role = "evaluation"
-    return old.data.get(role, {}).get("digest") == new.data.get(role, {}).get("digest")
+    one, other = (report.data.get("evaluation", {}).get("digest") for report in (old, new))
+    return one == other

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-_ERRORS_ONLY = 3
+_ERRORS_ONLY, _NOTHING = 3, 4
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
@@ -136,6 +137,18 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     if session.get_providers()[0] != providers[0]:
         raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
     return session
+
+
+def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:
+    """Open a file that is only looked at, on the CPU; what ONNX Runtime has to say is in the exceptions it raises.
+
+    ``level`` is that of its graph optimizations: ``none``, ``basic``, ``extended`` or ``all``.
+    """
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
+    options.log_severity_level = _NOTHING
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _providers(ort: Any, device: str) -> list[str]:

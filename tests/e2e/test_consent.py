@@ -10,7 +10,8 @@ import yaml
 from small_graphs import BRIEFLY, write_classifier
 
 from mlopt.errors import ModelError
-from mlopt.workflow import Request, execute
+from mlopt.request import Request
+from mlopt.workflow import execute
 
 RECIPE = """
 apiVersion: mlopt/v1

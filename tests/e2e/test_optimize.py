@@ -21,7 +21,7 @@ from small_models import NETWORK, RECIPE
 import mlopt
 from mlopt.cli.app import run
 from mlopt.planning import foresee
-from mlopt.workflow import Request
+from mlopt.request import Request
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
 WITHOUT_QUANTIZE = "passes=[export, simplify]"
