@@ -27,6 +27,7 @@ from mlopt.prepare import SYNTHETIC, synthetic
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import remark
 from mlopt.sweep import Load, sweep
 
 Notify = Callable[[str, str, float | None], None]
@@ -84,6 +85,7 @@ def run(request: Request, notify: Notify) -> Result:
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
         dataset = _dataset(request.data, contenders, Path(name) / "data")
         notes = (
+            *_remarks(contenders),
             *_made_up(dataset, contenders[0].model.inputs),
             *_same_sizes(contenders, dataset, request.batch_sizes[0]),
         )
@@ -183,6 +185,12 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], folder: Path) -
             fix="measure it in a run of its own",
         )  # fmt: skip
     return store(samples, folder, str(data) if data else SYNTHETIC)
+
+
+def _remarks(contenders: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return what the runtime does differently on this CPU than where a model was made."""
+    said = ((each.name, remark(each.model, each.options)) for each in contenders)
+    return tuple(f"{name}: {text}" for name, text in said if text is not None)
 
 
 def _made_up(dataset: Dataset, specs: Sequence[TensorSpec]) -> tuple[str, ...]:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+_CPUINFO = Path("/proc/cpuinfo")
 # The sets that decide which INT8 and FP16 kernels a runtime picks; names as Linux prints them in /proc/cpuinfo.
 _INTERESTING = (
     "sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",
     "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
     "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
+INT8_DOT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
+"""Any one of these multiplies and adds INT8 in 32 bits."""
 _ON_MACOS = {
     "AdvSIMD": "asimd", "neon": "asimd", "arm.FEAT_DotProd": "asimddp", "arm.FEAT_FP16": "asimdhp",
     "arm.FEAT_I8MM": "i8mm", "arm.FEAT_BF16": "bf16",
@@ -46,18 +49,33 @@ class Hardware(BaseModel):
     gpu: Gpu | None = None
 
     @property
+    def is_x86(self) -> bool:
+        """Whether it runs the kernels for x86."""
+        return self.architecture in {"x86_64", "AMD64", "i686"}
+
+    @property
     def has_int8_dot(self) -> bool:
         """Whether one instruction multiplies and accumulates INT8 into 32 bits (VNNI, AMX, Arm dot product).
 
         Without it, x86 kernels go through a saturating 16-bit accumulator.
         """
-        return bool({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & set(self.isa))
+        return bool(INT8_DOT & set(self.isa))
+
+    @property
+    def adds_in_16_bits(self) -> bool:
+        """Whether sums of INT8 products can overflow on this CPU (see ``mlopt.onnx_int8``)."""
+        return self.is_x86 and not self.has_int8_dot
 
 
-def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Hardware:
+def detect(cpuinfo: Path = _CPUINFO) -> Hardware:
     """Describe this machine. Costs no heavy import; the GPU is asked through the driver's own library only if there."""
+    return detect_cpu(cpuinfo).model_copy(update={"gpu": _gpu()})
+
+
+def detect_cpu(cpuinfo: Path = _CPUINFO) -> Hardware:
+    """Describe this machine without its GPU, which takes no driver."""
     text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
-    return parse(text, cores=usable_cores(), memory_bytes=_memory(), gpu=_gpu())
+    return parse(text, cores=usable_cores(), memory_bytes=_memory())
 
 
 def parse(text: str, *, cores: int, memory_bytes: int, gpu: Gpu | None = None) -> Hardware:

@@ -20,8 +20,10 @@ from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.errors import ExitCode, IntegrityError, ModelError
 from mlopt.evidence import RAW
+from mlopt.hardware import INT8_DOT
 from mlopt.model import Kind, Model, digest_file
 from mlopt.onnx_file import open_onnx
+from mlopt.onnx_int8 import overflow
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import Origin, lock, records, resolved
@@ -122,12 +124,18 @@ def write(
         (folder / bom.BOM).write_text(bill, encoding="utf-8")
         return Content(
             name=report.name, model=entry, runtime=runtime_for(packed.kind).name,
-            options=options.model_dump(mode="json"), verdict=report.verdict, ungated=False, files=_PAGES | data,
+            options=options.model_dump(mode="json"), safe_isa=_safe_isa(packed), verdict=report.verdict,
+            ungated=False, files=_PAGES | data,
         )  # fmt: skip
 
     seal = None if who is None else partial(_seal, signer=who, allow_ungated=allow_ungated)
     manifest = layout.write(output, fill, seal=seal)
     return Artifact(output, report, who is not None, manifest.version, tuple(messages))
+
+
+def _safe_isa(model: Model) -> tuple[str, ...]:
+    """Return the instruction sets of which one is needed to compute the model right without further ado."""
+    return tuple(sorted(INT8_DOT)) if overflow(model.path).layers else ()
 
 
 def _seal(folder: Path, signer: Signer, *, allow_ungated: bool) -> None:

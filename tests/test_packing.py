@@ -11,7 +11,7 @@ import onnx
 import pytest
 from bench_models import dense
 from cryptography.hazmat.primitives.asymmetric import ec
-from onnx import external_data_helper, numpy_helper
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from packed_artifact import evidence, pack, verdict
 
 from mlopt import packing
@@ -22,6 +22,7 @@ from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.errors import ExitCode, IntegrityError, ModelError, OutputError
+from mlopt.hardware import INT8_DOT
 from mlopt.onnx_file import open_onnx
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
@@ -135,3 +136,18 @@ def test_every_file_of_a_model_is_in_the_manifest_and_the_bill(tmp_path: Path, s
     assert layout.read_manifest(made.path).files["weights.bin"] is Role.MODEL_DATA
     assert b'"weights.bin"' in (made.path / "bom.cdx.json").read_bytes()
     assert "weights.bin" in verify(made.path, KeyTrust(signer.private.public_key())).files
+
+
+@pytest.mark.parametrize(("largest", "safe"), [(127, tuple(sorted(INT8_DOT))), (64, ())])
+def test_the_manifest_says_which_cpus_compute_the_weights_right(
+    tmp_path: Path, largest: int, safe: tuple[str, ...]
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "w"], ["y"])], "g",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, ["n", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, ["n", 4])],
+        [numpy_helper.from_array(np.full((8, 4), largest, np.int8), "w")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "source.onnx")
+    assert layout.read_manifest(pack(tmp_path, None).path).safe_isa == safe

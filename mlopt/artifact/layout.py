@@ -80,6 +80,11 @@ class Content(BaseModel):
     options: dict[str, JsonValue] = Field(
         description="what was measured; the runtime checks it when it opens the model"
     )
+    safe_isa: tuple[Line, ...] | None = Field(
+        default=None,
+        description="a CPU with any one of these computes the 8-bit weights right; empty: every CPU does; "
+        "null: made before this was looked at",
+    )
     verdict: Literal["pass", "fail", "inconclusive"]
     ungated: bool = Field(default=False, description="signed although the gates did not pass")
     files: dict[str, Role] = Field(description="every file but mlopt.json, model.sig and claims.jsonl")

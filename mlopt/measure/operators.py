@@ -122,7 +122,7 @@ class _Profiled:
     def __init__(self, candidate: Candidate, samples: Dataset, folder: Path) -> None:
         from mlopt.runtimes.onnxruntime import create_session, session_options
 
-        options = session_options(candidate.options)
+        options = session_options(candidate.options, candidate.model)
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         self._feeds = cycle(feeds_of(candidate, samples))

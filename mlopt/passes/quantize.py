@@ -46,6 +46,9 @@ class QuantizeConfig(PassConfig):
     reduce_range: bool | None = Field(
         default=None, description="7-bit weights; absent: only where the CPU needs them, and only the channels that do"
     )
+    portable: bool = Field(
+        default=False, description="weights that are right on every CPU, those without VNNI too, at the same speed"
+    )
     per_channel: bool = Field(default=True, description="one scale per output channel of a weight")
     calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
     bias_correction: bool = Field(default=True, description="static: take out the mean error of every layer")
@@ -76,6 +79,11 @@ class QuantizeConfig(PassConfig):
             raise ValueError(f"TensorRT takes scales from calibration: add `mode: static`, the mode is {self.mode}")
         if self.placement == "tensorrt" and self.scheme not in (Scheme.AUTO, Scheme.S8S8):
             raise ValueError(f"TensorRT takes signed integers only: use scheme s8s8 or auto, not {self.scheme}")
+        if self.portable and self.reduce_range is False:
+            raise ValueError("portable takes weights that cannot overflow: leave out reduce_range: false")
+        if self.portable and (self.smooth_quant or self.placement == "tensorrt"):
+            other = "smooth_quant" if self.smooth_quant else "placement"
+            raise ValueError(f"portable is about onnxruntime's own form, as mlopt writes it: leave out {other}")
         if self.mode is Mode.WEIGHT_ONLY and (told := weight_only.unfit(self.weight_only)):
             raise ValueError(told)
         if self.placement == "tensorrt" and self.smooth_quant:

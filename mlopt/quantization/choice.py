@@ -87,7 +87,7 @@ class Integers:
     reduce_range: bool
     reason: str
     saturates: bool = False
-    """Whether 8-bit weights can overflow the 16-bit accumulator of this CPU."""
+    """Whether 8-bit weights can overflow the 16-bit accumulator of a CPU that the model is for."""
     placement: Placement = PLACEMENTS["onnxruntime"]
 
 
@@ -108,18 +108,28 @@ class Work:
 
 
 def choose_integers(
-    scheme: Scheme, reduce_range: bool | None, mode: Mode, hardware: Hardware, runtime: Reader = "onnxruntime"
+    scheme: Scheme,
+    reduce_range: bool | None,
+    mode: Mode,
+    hardware: Hardware,
+    runtime: Reader = "onnxruntime",
+    *,
+    portable: bool = False,
 ) -> Integers:
-    """Settle what the configuration leaves open; what it states is kept."""
+    """Settle what the configuration leaves open; what it states is kept.
+
+    ``portable`` asks for weights that are right on every CPU, whatever this one is.
+    """
     if runtime == "tensorrt":
         stated = scheme is not Scheme.AUTO
         reason = "set in the recipe" if stated else "TensorRT takes signed integers whose zero is code 0"
         chosen = scheme if stated else Scheme.S8S8
         return Integers(chosen, bool(reduce_range), reason, placement=PLACEMENTS[runtime])
     chosen, reason = (scheme, "set in the recipe") if scheme is not Scheme.AUTO else _fastest(mode, hardware)
-    saturates = _is_x86(hardware) and not hardware.has_int8_dot and chosen.signed_weights
+    saturates = (hardware.adds_in_16_bits or portable) and chosen.signed_weights
     if reduce_range is None and saturates:
-        reason += "; no VNNI: weights keep to 7 bits, so that the 16-bit accumulator cannot saturate"
+        why = "no VNNI" if hardware.adds_in_16_bits else "portable"
+        reason += f"; {why}: weights keep to 7 bits, so that a 16-bit accumulator cannot saturate"
     return Integers(chosen, saturates if reduce_range is None else reduce_range, reason, saturates)
 
 
@@ -129,11 +139,7 @@ def _fastest(mode: Mode, hardware: Hardware) -> tuple[Scheme, str]:
         return Scheme.U8S8, "onnxruntime's dynamic activations are unsigned"
     if hardware.architecture in {"aarch64", "arm64"}:
         return Scheme.S8S8, "Arm kernels multiply signed by signed"
-    return Scheme.U8S8, "x86 kernels multiply unsigned by signed" if _is_x86(hardware) else "no faster scheme is known"
-
-
-def _is_x86(hardware: Hardware) -> bool:
-    return hardware.architecture in {"x86_64", "AMD64", "i686"}
+    return Scheme.U8S8, "x86 kernels multiply unsigned by signed" if hardware.is_x86 else "no faster scheme is known"
 
 
 def objection(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
 from mlopt.onnx_graph import nodes
+from mlopt.onnx_int8 import orders, worst_pair
 from mlopt.onnx_save import loaded
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ def pair_safe(weight: Array, channel_axis: int) -> NDArray[np.float32]:
     ``weight`` is [.., channels, ..]. Neighbours are taken along every order in which onnxruntime lays out a
     convolution's kernel: channel by channel, and position by position.
     """
-    rows = np.moveaxis(weight, channel_axis, 0)
-    orders = [rows.reshape(len(rows), -1)]
-    if rows.ndim > 2:
-        orders.append(np.moveaxis(rows, 1, -1).reshape(len(rows), -1))
-    worst = np.max([_worst_pair(order) for order in orders], axis=0)
-    largest = np.abs(orders[0]).max(axis=1)
+    worst = np.max([worst_pair(order) for order in orders(weight, channel_axis)], axis=0)
+    largest = plain(weight, channel_axis)
     allowed = (_LARGEST_PAIR - _ROUNDING) / _LARGEST_CODE
     return np.asarray(np.maximum(largest, worst / allowed), dtype=np.float32)
 
@@ -127,12 +124,3 @@ def plain_gemms(graph: onnx.GraphProto, folder: Path) -> None:
     replaced -= {name for node in nodes(graph) for name in node.input}.union(value.name for value in graph.output)
     for tensor in [tensor for tensor in graph.initializer if tensor.name in replaced]:
         graph.initializer.remove(tensor)
-
-
-def _worst_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest sum of two neighbours of equal sign in each row; neighbours are 0 and 1, 2 and 3, ..."""
-    even = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
-    pairs = even.reshape(len(rows), -1, 2)
-    positive = np.maximum(pairs, 0).sum(axis=2).max(axis=1)
-    negative = np.maximum(-pairs, 0).sum(axis=2).max(axis=1)
-    return np.asarray(np.maximum(positive, negative), dtype=np.float32)

@@ -78,10 +78,11 @@ class Writer:
     def integers(self, mode: Mode) -> Integers:
         """Return the scheme of a mode."""
         config = self.config
-        return choose_integers(config.scheme, config.reduce_range, mode, self.context.hardware, config.placement)
+        hardware, portable = self.context.hardware, config.portable
+        return choose_integers(config.scheme, config.reduce_range, mode, hardware, config.placement, portable=portable)
 
     def pair_safe(self, mode: Mode) -> bool:
-        """Whether weights can keep 8 bits on this CPU all the same, but for the channels that would overflow."""
+        """Whether weights keep 8 bits all the same, but for the channels that would overflow."""
         integers, static = self.integers(mode), mode is Mode.STATIC and self.per_channel
         return static and integers.reduce_range and self.config.reduce_range is None
 

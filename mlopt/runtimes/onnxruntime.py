@@ -6,17 +6,22 @@ Its numbers come with the threads that were asked for, one operator at a time, a
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
+from mlopt.hardware import INT8_DOT, detect_cpu
 from mlopt.model import Kind, Model
+from mlopt.onnx_int8 import EXACT, Overflow, overflow
 from mlopt.packages import install_command
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
@@ -29,7 +34,9 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+_FUSING = frozenset({"extended", "all"})
 _ERRORS_ONLY, _NOTHING = 3, 4
+_LOG = logging.getLogger(__name__)
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
@@ -57,7 +64,13 @@ class OnnxRuntime:
                     "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
                     got=spec.dtype, expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
                 )  # fmt: skip
-        session = create_session(model, session_options(options), options.device)
+        try:
+            session = create_session(model, session_options(options, model), options.device)
+        except ModelError as error:
+            if remark(model, options) is None:
+                raise
+            fix = f"it had to be loaded in the exact mode, since this CPU has no VNNI: {_SAFE}"
+            raise ModelError.of(replace(problem, fix=problem.fix or fix) for problem in error.problems) from error
         yield _Session(model, session)
 
 
@@ -111,8 +124,12 @@ def cause(error: Exception) -> str:
     return re.sub(r"^Load model from .* failed: ?", "", said)[:400]
 
 
-def session_options(options: RuntimeOptions) -> onnxruntime.SessionOptions:
-    """Translate: ``threads`` inside an operator, and operators one after the other."""
+def session_options(options: RuntimeOptions, model: Model | None = None) -> onnxruntime.SessionOptions:
+    """Translate: ``threads`` inside an operator, and operators one after the other.
+
+    With ``model``, what it takes to compute that model right on this CPU is added; raises ``ModelError`` where nothing
+    does.
+    """
     ort = import_onnxruntime()
     native = ort.SessionOptions()
     native.intra_op_num_threads = options.threads
@@ -120,9 +137,51 @@ def session_options(options: RuntimeOptions) -> onnxruntime.SessionOptions:
     native.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     native.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
     native.log_severity_level = _ERRORS_ONLY
-    for key, value in options.config_entries.items():
+    for key, value in {**options.config_entries, **(_exactly(model, options) if model is not None else {})}.items():
         native.add_session_config_entry(key, value)
     return native
+
+
+def _exactly(model: Model, options: RuntimeOptions) -> Mapping[str, str]:
+    """Return the entries without which the model's INT8 sums would overflow on this CPU."""
+    found = _overflowing(model, options)
+    fused = options.graph_optimization in _FUSING
+    if not found.layers or not (fused or found.in_integers or found.unbounded):
+        return {}
+    if found.unbounded or not fused:
+        layers = found.unbounded or found.in_integers
+        raise ModelError(
+            "this CPU would add INT8 products in 16 bits, which overflow with this model's weights",
+            where=f"{model.path}: node '{layers[0]}'", got=f"{len(layers)} such layers, and no VNNI",
+            expected=f"a CPU with one of {', '.join(sorted(INT8_DOT))}",
+            fix=_SAFE if found.unbounded else "open it with graph_optimization all, which can compute it exactly",
+        )  # fmt: skip
+    _LOG.warning("%s: %s", model.path, _REMARK)
+    return EXACT
+
+
+_SAFE = "make it with `quantize: {portable: true}` or unsigned weights (scheme u8u8), or run it on a CPU with VNNI"
+_REMARK = (
+    "this CPU has no VNNI, and the model's 8-bit weights would overflow on it: it is computed exactly, which is "
+    "slower. `quantize: {portable: true}` makes weights that are right on every CPU"
+)
+
+
+def remark(model: Model, options: RuntimeOptions) -> str | None:
+    """Return what is to be said of the model on this CPU, if its weights are made for another."""
+    exact = model.kind is Kind.ONNX and options.graph_optimization in _FUSING and _overflowing(model, options).layers
+    return _REMARK if exact else None
+
+
+def _overflowing(model: Model, options: RuntimeOptions) -> Overflow:
+    on_cpu = options.device == "cpu" and detect_cpu().adds_in_16_bits
+    return _overflow(model.path, model.digest) if on_cpu else Overflow()
+
+
+@lru_cache(maxsize=8)
+def _overflow(path: Path, _digest: str) -> Overflow:
+    """Look once at the weights of a file that is opened again and again."""
+    return overflow(path)
 
 
 def create_session(model: Model, native: onnxruntime.SessionOptions, device: str) -> onnxruntime.InferenceSession:
@@ -148,6 +207,8 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
     options.log_severity_level = _NOTHING
+    for key, value in EXACT.items():  # nobody times it
+        options.add_session_config_entry(key, value)
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

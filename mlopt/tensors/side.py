@@ -61,7 +61,7 @@ class Side:
 
     def open(self, views: Sequence[View], options: RuntimeOptions) -> Exposed:
         """Load a copy with ``views`` among its outputs; raises ``ModelError``."""
-        native = session_options(options)
+        native = session_options(options, self.model)
         native.add_session_config_entry(_EXTERNAL_FOLDER, str(self.model.path.parent.resolve()))
         native.log_severity_level = _NOTHING  # what it reports is in the exception
         graph = exposed(self.proto, views)

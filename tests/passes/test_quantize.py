@@ -14,6 +14,7 @@ from quantization_models import FLOAT, INT64, branching, cnn, cosine, encoder, r
 
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.onnx_int8 import overflow
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module
@@ -268,3 +269,35 @@ def test_a_search_without_calibration_data_says_what_judged(tmp_path: Path) -> N
     found = run_pass(PASS, model, {"mode": "auto", "seconds": 1}, tmp_path, samples=TEXT)
     assert found.notes["search"]["judged_on"] == 8
     assert found.notes["search"]["remark"] == "there is no calibration data: these are evaluation samples"
+
+
+WITH_VNNI = PLAIN_X86.model_copy(update={"isa": (*PLAIN_X86.isa, "avx512_vnni")})
+
+
+@pytest.mark.parametrize("config", [STATIC, DYNAMIC, {**STATIC, "scheme": "s8s8"}, {"mode": "weight_only"}])
+def test_portable_weights_are_right_on_every_cpu(tmp_path: Path, config: dict[str, Any]) -> None:
+    text = config["mode"] != "static"
+    model, data = (encoder(tmp_path / "m.onnx"), TEXT) if text else (cnn(tmp_path / "m.onnx"), IMAGES)
+    results = {
+        portable: applied(
+            run_pass(PASS, model, {**config, "portable": portable}, tmp_path, calibration=data, hardware=WITH_VNNI)
+        )
+        for portable in (False, True)
+    }
+    overflows = {portable: bool(overflow(result.path).layers) for portable, result in results.items()}
+    assert overflows == {False: config["mode"] != "weight_only", True: False}
+    name = open_onnx(model).outputs[0].name
+    assert cosine(outputs_of(results[True].path, data)[name], outputs_of(model, data)[name]) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({**STATIC, "reduce_range": False}, "leave out reduce_range"),
+        ({**STATIC, "smooth_quant": True}, "leave out smooth_quant"),
+        ({**STATIC, "placement": "tensorrt"}, "leave out placement"),
+    ],
+)
+def test_portable_does_not_go_with_what_writes_other_weights(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        QuantizeConfig(**config, portable=True)
