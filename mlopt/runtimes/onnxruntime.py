@@ -207,8 +207,9 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
     options.log_severity_level = _NOTHING
-    for key, value in EXACT.items():  # nobody times it
-        options.add_session_config_entry(key, value)
+    if level in _FUSING and detect_cpu().adds_in_16_bits and overflow(path).layers:
+        for key, value in EXACT.items():
+            options.add_session_config_entry(key, value)
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
