@@ -42,6 +42,8 @@ models keep these from it; none of its rules looks into them."""
 _LARGE = 1 << 20
 """The elements of a weight that is worth keeping from it."""
 
+_FIRST_WITHOUT_INPUTS = 4
+"""The IR version from which on a weight need not be an input, which what is folded never is."""
 _RESULT = "simplified-for-mlopt.onnx"
 """onnxsim removes a file of this name and ``.data`` from the working directory before it writes a large model."""
 
@@ -55,6 +57,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     source = read_graph(model.path)
     proto = read_graph(model.path)
     stripped = strip_initializer_inputs(proto)
+    proto.ir_version = max(proto.ir_version, _FIRST_WITHOUT_INPUTS)
     sort_nodes(proto.graph)
     large = model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE
     hidden = _hide(proto.graph) if large else []
@@ -62,7 +65,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         given, result = Path(folder) / "given.onnx", Path(folder) / _RESULT
         save_model(proto, given, external=large, source=model.path.parent)
-        _simplify(model, given, result, [*_SKIPPED, *(_MERGING if hidden else ())])
+        remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if hidden else ())])
         simplified = read_graph(result)
         if hidden:
             load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
@@ -74,23 +77,34 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
         "nodes": [sum(before.values()), sum(after.values())],
         "changed": changed_operators(before, after),
         "weights_no_longer_inputs": stripped,
+        **({"remark": remark} if remark else {}),
     }
     return PassResult(path, notes)
 
 
-def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> None:
-    """Let onnxsim write ``result``."""
+def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> str | None:
+    """Let onnxsim write ``result``; return what it did not do, if so.
+
+    Some of its rewrites do not see what the bodies of If and Loop read, and leave an invalid graph. Folding does.
+    """
+    fault = _attempt(source, result, skipped_optimizers=list(skipped))
+    if fault is None:
+        return None
+    if _attempt(source, result, perform_optimization=False) is None:
+        return f"constants and shapes were folded, but operators not rewritten: {fault}"
+    raise _refused(model, fault)
+
+
+def _attempt(source: Path, result: Path, **options: Any) -> str | None:
+    """Return why onnxsim failed; None if it did not."""
     import onnx
 
     onnxsim = _import_onnxsim()
     try:
-        _, valid = onnxsim.simplify(
-            str(source), output_path=str(result), skipped_optimizers=list(skipped), certify=False
-        )
+        _, valid = onnxsim.simplify(str(source), output_path=str(result), certify=False, **options)
     except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _refused(model, " ".join(str(error).split())[:400]) from error
-    if not valid:
-        raise _refused(model, "its own check of the result failed")
+        return " ".join(str(error).split())[:400]
+    return None if valid else "its own check of the result failed"
 
 
 def _hide(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
