@@ -1,8 +1,9 @@
 """What the framework checks after every pass, so that no pass has to be believed.
 
-The output must be of the declared kind and load in its runtime; inputs and outputs must keep names, dtypes and ranks;
-what was dynamic must still be, which a second shape proves; and on real samples the output must agree with the pass's
-input: within rounding for a lossless pass, measured for a lossy one. Runs in the pass's worker process.
+The output must be of the declared kind and load in its runtime; inputs and outputs must keep names, dtypes, ranks,
+sizes and the names of dynamic axes; what was dynamic must still be, which a second shape proves; and on real samples
+the output must agree with the pass's input: within rounding for a lossless pass, measured for a lossy one. Runs in the
+pass's worker process.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def check_output(
     if broken:
         raise PassError(
             "the pass changed the model's interface", where=where, got="; ".join(broken),
-            expected="the same names, dtypes, ranks and dynamic axes", fix=_report_it(pass_),
+            expected="the same names, dtypes, ranks, sizes and names of dynamic axes", fix=_report_it(pass_),
         )  # fmt: skip
     found = list(_compare(before, after, samples, options))
     reasons = [reason for _, reason in found if reason is not None]
@@ -77,8 +78,17 @@ def _interface(before: Sequence[TensorSpec], after: Sequence[TensorSpec], what: 
             yield f"{what} '{old.name}' became {new.dtype} (was {old.dtype})"
         if len(old.shape) != len(new.shape):
             yield f"{what} '{old.name}' became rank {len(new.shape)} (was {len(old.shape)})"
-        elif what == "input" and (frozen := set(old.dynamic_axes) - set(new.dynamic_axes)):
-            yield f"axis {min(frozen)} of {what} '{old.name}' is no longer dynamic"
+        else:
+            yield from _resized(f"{what} '{old.name}'", old.shape, new.shape)
+
+
+def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]) -> Iterator[str]:
+    """Yield what is declared in another way; callers know a dynamic axis by its name."""
+    for axis, (old, new) in enumerate(zip(before, after, strict=True)):
+        if isinstance(old, str) and not isinstance(new, str):
+            yield f"axis {axis} of {where} is no longer dynamic: {old!a} became {new}"
+        elif old != new:
+            yield f"axis {axis} of {where} became {new!a} (was {old!a})"
 
 
 def _compare(

@@ -91,6 +91,18 @@ def strip_initializer_inputs(proto: onnx.ModelProto) -> int:
     return stripped
 
 
+def keep_interface(graph: onnx.GraphProto, source: onnx.GraphProto) -> None:
+    """Declare inputs and outputs as the graph that this one was made from does.
+
+    Optimizers name dynamic dimensions anew, give sizes to some and forget others; a caller knows them by the old names.
+    """
+    for values, declared in ((graph.input, source.input), (graph.output, source.output)):
+        known = {value.name: value for value in declared}
+        for value in values:
+            if value.name in known:
+                value.CopyFrom(known[value.name])
+
+
 def strip_unused_opsets(proto: onnx.ModelProto) -> None:
     """Forget operator sets that no node uses: a runtime that does not know one refuses the whole model."""
     used = {node.domain for node in nodes(proto.graph)} | {node.domain for f in proto.functions for node in f.node}

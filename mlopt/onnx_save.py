@@ -22,6 +22,7 @@ _PAGE = 4096
 def save_model(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path) -> None:
     """Write a model; with ``external``, its weights go to ``<name>.onnx.data`` beside it.
 
+    What is small stays inside, where tools look for sizes and axes.
     Tensors of ``proto`` that are not loaded are read from their files below the folder ``source``. Afterwards ``proto``
     is what was written: without its weights, if they are external.
     """
@@ -30,6 +31,9 @@ def save_model(proto: onnx.ModelProto, path: Path, *, external: bool, source: Pa
     data = path.with_name(f"{path.name}.data")
     if external:
         outside = [tensor for tensor in tensors(proto) if tensor.external_data]
+        for tensor in [tensor for tensor in outside if size_of(tensor, tensor.name) < _SMALLEST]:
+            outside.remove(tensor)
+            tensor.CopyFrom(loaded(tensor, source))
         inside = [tensor for tensor in proto.graph.initializer if len(tensor.raw_data) >= _SMALLEST]
         with data.open("wb") as stream:
             for tensor in (*outside, *inside):

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Literal, Self
 
 from pydantic import Field, model_validator
@@ -24,7 +25,8 @@ from pydantic import Field, model_validator
 from mlopt import onnx_graph
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import changed_operators, operators, strip_unused_opsets
+from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_unused_opsets
+from mlopt.onnx_save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.runtimes.onnxruntime import create_session, session_options
@@ -49,31 +51,41 @@ class FuseConfig(PassConfig):
 
 
 def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
-    """Load the model once with the optimizer's result written to a file."""
-    import onnx
+    """Load the model once with the optimizer's result written to a file.
 
-    path = context.out / "model.onnx"
+    What it did not change in other files, that file still names by the places that they have in the source's folder.
+    """
+    large = model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE
+    path, before = context.out / "model.onnx", read_graph(model.path)
+    with tempfile.TemporaryDirectory(dir=context.out) as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        fired = _optimize(model, config, context, optimized, external=large)
+        proto = read_graph(optimized)
+        strip_unused_opsets(proto)
+        keep_interface(proto.graph, before.graph)
+        save_model(proto, path, external=large, source=optimized.parent if large else model.path.parent)
+    notes = {
+        "level": config.level,
+        "fusions": fired,
+        "changed": changed_operators(operators(before.graph), operators(proto.graph)),
+        "device_bound": config.level == "all",
+    }
+    return PassResult(path, notes)
+
+
+def _optimize(model: Model, config: FuseConfig, context: Context, path: Path, *, external: bool) -> list[str]:
+    """Let ONNX Runtime write ``path``, its weights beside it if ``external``; return the fusions that fired."""
     native = session_options(RuntimeOptions(threads=context.target.threads or 1, graph_optimization=config.level))
     native.optimized_model_filepath = str(path)
     native.log_severity_level = _VERBOSE
-    if model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE:
+    if external:
         prefix = "session.optimized_model_external_initializers"
         native.add_session_config_entry(f"{prefix}_file_name", f"{path.name}.data")
         native.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
     with _native_stderr() as log:
         create_session(model, native, context.target.device)
         log.seek(0)
-        fired = sorted({name.decode() for name in _FIRED.findall(log.read())})
-    proto = read_graph(path)
-    strip_unused_opsets(proto)
-    onnx.save(proto, path)
-    notes = {
-        "level": config.level,
-        "fusions": fired,
-        "changed": changed_operators(operators(read_graph(model.path).graph), operators(proto.graph)),
-        "device_bound": config.level == "all",
-    }
-    return PassResult(path, notes)
+        return sorted({name.decode() for name in _FIRED.findall(log.read())})
 
 
 @contextmanager
@@ -92,7 +104,7 @@ def _native_stderr() -> Iterator[IO[bytes]]:
 
 PASS = Pass(
     name="fuse",
-    version=1,
+    version=2,
     summary="fuse operators ahead of time with ONNX Runtime, and list the fusions",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

@@ -23,8 +23,8 @@ from mlopt import onnx_graph
 from mlopt.errors import PassError
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import changed_operators, operators, sort_nodes, strip_initializer_inputs
-from mlopt.onnx_save import save_model
+from mlopt.onnx_graph import changed_operators, keep_interface, operators, sort_nodes, strip_initializer_inputs
+from mlopt.onnx_save import load_tensors, save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ models keep these from it; none of its rules looks into them."""
 _LARGE = 1 << 20
 """The elements of a weight that is worth keeping from it."""
 
+_FIRST_WITHOUT_INPUTS = 4
+"""The IR version from which on a weight need not be an input, which what is folded never is."""
+_RESULT = "simplified-for-mlopt.onnx"
+"""onnxsim removes a file of this name and ``.data`` from the working directory before it writes a large model."""
+
 
 class SimplifyConfig(PassConfig):
     """There is nothing to set."""
@@ -49,44 +54,57 @@ class SimplifyConfig(PassConfig):
 
 def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     """Simplify by path, so that no model is too large for one protobuf."""
+    source = read_graph(model.path)
     proto = read_graph(model.path)
-    before = operators(proto.graph)
-    stripped, unsorted = strip_initializer_inputs(proto), sort_nodes(proto.graph)
-    hidden = _hide(proto.graph) if model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE else []
+    stripped = strip_initializer_inputs(proto)
+    proto.ir_version = max(proto.ir_version, _FIRST_WITHOUT_INPUTS)
+    sort_nodes(proto.graph)
+    large = model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE
+    hidden = _hide(proto.graph) if large else []
     path = context.out / "model.onnx"
-    if not (stripped or unsorted or hidden):
-        simplified = _simplify(model, model.path, path, _SKIPPED)
-    else:
-        with tempfile.TemporaryDirectory(dir=context.out) as folder:
-            source, result = Path(folder) / "source.onnx", Path(folder) / "result.onnx" if hidden else path
-            save_model(proto, source, external=len(model.files) > 1, source=model.path.parent)
-            simplified = _simplify(model, source, result, [*_SKIPPED, *(_MERGING if hidden else ())])
-            if hidden:
-                _restore(hidden, result, model, path)
-    after = operators(simplified.graph)
+    with tempfile.TemporaryDirectory(dir=context.out) as folder:
+        given, result = Path(folder) / "given.onnx", Path(folder) / _RESULT
+        save_model(proto, given, external=large, source=model.path.parent)
+        remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if hidden else ())])
+        simplified = read_graph(result)
+        if hidden:
+            load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
+            _restore(hidden, simplified.graph)
+        keep_interface(simplified.graph, source.graph)
+        save_model(simplified, path, external=large, source=model.path.parent if hidden else result.parent)
+    before, after = operators(source.graph), operators(simplified.graph)
     notes = {
         "nodes": [sum(before.values()), sum(after.values())],
         "changed": changed_operators(before, after),
         "weights_no_longer_inputs": stripped,
+        **({"remark": remark} if remark else {}),
     }
     return PassResult(path, notes)
 
 
-def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> onnx.ModelProto:
-    """Let onnxsim write ``result``, and return its graph."""
+def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> str | None:
+    """Let onnxsim write ``result``; return what it did not do, if so.
+
+    Some of its rewrites do not see what the bodies of If and Loop read, and leave an invalid graph. Folding does.
+    """
+    fault = _attempt(source, result, skipped_optimizers=list(skipped))
+    if fault is None:
+        return None
+    if _attempt(source, result, perform_optimization=False) is None:
+        return f"constants and shapes were folded, but operators not rewritten: {fault}"
+    raise _refused(model, fault)
+
+
+def _attempt(source: Path, result: Path, **options: Any) -> str | None:
+    """Return why onnxsim failed; None if it did not."""
     import onnx
 
     onnxsim = _import_onnxsim()
     try:
-        simplified, valid = onnxsim.simplify(
-            str(source), output_path=str(result), skipped_optimizers=list(skipped), certify=False
-        )
+        _, valid = onnxsim.simplify(str(source), output_path=str(result), certify=False, **options)
     except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _refused(model, " ".join(str(error).split())[:400]) from error
-    if not valid:
-        raise _refused(model, "its own check of the result failed")
-    proto: onnx.ModelProto = simplified
-    return proto
+        return " ".join(str(error).split())[:400]
+    return None if valid else "its own check of the result failed"
 
 
 def _hide(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
@@ -108,18 +126,14 @@ def _hide(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     return hidden
 
 
-def _restore(hidden: Sequence[onnx.TensorProto], result: Path, model: Model, path: Path) -> None:
-    """Give back the hidden weights, as far as a node still reads them, and write the model to ``path``."""
-    import onnx
-
-    proto = onnx.load(result)
+def _restore(hidden: Sequence[onnx.TensorProto], graph: onnx.GraphProto) -> None:
+    """Give back the hidden weights, as far as a node still reads them."""
     names = {tensor.name for tensor in hidden}
-    read = {name for node in onnx_graph.nodes(proto.graph) for name in node.input}
-    inputs = [value for value in proto.graph.input if value.name not in names]
-    del proto.graph.input[:]
-    proto.graph.input.extend(inputs)
-    proto.graph.initializer.extend(tensor for tensor in hidden if tensor.name in read)
-    save_model(proto, path, external=True, source=model.path.parent)
+    read = {name for node in onnx_graph.nodes(graph) for name in node.input}
+    inputs = [value for value in graph.input if value.name not in names]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(tensor for tensor in hidden if tensor.name in read)
 
 
 def _import_onnxsim() -> Any:
@@ -144,7 +158,7 @@ def _refused(model: Model, reason: str) -> PassError:
 
 PASS = Pass(
     name="simplify",
-    version=2,
+    version=3,
     summary="fold constants, shapes and redundant operators",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

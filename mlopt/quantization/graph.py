@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE, default_opset, node_names, strip_initializer_inputs, subgraphs
+from mlopt.onnx_graph import (
+    EXTERNAL_DATA_ABOVE,
+    default_opset,
+    keep_interface,
+    node_names,
+    strip_initializer_inputs,
+    subgraphs,
+)
 from mlopt.onnx_save import load_tensors, save_model
 from mlopt.quantization.choice import Work
 from mlopt.quantization.untyped import add_missing_types
@@ -105,6 +112,7 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     own = default_opset(proto)
     if own < minimum_opset:
         load_tensors(proto, model.path.parent)  # the converter would lose what is not there
+    interface = onnx.GraphProto(input=proto.graph.input, output=proto.graph.output)
     _hoist_constants(proto.graph)
     strip_initializer_inputs(proto)
     _name_nodes(proto.graph)  # before anything is added, so that names do not depend on what that is
@@ -118,7 +126,15 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     save_model(proto, plain, external=external, source=model.path.parent)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
     add_missing_types(inferred)
+    _declare_as_before(inferred, interface)
     return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
+
+
+def _declare_as_before(path: Path, interface: onnx.GraphProto) -> None:
+    """Take back what the inference of shapes made of the declared inputs and outputs."""
+    proto = read_graph(path)
+    keep_interface(proto.graph, interface)
+    path.write_bytes(proto.SerializeToString())
 
 
 def save(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path | None = None) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import sort_nodes
+from mlopt.onnx_graph import keep_interface, sort_nodes
 from mlopt.onnx_save import load_tensors
 from mlopt.quantization.choice import Integers, Mode
 from mlopt.quantization.float_layers import keep_float_layers
@@ -116,6 +116,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Pat
     except _QUANTIZER_ERRORS as error:
         return f"the quantizer failed: {type(error).__name__}: {error}".splitlines()[0]
     sort_nodes(proto.graph)  # the quantizer's own sorting overlooks what the bodies of If and Loop read
+    keep_interface(proto.graph, read_graph(job.prepared.path).graph)
     save(proto, out, external=job.prepared.external, source=job.prepared.path.parent)
     fault = refusal(out, job.feeds)
     return f"onnxruntime refused the result: {fault}" if fault else None

@@ -18,6 +18,8 @@ from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.errors import MissingPackage
 from mlopt.model import TensorSpec
+from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import keep_interface
 from mlopt.packages import install_command
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.observe import one_batch, quiet, refusal
@@ -54,6 +56,7 @@ def quantize_with_nncf(
         ValueError, TypeError, LookupError, AttributeError, RuntimeError,
     ) as error:  # fmt: skip
         return f"NNCF failed: {type(error).__name__}: {error}".splitlines()[0]
+    keep_interface(quantized.graph, read_graph(prepared.path).graph)
     save(quantized, out, external=False)
     fault = refusal(out, one_batch(data, inputs, 1))
     return f"onnxruntime refused NNCF's result: {fault}" if fault else None

@@ -8,7 +8,7 @@ import pytest
 from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt import onnx_graph
+from mlopt import onnx_graph, onnx_save
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx
 from mlopt.onnx_graph import operators
@@ -129,6 +129,7 @@ def test_classic_networks_keep_their_results(tmp_path: Path, name: str) -> None:
 def test_large_weights_pass_by_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graph, "EXTERNAL_DATA_ABOVE", 0)
     monkeypatch.setattr(simplify, "_LARGE", 1)
+    monkeypatch.setattr(onnx_save, "_SMALLEST", 1)
     nodes = [
         *[helper.make_node("MatMul", ["x", weight], [weight.upper()]) for weight in ("q", "k", "v")],
         helper.make_node("Sum", ["Q", "K", "V"], ["s"]),
