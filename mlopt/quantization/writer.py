@@ -173,7 +173,7 @@ class Writer:
             raise PassError("SmoothQuant needs calibration data", where="pass 'quantize'")
         spared = [name for name in self.weighted if name not in layers]
         fault = quantize_with_nncf(self.prepared, self.calibration, self.model.inputs, out, excluded=spared)
-        done = quantized_layers(out) if fault is None else frozenset()
+        done = quantized_layers(out, self.prepared) if fault is None else frozenset()
         return Outcome(done, {}, {}, fault)
 
     def _tables(self, mode: Mode) -> Iterable[str]:
