@@ -10,8 +10,7 @@ what the tool made is named after that, and what would then be equal to another 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -55,12 +54,13 @@ def restore(proto: onnx.ModelProto, names: Names) -> None:
     _rename(proto.graph, _back(own, names.values), _back(own, names.nodes))
 
 
-@contextmanager
-def isolated(proto: onnx.ModelProto) -> Iterator[Names]:
-    """Isolate a model that is changed in place for as long as the block lasts."""
-    names = isolate(proto)
-    yield names
-    restore(proto, names)
+def value_names(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of all values, of those in the graphs inside nodes too."""
+    found = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    found.update(sparse.values.name for sparse in graph.sparse_initializer)
+    for node in graph.node:
+        found.update(node.input, node.output, *(value_names(body) for body in subgraphs(node)))
+    return found
 
 
 def fresh(name: str, taken: Collection[str]) -> str:
