@@ -127,7 +127,9 @@ def _layers(graph: onnx.GraphProto) -> list[_Layer]:
             continue
         bias = sources.get(node.input[2])
         stored = (node.input[2], None) if bias is None else (bias.input[0], bias.input[1])
-        if readers[node.input[2]] == readers[stored[0]] == 1 and constants.issuperset(filter(None, (*weight.input[:2], *stored))):
+        if readers[node.input[2]] == readers[stored[0]] == 1 and constants.issuperset(
+            filter(None, (*weight.input[:2], *stored))
+        ):
             layers.append(_Layer(place, node.name, node.output[0], *stored, *weight.input[:2]))
     return layers
 
