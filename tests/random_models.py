@@ -109,11 +109,14 @@ def random_model(
         build.values.append(value)
     for _ in range(rng.randint(2, size)):
         value = _step(build, value, bodies=bodies, recurrent=recurrent)
-    outputs = [value, *(v for v in build.values[:-1] if v.name != "x" and rng.random() < 0.2)]
+    given = [value, *(v for v in build.values[:-1] if v.name != "x" and rng.random() < 0.2)]
+    outputs = [helper.make_tensor_value_info(v.name, 1, ["n", *v.shape]) for v in given]
+    constants = [name for name in build.pool if rng.random() < 0.05]
+    outputs += [helper.make_tensor_value_info(name, 1, build.weights[name].shape) for name in constants]
     rng.shuffle(outputs)
     graph = helper.make_graph(
         build.nodes, "g", [helper.make_tensor_value_info("x", dtype, ["n", *shape])],
-        [helper.make_tensor_value_info(v.name, 1, ["n", *v.shape]) for v in outputs],
+        outputs,
         [numpy_helper.from_array(array, name) for name, array in build.weights.items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", rng.choice([13, 17, 20]))], ir_version=8)
