@@ -154,8 +154,7 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
             "OpTypesToExcludeOutputQuantization": list(job.float_outputs),
         },
     )
-    quantizer.quantize_model()
-    written: onnx.ModelProto = quantizer.model.model
+    written = quantizer.quantize_model()
     if job.integers.placement.rounds_float_layers and job.prepared.opset >= PER_CHANNEL_OPSET:
         keep_float_layers(written.graph)
     restore(written, names)

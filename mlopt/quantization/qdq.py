@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 class Quantizer(QDQQuantizer):  # type: ignore[misc]  # onnxruntime is not typed
     """The quantizer, in which a layer's output stays what it is where anyone else may see it."""
 
+    def quantize_model(self) -> onnx.ModelProto:
+        """Quantize, but of an input that is an output, too, what reads it: the quantizer would define it again."""
+        graph = self.model.graph()
+        outputs, inputs = [*graph.output], {value.name for value in graph.input}
+        del graph.output[:]
+        graph.output.extend(value for value in outputs if value.name not in inputs)
+        super().quantize_model()
+        del graph.output[:]
+        graph.output.extend(outputs)
+        written: onnx.ModelProto = self.model.model
+        return written
+
     def adjust_tensor_ranges(self) -> None:
         """Give a layer the range of its activation, unless its own output is seen."""
         if self.tensors_range is None:

@@ -70,11 +70,14 @@ def test_a_result_is_right_on_other_inputs(case: str, seed: int) -> None:
             ports = [[value.name for value in getattr(graph, side)] for graph in (model.graph, after)]
             assert ports[0] == ports[1]
         inputs = feeds(model, 16, seed=2)
+        computed = {output for node in model.graph.node for output in node.output}
         expected = run(Path(name) / "run" / "m.onnx", inputs)
         for optimized in (False, True):
             got = run(result.path, inputs, optimized=optimized)
             errors = {output: relative_error(expected[output], got[output]) for output in expected}
-            assert max(errors.values()) <= CASES[case][2], errors
+            assert all(error <= (CASES[case][2] if output in computed else 0) for output, error in errors.items()), (
+                errors
+            )
 
 
 @pytest.mark.parametrize("case", CASES)

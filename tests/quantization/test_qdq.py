@@ -97,3 +97,12 @@ def test_a_clip_goes_where_a_range_around_zero_does_its_work(
     out = quantized(path, tmp_path)
     assert any(node.op_type == "Clip" for node in read_graph(out).graph.node) == left
     assert max(errors(path, out).values()) < 0.05
+
+
+def test_an_input_may_be_an_output_as_well(tmp_path: Path) -> None:
+    nodes = chain(NODE("Relu", ["pre"], ["post"], name="activation"))
+    x = ("x", FLOAT, ["n", 3, 6, 6])
+    path = write(tmp_path / "m.onnx", nodes, WEIGHTS, [x], [x, ("y", FLOAT, SHAPE)])
+    found = errors(path, quantized(path, tmp_path))
+    assert max(found.values()) < 0.05
+    assert max(error for name, error in found.items() if name.startswith("x")) == 0
