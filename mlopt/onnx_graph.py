@@ -68,6 +68,20 @@ def changed_operators(before: dict[str, int], after: dict[str, int]) -> dict[str
     return {name: [old, new] for name in names if (old := before.get(name, 0)) != (new := after.get(name, 0))}
 
 
+def public_values(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return what is seen of a graph beside what its own nodes read: its outputs, and what graphs inside them read."""
+    bodies = (body for node in graph.node for body in subgraphs(node))
+    read = {name for body in bodies for node in body.node for name in _reads(node)}
+    return frozenset(read.union(value.name for value in graph.output))
+
+
+def uses(graph: onnx.GraphProto) -> Counter[str]:
+    """Count how often each value is read: by nodes, by those of graphs inside them, and as an output."""
+    read = Counter(name for node in nodes(graph) for name in node.input)
+    read.update(value.name for value in graph.output)
+    return read
+
+
 def default_opset(proto: onnx.ModelProto) -> int:
     """Return the version of ONNX's own operators that the model uses; 0 if it uses none."""
     return max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0)

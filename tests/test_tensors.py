@@ -27,7 +27,7 @@ from mlopt.passes.quantize import PASS as QUANTIZE
 from mlopt.runtimes.base import Array, RuntimeOptions
 from mlopt.tensors import Comparison, TensorDifference, compare_models, compare_tensors, first_divergence, is_abrupt
 from mlopt.tensors.error import Error
-from mlopt.tensors.graph import counterparts, exposed
+from mlopt.tensors.graph import counterparts, exposed, views
 
 OPTIONS = RuntimeOptions(threads=1)
 Compare = Callable[..., Comparison]
@@ -374,3 +374,19 @@ def test_a_fault_that_looks_like_what_follows_is_not_hidden(tmp_path: Path, comp
     first = first_divergence(compare(a, b, {"x": random(16, 8)}).differences)
     assert first is not None
     assert first.node == "product"
+
+
+def test_integers_are_read_back_under_a_name_that_is_free() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["": 13]>
+    g (float[n] x) => (float[n] y) <float s = {0.1}, uint8 z = {0}> {
+       q = QuantizeLinear (x, s, z)
+       "q/dequantized" = DequantizeLinear (q, s, z)
+       p = QuantizeLinear ("q/dequantized", s, z)
+       "p/dequantized" = Neg ("q/dequantized")
+       y = Identity ("p/dequantized")
+    }
+    """
+    found = views(onnx.parser.parse_model(text).graph)
+    assert found["q/dequantized"].output == "p/dequantized_1"
+    assert found["p/dequantized"].output == "p/dequantized"

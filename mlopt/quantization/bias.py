@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from mlopt.data.dataset import Array, Dataset
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import uses
 from mlopt.onnx_save import loaded
 from mlopt.quantization.graph import save
 from mlopt.quantization.observe import channel_means
@@ -118,7 +118,7 @@ class _Layer:
 def _layers(graph: onnx.GraphProto) -> list[_Layer]:
     """Return the quantized layers, in the order in which they run; the bias of each may be FP32."""
     sources = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = uses(graph)
     constants = {tensor.name for tensor in graph.initializer}
     layers = []
     for place, node in enumerate(graph.node):
@@ -127,7 +127,9 @@ def _layers(graph: onnx.GraphProto) -> list[_Layer]:
             continue
         bias = sources.get(node.input[2])
         stored = (node.input[2], None) if bias is None else (bias.input[0], bias.input[1])
-        if readers[stored[0]] == 1 and constants.issuperset(filter(None, (*weight.input[:2], *stored))):
+        if readers[node.input[2]] == readers[stored[0]] == 1 and constants.issuperset(
+            filter(None, (*weight.input[:2], *stored))
+        ):
             layers.append(_Layer(place, node.name, node.output[0], *stored, *weight.input[:2]))
     return layers
 
@@ -136,7 +138,7 @@ def _float_layers(graph: onnx.GraphProto) -> list[_Layer]:
     """Return the layers that stay in FP32 behind the first quantized one."""
     quantized = {layer.place for layer in _layers(graph)}
     first = next((place for place, node in enumerate(graph.node) if node.op_type == "QuantizeLinear"), 0)
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = uses(graph)
     floats = (tensor.name for tensor in graph.initializer if tensor.data_type == tensor.FLOAT)
     own = {name for name in floats if readers[name] == 1}
     return [

@@ -26,6 +26,7 @@ from mlopt.onnx_graph import (
     strip_initializer_inputs,
     subgraphs,
 )
+from mlopt.onnx_names import isolate, restore
 from mlopt.onnx_save import load_tensors, save_model
 from mlopt.quantization.choice import Work
 from mlopt.quantization.untyped import add_missing_types
@@ -116,11 +117,13 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     _hoist_constants(proto.graph)
     strip_initializer_inputs(proto)
     _name_nodes(proto.graph)  # before anything is added, so that names do not depend on what that is
+    names = isolate(proto)
     if own < minimum_opset:
         proto = _raise_opset(proto, minimum_opset)
         _hoist_constants(proto.graph)
         _name_nodes(proto.graph)
     plain_gemms(proto.graph, model.path.parent)
+    restore(proto, names)
     external = model.size_bytes > EXTERNAL_DATA_ABOVE
     plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
     save_model(proto, plain, external=external, source=model.path.parent)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.onnx_graph import default_opset, sort_nodes
+from mlopt.onnx_names import isolate, restore
 from mlopt.quantization.graph import Prepared, save
 
 if TYPE_CHECKING:
@@ -127,18 +128,23 @@ def write(prepared: Prepared, converted: frozenset[str], half: Half, out: Path) 
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     proto = onnx.load(prepared.path)
-    kept = [node.name for node in proto.graph.node if node.name not in converted]
+    names = isolate(proto)
+    tokens = {names.node(name) for name in converted}
+    kept = [node.name for node in proto.graph.node if node.name not in tokens]
     outputs = [*proto.graph.output]
-    constants = float_constants(proto.graph).keys()
-    del proto.graph.output[:]  # the converter would define a constant that is an output a second time
-    proto.graph.output.extend(value for value in outputs if value.name not in constants)
+    computed = {name for node in proto.graph.node for name in node.output}
+    del proto.graph.output[:]  # the converter would define a constant or an input that is an output a second time
+    proto.graph.output.extend(value for value in outputs if value.name in computed)
     proto = convert_float_to_float16(proto, keep_io_types=True, disable_shape_infer=True, node_block_list=kept)
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)
     _keep_between(proto.graph)
     sort_nodes(proto.graph)  # the converter appends its casts behind everything else
     if half is BF16:
-        _retype(proto.graph, onnx.load(prepared.path).graph)
+        source = onnx.load(prepared.path)
+        isolate(source)
+        _retype(proto.graph, source.graph)
+    restore(proto, names)
     save(proto, out, external=prepared.external)
 
 

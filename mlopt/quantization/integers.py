@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import keep_interface, sort_nodes
+from mlopt.onnx_names import Names, isolate, restore
 from mlopt.onnx_save import load_tensors
 from mlopt.quantization.choice import Integers, Mode
 from mlopt.quantization.float_layers import keep_float_layers
 from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
-from mlopt.quantization.pieces import rewrite_pieces
+from mlopt.quantization.pieces import computed_by, rewrite_pieces
 from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def quantize(job: Job, out: Path) -> Outcome:
             left, per_tensor = per_tensor, {}
         per_tensor = {name: reason for name, reason in per_tensor.items() if name not in left}
         fault = _attempt(job, tuple(name for name in job.nodes if name not in left), tuple(per_tensor), out)
-    quantized = quantized_layers(out) if fault is None else frozenset()
+    quantized = quantized_layers(out, job.prepared) if fault is None else frozenset()
     return Outcome(quantized, per_tensor, left, fault)
 
 
@@ -124,7 +125,8 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Pat
 
 def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
     import onnx
-    from onnxruntime.quantization import QDQQuantizer
+
+    from mlopt.quantization.qdq import Quantizer
 
     proto = onnx.load(job.prepared.path)
     recurrent = [node.name for node in proto.graph.node if node.op_type == RECURRENT and node.name in nodes]
@@ -134,15 +136,17 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
         if not nodes:
             return proto
         load_tensors(proto, job.prepared.path.parent)
+    names = isolate(proto)
+    nodes, per_tensor = [names.node(name) for name in nodes], [names.node(name) for name in per_tensor]
     give_biases(proto.graph, nodes)
-    quantizer = QDQQuantizer(
+    quantizer = Quantizer(
         proto,
         job.per_channel,
         job.integers.reduce_range,
         _type(signed=job.integers.scheme.signed_weights),
         _type(signed=job.integers.scheme.signed_activations),
-        job.ranges,
-        list(nodes),
+        _isolated_ranges(job.ranges, names),
+        nodes,
         [],
         sorted({node.op_type for node in proto.graph.node}),
         {
@@ -151,11 +155,21 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
             "OpTypesToExcludeOutputQuantization": list(job.float_outputs),
         },
     )
-    quantizer.quantize_model()
-    written: onnx.ModelProto = quantizer.model.model
+    written = quantizer.quantize_model()
     if job.integers.placement.rounds_float_layers and job.prepared.opset >= PER_CHANNEL_OPSET:
         keep_float_layers(written.graph)
+    restore(written, names)
     return written
+
+
+def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | None:
+    """Return ranges by tokens: a copy, since the quantizer narrows some."""
+    from onnxruntime.quantization.calibrate import TensorsData
+
+    if ranges is None:
+        return None
+    ends = {names.value(name): data.range_value for name, data in ranges.items()}
+    return TensorsData(ranges.calibration_method, ends)
 
 
 def _overrides(
@@ -213,21 +227,16 @@ def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -
     return rewrite_pieces(job.prepared, nodes, rewrite)
 
 
-_FROM_GEMM = "_MatMul"
-"""What the dynamic quantizer appends to the name of a Gemm, which it splits into MatMul and Add."""
-
-
 def _type(*, signed: bool) -> QuantType:
     from onnxruntime.quantization import QuantType
 
     return QuantType.QInt8 if signed else QuantType.QUInt8
 
 
-def quantized_layers(path: Path) -> frozenset[str]:
-    """Return the names of the weighted nodes that a written file computes in integers."""
+def quantized_layers(path: Path, prepared: Prepared) -> frozenset[str]:
+    """Return the names of the weighted nodes that a file written from ``prepared`` computes in integers."""
     graph = read_graph(path).graph
     dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     static = {n.name for n in graph.node if n.op_type in WEIGHTED and n.input[1] in dequantized}
-    kinds = {"MatMulInteger", f"DynamicQuantize{RECURRENT}"}
-    integer = {n.name.removesuffix("_quant") for n in graph.node if n.op_type in kinds}
-    return frozenset(static | integer | {name.removesuffix(_FROM_GEMM) for name in integer})
+    dynamic = computed_by(("MatMulInteger", f"DynamicQuantize{RECURRENT}"), graph, prepared)
+    return dynamic.union(static)

@@ -6,42 +6,46 @@ products and embedding tables are quantized each for itself, so a model that hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import nodes as all_nodes
 from mlopt.onnx_graph import sort_nodes
+from mlopt.onnx_names import fresh, isolate, restore
 from mlopt.onnx_save import loaded
-from mlopt.quantization.graph import Prepared, first_output
+from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, first_output
 
 if TYPE_CHECKING:
     import onnx
 
+_BEHIND = frozenset({"Add", "Mul", "Cast", "QuantizeLinear", "DequantizeLinear"})
+"""What the quantizers put between a product in integers and the output of the layer that it was."""
 Rewrite = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
 
 
 def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite) -> onnx.ModelProto:
     """Return the prepared model with each of the named nodes as ``rewrite`` made it anew.
 
-    ``rewrite`` gets a model of the nodes that share a weight, with their constants and nothing else. It must keep the
-    outputs' names, and name what it adds after what it is made from: what two pieces both add under one name is the
-    same, such as the quantized form of an input that both read. Large weights that no one rewrote are not loaded.
+    ``rewrite`` gets a model of the nodes that share a weight, with their constants and nothing else, all under tokens
+    (see ``onnx_names``). It must keep the outputs' names. Constants that two pieces both add under one name are the
+    same. Large weights that no one rewrote are not loaded.
     """
     proto = read_graph(prepared.path)
+    own = isolate(proto)
     graph = proto.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    chosen, pieces = frozenset(names), dict[str, list["onnx.NodeProto"]]()
+    chosen, pieces = frozenset(own.node(name) for name in names), dict[str, list["onnx.NodeProto"]]()
     for node in graph.node:
         if node.name in chosen:
             pieces.setdefault(_weight(node, constants), []).append(node)
     rewritten: dict[str, list[onnx.NodeProto]] = {}
-    stored, made = set(constants), set[str]()
+    stored, made = set(constants), dict[str, "onnx.NodeProto"]()
     for piece in pieces.values():
         result = rewrite(_model(proto, piece, constants, prepared))
         rewritten |= {node.name: [] for node in piece}
-        rewritten[piece[0].name] = [_copy(node) for node in result.graph.node if first_output(node) not in made]
-        made.update(output for node in result.graph.node for output in node.output if output)
+        rewritten[piece[0].name] = _new(result.graph, made)
+        made |= {output: node for node in rewritten[piece[0].name] for output in node.output if output}
         graph.initializer.extend(tensor for tensor in result.graph.initializer if tensor.name not in stored)
         stored.update(tensor.name for tensor in result.graph.initializer)
         _add_opsets(proto, result)
@@ -50,7 +54,24 @@ def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite) -
     graph.node.extend(kept)
     _drop_unread(graph)
     sort_nodes(graph)
+    restore(proto, own)
     return proto
+
+
+def computed_by(op_types: Collection[str], graph: onnx.GraphProto, prepared: Prepared) -> frozenset[str]:
+    """Return the layers of the prepared model whose output a node of ``op_types`` computes in ``graph``.
+
+    It may lie behind what scales it and adds a bias.
+    """
+    writers = {name: node for node in graph.node for name in node.output}
+    found = set[str]()
+    for node in read_graph(prepared.path).graph.node:
+        writer = writers.get(first_output(node)) if node.op_type in (*WEIGHTED, RECURRENT) else None
+        while writer is not None and writer.op_type in _BEHIND:
+            writer = writers.get(writer.input[0])
+        if writer is not None and writer.op_type in op_types:
+            found.add(node.name)
+    return frozenset(found)
 
 
 def _weight(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> str:
@@ -90,13 +111,26 @@ def _model(
     return model
 
 
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Copy a node, since one of a model keeps all of that model in memory."""
+def _new(piece: onnx.GraphProto, made: Mapping[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return copies of what a piece adds to what others have ``made``; each node keeps all of its model in memory.
+
+    Some of it may be there: the quantized form of an input that both read. And some of it may only be called the same:
+    of the output of an embedding, the integers that its table holds are not those that its values are rounded to.
+    """
     import onnx
 
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
+    def same(node: onnx.NodeProto) -> bool:
+        known = made.get(first_output(node))
+        return known is not None and (known.op_type, known.input[:]) == (node.op_type, node.input[:])
+
+    added = [node for node in piece.node if not same(node)]
+    taken = {output for node in added for output in node.output if output in made}
+    renamed = {name: fresh(name, made.keys()) for name in taken}
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in added]
+    for node in copies:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    return copies
 
 
 def _add_opsets(proto: onnx.ModelProto, result: onnx.ModelProto) -> None:

@@ -24,6 +24,7 @@ from mlopt.errors import MeasureError
 from mlopt.measure.parity import compare
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_names import fresh, value_names
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.halves import Half, always_float, float_tensors
 from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
@@ -147,7 +148,7 @@ def _round(proto: onnx.ModelProto, converted: frozenset[str], watched: frozenset
     import onnx
 
     graph = proto.graph
-    floats = float_tensors(graph)
+    floats, taken = float_tensors(graph), value_names(graph)
     rounded: dict[str, str] = {}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
@@ -157,16 +158,16 @@ def _round(proto: onnx.ModelProto, converted: frozenset[str], watched: frozenset
         for index, name in enumerate(node.input):
             if name in floats and not always_float(node, index):
                 if name not in rounded:
-                    rounded[name] = f"{name}/rounded"
-                    nodes += _casts(name, rounded[name], half)
+                    rounded[name] = _add(f"{name}/rounded", taken)
+                    nodes += _casts(name, rounded[name], half, taken)
                 node.input[index] = rounded[name]
         nodes.append(node)
         for index, name in enumerate(node.output):
             if name in floats:
                 rounded[name] = name
-                node.output[index] = f"{name}/exact"
-                nodes += _casts(f"{name}/exact", name, half)
-    probes = {f"{name}/sum": name for name in rounded if name in watched}
+                node.output[index] = exact = _add(f"{name}/exact", taken)
+                nodes += _casts(exact, name, half, taken)
+    probes = {_add(f"{name}/sum", taken): name for name in rounded if name in watched}
     nodes += [onnx.helper.make_node("ReduceL1", [rounded[n]], [probe], keepdims=0) for probe, n in probes.items()]
     graph.output.extend(onnx.helper.make_tensor_value_info(probe, 1, []) for probe in probes)
     copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -175,11 +176,19 @@ def _round(proto: onnx.ModelProto, converted: frozenset[str], watched: frozenset
     return probes
 
 
-def _casts(source: str, target: str, half: Half) -> Iterator[onnx.NodeProto]:
+def _casts(source: str, target: str, half: Half, taken: set[str]) -> Iterator[onnx.NodeProto]:
     import onnx
 
-    yield onnx.helper.make_node("Cast", [source], [f"{target}/half"], to=half.dtype)
-    yield onnx.helper.make_node("Cast", [f"{target}/half"], [target], to=1)
+    between = _add(f"{target}/half", taken)
+    yield onnx.helper.make_node("Cast", [source], [between], to=half.dtype)
+    yield onnx.helper.make_node("Cast", [between], [target], to=1)
+
+
+def _add(name: str, taken: set[str]) -> str:
+    """Return the name, or one like it that is not taken; it is then."""
+    new = fresh(name, taken)
+    taken.add(new)
+    return new
 
 
 def _decibels(noise: float) -> float:

@@ -20,6 +20,7 @@ from mlopt.errors import MissingPackage
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import keep_interface
+from mlopt.onnx_names import Names, isolate, restore
 from mlopt.packages import install_command
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.observe import one_batch, quiet, refusal
@@ -42,20 +43,24 @@ def quantize_with_nncf(
         return f"NNCF needs opset {_OLDEST_OPSET}, and the model has {prepared.opset}"
     if prepared.external:
         return "NNCF keeps the weights in the graph's own file, which holds less than 2 GiB"
+    proto = onnx.load(prepared.path)
+    names = isolate(proto)
+    spared = [names.node(name) for name in excluded]
     try:
         with quiet():
             quantized = nncf.quantize(
-                onnx.load(prepared.path),
-                nncf.Dataset(_Feeds(data, inputs)),
+                proto,
+                nncf.Dataset(_Feeds(data, inputs, names)),
                 model_type=nncf.ModelType.TRANSFORMER,
                 subset_size=data.count,
-                ignored_scope=nncf.IgnoredScope(names=list(excluded)) if excluded else None,
+                ignored_scope=nncf.IgnoredScope(names=spared) if spared else None,
             )
     except (
         nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, nncf.ParameterNotSupportedError,
         ValueError, TypeError, LookupError, AttributeError, RuntimeError,
     ) as error:  # fmt: skip
         return f"NNCF failed: {type(error).__name__}: {error}".splitlines()[0]
+    restore(quantized, names)
     keep_interface(quantized.graph, read_graph(prepared.path).graph)
     save(quantized, out, external=False)
     fault = refusal(out, one_batch(data, inputs, 1))
@@ -65,11 +70,12 @@ def quantize_with_nncf(
 class _Feeds:
     """The samples one by one, as often as they are asked for: NNCF goes through them twice."""
 
-    def __init__(self, data: Dataset, inputs: Sequence[TensorSpec]) -> None:
-        self._data, self._inputs = data, inputs
+    def __init__(self, data: Dataset, inputs: Sequence[TensorSpec], names: Names) -> None:
+        self._data, self._inputs, self._names = data, inputs, names
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
-        return (feeds for feeds, _real in batches(self._data, self._inputs, 1))
+        for feeds, _real in batches(self._data, self._inputs, 1):
+            yield {self._names.value(name): array for name, array in feeds.items()}
 
 
 def _nncf() -> Any:

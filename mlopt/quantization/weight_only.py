@@ -25,13 +25,11 @@ from mlopt.packages import install_command, version
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.integers import Outcome
 from mlopt.quantization.observe import one_batch, quiet, refusal
-from mlopt.quantization.pieces import rewrite_pieces
+from mlopt.quantization.pieces import computed_by, rewrite_pieces
 
 if TYPE_CHECKING:
     import onnx
 
-_FROM_GEMM = "_MatMul"
-"""What onnxruntime appends to the name of a Gemm that it splits into MatMul and Add."""
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizers raise on a graph that they cannot handle: they have no error of their own."""
 
@@ -104,9 +102,7 @@ def write(
     fault = refusal(out, one_batch(data, inputs, 1))
     if fault is not None:
         return Outcome(frozenset(), {}, {}, fault=f"onnxruntime refused the result: {fault}")
-    written = {node.name for node in proto.graph.node if node.op_type == "MatMulNBits"}
-    endings = (f"_Q{settings.bits}", f"{_FROM_GEMM}_Q{settings.bits}")
-    quantized = frozenset(name for name in nodes if any(name + ending in written for ending in endings))
+    quantized = computed_by(("MatMulNBits",), proto.graph, prepared).intersection(nodes)
     left = dict.fromkeys((name for name in nodes if name not in quantized), "no plain product with a constant matrix")
     return Outcome(quantized, {}, left)
 

@@ -9,7 +9,6 @@ neighbours: there the scale needs to grow only by what the worst pair asks for. 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
-from mlopt.onnx_graph import nodes
+from mlopt.onnx_graph import nodes, uses
 from mlopt.onnx_int8 import orders, worst_pair
 from mlopt.onnx_save import loaded
 
@@ -76,7 +75,7 @@ def give_biases(graph: onnx.GraphProto, nodes: Sequence[str]) -> None:
     from onnx import numpy_helper
 
     chosen, stored = frozenset(nodes), {tensor.name: tensor for tensor in graph.initializer}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = uses(graph)
     for node in graph.node:
         if node.op_type != "Conv" or node.name not in chosen or node.input[1] not in stored:
             continue

@@ -8,7 +8,6 @@ INT8 should not turn into FP32 on the way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from math import prod
@@ -19,6 +18,7 @@ from mlopt.data.dataset import Array, Dataset
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_graph import uses
 from mlopt.quantization import weight_only
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, choose_integers
@@ -174,7 +174,7 @@ class Writer:
             raise PassError("SmoothQuant needs calibration data", where="pass 'quantize'")
         spared = [name for name in self.weighted if name not in layers]
         fault = quantize_with_nncf(self.prepared, self.calibration, self.model.inputs, out, excluded=spared)
-        done = quantized_layers(out) if fault is None else frozenset()
+        done = quantized_layers(out, self.prepared) if fault is None else frozenset()
         return Outcome(done, {}, {}, fault)
 
     def _tables(self, mode: Mode) -> Iterable[str]:
@@ -186,7 +186,7 @@ class Writer:
 
     def _tied(self) -> dict[str, str]:
         """Return the recurrent layers that share a weight: onnxruntime's quantizer would define it twice."""
-        readers = Counter(name for node in self.graph.node for name in node.input)
+        readers = uses(self.graph)
         layers = (node for node in self.graph.node if node.op_type == RECURRENT and node.name in self.weighted)
         return {n.name: "it shares weights" for n in layers if any(readers[name] > 1 for name in n.input[1:3])}
 

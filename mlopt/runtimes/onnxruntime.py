@@ -37,6 +37,7 @@ _LEVELS = {
 _FUSING = frozenset({"extended", "all"})
 _ERRORS_ONLY, _NOTHING = 3, 4
 _LOG = logging.getLogger(__name__)
+_SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
@@ -191,11 +192,25 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     try:
         session = ort.InferenceSession(model.path, native, providers=providers)
     except runtime_errors() as error:
-        raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(model.path)) from error
+        raise _refused(model.path, cause(error)) from error
     session.disable_fallback()
     if session.get_providers()[0] != providers[0]:
         raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
     return session
+
+
+def _refused(path: Path, reason: str) -> ModelError:
+    """Say why ONNX Runtime does not load a file; and what to do, where that is known."""
+    named = _SAME_NAME.search(reason)
+    if named is None:
+        return ModelError(f"ONNX Runtime refuses the model: {reason}", where=str(path))
+    load, save = f"onnx.load({path.name!r}, load_external_data=False)", f"onnx.save(m, {f'named-{path.name}'!r})"
+    return ModelError(
+        "two nodes of the model have one name, and ONNX Runtime refuses that", where=str(path), got=named[1],
+        expected="a name of its own for each node, or none",
+        fix=f'in the model\'s folder: python -c "import onnx; m = {load}; '
+        f"[n.ClearField('name') for n in m.graph.node]; {save}\"",
+    )  # fmt: skip
 
 
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:

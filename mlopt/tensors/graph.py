@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.onnx_graph import node_names, nodes, subgraphs
+from mlopt.onnx_names import fresh, value_names
 
 if TYPE_CHECKING:
     import onnx
@@ -49,11 +50,13 @@ class View:
     name: str
     scale: tuple[str, ...] = ()
     """The names of scale and zero point, for integers."""
+    read_back: str = ""
+    """A free name for what integers are read back as."""
 
     @property
     def output(self) -> str:
         """The name under which the exposed graph gives it."""
-        return f"{self.name}/dequantized" if self.scale else self.name
+        return self.read_back or self.name
 
 
 def tensors(graph: onnx.GraphProto, dtypes: Mapping[str, int]) -> tuple[Tensor, ...]:
@@ -80,6 +83,7 @@ def views(graph: onnx.GraphProto) -> dict[str, View]:
     found = {name: View(name) for node in graph.node for name in node.output if name}
     read_back: dict[str, str] = {}
     whole = [node for node in graph.node if node.input and node.output]
+    taken = value_names(graph)
     for node in whole:
         if node.op_type == "DequantizeLinear":
             read_back.setdefault(node.input[0], node.output[0])
@@ -87,7 +91,10 @@ def views(graph: onnx.GraphProto) -> dict[str, View]:
         if node.op_type not in _SCALE_INPUT or _is_channels_last(node):
             continue
         first, integers = _SCALE_INPUT[node.op_type], node.output[0]
-        view = View(read_back[integers]) if integers in read_back else View(integers, (*node.input[first : first + 2],))
+        if integers in read_back:
+            view = View(read_back[integers])
+        else:
+            view = View(integers, (*node.input[first : first + 2],), fresh(f"{integers}/dequantized", taken))
         if node.op_type == "QuantizeLinear":
             found[node.input[0]] = view
         elif integers.endswith(_SUFFIX):

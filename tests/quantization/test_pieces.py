@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from quantization_models import FLOAT, random, write
+from quantization_models import FLOAT, INT64, random, write
 
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization.graph import Prepared, prepare, save
 from mlopt.quantization.observe import outputs, quiet
-from mlopt.quantization.pieces import rewrite_pieces
+from mlopt.quantization.pieces import computed_by, rewrite_pieces
 
 X = {"x": random(3, 16)}
 
@@ -39,11 +39,11 @@ def model(tmp_path: Path) -> Path:
     return write(tmp_path / "m.onnx", nodes, weights, [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 16])])
 
 
-def dynamic(piece: onnx.ModelProto, out: Path) -> onnx.ModelProto:
+def dynamic(piece: onnx.ModelProto, out: Path, *op_types: str) -> onnx.ModelProto:
     from onnxruntime.quantization import quantize_dynamic
 
     with quiet():
-        quantize_dynamic(piece, out, op_types_to_quantize=["MatMul"], reduce_range=True)  # right on every CPU
+        quantize_dynamic(piece, out, op_types_to_quantize=op_types or ["MatMul"], reduce_range=True)  # for every CPU
     return onnx.load(out)
 
 
@@ -63,7 +63,7 @@ def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared,
         return dynamic(piece, tmp_path / "piece.onnx")
 
     proto = rewrite_pieces(prepared, ["one", "shares", "gemm"], rewrite)
-    assert seen == [["one", "shares"], ["gemm"]]
+    assert [len(names) for names in seen] == [2, 1]  # under tokens: "one" and "shares", "gemm"
     counts = Counter(node.op_type for node in proto.graph.node)
     assert counts["MatMulInteger"] == 3
     assert counts["DynamicQuantizeLinear"] == 2  # x is read twice and quantized once
@@ -97,3 +97,30 @@ def test_weights_of_other_nodes_are_not_loaded(prepared: Prepared) -> None:
     proto = rewrite_pieces(prepared, ["gemm"], lambda piece: piece)
     inside = {tensor.name: bool(tensor.raw_data) for tensor in proto.graph.initializer}
     assert (inside["w"], inside["kept"]) == (not prepared.external, not prepared.external)
+
+
+def test_an_embedding_and_the_product_behind_it_do_not_mix_up_their_integers(tmp_path: Path) -> None:
+    """What the table's integers become, and what the product's input is rounded to, is called the same."""
+    node = helper.make_node
+    nodes = [node("Gather", ["table", "ids"], ["e"], name="embed"), node("MatMul", ["e", "w"], ["y"], name="product")]
+    weights = {"table": random(20, 16, seed=1), "w": random(16, 8, seed=2)}
+    path = write(tmp_path / "m.onnx", nodes, weights, [("ids", INT64, ["n", 4])], [("y", FLOAT, ["n", 4, 8])])
+    (tmp_path / "prepared").mkdir()
+    prepared = prepare(open_onnx(path), tmp_path / "prepared")
+
+    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
+        return dynamic(piece, tmp_path / "piece.onnx", "MatMul", "Gather")
+
+    proto = rewrite_pieces(prepared, ["embed", "product"], rewrite)
+    save(proto, tmp_path / "out.onnx", external=False)
+    ids = {"ids": np.arange(20).reshape(5, 4)}
+    expected, got = (outputs(each, ids)[0] for each in (path, tmp_path / "out.onnx"))
+    assert np.abs(expected - got).max() < 0.05 * np.abs(expected).max()
+    assert computed_by(("MatMulInteger",), proto.graph, prepared) == {"product"}
+
+
+def test_which_layers_are_computed_otherwise_does_not_hang_on_names(prepared: Prepared, tmp_path: Path) -> None:
+    proto = rewrite_pieces(prepared, ["one", "gemm"], lambda piece: dynamic(piece, tmp_path / "piece.onnx"))
+    for number, node in enumerate(proto.graph.node):
+        node.name = f"{number}"
+    assert computed_by(("MatMulInteger",), proto.graph, prepared) == {"one", "gemm"}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +196,23 @@ def test_what_cannot_be_computed_exactly_is_refused_with_a_way_out(
     with pytest.raises(ModelError, match="add INT8 products in 16 bits") as refused, open_session(model, options):
         pass
     assert fix in str(refused.value.problems[0].fix)
+
+
+def test_two_nodes_of_one_name_are_refused_with_a_command_that_mends_it(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    model = onnx.load(identity(path).path)
+    model.graph.node.append(helper.make_node("Identity", ["x"], ["z"], name="same"))
+    model.graph.node[0].name = "same"
+    onnx.save(model, path)
+    with pytest.raises(ModelError) as raised, open_session(open_onnx(path), OPTIONS):
+        pass
+    problem = raised.value.problems[0]
+    assert (problem.what, problem.got) == (
+        "two nodes of the model have one name, and ONNX Runtime refuses that",
+        "same",
+    )
+    assert problem.fix is not None
+    command = problem.fix.removeprefix("in the model's folder: python ")
+    subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True)
+    with open_session(open_onnx(tmp_path / "named-m.onnx"), OPTIONS) as session:
+        assert session.run({"x": np.ones(2, np.float32)})["y"].tolist() == [1, 1]
