@@ -22,6 +22,7 @@ from mlopt.hardware import usable_cores
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
+from mlopt.passes.mending import advised
 from mlopt.quantization import weight_only
 from mlopt.quantization.choice import Mode, Reader, Scheme, objection
 from mlopt.quantization.gauge import Gauge
@@ -31,7 +32,7 @@ from mlopt.quantization.judge import Judge, hold_back
 from mlopt.quantization.observe import Calibration
 from mlopt.quantization.search import Search
 from mlopt.quantization.weight_only import Algorithm, WeightOnly
-from mlopt.quantization.writer import OLDEST_OPSET, Writer
+from mlopt.quantization.writer import Writer
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective
 
@@ -119,6 +120,18 @@ def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None
     calibrated = context.calibration is not None
     if config.mode is Mode.WEIGHT_ONLY and (told := weight_only.objection(config.weight_only)):
         return told
+    reason = _objection(found, config, calibrated=calibrated)
+    if reason is None or (found.weighted and not found.other_floats):
+        return reason
+
+    def of_simplified(simplified: Model) -> str | None:
+        return _objection(survey(read_graph(simplified.path)), config, calibrated=calibrated)
+
+    return advised(reason, model, context, of_simplified, otherwise=found.remedy)
+
+
+def _objection(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> str | None:
+    """Return what speaks against the mode, or against every mode that auto may choose."""
     if config.mode is not Mode.AUTO:
         return objection(config.mode, config.scheme, found.work, calibrated=calibrated, runtime=config.placement)
     objections = _modes(found, config, calibrated=calibrated)
@@ -132,8 +145,8 @@ def run(model: Model, config: QuantizeConfig, context: Context) -> PassResult | 
         if config.mode is Mode.AUTO:
             return _searched(model, found, config, context, Path(scratch))
         writer = Writer(model, found, config, context, context.calibration, Path(scratch))
-        if writer.prepared.opset < OLDEST_OPSET:
-            return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+        if (reason := writer.too_old) is not None:
+            return Refusal(reason)
         outcome = writer.write(config.mode, writer.layers(config.mode), context.out / "model.onnx")
         mended = outcome.fault is None and writer.mend(config.mode, context.out / "model.onnx")
     return _result(writer, config.mode, outcome, {}, {"biases_corrected": mended})
@@ -149,8 +162,8 @@ def _searched(
     if calibration is not None:
         calibration, judging = hold_back(calibration, scratch)
     writer = Writer(model, found, config, context, calibration, scratch)
-    if writer.prepared.opset < OLDEST_OPSET:
-        return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+    if (reason := writer.too_old) is not None:
+        return Refusal(reason)
     options = RuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
     judge = Judge(model.path, judging, model.inputs, context.budget, options, batch_size)
@@ -183,7 +196,9 @@ def _result(
     done = outcome.quantized.intersection(writer.weighted)
     if not done:
         refused = next(iter(outcome.left.values()), None)
-        reason = refused or outcome.fault or "the quantizer passed them all over"
+        excluded = next((told for name, told in writer.excluded(mode).items() if name in writer.weighted), None)
+        fault = outcome.fault if writer.layers(mode) else None
+        reason = refused or fault or excluded or "the quantizer passed them all over"
         return Refusal(f"none of {len(writer.weighted)} Conv, MatMul, Gemm and LSTM nodes could be quantized: {reason}")
     skipped = {name: "the quantizer passed it over" for name in writer.weighted if name not in done}
     integers = writer.integers(mode)
@@ -199,7 +214,7 @@ def _result(
         "quantized": len(done),
         "quantizable": len(writer.weighted),
         "left_alone": {**skipped, **outcome.left, **left, **writer.excluded(mode)},
-        "remarks": list(writer.remarks),
+        "remarks": [*writer.remarks, *outcome.remarks],
     }
     if mode is Mode.WEIGHT_ONLY:
         settings = writer.config.weight_only
