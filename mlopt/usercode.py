@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import os
+import random
 import sys
 import sysconfig
 import traceback
@@ -74,10 +75,13 @@ class CodeReference:
                 del sys.modules[name]
                 if isinstance(error, MloptError) or not isinstance(error, Exception):
                     raise
-                raise ModelError(
-                    "the Python file cannot be imported",
-                    where=own_line(error) or str(self.path),
-                    got=f"{type(error).__name__}: {error}",
+                raise with_traceback(
+                    ModelError(
+                        "the Python file cannot be imported",
+                        where=own_line(error) or str(self.path),
+                        got=f"{type(error).__name__}: {error}",
+                    ),
+                    error,
                 ) from error
         found = getattr(module, self.function, None)
         if not callable(found):
@@ -127,6 +131,21 @@ def own_line(error: BaseException) -> str | None:
         if file.is_file() and not _is_installed(file):
             return f"{file}:{frame.lineno}"
     return None
+
+
+def with_traceback(error: MloptError, cause: BaseException) -> MloptError:
+    """Note the traceback of ``cause`` in ``error``: it goes along between processes, and ``mlopt -v`` shows it."""
+    error.add_note("".join(traceback.format_exception(cause)).rstrip())
+    return error
+
+
+def seeded() -> None:
+    """Let Python's random numbers, NumPy's and PyTorch's begin anew, so that code that draws some can be repeated."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def local_files(path: Path) -> list[Path]:

@@ -179,7 +179,7 @@ def ready(planned: Planned) -> Prepared:
         planned.notify("data", "reading and checking", None)
         evaluation = read("evaluation", specs=inputs)
     planned.notify("source", recipe.model.source, None)
-    source, _ = prepare.source(recipe, base, inputs, planned.store, log)
+    source, _ = prepare.source(recipe, base, inputs, planned.store, log, evaluation if inputs else None)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     packing.check_names(source)
