@@ -38,6 +38,18 @@ SYNTHETIC = "synthetic"
 REAL = "the inputs were made up, in sizes that this model may not take: give real ones, with --data FILE.npz"
 
 
+_NOT_OF_SIZES = (
+    "ArithmeticError", "AttributeError", "ImportError", "KeyError", "ModuleNotFoundError", "NameError",
+    "NotImplementedError", "OSError", "FileNotFoundError", "TypeError", "UnboundLocalError", "PermissionError",
+)  # fmt: skip
+
+
+def may_be_sizes(problem: Problem) -> bool:
+    """Whether a model that fails on inputs that were made up may just not take their sizes or values."""
+    kind = (problem.got or "").partition(":")[0]
+    return problem.fix is None and kind not in _NOT_OF_SIZES
+
+
 def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
     """Return what the recipe names and the user did not agree to: Python that would run, weights in a pickle."""
     problems = [] if code else [_runs_python(key, str(reference)) for key, reference in loaded.code.items()]

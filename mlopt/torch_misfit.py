@@ -49,9 +49,9 @@ def renaming(own: Set[str], given: Set[str]) -> tuple[str, str]:
     Looked for is a prefix to leave out or to add, and what wrappers (``torch.compile``, ``DataParallel``) put inside.
     """
     ways: list[tuple[Callable[[str], str], str, str]] = [
-        *((partial(_without, each), f"k.replace({each!r}, '')", f"the names in the file have '{each}'")
+        *((partial(_without, each), f"k.replace({each!r}, '')", f"the given names have '{each}'")
           for each in ("_orig_mod.", "module.")),
-        *((partial(_cut, each), f"k.removeprefix({each!r})", f"the names in the file start with '{each}'")
+        *((partial(_cut, each), f"k.removeprefix({each!r})", f"the given names start with '{each}'")
           for each in _dotted(given)),
         *((each.__add__, f"{each!r} + k", f"the model's names start with '{each}'") for each in _dotted(own)),
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def _nearest(
         alike = [other for other in unexpected if list(state[other].shape) == shapes.get(name)]
         close = difflib.get_close_matches(name, alike, n=1, cutoff=0)
         if close:
-            return f"{name} may be what the file calls {close[0]}, also {shapes[name]}"
+            return f"{name} may be what is called {close[0]} there, also {shapes[name]}"
     return ""
 
 

@@ -62,6 +62,8 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by m
 
         What forward() stores while it is traced (symbols, placeholders) then reaches nobody else.
         """
+        if isinstance(self.model, torch.fx.GraphModule):  # a traced program keeps nothing beside its buffers
+            return self
         shared: dict[int, Any] = {id(parameter): parameter for parameter in self.model.parameters()}
         for module in self.model.modules():
             for value in vars(module).values():

@@ -87,18 +87,26 @@ def make(
         )  # fmt: skip
     if not inputs:
         raise ModelError("a PyTorch model does not say what it takes", where=str(code), fix=_DECLARE)
-    module, names, origin_ = unwrapped(built), [spec.name for spec in inputs], str(code)
-    check_sized(module, origin_)
-    bind(module, names, origin_)  # before the training, which may take long
+    module, names, made_by = unwrapped(built), [spec.name for spec in inputs], str(code)
+    check_sized(module, made_by)
+    bind(module, names, made_by)  # before the training, which may take long
     if isinstance(weights, CodeReference):
         module = trained(module, _call(weights, built), str(weights))
     elif weights is not None:
         load_weights(module, weights)
-    check_present(module, origin_)
-    save_state(module.cpu(), out / _WEIGHTS, origin_)
+    check_present(module, made_by)
+    save_state(module.cpu(), out / _WEIGHTS, made_by)
     _write_source(out, inputs, outputs, code, weights)
-    flat = Flat(module.eval(), *bind(module, names, origin_), outputs)
-    return Made(open_torch(out), observe(flat, names, feeds, code))
+    flat = Flat(module.eval(), *bind(module, names, made_by), outputs)
+    before = {name for name, _ in module.named_parameters()}
+    witness = observe(flat, names, feeds, code)
+    if late := sorted({name for name, _ in module.named_parameters()} - before):
+        raise ModelError(
+            "forward() makes weights when it is first called, so they are random in every process", where=made_by,
+            got=late[0], expected="weights that build() makes",
+            fix="make the layer in __init__(), or call the model once at the end of build()",
+        )  # fmt: skip
+    return Made(open_torch(out), witness)
 
 
 def check_rebuilt(made: Made, feeds: Sequence[Feed]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _TIED = "tied"
+_FLOAT = "build the model in float32: mlopt quantizes it, `passes: [export, simplify, quantize, fuse]`"
 _SAVABLE = "tensors of float, integer, bool or complex64, in memory"
 
 
@@ -32,7 +33,7 @@ def save_state(module: torch.nn.Module, path: Path, where: str) -> None:
     tied: dict[str, str] = {}
     first: dict[tuple[Any, ...], str] = {}
     for name, value in _state(module, where).items():
-        if not isinstance(value, torch.Tensor):
+        if not isinstance(value, torch.Tensor) and name.endswith("_extra_state"):
             continue
         _check(name, value, where)
         same = _identity(value)
@@ -107,11 +108,16 @@ def _state(module: torch.nn.Module, where: str) -> Mapping[str, Any]:
     return state
 
 
-def _check(name: str, value: torch.Tensor, where: str) -> None:
+def _check(name: str, value: Any, where: str) -> None:
     import torch
 
+    if not isinstance(value, torch.Tensor):
+        raise ModelError(
+            "the state dict holds something that is no tensor, such as the packed weights of a quantized model",
+            where=where, got=f"{name}: {type(value).__name__}", expected=_SAVABLE, fix=_FLOAT,
+        )  # fmt: skip
     kinds: Iterable[tuple[bool, str, str]] = (
-        (value.is_quantized, "quantized", "build the model in float32: mlopt quantizes it, `passes: [..., quantize]`"),
+        (value.is_quantized, "quantized", _FLOAT),
         (value.is_nested, "nested", "keep it as a padded tensor"),
         (value.layout is not torch.strided, "sparse", "make it dense: `.to_dense()`"),
         (value.dtype is torch.complex128, "complex128", "make it complex64, or keep torch.view_as_real() of it"),

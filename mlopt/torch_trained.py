@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import ModelError
 from mlopt.torch_misfit import fit, names_of, renaming
+from mlopt.torch_witness import KINDS, Lost
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,10 @@ _KEEP = {
     "hooks": "register hooks in build()",
     "buffer": "register {names} with persistent=True",
     "tied": "tie weights in build()",
-    "attribute": "make {names} a buffer, `self.register_buffer({first}, torch.tensor(...))`, that train() writes into "
-    "with copy_() or fill_(); or set it in build()",
+    "number": "make {names} a buffer, `self.register_buffer({first}, torch.tensor(...))`, and write into it with "
+    "copy_() or fill_(); or set it in build()",
+    "layers": "keep {names} in a torch.nn.ModuleList or ModuleDict",
+    "setting": "set {names} in build(), not in train()",
     "extra state": "keep in buffers what get_extra_state() returns",
     "class": "set {names} in build(), which every process runs anew",
     "global": "set {names} in build(), which every process runs anew",
@@ -98,22 +101,26 @@ def unfitting(misfit: str, where: str) -> ModelError:
     )  # fmt: skip
 
 
-def not_rebuilt(reason: str, lost: Sequence[tuple[str, str, str]], where: str, *, trained: bool) -> ModelError:
+def not_rebuilt(reason: str, lost: Sequence[Lost], where: str, *, trained: bool) -> ModelError:
     """Return the error for a module whose answers change when it is made again, with what was ``lost`` on the way."""
-    shown = [f"{kind} '{name}' ({values})" for kind, name, values in lost[:_SHOWN]]
+    told = lost[:_SHOWN]
+    shown = [f"{each.kind} '{each.name}' ({each.values})" for each in told]
     more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
     hidden = "nothing that mlopt sees: look at what forward() reads from files, other packages or the clock"
-    ways = [_keep(kind, [name for each, name, _ in lost[:_SHOWN] if each == kind]) for kind in _KEEP]
-    once = ["let build() make the same model each time: seed its random numbers, and read no clock"]
+    ways = [_keep(kind, [each.name for each in told if each.kind == kind]) for kind in KINDS]
+    once = "let build() make the same model each time: seed its random numbers, and read no clock"
+    if not trained:
+        names = " and ".join(repr(each.name) for each in told if each.kind in {"number", "buffer"})
+        ways = [once, f"or keep {names} in a parameter or a persistent buffer" if names else ""]
     return ModelError(
         "the trained model is lost: build() and the saved weights answer differently" if trained
         else "build() makes another model each time",
         where=where, got=f"{reason}; different: {', '.join(shown) + more if shown else hidden}",
         expected="all that makes up the model in parameters, persistent buffers and build()",
-        fix="; ".join(way for way in (*([] if trained and lost else once), *ways) if way),
+        fix="; ".join(filter(None, ways)) or once,
     )  # fmt: skip
 
 
 def _keep(kind: str, names: Sequence[str]) -> str:
-    short = [repr(name.rpartition(".")[2]) for name in names]
+    short = [repr(name.partition(" of ")[0].rpartition(".")[2]) for name in names]
     return _KEEP[kind].format(names=" and ".join(short), first=short[0]) if names else ""

@@ -66,8 +66,8 @@ def answers_differ(trained: Witness, rebuilt: Witness) -> str | None:
     if trained.failure is not None and rebuilt.failure is not None:
         return None  # the run of the model says that better
     if trained.failure or rebuilt.failure:
-        which = "the trained model" if trained.failure else "the rebuilt model"
-        return f"{which} fails: {trained.failure or rebuilt.failure}"
+        when = "it fails at first" if trained.failure else "it fails when it is made again"
+        return f"{when}: {trained.failure or rebuilt.failure}"
     if not (trained.steady and rebuilt.steady):
         return None
     for number, pair in enumerate(zip(trained.outputs, rebuilt.outputs, strict=True)):
@@ -76,24 +76,52 @@ def answers_differ(trained: Witness, rebuilt: Witness) -> str | None:
     return None
 
 
-def lost(trained: Witness, rebuilt: Witness) -> list[tuple[str, str, str]]:
-    """Return what differs beside the weights: its kind, and name with what it was, and what it is."""
-    found = []
-    for key in sorted({*trained.parts, *rebuilt.parts}, key=_rank):
+@dataclass(frozen=True)
+class Lost:
+    """One thing that a module was and is no longer."""
+
+    kind: str
+    """A key of ``KINDS``."""
+    name: str
+    values: str
+
+
+KINDS = (
+    "module",
+    "forward",
+    "hooks",
+    "buffer",
+    "tied",
+    "number",
+    "layers",
+    "setting",
+    "extra state",
+    "class",
+    "global",
+)
+"""A plain attribute is a ``number`` (a tensor, too), a list of ``layers``, or any other ``setting``."""
+
+
+def lost(trained: Witness, rebuilt: Witness) -> list[Lost]:
+    """Return what differs beside the weights, the most telling first."""
+    found, replaced = [], []
+    for key in sorted({*trained.parts, *rebuilt.parts}):
         was, now = trained.parts.get(key, "absent"), rebuilt.parts.get(key, "absent")
+        kind, _, name = key.partition(": ")
         if was != now:
-            kind, _, name = key.partition(": ")
-            before, after = _digestless(was), _digestless(now)
-            pair = (before, after) if before != after else (was, now)
-            found.append((kind, name, ", rebuilt ".join(map(_short, pair))))
-    return found
+            found.append(Lost(_nature(kind, was, now), name, ", made again ".join(_short(was, now))))
+            replaced += [name] if kind == "module" else []
+    inside = tuple(f"{name}." for name in replaced)
+    return sorted((each for each in found if not each.name.startswith(inside)), key=lambda each: KINDS.index(each.kind))
 
 
-_KINDS = ("module", "forward", "hooks", "buffer", "tied", "attribute", "extra state", "class", "global")
-
-
-def _rank(key: str) -> tuple[int, str]:
-    return _KINDS.index(key.partition(": ")[0]), key
+def _nature(kind: str, *values: str) -> str:
+    if kind != "attribute":
+        return kind
+    told = [value for value in values if value != "absent"]
+    if any("module " in value for value in told):
+        return "layers"
+    return "number" if all(re.match(r"tensor |array |-?[\d.]+", value) for value in told) else "setting"
 
 
 def _run(module: Flat, arrays: Sequence[Array]) -> tuple[Array, ...]:
@@ -129,22 +157,28 @@ def _apart(some: Sequence[Array], others: Sequence[Array]) -> str:
         if not _close(one, other):
             where = f"output {index}"
             if one.shape != other.shape:
-                return f"{where} is {list(one.shape)} when trained and {list(other.shape)} when rebuilt"
+                return f"{where} is {list(one.shape)}, and {list(other.shape)} when it is made again"
             place = np.unravel_index(int(np.argmax(np.abs(_floats(one) - _floats(other)))), one.shape)
-            return f"{where} has {one[place]:.6g} when trained and {other[place]:.6g} when rebuilt"
-    return f"there are {len(some)} outputs when trained and {len(others)} when rebuilt"
+            return f"{where} has {one[place]:.6g}, and {other[place]:.6g} when it is made again"
+    return f"there are {len(some)} outputs, and {len(others)} when it is made again"
 
 
 def _floats(array: Array) -> Array:
     return np.nan_to_num(array.astype(np.float64))
 
 
-def _digestless(text: str) -> str:
-    return re.sub(r" #[0-9a-f]{12}", "", text)
+def _short(was: str, now: str) -> tuple[str, str]:
+    """Leave out the digests, if the values that are shown differ too, and what long texts begin with alike."""
+    plain = [re.sub(r" #[0-9a-f]{12}", "", text) for text in (was, now)]
+    one, other = plain if plain[0] != plain[1] else (was, now)
+    alike = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    start = alike - 20 if alike > 40 else 0
+    return _cut(one, start), _cut(other, start)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _cut(text: str, start: int) -> str:
+    end = start + 60
+    return ("..." if start else "") + text[start:end] + ("..." if len(text) > end else "")
 
 
 def _parts(model: torch.nn.Module, code: CodeReference) -> Iterator[tuple[str, str]]:
@@ -226,7 +260,7 @@ def _container(value: Any, depth: int, inside: Set[int]) -> str:  # noqa: PLR091
         return "{" + ", ".join(sorted(described(item, **deeper) for item in value)) + "}"
     if isinstance(value, torch.nn.Module):
         held = {**dict(value.named_parameters()), **dict(value.named_buffers())}
-        return f"{_type(value)} {described(held, **deeper)}"
+        return f"module {_type(value)} {described(held, **deeper)}"
     return f"{_type(value)} {described(vars(value), **deeper)}" if hasattr(value, "__dict__") else _type(value)
 
 

@@ -216,7 +216,7 @@ def _fed(samples: Dataset, source: Model) -> Iterator[None]:
         yield
     except ModelError as error:
         free = any(axis for spec in source.inputs for axis in spec.dynamic_axes)
-        if samples.source != prepare.SYNTHETIC or not free:
+        if samples.source != prepare.SYNTHETIC or not free or not all(map(prepare.may_be_sizes, error.problems)):
             raise
         raise type(error).of(replace(problem, fix=problem.fix or prepare.REAL) for problem in error.problems) from error
 
