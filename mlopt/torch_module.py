@@ -24,7 +24,8 @@ _CACHE = "switch the cache off in build(): `model.config.use_cache = False`; or 
 class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by mypy here
     """Calls ``model`` with the first ``positional`` tensors by position and the others by ``keywords``, in order.
 
-    ``rebuild`` makes the same module anew; it is what ``fresh`` does where the module cannot be copied.
+    ``rebuild`` makes the same module anew, which is what ``fresh`` does where it cannot be copied; ``restore`` puts
+    back what its code keeps outside the module.
     """
 
     def __init__(
@@ -34,13 +35,14 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by m
         keywords: Sequence[str],
         outputs: Sequence[str] = (),
         rebuild: Callable[[], Flat] | None = None,
+        restore: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.positional = positional
         self.keywords = tuple(keywords)
         self.outputs = tuple(outputs)
-        self.rebuild = rebuild
+        self.rebuild, self.restore = rebuild, restore
         self.training = False
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -62,6 +64,8 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by m
 
         What forward() stores while it is traced (symbols, placeholders) then reaches nobody else.
         """
+        if self.restore is not None:
+            self.restore()
         if isinstance(self.model, torch.fx.GraphModule):  # a traced program keeps nothing beside its buffers
             return self
         shared: dict[int, Any] = {id(parameter): parameter for parameter in self.model.parameters()}

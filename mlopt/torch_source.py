@@ -31,7 +31,7 @@ from mlopt.torch_state import check_present, check_sized, read_state, save_state
 from mlopt.torch_trained import not_rebuilt, trained, unfitting, unwrapped
 from mlopt.torch_weights import load_weights
 from mlopt.torch_witness import Feed, Witness, answers_differ, lost, observe
-from mlopt.usercode import CodeReference, own_line, seeded, with_traceback
+from mlopt.usercode import CodeReference, globals_of, own_line, seeded, with_traceback
 
 if TYPE_CHECKING:
     import torch
@@ -176,7 +176,8 @@ def load_module(model: Model) -> Flat:
         raise unfitting(misfit, source["weights"] or str(code))
     check_present(module, str(code))
     bound = bind(module, [spec.name for spec in model.inputs], str(code))
-    return Flat(module.eval(), *bound, [spec.name for spec in model.outputs], partial(load_module, model))
+    names = [spec.name for spec in model.outputs]
+    return Flat(module.eval(), *bound, names, partial(load_module, model), globals_of(code.path))
 
 
 def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ _KEEP = {
     "forward": "define forward() in the class",
     "hooks": "register hooks in build()",
     "buffer": "register {names} with persistent=True",
-    "tied": "tie weights in build()",
+    "tied": "tie weights, or part them, in build()",
     "number": "make {names} a buffer, `self.register_buffer({first}, torch.tensor(...))`, and write into it with "
     "copy_() or fill_(); or set it in build()",
     "layers": "keep {names} in a torch.nn.ModuleList or ModuleDict",
@@ -35,6 +35,8 @@ _KEEP = {
     "global": "set {names} in build(), which every process runs anew",
 }
 """How each kind of what was lost is kept."""
+_LABEL = {"number": "attribute", "setting": "attribute", "layers": "list of layers", "hooks": "hooks of",
+          "forward": "forward() of", "tied": "shared weights"}  # fmt: skip
 _UNDO = {
     "parametrizations.": "end train() with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
     "_mask": "end train() with torch.nn.utils.prune.remove(layer, 'weight')",
@@ -104,7 +106,7 @@ def unfitting(misfit: str, where: str) -> ModelError:
 def not_rebuilt(reason: str, lost: Sequence[Lost], where: str, *, trained: bool) -> ModelError:
     """Return the error for a module whose answers change when it is made again, with what was ``lost`` on the way."""
     told = lost[:_SHOWN]
-    shown = [f"{each.kind} '{each.name}' ({each.values})" for each in told]
+    shown = [f"{_LABEL.get(each.kind, each.kind)} {each.name!r} ({each.values})" for each in told]
     more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
     hidden = "nothing that mlopt sees: look at what forward() reads from files, other packages or the clock"
     ways = [_keep(kind, [each.name for each in told if each.kind == kind]) for kind in KINDS]

@@ -7,6 +7,7 @@ change. Running one that the digest does not cover is an error.
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import importlib.util
 import os
@@ -146,6 +147,36 @@ def seeded() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+def globals_of(path: Path) -> Callable[[], None]:
+    """Return a function that puts the globals of a recipe's Python back to what they are now.
+
+    Code keeps things there from call to call: a table for the last shape, a dictionary of them, a cached function.
+    """
+    files = {str(file) for file in local_files(path)}
+    modules = [vars(module) for module in list(sys.modules.values()) if getattr(module, "__file__", None) in files]
+    before = [(live, {name: value for name, value in live.items() if not name.startswith("__")}) for live in modules]
+    contents = [
+        (value, copy.copy(value))
+        for _, values in before
+        for value in values.values()
+        if type(value) in {dict, list, set}
+    ]
+
+    def restore() -> None:
+        for live, values in before:
+            for name in [name for name in live if name not in values and not name.startswith("__")]:
+                del live[name]
+            live.update(values)
+            for value in values.values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+        for live, content in contents:
+            live.clear()
+            (live.extend if isinstance(live, list) else live.update)(content)
+
+    return restore
 
 
 def local_files(path: Path) -> list[Path]:

@@ -112,9 +112,9 @@ class Worker:
         if outcome == "error":
             raise value
         line, trace = value
-        error = WorkerRaisedError(line)
-        error.add_note(trace)
-        raise error
+        raised = WorkerRaisedError(line)
+        raised.add_note(trace)
+        raise raised
 
     def _last_words(self) -> str:
         """Quote the last line that the child printed, since its log may not outlive the run."""
