@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 """How the names of weights that are pickles end."""
 _FEW = 20
+_THEN = "then name that file in model.weights"
 _SAVE = "safetensors.torch.save_model(model, 'weights.safetensors')"
 
 
@@ -84,10 +85,10 @@ def _remedy(own: Set[str], state: Mapping[str, torch.Tensor], path: Path) -> str
     """Return how to make the file one that fits."""
     python, _ = renaming(own, set(state))
     if python:
-        return f"rename them: {_conversion(path, name=python)}; then name that file in model.weights"
+        return f"rename them: {_conversion(path, name=python)}; {_THEN}"
     surplus = set(state) - own
     if surplus and len(surplus) <= _FEW and not own - set(state):
-        return f"leave them out: {_conversion(path, leave=sorted(surplus))}; then name that file in model.weights"
+        return f"leave them out: {_conversion(path, leave=sorted(surplus))}; {_THEN}"
     return "save the state dict of the very module that build() returns, or let build() make the module it is of"
 
 
@@ -115,7 +116,7 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
         found = f"{type(state).__name__} with a state dict under '{inside[0]}'" if inside else type(state).__name__
         raise ModelError(
             "the weights file holds no state dict", where=str(path), got=found, expected="tensors by name",
-            fix=f"take them out: {_conversion(path, pick=str(inside[0]))}" if inside else _SAVE,
+            fix=f"take it out: {_conversion(path, pick=str(inside[0]))}; {_THEN}" if inside else _SAVE,
         )  # fmt: skip
     return tensors
 
