@@ -11,7 +11,7 @@ import numpy as np
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Dataset, Samples, open_dataset
 from mlopt.data.dataset import store as store_samples
-from mlopt.data.feeds import unfeedable
+from mlopt.data.feeds import batches, unfeedable
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files
@@ -19,18 +19,35 @@ from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
-from mlopt.torch_source import materialize, onnx_digest, open_program, open_torch
+from mlopt.runtimes.base import Array
+from mlopt.torch_source import check_rebuilt, onnx_digest, open_program, open_torch
+from mlopt.torch_source import make as make_torch
 from mlopt.torch_weights import is_pickle, refused_pickle
 from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _SYNTHETIC_SAMPLES = 16
 _SYNTHETIC_SIZE = 16
+_WITNESSES = 8
+_CHECKED = 1
+"""To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
 
 SYNTHETIC = "synthetic"
 """The source of samples that were made up."""
 REAL = "the inputs were made up, in sizes that this model may not take: give real ones, with --data FILE.npz"
+
+
+_NOT_OF_SIZES = (
+    "ArithmeticError", "AttributeError", "ImportError", "KeyError", "ModuleNotFoundError", "NameError",
+    "NotImplementedError", "OSError", "FileNotFoundError", "TypeError", "UnboundLocalError", "PermissionError",
+)  # fmt: skip
+
+
+def may_be_sizes(problem: Problem) -> bool:
+    """Whether a model that fails on inputs that were made up may just not take their sizes or values."""
+    kind = (problem.got or "").partition(":")[0]
+    return problem.fix is None and kind not in _NOT_OF_SIZES
 
 
 def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
@@ -90,6 +107,7 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
         return None
     weights = _weights(recipe, base)
     parts: dict[str, Any] = {
+        "checked": _CHECKED,
         "path": str(code.path),
         "code": code.digests,
         "function": code.function,
@@ -104,18 +122,25 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
     return Key("sources", f"{recipe.name}: source", parts)
 
 
-def source(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path) -> tuple[Model, bool]:
-    """Return the source model, and whether it came from the cache (or is a file, which needs no work)."""
+def source(
+    recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path, samples: Dataset | None = None
+) -> tuple[Model, bool]:
+    """Return the source model, and whether it came from the cache (or is a file, which needs no work).
+
+    One that Python makes is made again in another process, and must answer some of ``samples`` as it did at first.
+    """
     key, code = source_key(recipe, base, inputs), parse_reference(recipe.model.source, base)
     if key is None or code is None:
         return _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True
-    weights = _weights(recipe, base)
+    weights, feeds = _weights(recipe, base), _some(samples, inputs)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            model = run_in_worker(log, materialize, code, weights, inputs, recipe.model.outputs, out)
+            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out, feeds)
+            run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
+        model = made.model
         return {
             "kind": model.kind.value,
             "path": model.path.relative_to(out).as_posix(),
@@ -130,6 +155,14 @@ def source(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: St
         open_torch(entry.out) if entry.result["kind"] == Kind.TORCH else open_onnx(entry.out / entry.result["path"])
     )
     return opened, hit
+
+
+def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:
+    """Return a few samples from all over the data, each as a feed."""
+    if samples is None:
+        return []
+    rows = np.unique(np.linspace(0, samples.count - 1, _WITNESSES).astype(int)).tolist()
+    return [{name: np.array(array) for name, array in feed.items()} for feed, _ in batches(samples, specs, 1, rows)]
 
 
 def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:

@@ -11,12 +11,12 @@ shapes, or nothing.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,14 @@ from mlopt.errors import MissingPackage, MloptError, ModelError
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import install_command
+from mlopt.torch_call import bind
+from mlopt.torch_misfit import fit
 from mlopt.torch_program import not_a_program, plain_copy
+from mlopt.torch_state import check_present, check_sized, read_state, save_state
+from mlopt.torch_trained import not_rebuilt, trained, unfitting, unwrapped
 from mlopt.torch_weights import load_weights
-from mlopt.usercode import CodeReference, own_line
+from mlopt.torch_witness import Feed, Witness, answers_differ, lost, observe
+from mlopt.usercode import CodeReference, globals_of, own_line, seeded, with_traceback
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +40,14 @@ if TYPE_CHECKING:
 
 _SOURCE, _WEIGHTS = "source.json", "weights.safetensors"
 _DECLARE = "declare it in the recipe: model.inputs: {image: {dtype: float32, shape: [batch, 3, 224, 224]}}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model on disk, and what it was in memory; None for an ``.onnx`` file."""
+
+    model: Model
+    witness: Witness | None
 
 
 def materialize(
@@ -46,13 +59,27 @@ def materialize(
 ) -> Model:
     """Build the module, train it or load its weights, and write it into the empty directory ``out``.
 
-    ``weights`` is a function that trains the module in place, or a ``.safetensors`` or ``.pt`` file of its state dict.
+    ``weights`` is a function that trains the module, or a ``.safetensors`` or ``.pt`` file of its state dict.
     If ``build()`` returns the path of an ``.onnx`` file, that model is copied instead. Runs with a fixed seed.
     """
+    return make(code, weights, inputs, outputs, out).model
+
+
+def make(
+    code: CodeReference,
+    weights: CodeReference | Path | None,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[str, ...],
+    out: Path,
+    feeds: Sequence[Feed] = (),
+) -> Made:
+    """Do what ``materialize`` does, and observe the module on ``feeds``, for ``check_rebuilt`` in another process."""
+    from mlopt.torch_module import Flat
+
     torch = import_torch()
     built = _call(code)
     if isinstance(built, str | Path):
-        return _copy_onnx(Path(built), code, out)
+        return Made(_copy_onnx(Path(built), code, out), None)
     if not isinstance(built, torch.nn.Module):
         raise ModelError(
             "the function does not return a model", where=str(code), got=type(built).__name__,
@@ -60,13 +87,40 @@ def materialize(
         )  # fmt: skip
     if not inputs:
         raise ModelError("a PyTorch model does not say what it takes", where=str(code), fix=_DECLARE)
+    module, names, made_by = unwrapped(built), [spec.name for spec in inputs], str(code)
+    check_sized(module, made_by)
+    bind(module, names, made_by)  # before the training, which may take long
     if isinstance(weights, CodeReference):
-        _call(weights, built)
+        module = trained(module, _call(weights, built), str(weights))
     elif weights is not None:
-        load_weights(built, weights)
-    _save_weights(built, out / _WEIGHTS, code)
-    _write_source(out, inputs, outputs, code)
-    return open_torch(out)
+        load_weights(module, weights)
+    check_present(module, made_by)
+    save_state(module.cpu(), out / _WEIGHTS, made_by)
+    _write_source(out, inputs, outputs, code, weights)
+    flat = Flat(module.eval(), *bind(module, names, made_by), outputs)
+    before = {name for name, _ in module.named_parameters()}
+    witness = observe(flat, names, feeds, code)
+    if late := sorted({name for name, _ in module.named_parameters()} - before):
+        raise ModelError(
+            "forward() makes weights when it is first called, so they are random in every process", where=made_by,
+            got=late[0], expected="weights that build() makes",
+            fix="make the layer in __init__(), or call the model once at the end of build()",
+        )  # fmt: skip
+    return Made(open_torch(out), witness)
+
+
+def check_rebuilt(made: Made, feeds: Sequence[Feed]) -> None:
+    """Raise ``ModelError`` if the module that is made from what was kept is not the one that was; in a new process."""
+    if made.witness is None:
+        return
+    source = _read_source(made.model.path)
+    code = CodeReference(Path(source["code"]), source["function"])
+    now = observe(load_module(made.model), [spec.name for spec in made.model.inputs], feeds, code)
+    reason = answers_differ(made.witness, now)
+    if reason is not None:
+        raise not_rebuilt(
+            reason, lost(made.witness, now), source["weights"] or str(code), trained=bool(source["trained"])
+        )
 
 
 def onnx_digest(code: CodeReference) -> str | None:
@@ -115,11 +169,15 @@ def load_module(model: Model) -> Flat:
     code = CodeReference(Path(source["code"]), source["function"])
     if code.digest != source["code_digest"]:
         raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
-    module = _call(code)
-    load_weights(module, model.path / _WEIGHTS)
-    names = [spec.name for spec in model.inputs]
-    by_keyword = set(names) <= set(_parameters(module))
-    return Flat(module.eval(), 0 if by_keyword else len(names), names if by_keyword else ())
+    module = unwrapped(_call(code))
+    check_sized(module, str(code))
+    misfit = fit(module, read_state(model.path / _WEIGHTS))
+    if misfit:
+        raise unfitting(misfit, source["weights"] or str(code))
+    check_present(module, str(code))
+    bound = bind(module, [spec.name for spec in model.inputs], str(code))
+    names = [spec.name for spec in model.outputs]
+    return Flat(module.eval(), *bound, names, partial(load_module, model), globals_of(code.path))
 
 
 def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:
@@ -142,23 +200,30 @@ def import_torch() -> Any:
 
 
 @contextmanager
-def foreign_code(what: str, where: str) -> Iterator[None]:
-    """Turn whatever Python that is not mlopt's raises into a ``ModelError`` that names the last line of it."""
+def foreign_code(what: str, where: str, advice: Callable[[Exception], str | None] | None = None) -> Iterator[None]:
+    """Turn whatever Python that is not mlopt's raises into a ``ModelError`` that names the last line of it.
+
+    ``advice`` may know how to mend it.
+    """
     try:
         yield
-    except MloptError:
-        raise
+    except MloptError as error:
+        raise type(error).of(replace(each, where=each.where or where) for each in error.problems) from error
     except Exception as error:  # code that is not ours may raise anything
         lines = [line for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0].strip() if lines else ''}"
-        raise ModelError(what, where=own_line(error) or where, got=message[:400]) from error
+        fix = advice(error) if advice else None
+        raise with_traceback(
+            ModelError(what, where=own_line(error) or where, got=message[:400], fix=fix), error
+        ) from error
 
 
 def _call(code: CodeReference, *args: Any) -> Any:
-    torch = import_torch()
+    import_torch()
     with foreign_code(f"{code.function}() failed", str(code)):
+        seeded()
         function = code.load()
-        torch.manual_seed(0)
+        seeded()
         return function(*args)
 
 
@@ -169,22 +234,6 @@ def _copy_onnx(path: Path, code: CodeReference, out: Path) -> Model:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     return open_onnx(out / source.path.name)
-
-
-def _parameters(module: torch.nn.Module) -> list[str]:
-    try:
-        return list(inspect.signature(module.forward).parameters)
-    except (TypeError, ValueError):  # some scripted modules have no signature
-        return []
-
-
-def _save_weights(module: torch.nn.Module, path: Path, code: CodeReference) -> None:
-    from safetensors.torch import save_model
-
-    try:
-        save_model(module, str(path))
-    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelError("the model's state dict cannot be saved", where=str(code), got=str(error)) from error
 
 
 def _load_program(path: Path) -> torch.export.ExportedProgram:
@@ -234,13 +283,18 @@ def _spec(name: str, value: torch.Tensor) -> TensorSpec:
     return TensorSpec(name, str(value.dtype).removeprefix("torch."), shape)
 
 
-def _write_source(out: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], code: CodeReference) -> None:
+def _write_source(
+    out: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], code: CodeReference,
+    weights: CodeReference | Path | None,
+) -> None:  # fmt: skip
     source = {
         "code": str(code.path),
         "function": code.function,
         "code_digest": code.digest,
         "inputs": [asdict(spec) for spec in inputs],
         "outputs": list(outputs),
+        "weights": None if weights is None else str(weights),
+        "trained": isinstance(weights, CodeReference),
     }
     (out / _SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
 

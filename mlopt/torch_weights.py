@@ -10,17 +10,21 @@ import pickle
 import re
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import ModelError, Problem
+from mlopt.torch_misfit import fit, names_of, renaming
+from mlopt.torch_state import read_state
 
 if TYPE_CHECKING:
     import torch
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 """How the names of weights that are pickles end."""
+_FEW = 20
+_THEN = "then name that file in model.weights"
 _SAVE = "safetensors.torch.save_model(model, 'weights.safetensors')"
 
 
@@ -40,38 +44,52 @@ def refused_pickle(where: str, weights: Path) -> Problem:
     )
 
 
-def _conversion(weights: Path) -> str:
-    """Return the command that writes the same tensors as safetensors; one that is shared is written twice."""
+def _conversion(weights: Path, *, pick: str = "", name: str = "k", leave: Sequence[str] = ()) -> str:
+    """Return the command that writes the same tensors as safetensors; one that is shared is written twice.
+
+    It takes those under the key ``pick``, and none of those in ``leave``; ``name`` is Python for the new name of ``k``.
+    """
+    read = "torch.load(sys.argv[1], weights_only=True)" if is_pickle(weights) else "s.load_file(sys.argv[1])"
     code = (
-        "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], weights_only=True); "
-        "s.save_file({k: v.contiguous().clone() for k, v in w.items()}, sys.argv[2])"
+        f"import sys, torch, safetensors.torch as s; w = {read}{f'[{pick!r}]' if pick else ''}; "
+        f"s.save_file({{{name}: v.contiguous().clone() for k, v in w.items()"
+        f"{f' if k not in {sorted(leave)}' if leave else ''}}}, sys.argv[2])"
     )
-    return shlex.join(["python", "-c", code, str(weights), str(weights.with_suffix(".safetensors"))])
+    stem = weights.stem if is_pickle(weights) and name == "k" and not leave else f"{weights.stem}-renamed"
+    return shlex.join(["python", "-c", code, str(weights), str(weights.with_name(f"{stem}.safetensors"))])
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
     """Load the tensors of a file, which must be exactly those of the module's state dict; raises ``ModelError``."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_model
 
     if not path.is_file():
         raise ModelError("the weights file does not exist", where=str(path), fix="check model.weights in the recipe")
     try:
-        if is_pickle(path):
-            missing, unexpected = module.load_state_dict(_unpickled(path), strict=False)
-        else:
-            missing, unexpected = load_model(module, path, strict=False)
-    except (SafetensorError, RuntimeError, EOFError, TypeError, AttributeError, IndexError) as error:
+        state = _unpickled(path) if is_pickle(path) else read_state(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
-            "the weights do not fit the model", where=str(path), got=" ".join(str(error).split())[:400],
-            expected="the state dict of the module that build() returns",
+            "the weights file is no safetensors file, or damaged", where=str(path),
+            got=" ".join(str(error).split())[:200], fix="save it again: safetensors.torch.save_model(model, FILE)",
         ) from error  # fmt: skip
-    if missing or unexpected:
+    misfit = fit(module, state)
+    if misfit:
         raise ModelError(
-            "the weights do not fit the model", where=str(path),
-            got=f"missing: {_some(missing)}; unexpected: {_some(unexpected)}",
-            expected="exactly the keys of the module's state dict",
+            "the weights do not fit the model", where=str(path), got=misfit,
+            expected="exactly the keys and shapes of the state dict of the module that build() returns",
+            fix=_remedy(set(names_of(module)), state, path),
         )  # fmt: skip
+
+
+def _remedy(own: Set[str], state: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Return how to make the file one that fits."""
+    python, _ = renaming(own, set(state))
+    if python:
+        return f"rename them: {_conversion(path, name=python)}; {_THEN}"
+    surplus = set(state) - own
+    if surplus and len(surplus) <= _FEW and not own - set(state):
+        return f"leave them out: {_conversion(path, leave=sorted(surplus))}; {_THEN}"
+    return "save the state dict of the very module that build() returns, or let build() make the module it is of"
 
 
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
@@ -92,14 +110,23 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             "the weights file is no PyTorch file, or damaged", where=str(path), got=type(error).__name__, fix=_SAVE
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    tensors = _tensors(state)
+    if tensors is None:
+        inside = [key for key, value in state.items() if _tensors(value)] if isinstance(state, dict) else []
+        found = f"{type(state).__name__} with a state dict under '{inside[0]}'" if inside else type(state).__name__
         raise ModelError(
-            "the weights file holds no state dict", where=str(path), got=type(state).__name__,
-            expected="tensors by name", fix=_SAVE,
+            "the weights file holds no state dict", where=str(path), got=found, expected="tensors by name",
+            fix=f"take it out: {_conversion(path, pick=str(inside[0]))}; {_THEN}" if inside else _SAVE,
         )  # fmt: skip
-    return state
+    return tensors
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(sorted(names)[:5])
-    return (f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown) or "none"
+def _tensors(state: object) -> dict[str, torch.Tensor] | None:
+    """Return the tensors of a state dict; None if this is none."""
+    import torch
+
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        return None
+    tensors = {name: value for name, value in state.items() if not name.endswith("_extra_state")}
+    plain = tensors and all(isinstance(value, torch.Tensor) for value in tensors.values())
+    return {n: v for n, v in state.items() if isinstance(v, torch.Tensor)} if plain or not state else None

@@ -7,9 +7,11 @@ change. Running one that the digest does not cover is an error.
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import importlib.util
 import os
+import random
 import sys
 import sysconfig
 import traceback
@@ -74,10 +76,13 @@ class CodeReference:
                 del sys.modules[name]
                 if isinstance(error, MloptError) or not isinstance(error, Exception):
                     raise
-                raise ModelError(
-                    "the Python file cannot be imported",
-                    where=own_line(error) or str(self.path),
-                    got=f"{type(error).__name__}: {error}",
+                raise with_traceback(
+                    ModelError(
+                        "the Python file cannot be imported",
+                        where=own_line(error) or str(self.path),
+                        got=f"{type(error).__name__}: {error}",
+                    ),
+                    error,
                 ) from error
         found = getattr(module, self.function, None)
         if not callable(found):
@@ -127,6 +132,51 @@ def own_line(error: BaseException) -> str | None:
         if file.is_file() and not _is_installed(file):
             return f"{file}:{frame.lineno}"
     return None
+
+
+def with_traceback(error: MloptError, cause: BaseException) -> MloptError:
+    """Note the traceback of ``cause`` in ``error``: it goes along between processes, and ``mlopt -v`` shows it."""
+    error.add_note("".join(traceback.format_exception(cause)).rstrip())
+    return error
+
+
+def seeded() -> None:
+    """Let Python's random numbers, NumPy's and PyTorch's begin anew, so that code that draws some can be repeated."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+def globals_of(path: Path) -> Callable[[], None]:
+    """Return a function that puts the globals of a recipe's Python back to what they are now.
+
+    Code keeps things there from call to call: a table for the last shape, a dictionary of them, a cached function.
+    """
+    files = {str(file) for file in local_files(path)}
+    modules = [vars(module) for module in list(sys.modules.values()) if getattr(module, "__file__", None) in files]
+    before = [(live, {name: value for name, value in live.items() if not name.startswith("__")}) for live in modules]
+    contents = [
+        (value, copy.copy(value))
+        for _, values in before
+        for value in values.values()
+        if type(value) in {dict, list, set}
+    ]
+
+    def restore() -> None:
+        for live, values in before:
+            for name in [name for name in live if name not in values and not name.startswith("__")]:
+                del live[name]
+            live.update(values)
+            for value in values.values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+        for live, content in contents:
+            live.clear()
+            (live.extend if isinstance(live, list) else live.update)(content)
+
+    return restore
 
 
 def local_files(path: Path) -> list[Path]:

@@ -111,7 +111,10 @@ class Worker:
             return value
         if outcome == "error":
             raise value
-        raise WorkerRaisedError(value)
+        line, trace = value
+        raised = WorkerRaisedError(line)
+        raised.add_note(trace)
+        raise raised
 
     def _last_words(self) -> str:
         """Quote the last line that the child printed, since its log may not outlive the run."""
@@ -169,10 +172,11 @@ def serve(descriptor: int) -> None:
                     value = (getattr(hosted, what) if verb == "invoke" else what)(*args, **kwargs)
                 pipe.send(("ok", value))
             except MloptError as error:
+                traceback.print_exc()  # the log is what a failed step leaves behind
                 pipe.send(("error", error))
             except Exception as error:  # noqa: BLE001 - the boundary of the process: told to the parent in full
                 traceback.print_exc()
-                pipe.send(("raised", _last_line(error)))
+                pipe.send(("raised", (_last_line(error), traceback.format_exc().rstrip())))
 
 
 def _pipe() -> tuple[Connection, Connection]:

@@ -179,7 +179,7 @@ def ready(planned: Planned) -> Prepared:
         planned.notify("data", "reading and checking", None)
         evaluation = read("evaluation", specs=inputs)
     planned.notify("source", recipe.model.source, None)
-    source, _ = prepare.source(recipe, base, inputs, planned.store, log)
+    source, _ = prepare.source(recipe, base, inputs, planned.store, log, evaluation if inputs else None)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     packing.check_names(source)
@@ -216,7 +216,7 @@ def _fed(samples: Dataset, source: Model) -> Iterator[None]:
         yield
     except ModelError as error:
         free = any(axis for spec in source.inputs for axis in spec.dynamic_axes)
-        if samples.source != prepare.SYNTHETIC or not free:
+        if samples.source != prepare.SYNTHETIC or not free or not all(map(prepare.may_be_sizes, error.problems)):
             raise
         raise type(error).of(replace(problem, fix=problem.fix or prepare.REAL) for problem in error.problems) from error
 

@@ -90,7 +90,7 @@ def test_shared_weights_stay_shared(tmp_path: Path) -> None:
             {"weight": torch.ones(2, 3), "bias": torch.ones(2), "scale": torch.ones(1)},
             "missing: none; unexpected: scale",
         ),
-        ({"weight": torch.ones(2, 4), "bias": torch.ones(2)}, "size mismatch for weight"),
+        ({"weight": torch.ones(2, 4), "bias": torch.ones(2)}, "size mismatch: weight is [2, 4] and not [2, 3]"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, state: dict[str, object], got: str) -> None:

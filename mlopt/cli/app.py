@@ -107,8 +107,24 @@ def run(arguments: list[str]) -> int:
 
 
 def _show(error: MloptError) -> None:
+    import logging
+
     for problem in error.problems:
         _tell("error", str(problem))
+    traces = _tracebacks(error)
+    if traces and logging.getLogger("mlopt").isEnabledFor(logging.DEBUG):
+        _tell("traceback", traces[-1])
+    elif traces:
+        _tell("hint", "`mlopt -v optimize ...` shows the traceback of that Python")
+
+
+def _tracebacks(error: BaseException | None) -> list[str]:
+    """Return the tracebacks, of Python that is not mlopt's, that were noted on the way to this error."""
+    found: list[str] = []
+    while error is not None:
+        found += getattr(error, "__notes__", ())
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _bug(error: Exception) -> int:

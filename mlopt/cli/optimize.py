@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,7 @@ def optimize(
         source=source, data=data, output=output, overrides=tuple(overrides or ()), signer=who, sign=sign,
         allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
-    with Progress(err) as progress:
+    with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
         artifact = execute(request, progress.update)
     screen = err if json else out
     show(artifact.report, screen)

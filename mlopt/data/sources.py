@@ -21,7 +21,7 @@ from mlopt.data.images import ImageOptions, read_images
 from mlopt.data.text import TextOptions, read_text
 from mlopt.errors import DataError, MloptError
 from mlopt.model import TensorSpec
-from mlopt.usercode import CodeReference, parse_reference
+from mlopt.usercode import CodeReference, parse_reference, with_traceback
 
 SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
 _BROKEN_NPZ = (
@@ -156,7 +156,8 @@ def call(code: CodeReference) -> Samples:
     except MloptError:
         raise
     except Exception as error:  # a recipe's own code may raise anything; it is the user's to fix
-        raise DataError("the function failed", where=_last_line(code, error), got=_line(error)) from error
+        failed = DataError("the function failed", where=_last_line(code, error), got=_line(error))
+        raise with_traceback(failed, error) from error
     inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs):
         raise DataError(

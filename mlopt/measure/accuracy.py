@@ -19,7 +19,7 @@ from mlopt.errors import DataError, MloptError
 from mlopt.measure import parity, resampling
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
 from mlopt.report.schema import Accuracy, AccuracyDrop
-from mlopt.usercode import own_line
+from mlopt.usercode import own_line, with_traceback
 
 if TYPE_CHECKING:
     from mlopt.gate import Gate
@@ -278,7 +278,8 @@ def _call(metric: Metric, name: str, outputs: Outputs, labels: Array | None, ref
         raise
     except Exception as error:  # a recipe's own code may raise anything; it is the user's to fix
         where = own_line(error) or _place(metric, name)
-        raise DataError("the metric failed", where=where, got=f"{type(error).__name__}: {error}") from error
+        failed = DataError("the metric failed", where=where, got=f"{type(error).__name__}: {error}")
+        raise with_traceback(failed, error) from error
     if found.dtype.kind not in "biuf":
         raise DataError(
             "the metric does not return numbers", where=_place(metric, name), got=type(returned).__name__,

@@ -95,7 +95,9 @@ def _torchscript(task: Task, opset: int, path: Path) -> ir.Model:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            module = torch.jit.trace(task.module, task.examples, check_trace=False) if _scripted(task) else task.module
+            module = task.module.fresh()
+            if _scripted(task):
+                module = torch.jit.trace(module, task.examples, check_trace=False)
             torch.onnx.export(
                 module, task.examples, str(path), dynamo=False, opset_version=opset, verbose=False,
                 input_names=task.neutral_inputs, output_names=task.neutral_outputs,
@@ -141,7 +143,7 @@ def _scripted(task: Task) -> bool:
 
 PASS = Pass(
     name="export",
-    version=1,
+    version=2,
     summary="PyTorch to ONNX, with the declared names and dynamic dimensions",
     accepts=frozenset({Kind.TORCH}),
     produces=Kind.ONNX,

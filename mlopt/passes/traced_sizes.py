@@ -98,7 +98,7 @@ def _eager(module: Flat, feeds: Sequence[Array], model: Model) -> dict[str, Arra
     torch = import_torch()
     try:
         with torch.inference_mode(), foreign_code("forward() does not take this size", str(model.path)):
-            values = module(*(torch.from_numpy(feed) for feed in feeds))
+            values = module.fresh()(*(torch.from_numpy(feed) for feed in feeds))
     except ModelError:
         return None
     return {spec.name: value.numpy() for spec, value in zip(model.outputs, values, strict=True)}

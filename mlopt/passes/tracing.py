@@ -50,10 +50,10 @@ def open_task(model: Model, context: Context) -> Task:
     """Build the module and run it once; raises ``ModelError`` where it does not take what is declared."""
     torch = import_torch()
     specs = context.inputs or model.inputs
-    module = load_module(model)
+    module = load_module(model)  # never run itself: each use takes a fresh copy of what it would keep
     examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
-    with torch.inference_mode(), foreign_code("forward() fails on the declared inputs", origin(model)):
-        count = len(module(*examples))
+    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)):
+        count = len(module.fresh()(*examples))
     names = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
     return Task(module, specs, examples, names)
 
@@ -65,7 +65,7 @@ def dynamo(task: Task, opset: int) -> ir.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what matters is checked on the result
         program = torch.onnx.export(
-            task.module, task.examples, dynamo=True, opset_version=opset, verbose=False,
+            task.module.fresh(), task.examples, dynamo=True, opset_version=opset, verbose=False,
             dynamic_shapes={"tensors": shapes}, input_names=task.neutral_inputs, output_names=task.neutral_outputs,
         )  # fmt: skip
     graph: ir.Model = program.model

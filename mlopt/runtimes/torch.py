@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,11 +59,17 @@ class _Session:
                 f"the feed lacks input '{missing[0]}'", where=self._where, got=", ".join(feeds) or "no inputs",
                 expected=", ".join(spec.name for spec in self.inputs),
             )  # fmt: skip
-        tensors = [self._tensor(feeds[spec.name]) for spec in self.inputs]
-        with self._torch.inference_mode(), foreign_code("the model's forward() failed", self._where):
-            values = self._module(*tensors)
+        tensors = {spec.name: self._tensor(feeds[spec.name]) for spec in self.inputs}
+        advice = partial(self._advice, tensors=tensors)
+        with self._torch.inference_mode(), foreign_code("the model's forward() failed", self._where, advice):
+            values = self._module(*tensors.values())
         names = output_names([spec.name for spec in self.outputs], len(values), self._where)
-        return {name: value.cpu().numpy() for name, value in zip(names, values, strict=True)}
+        return {name: np.array(value.cpu().numpy()) for name, value in zip(names, values, strict=True)}
+
+    def _advice(self, error: Exception, tensors: Mapping[str, torch.Tensor]) -> str | None:
+        from mlopt.torch_module import dtype_advice
+
+        return dtype_advice(error, self._module, tensors)
 
     def _tensor(self, array: Array) -> torch.Tensor:
         """Share the array's memory where PyTorch may: it takes no read-only arrays (memory maps)."""

@@ -148,7 +148,7 @@ def test_tensors_in_a_pickle_are_read(name: str) -> None:
 @pytest.mark.parametrize("write", [save, save_plain, save_old])
 def test_weights_renamed(write: Callable[[str], str], told: Told) -> None:
     said = told(with_weights(write("w.safetensors")), 2)
-    assert "w.safetensors: the weights do not fit the model" in said
+    assert "w.safetensors: the weights file is no safetensors file" in said
 
 
 @pytest.mark.parametrize("name", ["whole.pt", "script.pt", "model.pth"])

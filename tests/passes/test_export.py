@@ -152,6 +152,49 @@ def test_a_size_that_the_module_refuses_is_a_limit_not_an_error(tmp_path: Path) 
     assert result.notes["sizes_checked"]["columns"] == [3, 1, 4, 6]
 
 
+KEEP = "torch.arange(x.shape[1]) * 1.0\nreturn x + "
+CACHES = {
+    "for the last shape": (
+        f"if self.shape != x.shape:\n    self.shape, self.kept = x.shape, {KEEP}self.kept",
+        "self.shape, self.kept = None, torch.empty(0)",
+    ),
+    "by size": (f"n = x.shape[1]\nif n not in self.kept:\n    self.kept[n] = {KEEP}self.kept[n]", "self.kept = {}"),
+    "in a buffer": (
+        f"if x.shape[1] != self.size:\n    self.size = x.shape[1]\n    self.kept = {KEEP}self.kept",
+        "self.size = 0\nself.register_buffer('kept', torch.zeros(1), persistent=False)",
+    ),
+    "in a global": (
+        f"global SHAPE, KEPT\nif SHAPE != x.shape:\n    SHAPE, KEPT = x.shape, {KEEP}KEPT", "pass",
+    ),
+    "at the first call": (f"if self.kept is None:\n    self.kept = {KEEP}self.kept", "self.kept = None"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attribute:UserWarning")
+@pytest.mark.parametrize("name", CACHES)
+def test_what_a_forward_keeps_for_a_size_is_not_in_the_graph(tmp_path: Path, name: str) -> None:
+    forward, init = (part.replace("\n", "\n        ") for part in CACHES[name])
+    text = (
+        "SHAPE = KEPT = None\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        f"        {init}\n    def forward(self, x):\n        {forward}\n"
+    )
+    result = export(source(tmp_path, text, MATRIX), tmp_path)
+    assert len(result.notes["sizes_checked"]["columns"]) == 5
+    for size in (3, 8):
+        got = outputs_of(result.path, {"x": np.zeros((2, size), np.float32)})
+        np.testing.assert_array_equal(got["output"], [np.arange(size)] * 2)
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+@pytest.mark.parametrize("forward", ["x.sub_(1).mul_(2)\n        return x + 1", "x[:, 0] = 7\n        return x, x * 2"])
+def test_a_forward_that_writes_to_its_input_is_exported_right(tmp_path: Path, forward: str, exporter: str) -> None:
+    model = source(tmp_path, f"class Net(nn.Module):\n    def forward(self, x):\n        {forward}\n", MATRIX)
+    feeds = {"x": np.random.default_rng(0).random((3, 5), np.float32)}
+    before = feeds["x"].copy()
+    assert_same_results(model, export(model, tmp_path, exporter=exporter).path, feeds)
+    np.testing.assert_array_equal(feeds["x"], before)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_a_scripted_module_keeps_its_branches(tmp_path: Path) -> None:
     text = (
