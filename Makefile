@@ -9,7 +9,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check recipes bench precision fuzz clean
+.PHONY: setup demo test check recipes bench precision zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,14 @@ precision: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $<
+	touch $@
+
+# Architectures of timm, transformers and torchvision, which lie beside the environment, not in it; about 25 minutes.
+zoo: $(STAMP) .bench/zoo/.installed
+	PYTHONPATH=.bench/zoo/site-packages:benchmarks $(BIN)/python benchmarks/zoo.py
+
+.bench/zoo/.installed: benchmarks/zoo_requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
 	touch $@
 
 # Coverage-guided, in an environment of its own; what the test suite does with random inputs, for as long as you like.

@@ -4,32 +4,38 @@ Cases: a module, a scripted module and a ``torch.export`` program; dynamic dimen
 (external data). ``auto`` tries ``torch.export`` first, and TorchScript where that fails; the notes say which it was.
 
 Limits: Python that branches on tensor values cannot be traced. The TorchScript fallback would keep one branch in
-silence, so its tracer's warnings are errors here. Scripted modules keep their control flow. Python that branches on
-sizes is traced for some sizes only; ``traced_sizes`` finds that out.
+silence, so ``python_reads`` watches what Python reads. Scripted modules keep their control flow. Python that branches
+on sizes may be traced for some sizes only; ``traced_sizes`` finds that out.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlopt.errors import PassError
+from mlopt.errors import MloptError, ModelError, PassError, Problem
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
-from mlopt.passes.traced_sizes import check_sizes
-from mlopt.passes.tracing import Task, cause, dynamo, open_task, user_line, write
+from mlopt.passes.exporter_errors import FIX_BRANCH, HERE, explain
+from mlopt.passes.traced_sizes import check_sizes, example_inputs
+from mlopt.passes.tracing import Task, dynamo, open_task, write
 from mlopt.torch_source import import_torch
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from mlopt.passes.python_reads import Read
+
+_LOG = logging.getLogger(__name__)
 _OLDEST_DYNAMO, _NEWEST_TORCHSCRIPT = 18, 20
-_FIX_BRANCH = "use torch.where or torch.cond, or return torch.jit.script(model) from build()"
 
 Exporter = Literal["auto", "dynamo", "torchscript"]
 
@@ -52,64 +58,101 @@ class ExportConfig(PassConfig):
 
 
 def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
-    """Export, name inputs and outputs as declared, and hold the file against the module at several sizes."""
-    task = open_task(model, context)
-    graph, notes = _export(task, config, context.out)
-    path = write(graph, task, context.out / "model.onnx")
-    arrays = [example.numpy() for example in task.examples]
-    sizes = check_sizes(open_onnx(path), task.module, task.specs, arrays, context.target.threads or 1)
-    return PassResult(path, {**notes, "opset": graph.opset_imports[""], "sizes_checked": sizes})
+    """Export, name inputs and outputs as declared, and hold the file against the module at several sizes.
+
+    Where one exporter fails, or its file does not hold, the next one has its turn. Each traces a fresh module: a
+    failed attempt may leave its tensors in the last one.
+    """
+    task, failures = open_task(model, context), list[Problem]()
+    for exporter, because in _exporters(task, config):
+        try:
+            path, notes = _attempt(exporter, task, config, context)
+        except (PassError, ModelError) as error:
+            _LOG.warning("%s: %s", exporter, error, exc_info=error.__cause__)
+            failures += error.problems
+            continue
+        reason = because or (f"{failures[0].what}: {failures[0].got}" if failures else None)
+        return PassResult(path, {"exporter": exporter, **({"because": reason} if reason else {}), **notes})
+    raise PassError.of(_told(failures))
 
 
-def _export(task: Task, config: ExportConfig, scratch: Path) -> tuple[ir.Model, dict[str, Any]]:
-    """Choose the exporter; return the graph and the notes."""
-    torch, scripted = import_torch(), _scripted(task)
-    if scripted and config.exporter == "dynamo":
+def _told(failures: list[Problem]) -> list[Problem]:
+    """Return what to tell, the first one first; two exporters that stumble over one branch are one problem."""
+    first, *more = dict.fromkeys(failures)
+    if len(more) == 1 and FIX_BRANCH == first.fix == more[0].fix and first.where == more[0].where:
+        return [replace(more[0], got=f"{first.got}; {more[0].got}")]
+    return [first, *more]
+
+
+def _exporters(task: Task, config: ExportConfig) -> Iterator[tuple[Exporter, str | None]]:
+    """Yield each exporter to try, and why it is this one; None for the first choice, or where the first one failed."""
+    if _scripted(task) and config.exporter == "dynamo":
         raise PassError(
-            "the dynamo exporter takes no scripted module", where="pass 'export'", got=type(task.module.model).__name__,
+            "the dynamo exporter takes no scripted module", where=HERE, got=type(task.module.model).__name__,
             fix="exporter: auto, or return the module itself from build()",
         )  # fmt: skip
-    reason = "it was asked for"
-    if config.exporter == "auto" and scripted:
-        reason = "the model is a scripted module"
-    elif config.exporter == "auto" and config.opset < _OLDEST_DYNAMO:
-        reason = f"opset {config.opset}: the dynamo exporter starts at {_OLDEST_DYNAMO}"
-    elif config.exporter != "torchscript":
-        try:
-            return dynamo(task, config.opset), {"exporter": "dynamo"}
-        except torch.onnx.OnnxExporterError as error:
-            reason = f"the dynamo exporter failed: {cause(error)}"
-            if config.exporter == "dynamo":
-                raise PassError(reason, where=user_line(error), fix="exporter: auto, or torchscript") from error
-    opset = min(config.opset, _NEWEST_TORCHSCRIPT)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:  # large weights come as one file each
-        graph = _torchscript(task, opset, Path(folder) / "traced.onnx")
-    return graph, {"exporter": "torchscript", "because": reason}
+    if config.exporter == "torchscript":
+        yield "torchscript", "it was asked for"
+    elif _scripted(task):
+        yield "torchscript", "the model is a scripted module"
+    elif config.opset < _OLDEST_DYNAMO:
+        yield "torchscript", f"opset {config.opset}: the dynamo exporter starts at {_OLDEST_DYNAMO}"
+    else:
+        yield "dynamo", None
+        if config.exporter == "auto":
+            yield "torchscript", None
 
 
-def _torchscript(task: Task, opset: int, path: Path) -> ir.Model:
+def _attempt(exporter: Exporter, task: Task, config: ExportConfig, context: Context) -> tuple[Path, dict[str, Any]]:
+    """Export with one exporter, and hold the file against the module; raises ``PassError``."""
+    branches: list[str] = []
+    try:
+        if exporter == "dynamo":
+            graph = dynamo(task, config.opset)
+        else:
+            with tempfile.TemporaryDirectory(dir=context.out) as folder:  # large weights come as one file each
+                opset = min(config.opset, _NEWEST_TORCHSCRIPT)
+                graph, branches = _torchscript(task, opset, Path(folder) / "traced.onnx")
+    except MloptError:
+        raise
+    except Exception as error:  # the model's own code runs in it, and may raise anything
+        problem = explain(exporter, error, task.module, task.specs, task.examples)
+        if config.exporter == "dynamo":
+            problem = replace(problem, fix=f"exporter: auto, or torchscript; or {problem.fix}")
+        raise PassError(problem) from error
+    for left in context.out.iterdir():
+        left.unlink()
+    path = write(graph, task, context.out / "model.onnx")
+    examples, others = (example_inputs(task.specs, context.samples, seed) for seed in (0, 1))
+    threads = context.target.threads or 1
+    sizes = check_sizes(open_onnx(path), task.module, task.specs, examples, threads, others, branches)
+    return path, {"opset": graph.opset_imports[""], "sizes_checked": sizes}
+
+
+def _torchscript(task: Task, opset: int, path: Path) -> tuple[ir.Model, list[str]]:
+    """Return the graph, and the lines where the model's Python read a size."""
     torch = import_torch()
     import onnx_ir as ir
 
+    from mlopt.passes.python_reads import watched
+
     axes = [{axis: str(spec.shape[axis]) for axis in spec.dynamic_axes} for spec in task.specs]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    module, examples = task.module.fresh(), task.examples
+    with warnings.catch_warnings(), watched(module) as reads:
+        warnings.simplefilter("ignore")  # the tracer cannot tell a size from a value: ``reads`` can
         try:
-            module = task.module.fresh()
-            if _scripted(task):
-                module = torch.jit.trace(module, task.examples, check_trace=False)
+            traced = torch.jit.trace(module, examples, check_trace=False) if _scripted(task) else module
             torch.onnx.export(
-                module, task.examples, str(path), dynamo=False, opset_version=opset, verbose=False,
+                traced, examples, str(path), dynamo=False, opset_version=opset, verbose=False,
                 input_names=task.neutral_inputs, output_names=task.neutral_outputs,
                 dynamic_axes=dict(zip(task.neutral_inputs, axes, strict=True)),
             )  # fmt: skip
-        except (torch.onnx.OnnxExporterError, RuntimeError, TypeError) as error:
-            raise PassError(f"PyTorch cannot export the model: {cause(error)}", where="pass 'export'") from error
-    _refuse_frozen_values(caught)
+        finally:
+            _refuse_frozen_values(reads)
     graph = ir.load(path)
     ir.external_data.load_to_model(graph)
     _restore_unused_inputs(graph, task)
-    return graph
+    return graph, [read.line for read in reads]
 
 
 def _restore_unused_inputs(graph: ir.Model, task: Task) -> None:
@@ -123,18 +166,15 @@ def _restore_unused_inputs(graph: ir.Model, task: Task) -> None:
             graph.graph.inputs.insert(index, ir.Value(name=name, shape=ir.Shape(spec.shape), type=dtype))
 
 
-def _refuse_frozen_values(caught: list[warnings.WarningMessage]) -> None:
-    """Raise if the tracer turned a value that depends on the input into a constant."""
-    torch = import_torch()
-    inside = Path(torch.__file__).parent
-    for warning in caught:
-        frozen = issubclass(warning.category, torch.jit.TracerWarning) and "Converting a tensor" in str(warning.message)
-        if frozen and not Path(warning.filename).is_relative_to(inside):
-            raise PassError(
-                "the model branches on tensor values, so it cannot be traced",
-                where=f"{warning.filename}:{warning.lineno}", got=str(warning.message).split(" might ")[0],
-                expected="Python control flow that does not depend on the input", fix=_FIX_BRANCH,
-            )  # fmt: skip
+def _refuse_frozen_values(reads: list[Read]) -> None:
+    """Raise if Python read a value that depends on the input: the tracer made a constant of it."""
+    frozen = next((read for read in reads if read.of_values), None)
+    if frozen:
+        raise PassError(
+            "the model branches on tensor values, so it cannot be traced", where=frozen.line,
+            got=f"Converting a tensor to {frozen.into}",
+            expected="Python control flow that does not depend on the input", fix=FIX_BRANCH,
+        )  # fmt: skip
 
 
 def _scripted(task: Task) -> bool:

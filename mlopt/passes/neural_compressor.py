@@ -25,7 +25,8 @@ from mlopt.errors import ModelError, PassError
 from mlopt.measure.parity import fidelity
 from mlopt.model import Kind, Model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.tracing import Task, cause, dynamo, open_task, write
+from mlopt.passes.exporter_errors import cause
+from mlopt.passes.tracing import Task, dynamo, open_task, write
 from mlopt.quantization import torch_static, torch_weights
 from mlopt.quantization.choice import Mode, Scheme, choose_integers
 from mlopt.quantization.observe import quiet

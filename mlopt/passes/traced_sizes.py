@@ -15,6 +15,7 @@ from mlopt.data.feeds import batches
 from mlopt.errors import MeasureError, ModelError, PassError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
+from mlopt.passes.exporter_errors import FIX_BRANCH
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
 from mlopt.torch_source import foreign_code, import_torch
@@ -26,23 +27,23 @@ if TYPE_CHECKING:
 _BATCHES = (2, 3, 5, 7)
 
 
-def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None) -> list[Array]:
+def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None, seed: int = 0) -> list[Array]:
     """Return arrays to trace with: real samples where they do, else made-up ones of the declared shapes.
 
     No dynamic dimension is 0 or 1, and the batch differs from every other size: an exporter would take equal or
-    trivial sizes for constants.
+    trivial sizes for constants. Another ``seed`` gives other samples, or other values where these are made up.
     """
     if samples is not None:
         others = {size for array in samples.inputs.values() for size in array.shape[1:]}
         batch = next((size for size in _BATCHES if size not in others), _BATCHES[0])
-        rows = [row % samples.count for row in range(batch)]
+        rows = [(row - batch * seed) % samples.count for row in range(batch)]
         feeds, _ = next(batches(samples, specs, batch, rows))
         if all(feeds[spec.name].shape[axis] > 1 for spec in specs for axis in spec.dynamic_axes):
             return [np.array(feeds[spec.name]) for spec in specs]
     names = dict.fromkeys(size for spec in specs for size in spec.shape if isinstance(size, str))
     sizes = {name: 2 + index for index, name in enumerate(names)}
     shapes = [[sizes[size] if isinstance(size, str) else size for size in spec.shape] for spec in specs]
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     return [
         random.random(shape).astype(spec.dtype) if spec.dtype.startswith("float") else np.ones(shape, spec.dtype)
         for spec, shape in zip(specs, shapes, strict=True)
@@ -50,29 +51,37 @@ def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None) -> li
 
 
 def check_sizes(
-    model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], threads: int
-) -> dict[str, list[int]]:
+    model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], threads: int,
+    others: Sequence[Array] = (), branches: Sequence[str] = (),
+) -> dict[str, list[int]]:  # fmt: skip
     """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.
 
-    Raises ``PassError`` at the first size where they differ.
+    ``others`` are inputs like ``examples`` with other values, and ``branches`` the lines where Python read a size.
+    Raises ``PassError`` at the first size where they differ, or where they differ on ``others``.
     """
     checked: dict[str, list[int]] = {}
     with open_session(model, RuntimeOptions(threads=threads)) as session:
         for name, size in _dimensions(specs, examples).items():
             for other in (size, 1, size + 1, 2 * size, 4 * size + 1):
                 feeds = [_resized(array, spec, name, other) for array, spec in zip(examples, specs, strict=True)]
-                expected = _eager(module, feeds, model)
-                if expected is None:
-                    continue
-                difference = _difference(session, dict(zip((s.name for s in specs), feeds, strict=True)), expected)
+                agree, difference = _compare(session, module, feeds, model)
                 if difference:
+                    found = f" (it reads one in {branches[0]})" if branches else ""
                     raise PassError(
                         "the exported graph does not hold for every size of a dynamic dimension",
                         where=f"model.inputs: dimension '{name}'", got=f"at {name} = {other}: {difference}",
                         expected=f"what the module gives; it was traced at {name} = {size}",
-                        fix=f"do not branch on sizes in forward(), or declare a number instead of '{name}'",
+                        fix=f"do not branch on sizes in forward(){found}, or declare a number instead of '{name}'",
                     )  # fmt: skip
-                checked.setdefault(name, []).append(other)
+                if agree:
+                    checked.setdefault(name, []).append(other)
+        if others:
+            _, difference = _compare(session, module, others, model)
+            if difference:
+                raise PassError(
+                    "the exported graph does not hold for other values of the inputs", where="pass 'export'",
+                    got=difference, expected="what the module gives, whatever it was traced with", fix=FIX_BRANCH,
+                )  # fmt: skip
     return checked
 
 
@@ -91,6 +100,16 @@ def _resized(array: Array, spec: TensorSpec, name: str, size: int) -> Array:
     for axis in (axis for axis in spec.dynamic_axes if spec.shape[axis] == name):
         array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
     return array
+
+
+def _compare(session: Session, module: Flat, feeds: Sequence[Array], model: Model) -> tuple[bool, str | None]:
+    """Return whether graph and module agree, and how they differ; neither, where the module does not take this."""
+    expected = _eager(module, feeds, model)
+    if expected is None:
+        return False, None
+    names = (spec.name for spec in model.inputs)
+    difference = _difference(session, dict(zip(names, feeds, strict=True)), expected)
+    return difference is None, difference
 
 
 def _eager(module: Flat, feeds: Sequence[Array], model: Model) -> dict[str, Array] | None:

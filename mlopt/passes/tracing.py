@@ -7,7 +7,7 @@ exporter only sees neutral names.
 from __future__ import annotations
 
 import itertools
-import re
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,16 @@ from mlopt import onnx_graph
 from mlopt.errors import ModelError, PassError
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.base import Context
+from mlopt.passes.exporter_errors import cause
 from mlopt.passes.traced_sizes import example_inputs
 from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
+
+_LOG = logging.getLogger(__name__)
+_FUSED_ATTENTION = ("Cannot view a tensor with shape", "scaled_dot_product")
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,14 @@ class Task:
 
 
 def open_task(model: Model, context: Context) -> Task:
-    """Build the module and run it once; raises ``ModelError`` where it does not take what is declared."""
+    """Build the module and run it once; raises ``ModelError`` where it does not take what is declared.
+
+    A run may leave things behind in a module, such as what it keeps for the last size: the task's is never run itself,
+    and each use takes a fresh one.
+    """
     torch = import_torch()
     specs = context.inputs or model.inputs
-    module = load_module(model)  # never run itself: each use takes a fresh copy of what it would keep
+    module = load_module(model)
     examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
     with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)):
         count = len(module.fresh()(*examples))
@@ -59,7 +67,25 @@ def open_task(model: Model, context: Context) -> Task:
 
 
 def dynamo(task: Task, opset: int) -> ir.Model:
-    """Export through ``torch.export``; raises ``torch.onnx.OnnxExporterError``."""
+    """Export through ``torch.export``; raises ``torch.onnx.OnnxExporterError``.
+
+    Fused attention lays out its result in its own way on a CPU, and a view of that does not fit what the exporter
+    makes of it: then once more with attention that is computed from plain operators.
+    """
+    torch = import_torch()
+    try:
+        return _dynamo(task, opset)
+    except torch.onnx.OnnxExporterError as error:
+        if not any(sign in str(error) for sign in _FUSED_ATTENTION):
+            raise
+        _LOG.debug("once more without fused attention", exc_info=error)
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel([SDPBackend.MATH]):
+        return _dynamo(task, opset)
+
+
+def _dynamo(task: Task, opset: int) -> ir.Model:
     torch = import_torch()
     shapes = tuple({axis: spec.shape[axis] for axis in spec.dynamic_axes} for spec in task.specs)
     with warnings.catch_warnings():
@@ -77,21 +103,6 @@ def write(graph: ir.Model, task: Task, path: Path) -> Path:
     _name(graph, [spec.name for spec in task.specs], task.outputs)
     _forget_origin(graph)
     return _save(graph, path)
-
-
-def cause(error: BaseException) -> str:
-    """Return the first line of the innermost exception: exporters wrap the cause in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
-
-
-def user_line(error: BaseException) -> str:
-    """Return ``file:line`` of the user's code as the exporter's message quotes it."""
-    frames = re.findall(r'File "([^"]+)", line (\d+), in', str(error))
-    own = [f"{file}:{line}" for file, line in frames if "site-packages" not in file and Path(file).is_file()]
-    return own[-1] if own else "pass 'export'"
 
 
 def _tensor(array: Any) -> torch.Tensor:

@@ -1,0 +1,99 @@
+"""What PyTorch's exporters say when they fail, in one line each: the cause, the user's line, and what can be done.
+
+They wrap the cause in pages of advice on how to debug PyTorch, and leave out where in the model it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopt.errors import Problem
+from mlopt.torch_source import import_torch
+from mlopt.usercode import own_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from mlopt.model import TensorSpec
+
+HERE = "pass 'export'"
+FIX_BRANCH = "use torch.where or torch.cond, or return torch.jit.script(model) from build()"
+FIX_SIZES = "do not branch on sizes in forward(), or declare a number instead of '{}'"
+_FIX_OPERATOR = "compute it from other operators in forward(), or leave it out of the model and do it after the model"
+_FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after torch.stft or torch.fft"
+_FIX_ANY = "change what the model does there; the log has all that the exporter says"
+_OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function )[.:\s]*:?(\w+)")
+
+
+def cause(error: BaseException) -> str:
+    """Return the first line of the innermost exception, and the second one where the first only announces it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    said = f"{lines[0]} {lines[1].lstrip('- ')}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return said.partition("  [Caused by")[0][:300] if " " in said else f"{type(error).__name__}: {said}"[:300]
+
+
+def user_line(error: BaseException) -> str:
+    """Return ``file:line`` of the user's code as the exporter's message or the traceback has it."""
+    frames = re.findall(r'File "([^"]+)", line (\d+), in', str(error))
+    own = [f"{file}:{line}" for file, line in frames if "site-packages" not in file and Path(file).is_file()]
+    return own[-1] if own else own_line(_innermost(error)) or HERE
+
+
+def explain(
+    exporter: str, error: BaseException, module: torch.nn.Module, specs: Sequence[TensorSpec], examples: Sequence[Any]
+) -> Problem:
+    """Say why this exporter failed, where in the model, and what can be done about it."""
+    said, where = cause(error), user_line(error)
+    operator = _OPERATOR.search(said)
+    static = re.search(r"inputs\['tensors'\]\[(\d+)\]\.shape\[(\d+)\]", said)
+    fix = _FIX_ANY
+    if "data-dependent" in said:
+        fix = FIX_BRANCH
+    elif static:
+        spec, axis = specs[int(static[1])], int(static[2])
+        said = said.replace(static[0], f"'{spec.shape[axis]}' of input '{spec.name}'")
+        fix = FIX_SIZES.format(spec.shape[axis])
+    elif "complex" in said.lower():
+        fix = _FIX_COMPLEX
+    elif operator:
+        fix = _FIX_OPERATOR
+    if where == HERE and operator:
+        where = _line_of(operator[1].strip("_"), module, examples) or HERE
+    return Problem(f"the {exporter} exporter failed", where, got=said, fix=fix)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
+    """Run the module and return the line of the user's code, or of a package's, that calls the operator."""
+    torch = import_torch()
+    from torch.overrides import TorchFunctionMode
+
+    library, lines = Path(torch.__file__).parent, list[str]()
+
+    class Calls(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed by mypy here
+        def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "").strip("_") in (operator, operator.partition("_")[2]):
+                frame = sys._getframe(1)
+                while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(library):
+                    frame = frame.f_back
+                lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+            return func(*args, **(kwargs or {}))
+
+    with contextlib.suppress(Exception), torch.no_grad(), Calls():  # whatever it raises is not what is asked here
+        module(*(example.clone() for example in examples))
+    return lines[0] if lines else None
