@@ -47,13 +47,14 @@ def traced(model: Model, feeds: Sequence[Mapping[str, Any]]) -> tuple[list[str],
     """
     torch = import_torch()
     module, drawn = load_module(model), dict[str, None]()
-    before, states = dict(_state(module)), generators()
-    with torch.no_grad(), foreign_code("the model's forward() failed", origin(model)), _watch(drawn):
-        for feed in feeds:
-            module(*(torch.from_numpy(np.array(feed[spec.name])) for spec in model.inputs))
+    before, states, changed = dict(_state(module)), generators(), dict[str, None]()
+    for feed in feeds:
+        tensors = [torch.from_numpy(np.array(feed[spec.name])) for spec in model.inputs]
+        with torch.no_grad(), foreign_code("the model's forward() failed", origin(model)), _watch(drawn):
+            module(*tensors)
+        changed |= {name: None for name, digest in _state(module) if digest != before.get(name)}
     if not drawn:
         drawn = {f"drawn from {name}": None for name, state in generators().items() if state != states[name]}
-    changed = [name for name, digest in _state(module) if digest != before.get(name)]
     own = [name for name in changed if name.endswith(_GENERATOR)]
     return [*drawn, *own], [name for name in changed if name not in own]
 

@@ -48,9 +48,11 @@ class Paired:
 def paired(expected: Outputs, got: Outputs) -> Paired:
     """Pair the outputs of both models, {name: [samples, ...] or ragged}, of the same names and numbers of samples.
 
-    Outputs of fixed shapes are left as they are, unless they hold detections of different numbers.
+    Outputs of fixed shapes are left as they are, unless they hold detections, of different numbers or
+    the surest first.
     """
-    loose = [name for name in expected if _loose(expected[name], got[name])]
+    ranked = _ranked(expected)
+    loose = [name for name in expected if name in ranked or _loose(expected[name], got[name])]
     if not loose or any(len(expected[name]) != len(got[name]) for name in loose):
         return Paired(expected, got, None, ())
     a, b = {}, {}
@@ -83,6 +85,21 @@ def _share(matches: Sequence[Matches]) -> float:
     rows = [pair for of_one in matches for pair in of_one]
     both = sum(_ALONE not in pair for pair in rows)
     return 2 * both / (len(rows) + both) if rows else 1.0
+
+
+def _ranked(outputs: Outputs) -> frozenset[str]:
+    """Return outputs [samples, found, ...] that hold a fixed number of detections, the surest first.
+
+    Which comes first may change by a rounding, so these are matched, too.
+    """
+    plain = {name: array for name, array in outputs.items() if not is_ragged(array) and array.ndim >= 2 and array.size}
+    for array in plain.values():
+        if array.ndim == 2 and _is_float(array) and (np.diff(array, axis=1) <= 0).all() and np.ptp(array) > 0:
+            beside = {name for name, other in plain.items() if other.shape[:2] == array.shape}
+            boxes = (plain[name] for name in beside if plain[name].shape[2:] == (4,) and _is_float(plain[name]))
+            if any(_is_corners(each.reshape(-1, 4)) for each in boxes):
+                return frozenset(beside)
+    return frozenset()
 
 
 def _loose(expected: Array, got: Array) -> bool:

@@ -62,10 +62,14 @@ def check(
 
 
 def _rows(count: int, size: int, most: int) -> list[int]:
-    """Return the samples of whole batches, the last batch first, and then of the last one if it is not full."""
+    """Return the samples of whole batches, the last batch first, and then of the last one if it is not full.
+
+    The first batch comes twice in a row: of a state that goes back and forth, one of the two meets the other side.
+    """
     starts = list(range(0, count - size + 1, size))
     chosen = starts if len(starts) <= 2 * most else [*starts[:most], *starts[-most:]]
-    return [start + row for start in reversed(chosen) for row in range(size)] + list(range(count - count % size, count))
+    order = [*reversed(chosen), *chosen[:1]]
+    return [start + row for start in order for row in range(size)] + list(range(count - count % size, count))
 
 
 def _again(
