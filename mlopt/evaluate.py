@@ -14,11 +14,13 @@ from typing import Any
 
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MeasureError, MissingPackage, Problem, RecipeError
+from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
 from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
 from mlopt.measure.differing import differing
+from mlopt.measure.lossless import change, not_finite
+from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
 from mlopt.measure.torch_metrics import TorchMetric
 from mlopt.model import Kind, Model
@@ -75,7 +77,10 @@ class Evaluator:
     _known: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def outputs(self, model: Model) -> dict[str, Array]:
-        """Return the model's outputs on all samples, by name, each [samples, ...]."""
+        """Return the model's outputs on all samples, by name, each [samples, ...] or ragged.
+
+        The source is run twice: ``ModelError`` says what in it is random, or keeps state between calls.
+        """
         runtime = runtime_for(model.kind)
         parts: dict[str, Any] = {
             "model": model.digest,
@@ -86,11 +91,15 @@ class Evaluator:
             "isa": list(self.hardware.isa),
         }
 
+        of_source = model.digest == self.source.digest
+        if of_source:
+            parts["repeated"] = 1
+
         def make(out: Path) -> Mapping[str, Any]:
             candidate = Candidate("evaluation", model, self.options)
             log = self.logs / f"evaluate-{model.digest[:12]}.log"
             try:
-                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out)
+                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, of_source)
             except (WorkerDiedError, WorkerRaisedError) as error:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
 
@@ -101,6 +110,34 @@ class Evaluator:
     def reference(self) -> dict[str, Array]:
         """The source model's outputs."""
         return self.outputs(self.source)
+
+    def changed(self, before: Model, after: Model) -> str | None:
+        """Return in words what a step that should change nothing did to any sample's outputs; None if it did not."""
+        expected = self.outputs(before)
+        try:
+            found = change(expected, self.outputs(after), self.reference)
+        except (DataError, MeasureError, ModelError) as error:
+            problem = error.problems[0]
+            return f"{problem.what}: {problem.got}" if problem.got else problem.what
+        if found is None:
+            return None
+        own = not_finite(self.reference)
+        if found.sample in own:
+            return f"{found}; the source itself gives NaN or infinity there"
+        return str(found)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the source's outputs: where they are not finite, and how those of free size are compared."""
+        bad, how = not_finite(self.reference), paired(self.reference, self.reference).how
+        said = [f"outputs {way}" for way in how]
+        if bad:
+            first = min(bad)
+            said.append(
+                f"the source model itself gives NaN or infinity on {len(bad)} of {self.dataset.count} evaluation "
+                f"samples, first on sample {first} (output '{bad[first]}')"
+            )
+        return tuple(said)
 
     def scores(self, model: Model) -> Scores:
         """Return the metric's score of each sample; computed once for each model, since resampling takes seconds."""

@@ -135,7 +135,7 @@ def sort_nodes(graph: onnx.GraphProto) -> bool:
     readers: dict[int, list[int]] = {}
     waiting = [0] * len(graph.node)
     for index, node in enumerate(graph.node):
-        for source in {producer[name] for name in _reads(node) if name in producer}:
+        for source in {producer[name] for name in reads(node) if name in producer}:
             readers.setdefault(source, []).append(index)
             waiting[index] += 1
     ready = [index for index, count in enumerate(waiting) if count == 0]
@@ -160,10 +160,10 @@ def sort_nodes(graph: onnx.GraphProto) -> bool:
     return changed or any(inner)
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def reads(node: onnx.NodeProto) -> Iterator[str]:
     """Yield what a node reads, through its subgraphs too, which may use any name of the graphs around them."""
     yield from node.input
     for body in subgraphs(node):
         for inner in body.node:
-            yield from _reads(inner)
+            yield from reads(inner)
         yield from (value.name for value in body.output)

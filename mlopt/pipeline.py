@@ -60,6 +60,8 @@ class Job(Setting):
     calibration: Dataset | None
     logs: Path
     repro: Path
+    changed: Callable[[Model, Model], str | None] = lambda _before, _after: None
+    """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,13 @@ def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: No
     best = source
     for number, step in enumerate(steps):
         notify(f"{step.name} ({number + 1} of {len(steps)})")
-        outcome = _step(best, number, step, job)
-        if outcome.model is not None and step.optional and outcome.model.kind is best.kind:
+        outcome = _held(best, number, step, job)
+        if (
+            outcome.model is not None
+            and outcome.status != "dropped"
+            and step.optional
+            and outcome.model.kind is best.kind
+        ):
             ruling = _ruling(guard, best, outcome.model, lossy=job.passes[step.name].lossy)
             outcome = replace(outcome, trial=ruling)
             if ruling.reason is not None:
@@ -121,7 +128,7 @@ def exported(source: Model, outcomes: Sequence[Outcome], job: Job) -> Model | No
     if source.kind is Kind.ONNX or first is None or not job.passes[first].lossy:
         return None
     export = job.passes["export"]
-    return _step(source, len(outcomes), Step(name=export.name, config=export.config()), job).model
+    return _held(source, len(outcomes), Step(name=export.name, config=export.config()), job).model
 
 
 def _ruling(guard: Guard, best: Model, model: Model, *, lossy: bool) -> Ruling:
@@ -189,6 +196,31 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
         model=open_onnx(entry.out / result["path"]), seconds=result["seconds"],
         peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
     )  # fmt: skip
+
+
+def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
+    """Run one step and, if it is lossless, hold it to that on all evaluation samples."""
+    outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
+    if outcome.model is None or pass_.lossy or outcome.model.digest == best.digest:
+        return outcome
+    found = job.changed(best, outcome.model)
+    if found is None:
+        return outcome
+    what = "a lossless pass changed the model's results"
+    if step.optional and pass_.produces is best.kind:
+        return replace(outcome, status="dropped", reason=f"{what}: {found}")
+    told = _keep(number, best, step, job, job.logs / f"{number + 1}-{step.name}.log")
+    raise PassError(
+        what, where=f"pass '{step.name}' (step {number + 1})", got=found,
+        expected="equal outputs within rounding on every evaluation sample", fix=f"{_remedy(pass_)}; {told}",
+    )  # fmt: skip
+
+
+def _remedy(pass_: Pass[Any]) -> str:
+    sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
+    if pass_.accepts == {Kind.TORCH}:
+        return f"{sample}; else write what it computes there another way, or try the other `exporter`"
+    return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"
 
 
 def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:

@@ -127,7 +127,12 @@ def own_line(error: BaseException) -> str | None:
     """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}:{error.lineno}"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    return own_frame(traceback.extract_tb(error.__traceback__))
+
+
+def own_frame(frames: traceback.StackSummary) -> str | None:
+    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package."""
+    for frame in reversed(frames):
         file = Path(frame.filename)
         if file.is_file() and not _is_installed(file):
             return f"{file}:{frame.lineno}"

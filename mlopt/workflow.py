@@ -200,9 +200,9 @@ def ready(planned: Planned) -> Prepared:
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
-        planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"),
+        planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
     )  # fmt: skip
-    notices = sample_notice(recipe.gates, evaluation.count, evaluator.metric)
+    notices = (*evaluator.notes, *sample_notice(recipe.gates, evaluation.count, evaluator.metric))
     for notice in notices:
         planned.notify(notice, "", None)
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,

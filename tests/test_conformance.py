@@ -112,3 +112,30 @@ def test_a_loud_sample_excuses_no_other(tmp_path: Path, samples: Dataset) -> Non
     proto.graph.initializer.append(numpy_helper.from_array(np.array([1.0], np.float32), "much"))
     onnx.save(proto, tmp_path / "b.onnx")
     assert "a lossless pass changed the model's results" in refusal(before, open_onnx(tmp_path / "b.onnx"), loud)
+
+
+def positive(path: Path, above: float = 0.0, factor: float = 1.0) -> Model:
+    """y holds the values of x that are above a limit: as many as there are, in each sample, or none."""
+    nodes = [
+        helper.make_node("Greater", ["x", "above"], ["which"]), helper.make_node("Mul", ["x", "factor"], ["z"]),
+        helper.make_node("Compress", ["z", "which"], ["y"]),
+    ]  # fmt: skip
+    weights = [
+        numpy_helper.from_array(np.float32(value), name) for name, value in (("above", above), ("factor", factor))
+    ]
+    graph = helper.make_graph(
+        nodes, "positive", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["found"])], weights,
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return open_onnx(path)
+
+
+def test_outputs_may_differ_in_size(tmp_path: Path, samples: Dataset) -> None:
+    before = positive(tmp_path / "a.onnx")
+    assert check_output(PASS, before, positive(tmp_path / "b.onnx"), samples, OPTIONS).parity.max_abs == 0
+    assert "a lossless pass changed" in refusal(before, positive(tmp_path / "c.onnx", factor=1.1), samples)
+    assert "'y': the shape is" in refusal(before, positive(tmp_path / "d.onnx", above=0.5), samples)
+    nothing = positive(tmp_path / "e.onnx", above=1e9)
+    assert check_output(PASS, nothing, positive(tmp_path / "f.onnx", above=1e9), samples, OPTIONS).parity.cosine == 1
+    assert "'y': the shape is" in refusal(nothing, before, samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,20 @@ def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no such metric"):
         load_metric("torchmetrics.Nothing", tmp_path)
     assert "torchmetrics" not in accuracy.BUILT_IN
+
+
+def test_what_a_lossless_step_changed_on_any_sample_is_told(evaluator: Evaluator, source: Model, final: Model) -> None:
+    assert evaluator.changed(source, source) is None
+    told = "output 'y', sample 1: value 2 is 1.5 where 0 was expected; 10 of 30 evaluation samples differ"
+    assert evaluator.changed(source, final) == told
+
+
+def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluator) -> None:
+    bad = linear(tmp_path / "bad.onnx", [[1, 0, 0], [0, np.nan, 0], [0, 0, 1]])
+    judge = replace(evaluator, source=bad, metric="fidelity")
+    (note,) = judge.notes
+    assert note == (
+        "the source model itself gives NaN or infinity on 30 of 30 evaluation samples, first on sample 0 (output 'y')"
+    )
+    told = judge.changed(bad, linear(tmp_path / "good.onnx", np.eye(3)))
+    assert str(told).endswith("30 of 30 evaluation samples differ; the source itself gives NaN or infinity there")

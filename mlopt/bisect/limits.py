@@ -64,11 +64,17 @@ def _sqnr(evaluator: Evaluator, model: Model) -> float:
     return math.inf if found is None else found
 
 
+def _matched(evaluator: Evaluator, model: Model) -> float:
+    found = _fidelity(evaluator, model).matched
+    return 1.0 if found is None else found
+
+
 FIGURES: Mapping[str, Callable[[Evaluator, Model], float]] = {
     "accuracy.value": lambda evaluator, model: evaluator.scores(model).value,
     "accuracy.drop_pt": lambda evaluator, model: evaluator.drop(model).pt,
     "fidelity.cosine": lambda evaluator, model: _fidelity(evaluator, model).cosine,
     "fidelity.sqnr_db": _sqnr,
     "fidelity.max_abs": lambda evaluator, model: _fidelity(evaluator, model).max_abs,
+    "fidelity.matched": _matched,
 }
 """How each gate on quality is read off the outputs of a model."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopt.data.dataset import Array, Dataset, Samples
+from mlopt.data.ragged import joined, ragged
 from mlopt.errors import DataError, Problem
 from mlopt.model import NOT_IN_NUMPY
 
@@ -96,37 +97,40 @@ def predict(
 ) -> dict[str, Array]:
     """Run the model over the samples and return its outputs, first axis = samples.
 
-    An output without a batch axis counts as one per sample where one sample is run at a time; otherwise, and where an
-    output's shape differs from sample to sample, ``DataError`` is raised.
+    Where an output has no batch axis (a detector's boxes, a scalar), nobody could tell which sample of a batch a part
+    of it belongs to: then every sample is run alone, and in a batch of fixed size beside copies of itself. An output
+    whose shape differs from sample to sample is ragged (``data.ragged``).
     """
-    size, whole = batch_of(data, specs, batch_size), _whole(data, specs)
-    parts: dict[str, list[Array]] = {}
+    size = batch_of(data, specs, batch_size)
+    calls: list[tuple[Mapping[str, Array], int]] = []
     for feeds, real in batches(data, specs, batch_size, indices):
-        for name, output in run(feeds).items():
-            batched = not whole and output.shape[:1] == (size,)
-            if not batched and size > 1:
-                raise DataError(
-                    "the output has no batch axis",
-                    where=f"output '{name}'",
-                    got=f"shape {list(output.shape)} for {size} samples",
-                    expected=f"[{size}, ...]",
-                    fix="run one sample at a time: target.batch_size: 1",
-                )
-            parts.setdefault(name, []).append(output[:real] if batched else output[np.newaxis])
-    return {name: _joined(name, outputs) for name, outputs in parts.items()}
+        outputs = run(feeds)
+        if size > 1 and not all(_batched(output, size) for output in outputs.values()):
+            calls, size = _alone(run, data, specs, indices), batch_of(data, specs, 1)
+            break
+        calls.append((outputs, real))
+    whole = bool(_whole(data, specs))
+    return {name: _joined([(outputs[name], real) for outputs, real in calls], size, whole) for name in calls[0][0]}
 
 
-def _joined(name: str, outputs: list[Array]) -> Array:
-    shapes = sorted({output.shape[1:] for output in outputs})
-    if len(shapes) > 1:
-        raise DataError(
-            "the output's shape differs from sample to sample, so outputs cannot be compared as one array",
-            where=f"output '{name}'",
-            got=" and ".join(str(list(shape)) for shape in shapes[:2]),
-            expected="one shape",
-            fix="pad the inputs to one length",
-        )
-    return np.concatenate(outputs)
+def _alone(
+    run: Run, data: Samples | Dataset, specs: Sequence[TensorSpec], indices: Sequence[int] | None
+) -> list[tuple[Mapping[str, Array], int]]:
+    rows = range(len(data.inputs[specs[0].name])) if indices is None else indices
+    return [(run(feeds), 1) for row in rows for feeds, _ in batches(data, specs, 1, [row])]
+
+
+def _batched(output: Array, size: int) -> bool:
+    return output.shape[:1] == (size,)
+
+
+def _joined(calls: Sequence[tuple[Array, int]], size: int, whole: bool) -> Array:
+    """Join what the calls gave for their first samples; an output has a batch axis only if it always looks so."""
+    if whole or not all(_batched(output, size) for output, _ in calls):
+        return joined([output for output, _ in calls])
+    if len({output.shape[1:] for output, _ in calls}) == 1:
+        return np.concatenate([output[:real] for output, real in calls])
+    return ragged([part for output, real in calls for part in output[:real]])
 
 
 def _whole(data: Samples | Dataset, specs: Sequence[TensorSpec]) -> frozenset[str]:

@@ -182,6 +182,16 @@ def _fidelity(figure: Callable[[Fidelity], float]) -> Read:
     return read
 
 
+def _matched(asked: Question) -> Evidence:
+    found = asked.report.final.fidelity
+    if found is None or found.matched is None:
+        raise GateError(
+            "no detections were matched", got="outputs of fixed size, or that hold no boxes",
+            fix="leave this gate out; fidelity.cosine judges any output",
+        )  # fmt: skip
+    return Evidence(found.matched, n=found.n)
+
+
 def _sqnr(found: Fidelity) -> float:
     return math.inf if found.sqnr_db is None else found.sqnr_db
 
@@ -214,5 +224,6 @@ METRICS: Mapping[str, Metric] = {
     "fidelity.cosine": Metric(_fidelity(lambda found: found.cosine), _MILDER),
     "fidelity.sqnr_db": Metric(_fidelity(_sqnr), _MILDER),
     "fidelity.max_abs": Metric(_fidelity(lambda found: found.max_abs), _MILDER),
+    "fidelity.matched": Metric(_matched, _MILDER),
 }
 """Every name that a gate may use, in the order in which they are listed to people."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.data.ragged import is_ragged
 from mlopt.errors import DataError, MloptError
 from mlopt.measure import parity, resampling
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
@@ -28,7 +29,10 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Outputs = Mapping[str, Array]
 Metric = Callable[[Outputs, Array | None, Outputs | None], Any]
-"""``metric(outputs, labels, reference)``: scores [samples], or one number for all samples."""
+"""``metric(outputs, labels, reference)``: scores [samples], or one number for all samples.
+
+An output whose size differs from sample to sample is a list of arrays.
+"""
 
 BUILT_IN = ("accuracy", "agreement", "fidelity")
 OF_CLASSES = ("accuracy", "agreement")
@@ -85,7 +89,7 @@ def score(
             )  # fmt: skip
         hits = _hits(predicted_classes(outputs, output), _known(np.asarray(labels), outputs, output))
     elif metric == "agreement":
-        hits = _hits(predicted_classes(outputs, output), predicted_classes(_needed(metric, reference), output))
+        hits = _agreement(outputs, _needed(metric, reference), output)
     elif metric == "fidelity":
         hits = _several(parity.cosines(_needed(metric, reference), outputs), metric)
     else:
@@ -150,7 +154,12 @@ def predicted_classes(outputs: Outputs, name: str | None) -> Array:
     name = name or next(iter(outputs))
     if name not in outputs:
         raise DataError(f"there is no output '{name}'", where="metric", expected=", ".join(outputs))
-    if outputs[name].dtype.kind in "biu":
+    if is_ragged(outputs[name]):
+        raise DataError(
+            "the output's size differs from sample to sample", where=f"output '{name}'", expected="[samples, classes]",
+            fix="name another one (metric.output), or write the metric as a function: metric.name: ./file.py:function",
+        )  # fmt: skip
+    if outputs[name].dtype.kind in "biuU":
         return _squeezed(outputs[name])
     flat = _class_scores(outputs[name])
     if flat.ndim < 2:
@@ -180,6 +189,19 @@ def _resampled_drop(old: Floats, new: Floats, baseline: Scores, scores: Scores, 
     return AccuracyDrop(pt=100 * lost, ci95=(100 * low, 100 * high), n=n, disagreements=0 if same else n, vs=vs)
 
 
+def _agreement(outputs: Outputs, reference: Outputs, output: str | None) -> Floats:
+    """Return the share of equal classes per sample [samples]; of outputs of another size than the reference's, none."""
+    name = output or next(iter(outputs))
+    if name not in outputs or not any(is_ragged(side[name]) for side in (outputs, reference)):
+        return _hits(predicted_classes(outputs, output), predicted_classes(reference, output))
+    pairs = zip(outputs[name], reference[name], strict=True)
+    each = [tuple(predicted_classes({name: part[np.newaxis]}, name) for part in pair) for pair in pairs]
+    shares = [float(np.mean(a == b)) if a.size else 1.0 for a, b in each if a.shape == b.shape]
+    found = np.zeros(len(each))
+    found[[a.shape == b.shape for a, b in each]] = shares
+    return _several(found, "the share of hits")
+
+
 def _needed(metric: str, reference: Outputs | None) -> Outputs:
     if reference is None:
         raise DataError(f"the metric '{metric}' needs the outputs of the source model", where="metric.name")
@@ -189,7 +211,7 @@ def _needed(metric: str, reference: Outputs | None) -> Outputs:
 def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
     """Return the labels if the model has a class for each: labels that count from 1 are the usual mistake."""
     scores = _class_scores(outputs[name or next(iter(outputs))])
-    if scores.dtype.kind in "biu" or labels.dtype.kind not in "biuf" or not labels.size:
+    if scores.dtype.kind in "biuU" or labels.dtype.kind not in "biuf" or not labels.size:
         return labels
     count, low, high = scores.shape[-1], labels.min(), labels.max()
     if low < 0 or high >= count:
@@ -214,7 +236,13 @@ def _squeezed(array: Array) -> Array:
 def _hits(predicted: Array, labels: Array) -> Floats:
     """Return the share of hits per sample [samples]."""
     wanted = _squeezed(labels)
-    if wanted.dtype.kind not in "biuf" or predicted.shape != wanted.shape:
+    if "U" in {predicted.dtype.kind, wanted.dtype.kind} and predicted.dtype.kind != wanted.dtype.kind:
+        raise DataError(
+            "the model names its classes, and the labels are numbers", where="metric.output",
+            got=f"{predicted.dtype} and {wanted.dtype}", expected="class numbers from both",
+            fix="judge by the output of probabilities (metric.output), or by the metric agreement",
+        )  # fmt: skip
+    if wanted.dtype.kind not in "biufU" or predicted.shape != wanted.shape:
         raise DataError(
             "the labels do not fit the output", where="data.evaluation",
             got=f"labels {labels.dtype}{list(labels.shape)}", expected=f"class numbers {list(predicted.shape)}",
@@ -271,6 +299,7 @@ def _rows(part: Any, chosen: Array) -> Any:
 
 
 def _call(metric: Metric, name: str, outputs: Outputs, labels: Array | None, reference: Outputs | None) -> Floats:
+    outputs, reference = _listed(outputs), None if reference is None else _listed(reference)
     try:
         returned = metric(outputs, labels, reference)
         found = np.asarray(returned)
@@ -290,6 +319,11 @@ def _call(metric: Metric, name: str, outputs: Outputs, labels: Array | None, ref
         where = _place(metric, name)
         raise DataError("the metric returned NaN", where=where, got=f"NaN for sample {int(np.isnan(scores).argmax())}")
     return scores
+
+
+def _listed(outputs: Outputs) -> Outputs:
+    """Give what differs in size from sample to sample as a list of arrays."""
+    return {name: list(array) if is_ragged(array) else array for name, array in outputs.items()}  # type: ignore[misc]
 
 
 def _place(metric: Metric, name: str) -> str:

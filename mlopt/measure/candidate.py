@@ -18,12 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from mlopt.data.dataset import Dataset, mapped
+from mlopt.data import ragged
+from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches, predict
+from mlopt.measure import repeats
 from mlopt.model import Model
 from mlopt.report.schema import ColdStart
 from mlopt.runtimes import open_session, runtime_for
 from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.torch_memory import generators
 from mlopt.worker import peak_rss_bytes
 
 SETTLE_SECONDS = 0.1
@@ -133,18 +136,25 @@ def import_runtime(model: Model) -> None:
             importlib.import_module(package)
 
 
-def write_outputs(candidate: Candidate, dataset: Dataset, batch_size: int, out: Path) -> dict[str, Any]:
-    """Run every sample and write each output as ``<number>.npy`` of shape [samples, ...]; return their names.
+def write_outputs(
+    candidate: Candidate, dataset: Dataset, batch_size: int, out: Path, twice: bool = False
+) -> dict[str, Any]:
+    """Run every sample and write each output, [samples, ...] or ragged, as ``<number>.npy``; return their names.
 
-    Samples go through in the batches in which they will be served: dynamic quantization scales by the batch.
+    Samples go through in the batches in which they will be served: dynamic quantization scales by the batch. With
+    ``twice``, ``ModelError`` is raised if the model does not repeat itself.
     """
-    with open_session(candidate.model, candidate.options) as session:
-        outputs = predict(session.run, dataset, candidate.model.inputs, batch_size)
+    model = candidate.model
+    with open_session(model, candidate.options) as session:
+        before = generators()
+        outputs = predict(session.run, dataset, model.inputs, batch_size)
+        if twice:
+            repeats.check(model, candidate.options, dataset, batch_size, session.run, outputs, before)
     for number, values in enumerate(outputs.values()):
-        np.save(out / f"{number}.npy", values, allow_pickle=False)
+        ragged.save(values, out / f"{number}.npy")
     return {"names": list(outputs)}
 
 
 def read_outputs(out: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:
     """Read what ``write_outputs`` wrote, memory-mapped."""
-    return {name: mapped(out / f"{number}.npy") for number, name in enumerate(names)}
+    return {name: ragged.load(out / f"{number}.npy") for number, name in enumerate(names)}

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.data.ragged import dtype_of, is_ragged
 from mlopt.errors import MeasureError
+from mlopt.measure.pairing import paired
 from mlopt.report.schema import Fidelity, Parity
 
 Array = NDArray[Any]
@@ -54,7 +56,7 @@ def compare(expected: Outputs, got: Outputs) -> Parity:
 def fidelity(reference: Outputs, outputs: Outputs) -> Fidelity:
     """Measure like ``compare``, for the report of a whole model against its source."""
     found = worst(reference, outputs)
-    return Fidelity(cosine=found.cosine, sqnr_db=found.sqnr_db, max_abs=found.max_abs, n=found.n)
+    return Fidelity(cosine=found.cosine, sqnr_db=found.sqnr_db, max_abs=found.max_abs, n=found.n, matched=found.matched)
 
 
 def cosines(reference: Outputs, outputs: Outputs) -> Floats:
@@ -80,6 +82,18 @@ def within_tolerance(expected: Outputs, got: Outputs, largest: Mapping[str, floa
         if reason is not None:
             return reason
     return None
+
+
+def relative_tolerance(expected: Array, got: Array) -> float:
+    """Return how far a value may be from the expected one, as a share of it; 0 if they are not floating point."""
+    floating = _is_floating(expected) and _is_floating(got)
+    return max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
+
+
+def tolerance(expected: Floats, relative: float, scale: float | Floats, largest: float) -> Floats:
+    """Return how far each value may be off: ``scale`` is the largest magnitude beside it, ``largest`` that of all."""
+    allowed: Floats = relative * np.abs(expected) + np.maximum(_OF_SCALE * scale, _ROUNDINGS * _FLOAT32 * largest)
+    return allowed
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,8 @@ class Worst:
     """None if all outputs are equal."""
     max_abs: float
     n: int
+    matched: float | None = None
+    """The share of detections that found each other (``pairing``); None if no output holds any."""
 
     @property
     def cosine(self) -> float:
@@ -142,19 +158,17 @@ class Worst:
 
 def worst(expected: Outputs, got: Outputs) -> Worst:
     """Measure like ``compare``, and keep each sample's cosine."""
-    errors = _errors(expected, got)
+    _check_names(expected, got)
+    pairs = paired(expected, got)
+    errors = [_error(name, pairs.expected[name], pairs.got[name]) for name in pairs.expected]
     noisy = [error.sqnr_db for error in errors if error.sqnr_db is not None]
     return Worst(
         cosines=min((error.cosines for error in errors), key=lambda values: float(values.mean())),
         sqnr_db=min(noisy) if noisy else None,
         max_abs=max(error.max_abs for error in errors),
         n=max(len(error.cosines) for error in errors),
+        matched=pairs.matched,
     )
-
-
-def _errors(expected: Outputs, got: Outputs) -> list[_Error]:
-    _check_names(expected, got)
-    return [_error(name, expected[name], got[name]) for name in expected]
 
 
 def _error(name: str, expected: Array, got: Array) -> _Error:
@@ -162,7 +176,7 @@ def _error(name: str, expected: Array, got: Array) -> _Error:
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
         whole.add(start, a, b)
-        for mask in _faint_channels(a.reshape(len(a), *expected.shape[1:])):
+        for mask in _faint_channels(a.reshape(wanted.shape)):
             faint.add(start, a * mask, b * mask)
         max_abs = max(max_abs, float(np.abs(a - b).max(initial=0.0)))
     cosines = np.ones(len(np.atleast_1d(expected)))
@@ -202,25 +216,31 @@ def _check_names(expected: Outputs, got: Outputs) -> None:
 
 
 def _chunks(name: str, expected: Array, got: Array) -> Iterator[tuple[int, Array, Array]]:
-    """Yield pieces of both as [samples, values], each with the number of its first sample."""
+    """Yield pieces of both, [samples, ...], each with the number of its first sample; of ragged ones, each sample."""
     if expected.shape != got.shape:
         raise MeasureError("shapes differ", where=f"output '{name}'", got=str(got.shape), expected=str(expected.shape))
     wanted, found = np.atleast_1d(expected), np.atleast_1d(got)
     if not len(wanted):
         raise MeasureError("there are no samples to compare", where=f"output '{name}'", got=str(wanted.shape))
-    values = math.prod(wanted.shape[1:])
-    rows = max(_CHUNK_VALUES // max(values, 1), 1)
+    if is_ragged(wanted):
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            if one.shape != other.shape:
+                where = f"output '{name}', sample {number}"
+                raise MeasureError("shapes differ", where=where, got=str(other.shape), expected=str(one.shape))
+            yield number, one[np.newaxis], other[np.newaxis]
+        return
+    rows = max(_CHUNK_VALUES // max(math.prod(wanted.shape[1:]), 1), 1)
     for start in range(0, len(wanted), rows):
-        piece = slice(start, start + rows)
-        size = len(wanted[piece])
-        yield start, wanted[piece].reshape(size, values), found[piece].reshape(size, values)
+        yield start, wanted[start : start + rows], found[start : start + rows]
 
 
 def _is_floating(array: Array) -> bool:
-    return array.dtype.kind not in "biuOSUT"  # bfloat16 and its kin have kind V
+    return dtype_of(array).kind not in "biuOSUT"  # bfloat16 and its kin have kind V
 
 
 def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Floats, Floats]:
+    """Return both as [samples, values]."""
+    expected, got = (array.reshape(len(array), math.prod(array.shape[1:])) for array in (expected, got))
     if not (_is_floating(expected) and _is_floating(got)):
         return np.ones(expected.shape), np.asarray(expected == got, dtype=np.float64)
     a, b = expected.astype(np.float64), got.astype(np.float64)
@@ -240,17 +260,17 @@ def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Flo
 def _first_difference(name: str, expected: Array, got: Array, largest: float) -> str | None:
     floating = _is_floating(expected) and _is_floating(got)
     scale = _scale(name, expected, got) if floating else 0.0
-    relative = max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
+    each = relative_tolerance(expected, got)
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
-        allowed = relative * np.abs(a) + max(_OF_SCALE * scale, _ROUNDINGS * _FLOAT32 * largest)
+        allowed = tolerance(a, each, scale, largest)
         beyond = np.abs(a - b) > allowed
         if beyond.any():
             row, column = np.argwhere(beyond)[0]
             bound = f"{a[row, column]:.6g} was expected, give or take {allowed[row, column]:.2g}"
             place = f"output '{name}', sample {start + row}, value {column}"
             if not floating:
-                return f"{place}: {found[row, column]!r} where {wanted[row, column]!r} was expected"
+                return f"{place}: {found[row].flat[column]!r} where {wanted[row].flat[column]!r} was expected"
             return f"{place}: {b[row, column]:.6g} where {bound}"
     return None
 
@@ -261,4 +281,5 @@ def _scale(name: str, expected: Array, got: Array) -> float:
 
 
 def _rounding(array: Array) -> float:
-    return float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 2.0**-7  # bfloat16
+    dtype = dtype_of(array)
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16

@@ -65,6 +65,12 @@ class TorchMetric:
         name = self._output or next(iter(outputs))
         if name not in outputs:
             raise DataError(f"there is no output '{name}'", where="metric.output", expected=", ".join(outputs))
+        if isinstance(outputs[name], list):
+            raise DataError(
+                "the output's size differs from sample to sample", where=f"output '{name}'",
+                expected="one array [samples, ...]",
+                fix="name another one (metric.output), or write the metric as a function: ./file.py:function",
+            )  # fmt: skip
         return outputs[name]
 
 

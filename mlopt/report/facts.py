@@ -290,4 +290,6 @@ def _quality_figures(report: Report) -> list[Figure]:
 def _fidelity_figure(fidelity: Fidelity) -> Figure:
     sqnr = "equal outputs" if fidelity.sqnr_db is None else f"SQNR {fidelity.sqnr_db:.1f} dB"
     detail = f"{sqnr}, largest difference {number(fidelity.max_abs)}, n = {fidelity.n:,}"
+    if fidelity.matched is not None:
+        detail += f", {fidelity.matched:.1%} of the detections matched"
     return Figure("Cosine", f"{fidelity.cosine:.5f}", detail)

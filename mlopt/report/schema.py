@@ -76,6 +76,8 @@ class Fidelity(Section):
     """The signal to quantization-noise ratio; null when the outputs are equal."""
     max_abs: float
     n: Count
+    matched: float | None = None
+    """The share of detections, of both models together, that found each other; null where outputs hold none."""
 
 
 class ColdStart(Section):

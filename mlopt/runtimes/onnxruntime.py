@@ -59,7 +59,8 @@ class OnnxRuntime:
                 raise ModelError(
                     "what is no tensor can be neither fed nor compared", where=f"{model.path}: '{spec.name}'",
                     got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
-                    fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
+                    fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
+                    "(ConcatFromSequence, OptionalGetElement), or cut the node off",
                 )  # fmt: skip
             if spec.dtype in NOT_IN_NUMPY:
                 raise ModelError(

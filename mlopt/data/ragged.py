@@ -1,0 +1,73 @@
+"""Outputs whose size differs from sample to sample: one array per sample, in an array of objects of shape [samples].
+
+A detector finds 3 things in one picture and 40 in another. Such outputs have a length and rows that can be chosen, like
+any array of samples; only their parts have shapes of their own. Objects would be stored as a pickle, and pickles are
+neither written nor read: on disk they are one flat array, and the shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlopt.data.dataset import mapped
+
+Array = NDArray[Any]
+_NO_AXIS = -1
+
+
+def ragged(parts: Sequence[Array]) -> Array:
+    """Return the samples' arrays, of one dtype and any shapes, as one array [samples]."""
+    found = np.empty(len(parts), dtype=object)
+    for number, part in enumerate(parts):
+        found[number] = part
+    return found
+
+
+def is_ragged(array: Array) -> bool:
+    """Whether each sample has a shape of its own."""
+    return array.dtype == object
+
+
+def dtype_of(array: Array) -> np.dtype[Any]:
+    """Return the dtype of the values, whatever holds them."""
+    return np.asarray(array[0]).dtype if is_ragged(array) and len(array) else array.dtype
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Return the samples' arrays as one array [samples, ...] where they have one shape, else ragged."""
+    return np.stack(parts) if len({part.shape for part in parts}) == 1 else ragged(parts)
+
+
+def save(array: Array, file: Path) -> None:
+    """Write ``file``, and the shapes beside it if the array is ragged."""
+    if not is_ragged(array):
+        np.save(file, array, allow_pickle=False)
+        return
+    rank = max((part.ndim for part in array), default=0)
+    shapes = [[*part.shape, *[_NO_AXIS] * (rank - part.ndim)] for part in array]
+    np.save(file, np.concatenate([part.reshape(-1) for part in array]), allow_pickle=False)
+    np.save(_shapes(file), np.array(shapes, np.int64).reshape(len(array), rank), allow_pickle=False)
+
+
+def load(file: Path) -> Array:
+    """Read what ``save`` wrote, memory-mapped; raises ``DataError`` for anything else."""
+    flat = mapped(file)
+    if not _shapes(file).exists():
+        return flat
+    parts, start = [], 0
+    for row in mapped(_shapes(file)).tolist():
+        shape = [size for size in row if size != _NO_AXIS]
+        end = start + math.prod(shape)
+        parts.append(flat[start:end].reshape(shape))
+        start = end
+    return ragged(parts)
+
+
+def _shapes(file: Path) -> Path:
+    return file.with_suffix(".shapes.npy")

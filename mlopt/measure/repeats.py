@@ -1,0 +1,172 @@
+"""Whether the source model gives the same answer to the same question twice.
+
+Everything that is said of a result rests on that: a model that draws random numbers, or remembers the last call,
+differs from any copy of itself, and one pass or another would be blamed. So the source is run again, on the same
+samples in another order, and a PyTorch model also as it is built a second time. What differs is then traced to an
+operator, a buffer or an attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlopt.data.dataset import Dataset
+from mlopt.data.feeds import Run, batch_of, batches, predict
+from mlopt.errors import MloptError, ModelError
+from mlopt.measure.lossless import Change, Outputs, change
+from mlopt.model import Kind, Model
+from mlopt.onnx_graph import reads
+from mlopt.runtimes import open_session
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.torch_memory import generators, traced
+
+if TYPE_CHECKING:
+    import onnx
+
+_NAMED = 3
+_BATCHES = 8
+"""So many are run again from either end, or all, if the model is seen to draw random numbers."""
+_RANDOM = frozenset({
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Sampling",
+})  # fmt: skip
+_TRAINS = frozenset({"Dropout", "BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"})
+_NOISE = "make the noise an input of the model and give it in the data, or take it out"
+_EXPECTED = "equal outputs, within rounding: without that no result can be held against the source"
+
+
+def check(
+    model: Model, options: RuntimeOptions, samples: Dataset, batch_size: int, run: Run, outputs: Outputs,
+    before: object,
+) -> None:  # fmt: skip
+    """Raise ``ModelError`` if the model, run again, does not give ``outputs``; says what in it is random, or remembers.
+
+    ``run`` is the session that gave them, and ``before`` what ``generators`` said until then.
+    """
+    drew = generators() != before or (model.kind is Kind.ONNX and any(random_nodes(model, tuple(outputs))))
+    size = batch_of(samples, model.inputs, batch_size)
+    rows = _rows(samples.count, size, samples.count if drew else _BATCHES)
+    found = _again(run, model, samples, batch_size, outputs, rows)
+    if found is not None:
+        raise _blamed(model, samples, batch_size, found)
+    if model.kind is Kind.TORCH:
+        with open_session(model, options) as session:
+            first = list(range(min(samples.count, 2 * size)))
+            found = _again(session.run, model, samples, batch_size, outputs, first)
+        if found is not None:
+            raise ModelError(
+                "the model is not built alike twice", where=_where(model), got=_told(found), expected=_EXPECTED,
+                fix="do not draw in __init__() what is no parameter or buffer, or draw it from a generator with a seed",
+            )  # fmt: skip
+
+
+def _rows(count: int, size: int, most: int) -> list[int]:
+    """Return the samples of whole batches, the last batch first, and then of the last one if it is not full.
+
+    The first batch comes twice in a row: of a state that goes back and forth, one of the two meets the other side.
+    """
+    starts = list(range(0, count - size + 1, size))
+    chosen = starts if len(starts) <= 2 * most else [*starts[:most], *starts[-most:]]
+    order = [*reversed(chosen), *chosen[:1]]
+    return [start + row for start in order for row in range(size)] + list(range(count - count % size, count))
+
+
+def _again(
+    run: Run, model: Model, samples: Dataset, batch_size: int, outputs: Outputs, rows: Sequence[int]
+) -> Change | None:
+    found = change(
+        {name: array[list(rows)] for name, array in outputs.items()},
+        predict(run, samples, model.inputs, batch_size, rows),
+    )
+    return None if found is None else replace(found, sample=rows[found.sample])
+
+
+def _told(found: Change) -> str:
+    first = found.first
+    where = f"output '{found.output}', sample {found.sample}: {first.place} was {first.expected}, then {first.got}"
+    return f"{where}; {found.samples} of {found.count} samples differ"
+
+
+def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> ModelError:
+    drawn, kept = _causes(model, samples, batch_size, found)
+    causes = [_listed("", drawn)] if drawn else []
+    causes += [_listed("changed by a call: ", kept)] if kept else []
+    if drawn:
+        what, fix = "the model is random: the same input gives other outputs each time", _fix_of(model)
+    elif kept:
+        what = "the model keeps state between calls: the same input gives other outputs the next time"
+        fix = "take the state as an input and return it as an output, or set it anew at the start of forward()"
+    else:
+        what = "the model does not repeat itself: the same input gives other outputs the next time"
+        causes = ["neither a random operator nor a changed buffer or attribute was seen"]
+        fix = f"look for a clock, a file or a random generator in what it computes; {_NOISE}"
+    got = "; ".join((*causes, _told(found)))
+    return ModelError(what, where=_where(model), got=got, expected=_EXPECTED, fix=fix)
+
+
+def _listed(head: str, names: Sequence[str]) -> str:
+    return f"{head}{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''}"
+
+
+def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> tuple[list[str], list[str]]:
+    """Return what the model draws from, and what it changes when it runs."""
+    if model.kind is not Kind.TORCH:
+        return list(random_nodes(model, (found.output,))), []
+    feeds = [feed for feed, _ in batches(samples, model.inputs, batch_size, [0, found.sample])]
+    try:
+        return traced(model, [*feeds, *feeds])
+    except MloptError:  # being watched is more than some models bear; what is known is told all the same
+        return [], []
+
+
+def _where(model: Model) -> str:
+    if model.kind is not Kind.TORCH:
+        return str(model.path)
+    from mlopt.torch_source import origin
+
+    return origin(model)
+
+
+def _fix_of(model: Model) -> str:
+    if model.kind is Kind.TORCH:
+        return f"{_NOISE}; of dropout(), pass training=self.training"
+    return f"{_NOISE}; a `seed` does not help: with it, only the first call of each session is the same"
+
+
+def random_nodes(model: Model, outputs: Sequence[str]) -> Iterator[str]:
+    """Yield the operators of an ONNX model that draw random numbers on the way to ``outputs``, in words.
+
+    Those in branches, loops and functions are found too.
+    """
+    from mlopt.onnx_file import read_graph
+
+    proto = read_graph(model.path)
+    bodies = {(function.domain, function.name): list(function.node) for function in proto.functions}
+    wanted = set(outputs)
+    for node in reversed(proto.graph.node):
+        if not wanted & set(node.output):
+            continue
+        wanted |= set(reads(node))
+        for inner in _inside(node, bodies, ()):
+            yield _named(inner, node)
+
+
+def _inside(
+    node: onnx.NodeProto, bodies: dict[tuple[str, str], list[onnx.NodeProto]], through: tuple[tuple[str, str], ...]
+) -> Iterator[onnx.NodeProto]:
+    """Yield the random nodes that a node is or holds."""
+    key = (node.domain, node.op_type)
+    if key in bodies and key not in through:
+        for inner in bodies[key]:
+            yield from _inside(inner, bodies, (*through, key))
+    elif node.op_type in _RANDOM or (node.op_type in _TRAINS and len(node.input) > 2 and node.input[-1]):
+        yield node
+    for graph in (attribute.g for attribute in node.attribute if attribute.HasField("g")):
+        for inner in graph.node:
+            yield from _inside(inner, bodies, through)
+
+
+def _named(node: onnx.NodeProto, outer: onnx.NodeProto) -> str:
+    own = f"{node.op_type} ('{node.name}')" if node.name else f"{node.op_type}, which makes '{node.output[0]}'"
+    return own if node is outer else f"{own}, in {outer.op_type} '{outer.name or outer.output[0]}'"
