@@ -110,7 +110,7 @@ def random_model(
         value = _step(build, value, bodies=bodies)
     given = [value, *(v for v in build.values[:-1] if v.name != "x" and rng.random() < 0.2)]
     outputs = [helper.make_tensor_value_info(v.name, 1, ["n", *v.shape]) for v in given]
-    constants = [name for name, array in build.weights.items() if array.dtype == np.float32 and rng.random() < 0.05]
+    constants = [name for name in build.pool if rng.random() < 0.05]
     outputs += [helper.make_tensor_value_info(name, 1, build.weights[name].shape) for name in constants]
     port = helper.make_tensor_value_info("x", dtype, ["n", *shape])
     outputs += [port] if rng.random() < 0.05 else []
