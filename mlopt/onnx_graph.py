@@ -70,9 +70,13 @@ def changed_operators(before: dict[str, int], after: dict[str, int]) -> dict[str
 
 def public_values(graph: onnx.GraphProto) -> frozenset[str]:
     """Return what is seen of a graph beside what its own nodes read: its outputs, and what graphs inside them read."""
+    return read_inside(graph).union(value.name for value in graph.output)
+
+
+def read_inside(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return what graphs inside nodes, the bodies of If, Loop and Scan, read by name."""
     bodies = (body for node in graph.node for body in subgraphs(node))
-    read = {name for body in bodies for node in body.node for name in reads(node)}
-    return frozenset(read.union(value.name for value in graph.output))
+    return frozenset(name for body in bodies for node in body.node for name in reads(node))
 
 
 def uses(graph: onnx.GraphProto) -> Counter[str]:

@@ -94,7 +94,6 @@ def random_model(
     hostile: bool = True,
     shared: bool = False,
     bodies: bool = True,
-    recurrent: bool = True,
 ) -> onnx.ModelProto:
     """Return a valid model with the one input [n, ...] that ``feeds`` gives, and one output or several.
 
@@ -108,10 +107,10 @@ def random_model(
     else:
         build.values.append(value)
     for _ in range(rng.randint(2, size)):
-        value = _step(build, value, bodies=bodies, recurrent=recurrent)
+        value = _step(build, value, bodies=bodies)
     given = [value, *(v for v in build.values[:-1] if v.name != "x" and rng.random() < 0.2)]
     outputs = [helper.make_tensor_value_info(v.name, 1, ["n", *v.shape]) for v in given]
-    constants = [name for name, array in build.weights.items() if array.dtype == np.float32 and rng.random() < 0.05]
+    constants = [name for name in build.pool if rng.random() < 0.05]
     outputs += [helper.make_tensor_value_info(name, 1, build.weights[name].shape) for name in constants]
     port = helper.make_tensor_value_info("x", dtype, ["n", *shape])
     outputs += [port] if rng.random() < 0.05 else []
@@ -193,11 +192,11 @@ def _value_names(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-def _step(build: _Build, value: _Value, *, bodies: bool, recurrent: bool) -> _Value:
+def _step(build: _Build, value: _Value, *, bodies: bool) -> _Value:
     """Add a node or a few behind ``value``."""
     kinds: list[Callable[[_Build, _Value], _Value]] = [_layer, _layer, _layer, _activation, _activation, _arithmetic]
     kinds += [_branch] if bodies else []
-    kinds += {1: [_normalize], 2: [_recurrent, _flat] if recurrent else [_flat], 3: [_pool, _flat]}[len(value.shape)]
+    kinds += {1: [_normalize], 2: [_recurrent, _flat], 3: [_pool, _flat]}[len(value.shape)]
     return build.rng.choice(kinds)(build, value)
 
 

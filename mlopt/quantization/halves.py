@@ -6,7 +6,7 @@ from the FP32 model again, because the converter has fitted them into FP16's nar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,22 @@ def unsupported(proto: onnx.ModelProto, half: Half) -> dict[str, str]:
         for node in proto.graph.node:
             if node.name not in left and not _takes_bfloat16(node, opset, floats):
                 left[node.name] = f"{node.op_type} takes no bfloat16 at opset {opset}"
+    else:
+        left |= dict.fromkeys(_crashing(proto.graph), "onnxruntime crashes on a MatMul in FP16 that reads it in FP16")
     return left
+
+
+def _crashing(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the Transpose nodes that take onnxruntime 1.32 down on a CPU, where casts stand behind them.
+
+    They are read by a MatMul, and bring the first axis to one of the last two places: it then fuses all three.
+    """
+    read = {name for node in graph.node if node.op_type == "MatMul" for name in node.input}
+    for node in graph.node:
+        if node.op_type == "Transpose" and node.output[0] in read:
+            order = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), [])
+            if len(order) > 2 and order[:-2] == list(range(1, len(order) - 1)):
+                yield node.name
 
 
 def _takes_bfloat16(node: onnx.NodeProto, opset: int, floats: frozenset[str]) -> bool:

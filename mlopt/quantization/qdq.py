@@ -16,10 +16,16 @@ import numpy as np
 from onnx import numpy_helper
 from onnxruntime.quantization import QDQQuantizer
 
-from mlopt.onnx_graph import public_values
+from mlopt.onnx_graph import public_values, read_inside, subgraphs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx
+
+_MOVING = frozenset(
+    {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Flatten", "Expand", "Tile", "Identity"}
+)
 
 
 class Quantizer(QDQQuantizer):  # type: ignore[misc]  # onnxruntime is not typed
@@ -34,6 +40,8 @@ class Quantizer(QDQQuantizer):  # type: ignore[misc]  # onnxruntime is not typed
         super().quantize_model()
         del graph.output[:]
         graph.output.extend(outputs)
+        _read_rounded(graph)
+        _read_unrounded(graph)
         written: onnx.ModelProto = self.model.model
         return written
 
@@ -51,9 +59,66 @@ class Quantizer(QDQQuantizer):  # type: ignore[misc]  # onnxruntime is not typed
         """Take an activation away, if a scale can do its work and nobody sees what is before it."""
         graph = self.model.graph()
         cut = next((node for node in graph.node if node.op_type == "Clip" and node.output[0] == output_name), None)
-        if upstream_output_name in public_values(graph) or (cut is not None and not _holds_zero(cut, graph)):
+        seen = upstream_output_name in public_values(graph) or output_name in moved_inside(graph)
+        if seen or (cut is not None and not _holds_zero(cut, graph)):
             return False
         return bool(super().try_replacing_upstream_output(upstream_output_name, output_name))
+
+
+def _read_rounded(graph: onnx.GraphProto) -> None:
+    """Let bodies of If, Loop and Scan read what other readers do: a tensor as it comes back from integers.
+
+    The quantizer does not look into them. They would read what was there before an activation that was taken away.
+    """
+    back = {node.input[0]: node.output[0] for node in reversed(graph.node) if node.op_type == "DequantizeLinear"}
+    rounded = {floats: back[codes] for codes, floats in _quantized(graph).items() if codes in back}
+    for node in graph.node:
+        for body in subgraphs(node):
+            _read(body, rounded)
+
+
+def _read_unrounded(graph: onnx.GraphProto) -> None:
+    """Let what only moves values, on their way into a body, read them as they were before they became integers.
+
+    onnxruntime moves a DequantizeLinear behind such operators, and crashes where a body reads what they write.
+    """
+    floats = _quantized(graph)
+    before = {
+        n.output[0]: floats[n.input[0]] for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in floats
+    }
+    moved = moved_inside(graph)
+    for node in graph.node:
+        if node.op_type in _MOVING and node.input[0] in moved:
+            node.input[0] = before.get(node.input[0], node.input[0])
+
+
+def _quantized(graph: onnx.GraphProto) -> dict[str, str]:
+    """Return which tensor each QuantizeLinear makes integers of, by the name of these."""
+    return {node.output[0]: node.input[0] for node in reversed(graph.node) if node.op_type == "QuantizeLinear"}
+
+
+def moved_inside(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the tensors that come into the body of an If, Loop or Scan in another shape or order."""
+    inside, found = set(read_inside(graph)), set[str]()
+    waiting = True
+    while waiting:
+        movers = (node for node in graph.node if node.op_type in _MOVING and node.output[0] in inside)
+        new = {node.input[0] for node in movers} - found
+        found |= new
+        inside |= new
+        waiting = bool(new)
+    return frozenset(found)
+
+
+def _read(body: onnx.GraphProto, instead: Mapping[str, str]) -> None:
+    """Let a body, and those inside it, read other tensors, as far as they are not its own."""
+    own = {value.name for value in (*body.input, *body.initializer)}
+    own.update(name for node in body.node for name in node.output)
+    outer = {name: other for name, other in instead.items() if name not in own}
+    for node in body.node:
+        node.input[:] = [outer.get(name, name) for name in node.input]
+        for inner in subgraphs(node):
+            _read(inner, outer)
 
 
 def _holds_zero(clip: onnx.NodeProto, graph: onnx.GraphProto) -> bool:

@@ -51,16 +51,11 @@ def written(case: str, model: onnx.ModelProto, folder: Path) -> PassResult | Non
     return result if isinstance(result, PassResult) else None
 
 
-def model_for(case: str, seed: int, **kinds: bool) -> onnx.ModelProto:
-    """Of a Transpose in FP16 beside an LSTM, onnxruntime 1.32's optimizer crashes."""
-    return random_model(Random(seed), recurrent=case != "fp16", **kinds)
-
-
 @pytest.mark.parametrize("case", CASES)
 @given(seed=SEEDS)
 @settings(max_examples=EXAMPLES or 18, deadline=None, derandomize=True, database=None)
 def test_a_result_is_right_on_other_inputs(case: str, seed: int) -> None:
-    model = model_for(case, seed)
+    model = random_model(Random(seed))
     with tempfile.TemporaryDirectory() as name:
         result = written(case, model, Path(name) / "run")
         if result is None:
@@ -75,16 +70,16 @@ def test_a_result_is_right_on_other_inputs(case: str, seed: int) -> None:
         for optimized in (False, True):
             got = run(result.path, inputs, optimized=optimized)
             errors = {output: relative_error(expected[output], got[output]) for output in expected}
-            assert all(error <= (CASES[case][2] if output in computed else 0) for output, error in errors.items()), (
-                errors
-            )
+            allowed = {output: CASES[case][2] if output in computed else 0.0 for output in errors}
+            far = {output: error for output, error in errors.items() if error > allowed[output]}
+            assert not far
 
 
 @pytest.mark.parametrize("case", CASES)
 @given(seed=SEEDS)
 @settings(max_examples=EXAMPLES or 8, deadline=None, derandomize=True, database=None)
 def test_names_change_nothing(case: str, seed: int) -> None:
-    plain = model_for(case, seed, hostile=False)
+    plain = random_model(Random(seed), hostile=False)
     odd = onnx.ModelProto.FromString(plain.SerializeToString())
     rename(odd.graph, hostile_names(Random(seed), odd.graph))
     with tempfile.TemporaryDirectory() as name:
