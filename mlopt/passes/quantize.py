@@ -175,7 +175,9 @@ def _result(
     done = outcome.quantized.intersection(writer.weighted)
     if not done:
         refused = next(iter(outcome.left.values()), None)
-        reason = refused or outcome.fault or "the quantizer passed them all over"
+        excluded = next((told for name, told in writer.excluded(mode).items() if name in writer.weighted), None)
+        fault = outcome.fault if writer.layers(mode) else None
+        reason = refused or fault or excluded or "the quantizer passed them all over"
         return Refusal(f"none of {len(writer.weighted)} Conv, MatMul, Gemm and LSTM nodes could be quantized: {reason}")
     skipped = {name: "the quantizer passed it over" for name in writer.weighted if name not in done}
     integers = writer.integers(mode)
@@ -191,7 +193,7 @@ def _result(
         "quantized": len(done),
         "quantizable": len(writer.weighted),
         "left_alone": {**skipped, **outcome.left, **left, **writer.excluded(mode)},
-        "remarks": list(writer.remarks),
+        "remarks": [*writer.remarks, *outcome.remarks],
     }
     if mode is Mode.WEIGHT_ONLY:
         settings = writer.config.weight_only

@@ -67,7 +67,7 @@ def survey(proto: onnx.ModelProto) -> Survey:
         read = node.input[1:3] if node.op_type == RECURRENT else node.input[1:2]
         if node.op_type not in (*WEIGHTED, RECURRENT) or node.domain not in {"", "ai.onnx"} or not read:
             continue
-        if constants.keys() >= set(read):
+        if constants.keys() >= set(read) and node.input[0] not in constants:  # else it is a constant itself
             kind = {"Conv": "conv", RECURRENT: "recurrent"}.get(node.op_type, "matmul")
             output = first_output(node)
             weighted.append(output)

@@ -2,13 +2,13 @@
 
 onnxruntime's quantizer does not know what its own loader accepts: on some graphs it writes a DequantizeLinear per
 channel that the loader refuses, on others it raises. What fails gets one scale per tensor; what still fails stays in
-floating point; both are reported.
+floating point; both are reported. A constant that several nodes read is there once for each form (``copies``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import sort_nodes
 from mlopt.onnx_names import Names, isolate, restore
 from mlopt.onnx_save import load_tensors
+from mlopt.quantization import copies
 from mlopt.quantization.choice import Integers, Mode
+from mlopt.quantization.fallback import Fit, largest
 from mlopt.quantization.float_layers import keep_float_layers
 from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
@@ -75,38 +77,54 @@ class Outcome:
     """Nodes that had to stay in floating point, and why."""
     fault: str | None = None
     """Why the file is of no use, if it is of none."""
+    remarks: tuple[str, ...] = ()
+    """What else the report should say of the file."""
 
 
 def quantize(job: Job, out: Path) -> Outcome:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
-    per_tensor: dict[str, str] = {}
-    left: dict[str, str] = {}
-    fault = _attempt(job, job.nodes, (), out)
-    if fault is not None:
-        _LOG.debug("looking for the nodes at fault: %s", fault)
-        per_tensor = _culprits(job.nodes, lambda nodes: _attempt(job, nodes, (), out))
-        if job.per_channel and job.mode is Mode.STATIC:
-            left = _culprits(tuple(per_tensor), lambda nodes: _attempt(job, nodes, nodes, out))
-        else:
-            left, per_tensor = per_tensor, {}
-        per_tensor = {name: reason for name, reason in per_tensor.items() if name not in left}
-        fault = _attempt(job, tuple(name for name in job.nodes if name not in left), tuple(per_tensor), out)
-    quantized = quantized_layers(out, job.prepared) if fault is None else frozenset()
-    return Outcome(quantized, per_tensor, left, fault)
-
-
-def _culprits(nodes: tuple[str, ...], attempt: Callable[[tuple[str, ...]], str | None]) -> dict[str, str]:
-    """Return the nodes that fail by themselves, and how, found by halving."""
-    fault = attempt(nodes) if nodes else None
+    batched = _batched(job)
+    fault = _attempt(job, job.nodes, batched, out)
     if fault is None:
+        remarks = copies.remarks(job.prepared.path, _forms(job, job.nodes, batched))
+        return Outcome(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
+    _LOG.debug("looking for the nodes at fault: %s", fault)
+    first = largest(job.nodes, lambda nodes: _attempt(job, nodes, batched, out))
+    second = Fit((), first.refused)
+    if job.per_channel:
+        second = largest(
+            tuple(first.refused), lambda nodes: _attempt(job, (*first.taken, *nodes), (*batched, *nodes), out)
+        )
+    why = first.refused | batched
+    per_tensor = {name: why[name] for name in (*batched, *second.taken) if name not in second.refused}
+    nodes = tuple(name for name in job.nodes if name not in second.refused)
+    fault = _attempt(job, nodes, per_tensor, out)
+    if fault is not None:
+        return Outcome(frozenset(), per_tensor, second.refused, fault)
+    remarks = copies.remarks(job.prepared.path, _forms(job, nodes, per_tensor))
+    return Outcome(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
+
+
+def _batched(job: Job) -> dict[str, str]:
+    """Return the products whose weight is no matrix: for these, onnxruntime takes one scale for all of it."""
+    if not job.per_channel:
         return {}
-    if len(nodes) == 1:
-        return {nodes[0]: fault}
-    half = len(nodes) // 2
-    return _culprits(nodes[:half], attempt) | _culprits(nodes[half:], attempt)
+    graph, chosen = read_graph(job.prepared.path).graph, frozenset(job.nodes)
+    axes = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    return {
+        node.name: f"its weight has {axes[node.input[1]]} axes; onnxruntime takes scales per column of a matrix only"
+        for node in graph.node
+        if node.op_type == "MatMul" and node.name in chosen and axes.get(node.input[1], 2) != 2
+    }
 
 
-def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Path) -> str | None:
+def _forms(job: Job, nodes: Collection[str], per_tensor: Collection[str]) -> copies.Forms:
+    if job.mode is Mode.STATIC:
+        return copies.static_forms(nodes, per_tensor, per_channel=job.per_channel)
+    return copies.dynamic_forms(nodes, per_tensor)
+
+
+def _attempt(job: Job, nodes: Sequence[str], per_tensor: Collection[str], out: Path) -> str | None:
     """Write and try; return the first line of what went wrong, or None."""
     if not nodes:
         return "no node is left to quantize"
@@ -122,7 +140,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Sequence[str], out: Pat
     return f"onnxruntime refused the result: {fault}" if fault else None
 
 
-def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
+def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
     import onnx
 
     from mlopt.quantization.qdq import Quantizer
@@ -135,6 +153,7 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> 
         if not nodes:
             return proto
         load_tensors(proto, job.prepared.path.parent)
+    copies.separate(proto.graph, _forms(job, nodes, per_tensor))
     names = isolate(proto)
     nodes, per_tensor = [names.node(name) for name in nodes], [names.node(name) for name in per_tensor]
     give_biases(proto.graph, nodes)
@@ -172,7 +191,7 @@ def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | 
 
 
 def _overrides(
-    job: Job, graph: onnx.GraphProto, nodes: Sequence[str], per_tensor: Sequence[str]
+    job: Job, graph: onnx.GraphProto, nodes: Sequence[str], per_tensor: Collection[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what onnxruntime's quantizer should do differently for single weights."""
     overrides: dict[str, list[dict[str, Any]]] = {}
@@ -206,24 +225,24 @@ def _limits(graph: onnx.GraphProto, nodes: Sequence[str]) -> dict[str, tuple[int
     return limits
 
 
-def _write_dynamic(job: Job, nodes: Sequence[str], _per_tensor: Sequence[str]) -> onnx.ModelProto:
+def _write_dynamic(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
     import onnx
     from onnxruntime.quantization import quantize_dynamic
 
     scratch = job.prepared.path.with_name("dynamic.onnx")
 
-    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
+    def rewrite(piece: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
         quantize_dynamic(
             piece,
             scratch,
             op_types_to_quantize=["MatMul", "Gather", RECURRENT],
-            per_channel=job.per_channel,
+            per_channel=job.per_channel and not set(names).intersection(per_tensor),
             reduce_range=job.integers.reduce_range,
             weight_type=_type(signed=job.integers.scheme.signed_weights),
         )
         return onnx.load(scratch)
 
-    return rewrite_pieces(job.prepared, nodes, rewrite)
+    return rewrite_pieces(job.prepared, nodes, rewrite, copies.dynamic_forms(nodes, per_tensor))
 
 
 def _type(*, signed: bool) -> QuantType:

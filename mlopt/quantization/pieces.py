@@ -14,6 +14,7 @@ from mlopt.onnx_graph import nodes as all_nodes
 from mlopt.onnx_graph import sort_nodes
 from mlopt.onnx_names import fresh, isolate, restore
 from mlopt.onnx_save import loaded
+from mlopt.quantization.copies import Forms, separate
 from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, first_output
 
 if TYPE_CHECKING:
@@ -21,28 +22,30 @@ if TYPE_CHECKING:
 
 _BEHIND = frozenset({"Add", "Mul", "Cast", "QuantizeLinear", "DequantizeLinear"})
 """What the quantizers put between a product in integers and the output of the layer that it was."""
-Rewrite = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
+Rewrite = Callable[["onnx.ModelProto", Collection[str]], "onnx.ModelProto"]
 
 
-def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite) -> onnx.ModelProto:
+def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite, forms: Forms) -> onnx.ModelProto:
     """Return the prepared model with each of the named nodes as ``rewrite`` made it anew.
 
-    ``rewrite`` gets a model of the nodes that share a weight, with their constants and nothing else, all under tokens
-    (see ``onnx_names``). It must keep the outputs' names. Constants that two pieces both add under one name are the
-    same. Large weights that no one rewrote are not loaded.
+    ``rewrite`` gets a model of the nodes that share a weight, in one of the ``forms`` that it will have, with their
+    constants and nothing else, all under tokens (see ``onnx_names``), and the names that these nodes have. It must keep
+    the outputs' names. Constants that two pieces both add under one name are the same. Large weights that no one
+    rewrote are not loaded.
     """
     proto = read_graph(prepared.path)
-    own = isolate(proto)
     graph = proto.graph
+    separate(graph, forms)
+    own = isolate(proto)
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    chosen, pieces = frozenset(own.node(name) for name in names), dict[str, list["onnx.NodeProto"]]()
+    chosen, pieces = {own.node(name): name for name in names}, dict[str, list["onnx.NodeProto"]]()
     for node in graph.node:
         if node.name in chosen:
             pieces.setdefault(_weight(node, constants), []).append(node)
     rewritten: dict[str, list[onnx.NodeProto]] = {}
     stored, made = set(constants), dict[str, "onnx.NodeProto"]()
     for piece in pieces.values():
-        result = rewrite(_model(proto, piece, constants, prepared))
+        result = rewrite(_model(proto, piece, constants, prepared), [chosen[node.name] for node in piece])
         rewritten |= {node.name: [] for node in piece}
         rewritten[piece[0].name] = _new(result.graph, made)
         made |= {output: node for node in rewritten[piece[0].name] for output in node.output if output}

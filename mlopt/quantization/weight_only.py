@@ -13,15 +13,18 @@ with other scales, and came no closer than ``rtn``. With 2 bits, nothing was lef
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlopt.data.dataset import Dataset
+from mlopt.data.dataset import Array, Dataset
 from mlopt.model import TensorSpec
+from mlopt.onnx_file import read_graph
 from mlopt.packages import install_command, version
+from mlopt.quantization.copies import dynamic_forms, remarks
+from mlopt.quantization.fallback import largest
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.integers import Outcome
 from mlopt.quantization.observe import one_batch, quiet, refusal
@@ -92,19 +95,37 @@ def write(
     """
     if (reason := objection(settings)) is not None:
         return Outcome(frozenset(), {}, {}, fault=reason)
+    feeds = one_batch(data, inputs, 1)
+
+    def attempt(chosen: tuple[str, ...]) -> str | None:
+        return _attempt(prepared, out, settings, chosen, feeds)
+
+    chosen, left = tuple(nodes), dict[str, str]()
+    if (fault := attempt(chosen)) is not None:
+        fit = largest(chosen, attempt)
+        chosen, left = fit.taken, fit.refused
+        if not chosen or (fault := attempt(chosen)) is not None:
+            return Outcome(frozenset(), {}, left, fault)
+    quantized = computed_by(("MatMulNBits",), read_graph(out).graph, prepared).intersection(nodes)
+    passed_over = dict.fromkeys(nodes, "no plain product with a constant matrix")
+    left = {name: reason for name, reason in (passed_over | left).items() if name not in quantized}
+    return Outcome(quantized, {}, left, remarks=remarks(prepared.path, dynamic_forms(quantized, ())))
+
+
+def _attempt(
+    prepared: Prepared, out: Path, settings: WeightOnly, nodes: Sequence[str], feeds: Mapping[str, Array] | None
+) -> str | None:
+    """Write and try; return what went wrong, or None."""
+    forms = dynamic_forms(nodes, ())
     try:
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # hqq only reads it
-            proto = rewrite_pieces(prepared, nodes, lambda piece: _quantized(piece, settings))
+            proto = rewrite_pieces(prepared, nodes, lambda piece, _: _quantized(piece, settings), forms)
     except _QUANTIZER_ERRORS as error:
-        return Outcome(frozenset(), {}, {}, fault=f"the quantizer failed: {type(error).__name__}: {error}")
+        return f"the quantizer failed: {type(error).__name__}: {error}"
     save(proto, out, external=prepared.external, source=prepared.path.parent)
-    fault = refusal(out, one_batch(data, inputs, 1))
-    if fault is not None:
-        return Outcome(frozenset(), {}, {}, fault=f"onnxruntime refused the result: {fault}")
-    quantized = computed_by(("MatMulNBits",), proto.graph, prepared).intersection(nodes)
-    left = dict.fromkeys((name for name in nodes if name not in quantized), "no plain product with a constant matrix")
-    return Outcome(quantized, {}, left)
+    fault = refusal(out, feeds)
+    return f"onnxruntime refused the result: {fault}" if fault else None
 
 
 def _quantized(model: onnx.ModelProto, settings: WeightOnly) -> onnx.ModelProto:

@@ -18,7 +18,6 @@ from mlopt.data.dataset import Array, Dataset
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import uses
 from mlopt.quantization import weight_only
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, choose_integers
@@ -116,7 +115,8 @@ class Writer:
         excluded = dict.fromkeys(self.weighted[: self.config.keep_first], reason)
         if mode is Mode.DYNAMIC:
             excluded |= self._of_type("Conv", "a Conv with dynamic scales is several times slower in onnxruntime")
-        excluded |= self._tied()
+        if mode in (Mode.DYNAMIC, Mode.WEIGHT_ONLY):
+            excluded |= {name: reason for name, reason in _odd_gemms(self.graph).items() if name in self.weighted}
         if mode is Mode.WEIGHT_ONLY:
             excluded |= self._of_type("Conv", "onnxruntime has no weight-only Conv")
             excluded |= self._of_type(RECURRENT, f"onnxruntime has no weight-only {RECURRENT}")
@@ -138,8 +138,9 @@ class Writer:
             return self._smoothed(layers, out)
         nodes = self._with_between(layers, excluded) if static else tuple(layers)
         job = Job(
-            self.prepared, mode, self.integers(mode), nodes, per_channel=self.per_channel or not static,
-            excluded=excluded, ranges=self.ranges if static else None, feeds=self.feeds,
+            self.prepared, mode, self.integers(mode), nodes,
+            per_channel=self.per_channel if static else self.config.per_channel, excluded=excluded,
+            ranges=self.ranges if static else None, feeds=self.feeds,
             pair_safe=self.pair_safe(mode),
             float_outputs=() if self.found.work.convolutional else ("MatMul", "Gemm"),
         )  # fmt: skip
@@ -182,12 +183,6 @@ class Writer:
             return ()
         floats = {tensor.name for tensor in self.graph.initializer if tensor.data_type == tensor.FLOAT}
         return (node.name for node in self.graph.node if node.op_type == "Gather" and node.input[0] in floats)
-
-    def _tied(self) -> dict[str, str]:
-        """Return the recurrent layers that share a weight: onnxruntime's quantizer would define it twice."""
-        readers = uses(self.graph)
-        layers = (node for node in self.graph.node if node.op_type == RECURRENT and node.name in self.weighted)
-        return {n.name: "it shares weights" for n in layers if any(readers[name] > 1 for name in n.input[1:3])}
 
     def _of_type(self, op_type: str, reason: str) -> dict[str, str]:
         return {n.name: reason for n in self.graph.node if n.op_type == op_type and n.name in self.weighted}
@@ -249,6 +244,16 @@ def _prepare(
     if feeds is None or same_outputs(model.path, prepared.path, feeds):
         return prepared, (f"the opset was raised from {prepared.raised_from} to {prepared.opset}",)
     return prepare(model, folder), (f"raising the opset to {wanted} changes what the model computes",)
+
+
+def _odd_gemms(graph: onnx.GraphProto) -> dict[str, str]:
+    """Return the Gemm nodes that onnxruntime's quantizer does not split into MatMul and Add, and why."""
+    odd = {
+        node.name: [f"{a.name} {a.i or round(a.f, 6)}" for a in node.attribute
+                    if (a.name in {"alpha", "beta"} and a.f != 1) or (a.name == "transA" and a.i)]
+        for node in graph.node if node.op_type == "Gemm"
+    }  # fmt: skip
+    return {name: f"a Gemm with {' and '.join(told)} is for mode static only" for name, told in odd.items() if told}
 
 
 def _too_wide(graph: onnx.GraphProto, ranges: TensorsData) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from quantization_models import FLOAT, INT64, random, write
 
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization import graph as graph_module
+from mlopt.quantization.copies import dynamic_forms
 from mlopt.quantization.graph import Prepared, prepare, save
 from mlopt.quantization.observe import outputs, quiet
 from mlopt.quantization.pieces import computed_by, rewrite_pieces
 
 X = {"x": random(3, 16)}
+NAMES = ["one", "shares", "gemm"]
 
 
 @pytest.fixture
@@ -58,12 +61,12 @@ def prepared(model: Path, tmp_path: Path, request: pytest.FixtureRequest, monkey
 def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared, tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
-    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
-        seen.append([node.name for node in piece.graph.node])
+    def rewrite(piece: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+        seen.append([*names])
         return dynamic(piece, tmp_path / "piece.onnx")
 
-    proto = rewrite_pieces(prepared, ["one", "shares", "gemm"], rewrite)
-    assert [len(names) for names in seen] == [2, 1]  # under tokens: "one" and "shares", "gemm"
+    proto = rewrite_pieces(prepared, NAMES, rewrite, dynamic_forms(NAMES, ()))
+    assert seen == [["one", "shares"], ["gemm"]]
     counts = Counter(node.op_type for node in proto.graph.node)
     assert counts["MatMulInteger"] == 3
     assert counts["DynamicQuantizeLinear"] == 2  # x is read twice and quantized once
@@ -85,7 +88,7 @@ def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared,
 
 
 def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: Prepared, tmp_path: Path) -> None:
-    proto = rewrite_pieces(prepared, ["one", "shares", "gemm", "kept"], lambda piece: piece)
+    proto = rewrite_pieces(prepared, [*NAMES, "kept"], lambda piece, _: piece, dynamic_forms(NAMES, ()))
     save(proto, tmp_path / "out.onnx", external=prepared.external, source=prepared.path.parent)
     np.testing.assert_array_equal(outputs(tmp_path / "out.onnx", X)[0], outputs(model, X)[0])
     assert [node.name for node in read_graph(tmp_path / "out.onnx").graph.node if node.op_type == "MatMul"] == [
@@ -94,7 +97,7 @@ def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: Prepa
 
 
 def test_weights_of_other_nodes_are_not_loaded(prepared: Prepared) -> None:
-    proto = rewrite_pieces(prepared, ["gemm"], lambda piece: piece)
+    proto = rewrite_pieces(prepared, ["gemm"], lambda piece, _: piece, dynamic_forms(["gemm"], ()))
     inside = {tensor.name: bool(tensor.raw_data) for tensor in proto.graph.initializer}
     assert (inside["w"], inside["kept"]) == (not prepared.external, not prepared.external)
 
@@ -108,10 +111,10 @@ def test_an_embedding_and_the_product_behind_it_do_not_mix_up_their_integers(tmp
     (tmp_path / "prepared").mkdir()
     prepared = prepare(open_onnx(path), tmp_path / "prepared")
 
-    def rewrite(piece: onnx.ModelProto) -> onnx.ModelProto:
+    def rewrite(piece: onnx.ModelProto, _: Collection[str]) -> onnx.ModelProto:
         return dynamic(piece, tmp_path / "piece.onnx", "MatMul", "Gather")
 
-    proto = rewrite_pieces(prepared, ["embed", "product"], rewrite)
+    proto = rewrite_pieces(prepared, ["embed", "product"], rewrite, dynamic_forms(["embed", "product"], ()))
     save(proto, tmp_path / "out.onnx", external=False)
     ids = {"ids": np.arange(20).reshape(5, 4)}
     expected, got = (outputs(each, ids)[0] for each in (path, tmp_path / "out.onnx"))
@@ -120,7 +123,9 @@ def test_an_embedding_and_the_product_behind_it_do_not_mix_up_their_integers(tmp
 
 
 def test_which_layers_are_computed_otherwise_does_not_hang_on_names(prepared: Prepared, tmp_path: Path) -> None:
-    proto = rewrite_pieces(prepared, ["one", "gemm"], lambda piece: dynamic(piece, tmp_path / "piece.onnx"))
+    proto = rewrite_pieces(
+        prepared, ["one", "gemm"], lambda piece, _: dynamic(piece, tmp_path / "piece.onnx"), dynamic_forms(NAMES, ())
+    )
     for number, node in enumerate(proto.graph.node):
         node.name = f"{number}"
     assert computed_by(("MatMulInteger",), proto.graph, prepared) == {"one", "gemm"}
