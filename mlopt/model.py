@@ -14,6 +14,9 @@ from pathlib import Path
 
 from mlopt.errors import ModelError
 
+NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
+"""Types of inputs and outputs that no runtime here exchanges as arrays."""
+
 
 class Kind(StrEnum):
     """The form in which a model exists."""

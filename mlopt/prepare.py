@@ -11,6 +11,7 @@ import numpy as np
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Dataset, Samples, open_dataset
 from mlopt.data.dataset import store as store_samples
+from mlopt.data.feeds import unfeedable
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files
@@ -174,6 +175,8 @@ def synthetic(specs: tuple[TensorSpec, ...]) -> Samples:
     Where the first axes cannot all be the batch (state of a fixed size, a scalar), each sample is a whole input.
     Dynamic axes other than the first get 16 entries; integers are 0 or 1, which every vocabulary and mask allows.
     """
+    if problems := [p for spec in specs if (p := unfeedable(spec, f"{SYNTHETIC}: input '{spec.name}'"))]:
+        raise DataError.of(problems)
     random = np.random.default_rng(0)
     firsts = {spec.shape[0] if spec.shape and isinstance(spec.shape[0], int) else None for spec in specs}
     whole = len(firsts) > 1 or any(not spec.shape for spec in specs)

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlopt.data.dataset import Array, Dataset, Samples
 from mlopt.errors import DataError, Problem
+from mlopt.model import NOT_IN_NUMPY
 
 if TYPE_CHECKING:
     from mlopt.model import TensorSpec
@@ -178,6 +179,8 @@ def _shape_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None
 
 def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
     """Return ``array`` in the model's dtype, or the problem that stands in the way."""
+    if problem := unfeedable(spec, where):
+        return problem
     if spec.dtype == "string":
         return array if array.dtype.kind == "U" else _dtype_problem(array, spec, where)
     wanted = np.dtype(spec.dtype) if spec.dtype in np.sctypeDict else None
@@ -196,6 +199,16 @@ def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
             expected=f"{limits.min} to {limits.max}",
         )
     return array.astype(wanted)
+
+
+def unfeedable(spec: TensorSpec, where: str) -> Problem | None:
+    """Return why no array can be made for an input, or None."""
+    if spec.dtype not in NOT_IN_NUMPY:
+        return None
+    return Problem(
+        "NumPy has no such dtype, so the model cannot be fed", where, got=spec.dtype, expected="a NumPy dtype",
+        fix="export the model with inputs in float32; inside, it may compute in any type",
+    )  # fmt: skip
 
 
 def _dtype_problem(array: Array, spec: TensorSpec, where: str) -> Problem:

@@ -15,7 +15,8 @@ from mlopt.errors import ModelError
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
-from mlopt.quantization.graph import Prepared, matching, prepare, survey
+from mlopt.passes.mending import advised
+from mlopt.quantization.graph import Prepared, Survey, matching, prepare, survey
 from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
 from mlopt.quantization.rehearsal import Admission, Verdict, admit, rehearse, set_stage
@@ -62,6 +63,21 @@ class _Nodes:
 def objection(model: Model, context: Context) -> str | None:
     """Return why half precision does not apply, from the graph and the data alone."""
     found = survey(read_graph(model.path))
+    reason = _objection(found)
+    if reason is not None and not found.quantized:
+
+        def of_simplified(simplified: Model) -> str | None:
+            return _objection(survey(read_graph(simplified.path)))
+
+        return advised(reason, model, context, of_simplified, otherwise=found.remedy)
+    if reason is not None:
+        return reason
+    if context.calibration is None and context.samples is None:
+        return "without samples nobody knows which values fit into 16 bits: name data.calibration, or pass --data"
+    return None
+
+
+def _objection(found: Survey) -> str | None:
     if found.quantized:
         return f"the model is quantized already: it has {', '.join(found.quantized)}"
     if found.control_flow:
@@ -70,8 +86,6 @@ def objection(model: Model, context: Context) -> str | None:
         )
     if not found.floats:
         return "nothing to convert: the graph has no float32 constants"
-    if context.calibration is None and context.samples is None:
-        return "without samples nobody knows which values fit into 16 bits: name data.calibration, or pass --data"
     return None
 
 

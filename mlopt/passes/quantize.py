@@ -22,6 +22,7 @@ from mlopt.hardware import usable_cores
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
+from mlopt.passes.mending import advised
 from mlopt.quantization import weight_only
 from mlopt.quantization.choice import Mode, Reader, Scheme, objection
 from mlopt.quantization.gauge import Gauge
@@ -31,7 +32,7 @@ from mlopt.quantization.judge import Judge, hold_back
 from mlopt.quantization.observe import Calibration
 from mlopt.quantization.search import Search
 from mlopt.quantization.weight_only import Algorithm, WeightOnly
-from mlopt.quantization.writer import OLDEST_OPSET, Writer
+from mlopt.quantization.writer import Writer
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective
 
@@ -111,6 +112,18 @@ def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None
     calibrated = context.calibration is not None
     if config.mode is Mode.WEIGHT_ONLY and (told := weight_only.objection(config.weight_only)):
         return told
+    reason = _objection(found, config, calibrated=calibrated)
+    if reason is None or (found.weighted and not found.other_floats):
+        return reason
+
+    def of_simplified(simplified: Model) -> str | None:
+        return _objection(survey(read_graph(simplified.path)), config, calibrated=calibrated)
+
+    return advised(reason, model, context, of_simplified, otherwise=found.remedy)
+
+
+def _objection(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> str | None:
+    """Return what speaks against the mode, or against every mode that auto may choose."""
     if config.mode is not Mode.AUTO:
         return objection(config.mode, config.scheme, found.work, calibrated=calibrated, runtime=config.placement)
     objections = _modes(found, config, calibrated=calibrated)
@@ -124,8 +137,8 @@ def run(model: Model, config: QuantizeConfig, context: Context) -> PassResult | 
         if config.mode is Mode.AUTO:
             return _searched(model, found, config, context, Path(scratch))
         writer = Writer(model, found, config, context, context.calibration, Path(scratch))
-        if writer.prepared.opset < OLDEST_OPSET:
-            return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+        if (reason := writer.too_old) is not None:
+            return Refusal(reason)
         outcome = writer.write(config.mode, writer.layers(config.mode), context.out / "model.onnx")
         mended = outcome.fault is None and writer.mend(config.mode, context.out / "model.onnx")
     return _result(writer, config.mode, outcome, {}, {"biases_corrected": mended})
@@ -141,8 +154,8 @@ def _searched(
     if calibration is not None:
         calibration, judging = hold_back(calibration, scratch)
     writer = Writer(model, found, config, context, calibration, scratch)
-    if writer.prepared.opset < OLDEST_OPSET:
-        return Refusal(f"opset {writer.prepared.opset} is too old for INT8, and {writer.remarks[0]}")
+    if (reason := writer.too_old) is not None:
+        return Refusal(reason)
     options = RuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
     judge = Judge(model.path, judging, model.inputs, context.budget, options, batch_size)

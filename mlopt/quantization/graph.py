@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 RECURRENT = "LSTM"
 """It reads two weights, and has a form in INT8 only with scales that follow its input."""
+_OTHER_FLOATS = {10: "float16", 11: "float64", 16: "bfloat16"}
+"""By their numbers in ONNX."""
 _QUANTIZED = frozenset(
     {
         "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits",
@@ -52,6 +54,18 @@ class Survey:
     control_flow: tuple[str, ...]
     floats: int
     """How many float32 tensors are constants of the graph."""
+    other_floats: tuple[str, ...] = ()
+    """The floating-point types other than float32 in which weights of Conv, MatMul, Gemm and LSTM are stored."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about weights of another type, as the end of a sentence that says that there is nothing to do."""
+        if not self.other_floats:
+            return ""
+        return (
+            f"; there are weights in {' and '.join(self.other_floats)}: give the model in float32 "
+            "(of PyTorch: `model.float()` before the export)"
+        )
 
 
 def survey(proto: onnx.ModelProto) -> Survey:
@@ -59,14 +73,20 @@ def survey(proto: onnx.ModelProto) -> Survey:
     import onnx
 
     shapes = _shapes(onnx.shape_inference.infer_shapes(proto).graph)
-    constants = {name: dims for name, dims, floating in _constants(proto.graph) if floating}
+    types = {name: (dims, elem_type) for name, dims, elem_type in _constants(proto.graph)}
+    constants = {name: dims for name, (dims, elem_type) in types.items() if elem_type == onnx.TensorProto.FLOAT}
+    others = {name: _OTHER_FLOATS[kind] for name, (_, kind) in types.items() if kind in _OTHER_FLOATS}
+    other_floats: set[str] = set()
     weighted: list[str] = []
     macs: Counter[str] = Counter()
     nodes: Counter[str] = Counter()
     for node in proto.graph.node:
+        if node.op_type == "Cast" and node.input[0] in others:
+            others[node.output[0]] = others[node.input[0]]
         read = node.input[1:3] if node.op_type == RECURRENT else node.input[1:2]
         if node.op_type not in (*WEIGHTED, RECURRENT) or node.domain not in {"", "ai.onnx"} or not read:
             continue
+        other_floats.update(others[name] for name in read if name in others)
         if constants.keys() >= set(read) and node.input[0] not in constants:  # else it is a constant itself
             kind = {"Conv": "conv", RECURRENT: "recurrent"}.get(node.op_type, "matmul")
             output = first_output(node)
@@ -79,6 +99,7 @@ def survey(proto: onnx.ModelProto) -> Survey:
         quantized=tuple(sorted({n.op_type for n in proto.graph.node if _is_quantized(n.op_type)})),
         control_flow=tuple(sorted({n.op_type for n in proto.graph.node if any(True for _ in subgraphs(n))})),
         floats=len(constants),
+        other_floats=tuple(sorted(other_floats)),
     )
 
 
@@ -163,15 +184,15 @@ def _is_quantized(op_type: str) -> bool:
     return op_type in _QUANTIZED or op_type.startswith("QLinear")
 
 
-def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...], bool]]:
-    """Yield name, dimensions and whether it is float32, of every initializer and Constant node."""
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """Yield name, dimensions and type of every initializer and Constant node."""
     for tensor in graph.initializer:
-        yield tensor.name, tuple(tensor.dims), tensor.data_type == tensor.FLOAT
+        yield tensor.name, tuple(tensor.dims), tensor.data_type
     for node in graph.node:
         if node.op_type == "Constant":
             for attribute in node.attribute:
                 if attribute.HasField("t"):
-                    yield node.output[0], tuple(attribute.t.dims), attribute.t.data_type == attribute.t.FLOAT
+                    yield node.output[0], tuple(attribute.t.dims), attribute.t.data_type
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
@@ -207,10 +228,19 @@ def _raise_opset(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
     if proto.functions:
         raise ValueError("onnx's converter loses a model's own functions")
+    inputs, sparse = [*proto.graph.input], [*proto.graph.sparse_initializer]
+    del proto.graph.sparse_initializer[:]  # the converter knows none: to it, they are inputs
+    proto.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.values.name, tensor.values.data_type, tensor.dims)
+        for tensor in sparse
+    )
     try:
         raised = onnx.version_converter.convert_version(proto, version)
     except (onnx.version_converter.ConvertError, RuntimeError, EncodeError) as error:  # EncodeError: above 2 GB
         raise ValueError(str(error).strip().splitlines()[0]) from error
+    del raised.graph.input[:]
+    raised.graph.input.extend(inputs)
+    raised.graph.sparse_initializer.extend(sparse)
     raised.ir_version = max(raised.ir_version, 7)
     return raised
 

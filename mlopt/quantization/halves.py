@@ -63,6 +63,7 @@ def unsupported(proto: onnx.ModelProto, half: Half) -> dict[str, str]:
     blocked = frozenset(DEFAULT_OP_BLOCK_LIST)
     own = {(function.domain, function.name) for function in proto.functions}
     given = {value.name for value in proto.graph.output} & float_constants(proto.graph).keys()
+    sparse = {tensor.values.name for tensor in proto.graph.sparse_initializer}
     left: dict[str, str] = {}
     for node in proto.graph.node:
         if node.op_type in blocked:
@@ -71,6 +72,8 @@ def unsupported(proto: onnx.ModelProto, half: Half) -> dict[str, str]:
             left[node.name] = f"{node.op_type} is a function of the model's own"
         elif constant := next((name for name in node.input if name in given), None):
             left[node.name] = f"constant '{constant}' is an output of the graph"
+        elif constant := next((name for name in node.input if name in sparse), None):
+            left[node.name] = f"constant '{constant}' is stored as a sparse tensor"
     if half is BF16:
         floats, opset = float_tensors(proto.graph), default_opset(proto)
         for node in proto.graph.node:

@@ -85,6 +85,16 @@ class Writer:
         return static and integers.reduce_range and self.config.reduce_range is None
 
     @property
+    def too_old(self) -> str | None:
+        """Why the model's opset rules out integers, or None."""
+        if self.prepared.opset >= OLDEST_OPSET:
+            return None
+        return (
+            f"opset {self.prepared.opset} is too old for INT8, and {self.remarks[0]}: export the model again, "
+            f"with opset {PER_CHANNEL_OPSET} or later"
+        )
+
+    @property
     def per_channel(self) -> bool:
         """Whether weights get one scale per output channel."""
         return self.config.per_channel and self.prepared.opset >= PER_CHANNEL_OPSET

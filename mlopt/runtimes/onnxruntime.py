@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.model import NOT_IN_NUMPY, Kind, Model
 from mlopt.packages import install_command
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
@@ -32,7 +32,8 @@ _LEVELS = {
 _ERRORS_ONLY, _NOTHING = 3, 4
 _SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
-_NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
+_WITH_FEW_KERNELS = {11: "float64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8"}
+"""By their numbers in ONNX."""
 
 
 class OnnxRuntime:
@@ -53,7 +54,7 @@ class OnnxRuntime:
                     got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
                     fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
                 )  # fmt: skip
-            if spec.dtype in _NOT_IN_NUMPY:
+            if spec.dtype in NOT_IN_NUMPY:
                 raise ModelError(
                     "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
                     got=spec.dtype, expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
@@ -144,7 +145,8 @@ def _refused(path: Path, reason: str) -> ModelError:
     """Say why ONNX Runtime does not load a file; and what to do, where that is known."""
     named = _SAME_NAME.search(reason)
     if named is None:
-        return ModelError(f"ONNX Runtime refuses the model: {reason}", where=str(path))
+        told = _of_odd_floats(path) if "Could not find an implementation" in reason else {}
+        return ModelError(f"ONNX Runtime refuses the model: {reason}", where=str(path), **told)
     load, save = f"onnx.load({path.name!r}, load_external_data=False)", f"onnx.save(m, {f'named-{path.name}'!r})"
     return ModelError(
         "two nodes of the model have one name, and ONNX Runtime refuses that", where=str(path), got=named[1],
@@ -152,6 +154,24 @@ def _refused(path: Path, reason: str) -> ModelError:
         fix=f'in the model\'s folder: python -c "import onnx; m = {load}; '
         f"[n.ClearField('name') for n in m.graph.node]; {save}\"",
     )  # fmt: skip
+
+
+def _of_odd_floats(path: Path) -> dict[str, str]:
+    """Return what to say of a model for which a kernel is missing, if that may be for its floating-point types."""
+    from mlopt.onnx_file import read_graph
+
+    graph = read_graph(path).graph
+    typed = (value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output))
+    cast = (a.i for node in graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to")
+    found = {_WITH_FEW_KERNELS.get(kind) for kind in (*(t.data_type for t in graph.initializer), *typed, *cast)}
+    names = sorted(filter(None, found))
+    if not names:
+        return {}
+    return {
+        "got": f"tensors in {' and '.join(names)}",
+        "expected": "float32, or float16: there are few kernels for others",
+        "fix": "give the model in float32 (of PyTorch: `model.float()` before the export)",
+    }
 
 
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:
