@@ -58,12 +58,21 @@ def test_a_value_that_does_not_fit_is_named(value: float, want: str) -> None:
 
 @pytest.mark.parametrize(
     ("have", "want"),
-    [("uint8", "float32"), ("float32", "int64"), ("bool", "int64"), ("float32", "string"), ("float32", "bfloat16")],
+    [("uint8", "float32"), ("float32", "int64"), ("bool", "int64"), ("float32", "string")],
 )
 def test_a_meaning_is_never_converted(have: str, want: str) -> None:
     with pytest.raises(DataError) as caught:
         check_inputs(image(1, have), (TensorSpec("image", want, IMAGE.shape),), "x.npz")
     assert only(caught.value)[:3] == ("the dtype does not fit the model", have, want)
+
+
+def test_an_input_that_no_array_can_feed_is_told_so() -> None:
+    with pytest.raises(DataError) as caught:
+        check_inputs(image(1, "float32"), (TensorSpec("image", "bfloat16", IMAGE.shape),), "x.npz")
+    what, got, expected = only(caught.value)[:3]
+    assert (what, got, expected) == (
+        "NumPy has no such dtype, so the model cannot be fed", "bfloat16", "a NumPy dtype",
+    )  # fmt: skip
 
 
 def test_pixels_for_a_float_model_get_a_hint_at_scaling() -> None:

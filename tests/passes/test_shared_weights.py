@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlopt.runtimes.onnxruntime import quiet_session
 
 VNNI = PLAIN_X86.model_copy(update={"isa": (*PLAIN_X86.isa, "avx512_vnni")})
 SIZE = 8
+EXAMPLES = int(os.environ.get("MLOPT_EXAMPLES", "0"))
 LARGEST_ERROR = 0.15
 """Relative norm: integers of one scale for a whole weight make up to 0.1 here, a wrong axis 0.5 and more."""
 
@@ -163,7 +165,7 @@ def errors(path: Path, other: Path) -> dict[str, float]:
     }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=max(100, EXAMPLES), deadline=None)
 @given(
     st.lists(st.sampled_from((*FLAT, *DEEP)), min_size=2, max_size=4),
     st.sampled_from(sorted(MODES)), st.booleans(), st.booleans(), st.booleans(),
