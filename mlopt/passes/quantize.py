@@ -5,8 +5,12 @@ them. ``dynamic`` scales each input as it comes: for the matrix products of tran
 much for fixed scales. ``weight_only`` stores weights in blocks of 4 or 8 bits: for size. ``auto`` times the layers in
 each of them, and keeps the fastest set that stays within the recipe's accuracy budget (``mlopt.quantization.search``).
 
-Limits: bodies of If, Loop and Scan are left alone, and weights must be constants (run ``simplify`` first). The scheme
-follows the CPU that optimizes.
+A constant that several nodes read is stored once for each form in which they want it: scales along one axis or the
+other, one scale, or FP32 for those that are not quantized. A weight that is no matrix has one scale, and so has one
+that the loader refuses otherwise; what it still refuses stays FP32.
+
+Limits: bodies of If, Loop and Scan are left alone, as are sparse constants, and weights must be constants in float32
+(run ``simplify`` first). The scheme follows the CPU that optimizes.
 """
 
 from __future__ import annotations

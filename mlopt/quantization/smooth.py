@@ -22,6 +22,7 @@ from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import keep_interface
 from mlopt.onnx_names import Names, isolate, restore
 from mlopt.packages import install_command
+from mlopt.quantization.copies import separate, static_forms
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.observe import one_batch, quiet, refusal
 
@@ -44,6 +45,8 @@ def quantize_with_nncf(
     if prepared.external:
         return "NNCF keeps the weights in the graph's own file, which holds less than 2 GiB"
     proto = onnx.load(prepared.path)
+    every = {node.name for node in proto.graph.node}
+    separate(proto.graph, static_forms(every.difference(excluded), (), per_channel=True))
     names = isolate(proto)
     spared = [names.node(name) for name in excluded]
     try:
@@ -57,7 +60,7 @@ def quantize_with_nncf(
             )
     except (
         nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, nncf.ParameterNotSupportedError,
-        ValueError, TypeError, LookupError, AttributeError, RuntimeError,
+        ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError,
     ) as error:  # fmt: skip
         return f"NNCF failed: {type(error).__name__}: {error}".splitlines()[0]
     restore(quantized, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_a_stack_of_matrices_has_one_scale(mode: str, tmp_path: Path) -> None:
     assert set(result.notes["per_tensor"]) == {"node_y0", "node_y1m"}
     assert "3 axes" in result.notes["per_tensor"]["node_y0"]
     assert result.notes["quantized"] == 3
+    assert max(errors(source, result.path).values()) < LARGEST_ERROR
+
+
+@pytest.mark.skipif(find_spec("nncf") is None, reason="needs NNCF")
+@pytest.mark.parametrize(
+    "roles", [["product", "transposed gemm"], ["pointwise", "left factor", "left factor of a gemm"]], ids=str
+)
+def test_nncf_takes_no_axis_for_another(roles: list[str], tmp_path: Path) -> None:
+    source = model(tmp_path / "m.onnx", roles)
+    data = {name: values[::8] for name, values in of(CALIBRATION, source).items()}
+    config = {"mode": "static", "smooth_quant": True}
+    result = applied(run_pass(PASS, source, config, tmp_path, calibration=data, hardware=VNNI))
     assert max(errors(source, result.path).values()) < LARGEST_ERROR
 
 
