@@ -17,6 +17,8 @@ import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.model import Kind, Model
+from mlopt.onnx_file import read_graph
+from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
@@ -29,6 +31,8 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+_UNREAD = "Cannot parse data from external tensors"
+"""What it says of sizes and axes that do not stand in the graph's own file."""
 _ERRORS_ONLY, _NOTHING = 3, 4
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
@@ -130,13 +134,28 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     ort = import_onnxruntime()
     providers = _providers(ort, device)
     try:
-        session = ort.InferenceSession(model.path, native, providers=providers)
+        session = _load(ort, model.path, native, providers)
     except runtime_errors() as error:
         raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(model.path)) from error
     session.disable_fallback()
     if session.get_providers()[0] != providers[0]:
         raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
     return session
+
+
+def _load(
+    ort: Any, path: Path, native: onnxruntime.SessionOptions, providers: list[str]
+) -> onnxruntime.InferenceSession:
+    """Load a file; where even its small tensors are in other files, with those in the graph."""
+    try:
+        return ort.InferenceSession(path, native, providers=providers)
+    except runtime_errors() as error:
+        if _UNREAD not in str(error):
+            raise
+    native.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    proto = read_graph(path)
+    load_small_tensors(proto, path.parent)
+    return ort.InferenceSession(proto.SerializeToString(), native, providers=providers)
 
 
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:
@@ -148,7 +167,7 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
     options.log_severity_level = _NOTHING
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return _load(ort, path, options, ["CPUExecutionProvider"])
 
 
 def _providers(ort: Any, device: str) -> list[str]:
