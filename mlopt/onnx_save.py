@@ -30,10 +30,8 @@ def save_model(proto: onnx.ModelProto, path: Path, *, external: bool, source: Pa
 
     data = path.with_name(f"{path.name}.data")
     if external:
+        load_small_tensors(proto, source)
         outside = [tensor for tensor in tensors(proto) if tensor.external_data]
-        for tensor in [tensor for tensor in outside if size_of(tensor, tensor.name) < _SMALLEST]:
-            outside.remove(tensor)
-            tensor.CopyFrom(loaded(tensor, source))
         inside = [tensor for tensor in proto.graph.initializer if len(tensor.raw_data) >= _SMALLEST]
         with data.open("wb") as stream:
             for tensor in (*outside, *inside):
@@ -48,6 +46,13 @@ def load_tensors(proto: onnx.ModelProto, source: Path) -> None:
     """Put the tensors in other files, below the folder ``source``, into the model."""
     for tensor in tensors(proto):
         if tensor.external_data:
+            tensor.CopyFrom(loaded(tensor, source))
+
+
+def load_small_tensors(proto: onnx.ModelProto, source: Path) -> None:
+    """Put those tensors into the model that may be sizes or axes, which tools want to see."""
+    for tensor in tensors(proto):
+        if tensor.external_data and size_of(tensor, tensor.name) < _SMALLEST:
             tensor.CopyFrom(loaded(tensor, source))
 
 

@@ -15,15 +15,17 @@ from mlopt import report as reports
 from mlopt.artifact import keys, layout, passphrase
 from mlopt.artifact import sign as signing
 from mlopt.artifact.files import first_problem, is_safe
-from mlopt.artifact.layout import MANIFEST, Content, Manifest, ModelEntry, Role
+from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, Manifest, ModelEntry, Role
 from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.errors import ExitCode, IntegrityError, ModelError
 from mlopt.evidence import RAW
 from mlopt.hardware import INT8_DOT
-from mlopt.model import Kind, Model, digest_file
-from mlopt.onnx_file import open_onnx
+from mlopt.model import Model, digest_file
+from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE
 from mlopt.onnx_int8 import overflow
+from mlopt.onnx_save import save_model
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import Origin, lock, records, resolved
@@ -36,6 +38,8 @@ from mlopt.usercode import distributions
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {"model.onnx": Role.MODEL, RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,
           "report.md": Role.REPORT_PAGE, "report.html": Role.REPORT_PAGE, bom.BOM: Role.BOM}  # fmt: skip
+_TAKEN = frozenset((*_PAGES, MANIFEST, SIGNATURE, CLAIMS))
+"""What stands in every artifact."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,6 @@ def check_possible(output: Path, signer: Signer | None, key: Path | None, *, sig
     made = KeySigner(keys.load_private(path)) if path is not None else None
     passphrase.forget()
     return made
-
-
-def check_names(model: Model) -> None:
-    """Raise ``ModelError`` if an external data file has a name that an artifact cannot hold."""
-    for file in model.files[1:]:
-        name = file.relative_to(model.path.parent).as_posix()
-        if model.kind is Kind.ONNX and (not is_safe(name) or name in _PAGES):
-            raise ModelError(
-                "an artifact cannot hold an external data file of this name", where=str(model.path), got=name,
-                expected="letters, digits and _.+=@- only", fix="save the model again with its data in model.onnx.data",
-            )  # fmt: skip
 
 
 def origin(
@@ -158,16 +151,29 @@ def _digests(model: Model, folder: Path) -> dict[str, str]:
 
 
 def _copy(model: Model, folder: Path) -> Model:
-    """Copy the model as ``model.onnx``; external data keeps its names, which the graph holds."""
-    shutil.copyfile(model.path, folder / "model.onnx")
-    for file in model.files[1:]:
-        target = folder / file.relative_to(model.path.parent)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    copy = open_onnx(folder / "model.onnx")
+    """Copy the model as ``model.onnx``; external data keeps names that an artifact can hold, since the graph has them.
+
+    Data under any other name go into the graph's own file or, if that would be too large, into ``model.onnx.data``.
+    """
+    names = [file.relative_to(model.path.parent).as_posix() for file in model.files[1:]]
+    if all(is_safe(name) and name.partition("/")[0] not in _TAKEN for name in names):
+        copy = _copy_files(model, names, folder)
+    else:
+        large = model.size_bytes > EXTERNAL_DATA_ABOVE
+        save_model(read_graph(model.path), folder / "model.onnx", external=large, source=model.path.parent)
+        copy = open_onnx(model.path)
     if copy.digest != model.digest:
         raise ModelError("the model changed after it was measured", where=str(model.path), fix="run it again")
-    return copy
+    return open_onnx(folder / "model.onnx")
+
+
+def _copy_files(model: Model, names: Sequence[str], folder: Path) -> Model:
+    shutil.copyfile(model.path, folder / "model.onnx")
+    for name in names:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model.path.parent / name, target)
+    return open_onnx(folder / "model.onnx")
 
 
 def stated_options(directory: Path, manifest: Manifest) -> RuntimeOptions:

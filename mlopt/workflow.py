@@ -182,7 +182,6 @@ def ready(planned: Planned) -> Prepared:
     source, _ = prepare.source(recipe, base, inputs, planned.store, log, evaluation if inputs else None)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
-    packing.check_names(source)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     evaluation = read("evaluation", specs=source.inputs)

@@ -123,11 +123,15 @@ def _with_data_in(name: str, folder: Path) -> Path:
     return folder / "split.onnx"
 
 
-def test_external_data_must_have_a_name_that_an_artifact_can_hold(tmp_path: Path) -> None:
-    packing.check_names(open_onnx(_with_data_in("weights.bin", tmp_path)))
-    for name in ("a b.bin", "report.json", "bom.cdx.json"):
-        with pytest.raises(ModelError, match="an artifact cannot hold an external data file of this name"):
-            packing.check_names(open_onnx(_with_data_in(name, tmp_path)))
+@pytest.mark.parametrize("name", ["a b.bin", "größe.bin", "report.json", "bom.cdx.json", "mlopt.json", "model.sig"])
+def test_external_data_under_a_name_that_no_artifact_can_hold_go_into_the_graphs_file(
+    tmp_path: Path, signer: KeySigner, name: str
+) -> None:
+    _with_data_in(name, tmp_path).rename(tmp_path / "source.onnx")
+    made = pack(tmp_path, signer)
+    assert [file.name for file in open_onnx(made.path / "model.onnx").files] == ["model.onnx"]
+    weight = onnx.load(made.path / "model.onnx").graph.initializer[0]
+    np.testing.assert_array_equal(numpy_helper.to_array(weight), np.eye(64))
 
 
 def test_every_file_of_a_model_is_in_the_manifest_and_the_bill(tmp_path: Path, signer: KeySigner) -> None:

@@ -74,12 +74,11 @@ def unsupported(proto: onnx.ModelProto, half: Half) -> dict[str, str]:
             left[node.name] = f"constant '{constant}' is an output of the graph"
         elif constant := next((name for name in node.input if name in sparse), None):
             left[node.name] = f"constant '{constant}' is stored as a sparse tensor"
-    if half is BF16:
-        floats, opset = float_tensors(proto.graph), default_opset(proto)
-        for node in proto.graph.node:
-            if node.name not in left and not _takes_bfloat16(node, opset, floats):
-                left[node.name] = f"{node.op_type} takes no bfloat16 at opset {opset}"
-    else:
+    floats, opset = float_tensors(proto.graph), default_opset(proto)
+    for node in proto.graph.node:
+        if node.name not in left and not _takes(node, half, opset, floats):
+            left[node.name] = f"{node.op_type} takes no {half.name} at opset {opset}"
+    if half is FP16:
         left |= dict.fromkeys(_crashing(proto.graph), "onnxruntime crashes on a MatMul in FP16 that reads it in FP16")
     return left
 
@@ -97,16 +96,20 @@ def _crashing(graph: onnx.GraphProto) -> Iterator[str]:
                 yield node.name
 
 
-def _takes_bfloat16(node: onnx.NodeProto, opset: int, floats: frozenset[str]) -> bool:
-    """Whether ONNX's definition of the operator allows it; of operators of other domains nothing is known."""
+def _takes(node: onnx.NodeProto, half: Half, opset: int, floats: frozenset[str]) -> bool:
+    """Whether ONNX's definition of the operator allows it.
+
+    Of operators of other domains nothing is known; most have FP16.
+    """
     import onnx
 
     if node.domain not in {"", "ai.onnx"}:
-        return False
+        return half is FP16
     schema = onnx.defs.get_schema(node.op_type, opset, "")
+    wanted = "tensor(bfloat16)" if half is BF16 else "tensor(float16)"
     sides: tuple[tuple[Any, Any], ...] = ((node.input, schema.inputs), (node.output, schema.outputs))
     return all(
-        "tensor(bfloat16)" in formal[min(index, len(formal) - 1)].types
+        wanted in formal[min(index, len(formal) - 1)].types
         for names, formal in sides
         for index, name in enumerate(names)
         if name in floats and not (names is node.input and always_float(node, index))

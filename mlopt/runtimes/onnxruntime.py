@@ -21,7 +21,9 @@ import numpy as np
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.hardware import INT8_DOT, detect_cpu
 from mlopt.model import NOT_IN_NUMPY, Kind, Model
+from mlopt.onnx_file import read_graph
 from mlopt.onnx_int8 import EXACT, Overflow, overflow
+from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
@@ -35,6 +37,8 @@ _LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 _FUSING = frozenset({"extended", "all"})
+_UNREAD = "Cannot parse data from external tensors"
+"""What it says of sizes and axes that do not stand in the graph's own file."""
 _ERRORS_ONLY, _NOTHING = 3, 4
 _LOG = logging.getLogger(__name__)
 _SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
@@ -192,7 +196,7 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     ort = import_onnxruntime()
     providers = _providers(ort, device)
     try:
-        session = ort.InferenceSession(model.path, native, providers=providers)
+        session = _load(ort, model.path, native, providers)
     except runtime_errors() as error:
         raise _refused(model.path, cause(error)) from error
     session.disable_fallback()
@@ -218,8 +222,6 @@ def _refused(path: Path, reason: str) -> ModelError:
 
 def _of_odd_floats(path: Path) -> dict[str, str]:
     """Return what to say of a model for which a kernel is missing, if that may be for its floating-point types."""
-    from mlopt.onnx_file import read_graph
-
     graph = read_graph(path).graph
     typed = (value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output))
     cast = (a.i for node in graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to")
@@ -234,6 +236,21 @@ def _of_odd_floats(path: Path) -> dict[str, str]:
     }
 
 
+def _load(
+    ort: Any, path: Path, native: onnxruntime.SessionOptions, providers: list[str]
+) -> onnxruntime.InferenceSession:
+    """Load a file; where even its small tensors are in other files, with those in the graph."""
+    try:
+        return ort.InferenceSession(path, native, providers=providers)
+    except runtime_errors() as error:
+        if _UNREAD not in str(error):
+            raise
+    native.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    proto = read_graph(path)
+    load_small_tensors(proto, path.parent)
+    return ort.InferenceSession(proto.SerializeToString(), native, providers=providers)
+
+
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:
     """Open a file that is only looked at, on the CPU; what ONNX Runtime has to say is in the exceptions it raises.
 
@@ -246,7 +263,7 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     if level in _FUSING and detect_cpu().adds_in_16_bits and overflow(path).layers:
         for key, value in EXACT.items():
             options.add_session_config_entry(key, value)
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return _load(ort, path, options, ["CPUExecutionProvider"])
 
 
 def _providers(ort: Any, device: str) -> list[str]:
