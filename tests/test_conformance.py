@@ -61,6 +61,15 @@ def test_changed_results_are_found(tmp_path: Path, samples: Dataset) -> None:
     assert "a lossless pass changed the model's results" in text
 
 
+def test_the_sample_that_was_changed_is_named(tmp_path: Path, samples: Dataset) -> None:
+    (tmp_path / "quiet").mkdir()
+    values = np.asarray(samples.inputs["x"]) * np.float32([0, 0, 0, 0, 1, 0]).reshape(6, 1)
+    quiet = store(Samples({"x": values}), tmp_path / "quiet", "one sample is not zero")
+    assert "output 'y', sample 4, value 0: " in refusal(
+        scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.1), quiet
+    )
+
+
 def test_a_frozen_axis_is_found(tmp_path: Path, samples: Dataset) -> None:
     text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, time=12), samples)
     assert "axis 1 of input 'x' is no longer dynamic" in text
