@@ -144,7 +144,7 @@ def test_outputs_may_differ_in_size(tmp_path: Path, samples: Dataset) -> None:
     before = positive(tmp_path / "a.onnx")
     assert check_output(PASS, before, positive(tmp_path / "b.onnx"), samples, OPTIONS).parity.max_abs == 0
     assert "a lossless pass changed" in refusal(before, positive(tmp_path / "c.onnx", factor=1.1), samples)
-    assert "'y': the shape is" in refusal(before, positive(tmp_path / "d.onnx", above=0.5), samples)
+    assert ": the shape is" in refusal(before, positive(tmp_path / "d.onnx", above=0.5), samples)
     nothing = positive(tmp_path / "e.onnx", above=1e9)
     assert check_output(PASS, nothing, positive(tmp_path / "f.onnx", above=1e9), samples, OPTIONS).parity.cosine == 1
-    assert "'y': the shape is" in refusal(nothing, before, samples)
+    assert ": the shape is" in refusal(nothing, before, samples)
