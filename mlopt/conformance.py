@@ -17,11 +17,11 @@ import numpy as np
 
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
-from mlopt.data.ragged import ragged
+from mlopt.data.ragged import of_one_call, ragged
 from mlopt.errors import ModelError, PassError
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
-from mlopt.model import Model, TensorSpec
+from mlopt.model import Kind, Model, TensorSpec
 from mlopt.report.schema import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Feeds, RuntimeOptions
@@ -29,6 +29,7 @@ from mlopt.runtimes.base import Array, Feeds, RuntimeOptions
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass, PassConfig
 
+CHANGED = "a lossless pass changed the model's results"
 _SAMPLES = 8
 
 
@@ -58,8 +59,7 @@ def check_output(
     reasons = [reason for _, reason in found if reason is not None]
     if reasons and not pass_.lossy:
         raise PassError(
-            "a lossless pass changed the model's results", where=where, got=reasons[0],
-            expected="equal outputs within rounding", fix=_report_it(pass_),
+            CHANGED, where=where, got=reasons[0], expected="equal outputs within rounding", fix=remedy(pass_),
         )  # fmt: skip
     return Conformity(_worst([parity for parity, _ in found]))
 
@@ -99,33 +99,35 @@ def _compare(
     """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
     pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
     _give_back_memory()
-    of_each = [scales(_as_one(expected)) for _, expected in pairs]
+    of_each = [scales({name: ragged([array]) for name, array in expected.items()}) for _, expected, _ in pairs]
     largest = {name: max(known[name] for known in of_each) for name in of_each[0]}
     with open_session(after, options) as session:
-        for feeds, expected in pairs:
-            got = session.run(feeds)
-            sizes = [(array.shape, got[name].shape) for name, array in expected.items() if name in got]
-            if all(before == after and before[:1] != (0,) for before, after in sizes):
-                yield compare(expected, got), within_tolerance(expected, got, largest)
-                continue
-            parity, reason = compare(_as_one(expected), _as_one(got)), change(_as_one(expected), _as_one(got))
-            yield parity, None if reason is None else f"output '{reason.output}': {reason.first}"
+        for feeds, expected, row in pairs:
+            wanted, got = of_one_call(expected, session.run(feeds))
+            if wanted is expected:
+                reason = within_tolerance(wanted, got, largest)
+            else:
+                found = change(wanted, got)
+                reason = None if found is None else f"output '{found.output}', sample 0: {found.first}"
+            yield compare(wanted, got), None if reason is None else _placed(reason, row, feeds)
 
 
-def _as_one(outputs: Feeds) -> Feeds:
-    """Take what one inference gives for one sample: nothing may have been found, or as many things as it likes."""
-    return {name: ragged([array]) for name, array in outputs.items()}
+def _placed(reason: str, row: int | None, feeds: Feeds) -> str:
+    """Say which evaluation sample was fed, or what it was made into."""
+    if row is not None:
+        return reason.replace(", sample 0", f", sample {row}", 1)
+    return f"with inputs of other sizes ({', '.join(f'{n}: {list(a.shape)}' for n, a in feeds.items())}): {reason}"
 
 
-def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[tuple[Feeds, Feeds]]:
-    """Return feeds in several shapes, each with what the model makes of it."""
-    pairs: list[tuple[Feeds, Feeds]] = []
+def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[tuple[Feeds, Feeds, int | None]]:
+    """Return feeds in several shapes, each with what the model makes of it, and the sample that it is."""
+    pairs: list[tuple[Feeds, Feeds, int | None]] = []
     with open_session(model, options) as session:
-        for feeds, given in _shapes(model.inputs, samples):
+        for feeds, row in _shapes(model.inputs, samples):
             try:
-                pairs.append((feeds, session.run(feeds)))
+                pairs.append((feeds, {name: np.array(output) for name, output in session.run(feeds).items()}, row))
             except ModelError:
-                if given:
+                if row is not None:
                     raise
                 continue  # a size that the model itself does not take, such as one that is no multiple of 32
     return pairs
@@ -138,20 +140,20 @@ def _give_back_memory() -> None:
         trim(0)
 
 
-def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], bool]]:
-    """Yield feeds and whether their shape is the samples' own: first those, then other sizes of every dynamic axis."""
+def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], int | None]]:
+    """Yield feeds: first samples with their numbers, then, without one, other sizes of every dynamic axis."""
     spread = np.linspace(0, samples.count - 1, min(_SAMPLES, samples.count)).astype(int)
-    for feeds, _ in batches(samples, specs, 1, spread.tolist()):
-        yield feeds, True
+    for row in spread.tolist():
+        yield from ((feeds, row) for feeds, _ in batches(samples, specs, 1, [row]))
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:
         rows = np.arange(3) % samples.count
-        yield from ((feeds, False) for feeds, _ in batches(samples, specs, 3, rows.tolist()))
+        yield from ((feeds, None) for feeds, _ in batches(samples, specs, 3, rows.tolist()))
     own = next(batches(samples, specs, 1, [0]))[0]
     for resize in (_halved, _doubled):
         other = {s.name: resize(own[s.name], [a for a in s.dynamic_axes if a or not batched[s.name]]) for s in specs}
         if any(other[name].shape != own[name].shape for name in other):
-            yield other, False
+            yield other, None
 
 
 def _halved(array: Array, axes: Sequence[int]) -> Array:
@@ -178,3 +180,11 @@ def _report_it(pass_: Pass[PassConfig]) -> str:
     return (
         f"leave the pass '{pass_.name}' out, or mark it `optional: true`; its input and log are kept for a bug report"
     )
+
+
+def remedy(pass_: Pass[PassConfig]) -> str:
+    """Say what a user can do about a lossless pass that changes results."""
+    sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
+    if pass_.accepts == {Kind.TORCH}:
+        return f"{sample}; else write what it computes there another way, or try the other `exporter`"
+    return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"

@@ -16,7 +16,7 @@ from typing import Any
 from mlopt import repro
 from mlopt.budget import Budget
 from mlopt.cache import Entry, Key, Store
-from mlopt.conformance import check_output
+from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
 from mlopt.hardware import Hardware, usable_cores
@@ -206,21 +206,13 @@ def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
     found = job.changed(best, outcome.model)
     if found is None:
         return outcome
-    what = "a lossless pass changed the model's results"
     if step.optional and pass_.produces is best.kind:
-        return replace(outcome, status="dropped", reason=f"{what}: {found}")
+        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
     told = _keep(number, best, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
-        what, where=f"pass '{step.name}' (step {number + 1})", got=found,
-        expected="equal outputs within rounding on every evaluation sample", fix=f"{_remedy(pass_)}; {told}",
+        CHANGED, where=f"pass '{step.name}' (step {number + 1})", got=found,
+        expected="equal outputs within rounding on every evaluation sample", fix=f"{remedy(pass_)}; {told}",
     )  # fmt: skip
-
-
-def _remedy(pass_: Pass[Any]) -> str:
-    sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
-    if pass_.accepts == {Kind.TORCH}:
-        return f"{sample}; else write what it computes there another way, or try the other `exporter`"
-    return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"
 
 
 def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:

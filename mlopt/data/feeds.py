@@ -104,7 +104,7 @@ def predict(
     size = batch_of(data, specs, batch_size)
     calls: list[tuple[Mapping[str, Array], int]] = []
     for feeds, real in batches(data, specs, batch_size, indices):
-        outputs = run(feeds)
+        outputs = _own(run(feeds))
         if size > 1 and not all(_batched(output, size) for output in outputs.values()):
             calls, size = _alone(run, data, specs, indices), batch_of(data, specs, 1)
             break
@@ -117,7 +117,12 @@ def _alone(
     run: Run, data: Samples | Dataset, specs: Sequence[TensorSpec], indices: Sequence[int] | None
 ) -> list[tuple[Mapping[str, Array], int]]:
     rows = range(len(data.inputs[specs[0].name])) if indices is None else indices
-    return [(run(feeds), 1) for row in rows for feeds, _ in batches(data, specs, 1, [row])]
+    return [(_own(run(feeds)), 1) for row in rows for feeds, _ in batches(data, specs, 1, [row])]
+
+
+def _own(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Keep what a model may write over in its next call, if it answers from a buffer of its own."""
+    return {name: np.array(output) for name, output in outputs.items()}
 
 
 def _batched(output: Array, size: int) -> bool:

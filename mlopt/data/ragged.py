@@ -8,7 +8,7 @@ neither written nor read: on disk they are one flat array, and the shapes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,19 @@ def dtype_of(array: Array) -> np.dtype[Any]:
 def joined(parts: Sequence[Array]) -> Array:
     """Return the samples' arrays as one array [samples, ...] where they have one shape, else ragged."""
     return np.stack(parts) if len({part.shape for part in parts}) == 1 else ragged(parts)
+
+
+def of_one_call(a: Mapping[str, Array], b: Mapping[str, Array]) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """Return what two models gave in one inference, so that it can be compared as outputs of samples.
+
+    First axes are taken for samples, unless nothing was found, or not as much by both: then each output is that of one
+    sample.
+    """
+    alike = all(name in b and array.shape == b[name].shape and array.shape[:1] != (0,) for name, array in a.items())
+    if alike:
+        return a, b
+    one, other = ({name: ragged([array]) for name, array in side.items()} for side in (a, b))
+    return one, other
 
 
 def save(array: Array, file: Path) -> None:

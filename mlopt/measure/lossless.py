@@ -1,8 +1,9 @@
 """Whether a step that must not change results changed them on any evaluation sample.
 
-Each sample is held against the step's own input, up to rounding at that sample's own scale. Two things are no fault of
-a lossless step: a class or a pixel among very many that tips over by a rounding, and, after a lossy step, a code that
-does (a value may lie between two codes of INT8). The latter moves outputs, but far less than the lossy step itself did.
+Each sample is held against the step's own input, up to rounding at its own scale or, where it is fainter than most, at
+that of a typical one: a logit may happen to be near zero. Two things are no fault of a lossless step: a class or a
+pixel among very many that tips over by a rounding, and, after a lossy step, a code that does (a value may lie between
+two codes of INT8). The latter moves outputs, but far less than the lossy step itself did.
 """
 
 from __future__ import annotations
@@ -93,12 +94,13 @@ def _differing(expected: Array, got: Array) -> dict[int, Difference]:
     """Return the first difference in each sample that differs."""
     if expected.shape != got.shape:
         return {0: Difference("the shape of all samples", str(got.shape), str(expected.shape))}
-    relative, largest = relative_tolerance(expected, got), 0.0
+    relative, typical, largest = relative_tolerance(expected, got), 0.0, 0.0
     if relative:
-        largest = max((_magnitude(wanted).max(initial=0.0) for _, wanted, _ in _pieces(expected, got)), default=0.0)
+        sizes = np.concatenate([_magnitude(wanted) for _, wanted, _ in _pieces(expected, got)])
+        typical, largest = float(np.median(sizes)), float(sizes.max())
     found, tipped, values = {}, {}, 0
     for start, wanted, given in _pieces(expected, got):
-        beyond = _beyond(wanted, given, relative, largest)
+        beyond = _beyond(wanted, given, relative, typical, largest)
         values += beyond.size
         for row in np.flatnonzero(beyond.any(axis=1)).tolist():
             column, count = int(beyond[row].argmax()), int(beyond[row].sum())
@@ -110,13 +112,13 @@ def _differing(expected: Array, got: Array) -> dict[int, Difference]:
     return {sample: first for sample, first in found.items() if not tipped[sample]}
 
 
-def _beyond(wanted: Array, given: Array, relative: float, largest: float) -> NDArray[np.bool_]:
+def _beyond(wanted: Array, given: Array, relative: float, typical: float, largest: float) -> NDArray[np.bool_]:
     """Return which values, both [samples, values], are apart by more than rounding; NaN is equal to NaN."""
     if not relative:
         return np.asarray(wanted != given)
     a, b = wanted.astype(np.float64), given.astype(np.float64)
     with np.errstate(invalid="ignore"):  # infinity less itself
-        near = np.abs(a - b) <= tolerance(a, relative, _magnitude(a)[:, None], largest)
+        near = np.abs(a - b) <= tolerance(a, relative, np.maximum(_magnitude(a), typical)[:, None], largest)
     finite = np.isfinite(a) & np.isfinite(b)
     same: NDArray[np.bool_] = (finite & near) | (a == b) | (np.isnan(a) & np.isnan(b))
     return ~same

@@ -20,6 +20,7 @@ import numpy as np
 from mlopt.cache import Key, Store
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
+from mlopt.data.ragged import of_one_call
 from mlopt.errors import MeasureError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import TensorSpec
@@ -214,7 +215,7 @@ def same_outputs(a: Path, b: Path, feeds: Mapping[str, Array]) -> bool:
     failures: tuple[type[Exception], ...] = (MeasureError, *runtime_errors())
     try:
         one, other = ({str(place): value for place, value in enumerate(outputs(path, feeds))} for path in (a, b))
-        return within_tolerance(one, other) is None
+        return within_tolerance(*of_one_call(one, other)) is None
     except failures:
         return False
 

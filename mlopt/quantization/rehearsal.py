@@ -20,6 +20,7 @@ import numpy as np
 
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
+from mlopt.data.ragged import of_one_call
 from mlopt.errors import MeasureError
 from mlopt.measure.parity import compare
 from mlopt.model import TensorSpec
@@ -100,7 +101,7 @@ def rehearse(stage: Stage, converted: frozenset[str], watched: frozenset[str], h
             over = next((name for probe, name in probes.items() if not np.isfinite(got[probe])), None)
             if over is not None:
                 return Verdict(f"'{over}' is no longer finite in {half.name}")
-            sqnr = compare(expected, {name: got[name] for name in expected}).sqnr_db
+            sqnr = compare(*of_one_call(expected, {name: got[name] for name in expected})).sqnr_db
             noise += (10 ** (-sqnr / 10) if sqnr is not None else 0.0) / len(stage.feeds)
             if noise > allowed:
                 said = f"an output keeps at most {_decibels(noise):.1f} dB, and {floor_db:g} dB are wanted"

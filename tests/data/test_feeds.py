@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.data import Samples, batch_of, batches, check_inputs, predict
@@ -187,6 +187,7 @@ def test_in_a_batch_of_fixed_size_a_sample_stands_beside_its_copies() -> None:
     assert all((rows == rows[0]).all() for rows in fed[1:])
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.integers(0, 4), min_size=2, max_size=8), size=st.integers(1, 3))
 def test_what_differs_in_size_is_kept_sample_by_sample(rows: list[int], size: int) -> None:
     """A detector: sample ``n`` gives ``rows[n]`` rows that hold ``n``; a batch gives those of its samples together."""

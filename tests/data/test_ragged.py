@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -15,6 +15,7 @@ from mlopt.data.ragged import dtype_of, is_ragged, joined, load, ragged, save
 from mlopt.errors import DataError
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from(["float32", "float16", "int64", "bool", "U5"]).flatmap(
         lambda dtype: st.lists(arrays(dtype, array_shapes(min_dims=0, max_dims=3, min_side=0)), min_size=1, max_size=5)

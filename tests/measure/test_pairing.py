@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mlopt.data.ragged import joined, ragged
@@ -154,6 +154,7 @@ def any_outputs(draw: Any) -> dict[str, Array]:
     return outputs
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_outputs())
 def test_equal_outputs_are_equal_exactly(outputs: dict[str, Array]) -> None:
     copy = {name: ragged([part.copy() for part in array]) if array.dtype == object else array.copy()
@@ -163,6 +164,7 @@ def test_equal_outputs_are_equal_exactly(outputs: dict[str, Array]) -> None:
     assert change(outputs, copy) is None
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_outputs(), st.data())
 def test_one_changed_sample_is_found(outputs: dict[str, Array], data: Any) -> None:
     name = data.draw(st.sampled_from(sorted(outputs)))
