@@ -59,7 +59,9 @@ class _Trial:
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""
-        gates = [gate for gate in self.campaign.recipe.gates if gate.metric.startswith(("accuracy.", "fidelity."))]
+        gates = [
+            gate for gate in evidence.gates(self.campaign.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
+        ]
         if not gates:
             return None
         verdicts = judge(gates, report, baselines=self.campaign.baselines)

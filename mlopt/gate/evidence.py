@@ -81,6 +81,8 @@ class Evidence:
     """The candidates of which more samples make the interval narrower, or the figure possible."""
     fixed: float = 0.0
     """The half-width that such samples leave: a stored run's share."""
+    of: str | None = None
+    """What it is the figure of, where a report has several and the worst counts."""
     remedy: str | None = None
     """What would decide it, where that is not what the metric's own ``when_undecided`` says."""
 

@@ -94,6 +94,10 @@ class Judge:
             least = budget.sqnr_db - 10 * log10(SHARE)
             if found.sqnr_db < least:
                 return f"SQNR {found.sqnr_db:.1f} dB is below {least:.1f} dB"
+        if budget.shift is not None and found.shift > budget.shift:
+            return f"scale or offset are off by {found.shift:.3g} of the outputs, more than {budget.shift:g}"
+        if budget.worst_part is not None and found.worst_part > budget.worst_part:
+            return f"{found.part} is wrong: {found.worst_part:.3g} where 1 is useless"
         if budget.max_abs is not None and found.max_abs > budget.max_abs:
             return f"a value differs by {found.max_abs:.4g}, more than {budget.max_abs:.4g}"
         return None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import RecipeError
+from mlopt.gate.defaults import COSINE, of_size
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.base import Pass
@@ -133,7 +135,9 @@ def _gates(metric: str) -> list[dict[str, Any]]:
         "agreement": [{"metric": "accuracy.value", "min": 0.95, **undecided}],
     }
     faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", **undecided}
-    return [{"metric": "fidelity.cosine", "min": 0.99}, *same.get(metric, []), faster]
+    size = of_size()
+    limits = ({"metric": f"fidelity.{name}", "max": value} for name, value in asdict(size).items())
+    return [{"metric": "fidelity.cosine", "min": COSINE}, *limits, *same.get(metric, []), faster]
 
 
 def _batch_size(inputs: tuple[TensorSpec, ...]) -> int:

@@ -289,5 +289,6 @@ def _quality_figures(report: Report) -> list[Figure]:
 
 def _fidelity_figure(fidelity: Fidelity) -> Figure:
     sqnr = "equal outputs" if fidelity.sqnr_db is None else f"SQNR {fidelity.sqnr_db:.1f} dB"
-    detail = f"{sqnr}, largest difference {number(fidelity.max_abs)}, n = {fidelity.n:,}"
+    size = "" if fidelity.sqnr_db is None else f" (error {percent(fidelity.relative_error, 1)} of the outputs)"
+    detail = f"{sqnr}{size}, largest difference {number(fidelity.max_abs)}, n = {fidelity.n:,}"
     return Figure("Cosine", f"{fidelity.cosine:.5f}", detail)
