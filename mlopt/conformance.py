@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.errors import ModelError, PassError
@@ -118,8 +119,7 @@ def _give_back_memory() -> None:
 
 def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], bool]]:
     """Yield feeds and whether their shape is the samples' own: first those, then other sizes of every dynamic axis."""
-    spread = np.linspace(0, samples.count - 1, min(_SAMPLES, samples.count)).astype(int)
-    for feeds, _ in batches(samples, specs, 1, spread.tolist()):
+    for feeds, _ in batches(samples, specs, 1, some(samples, _SAMPLES).tolist()):
         yield feeds, True
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:

@@ -18,7 +18,7 @@ from mlopt.errors import MeasureError, MissingPackage, Problem, RecipeError
 from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
-from mlopt.measure.differing import differing
+from mlopt.measure.differing import differing, few
 from mlopt.measure.parity import fidelity
 from mlopt.measure.torch_metrics import TorchMetric
 from mlopt.model import Kind, Model
@@ -121,7 +121,7 @@ class Evaluator:
         """Return samples on which the model's score differs from the source model's, at most ``limit``."""
         scores = (self.scores(self.source), self.scores(model))
         outputs = (self.reference, self.outputs(model))
-        return differing(self.metric, scores, outputs, self.dataset.labels, self.output)[:limit]
+        return few(differing(self.metric, scores, outputs, self.dataset.labels, self.output), limit)
 
     def fidelity(self, model: Model) -> Fidelity | None:
         """Return how close the outputs are to the source model's; None for a PyTorch model, which is that source."""

@@ -38,7 +38,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on the first N samples.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
     sort: Annotated[Order, typer.Option(help="By the graph, or the worst first.")] = Order.GRAPH,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help=_LIMIT)] = 20,

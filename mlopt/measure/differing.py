@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
+from mlopt.data.choice import typical
 from mlopt.errors import DataError
 from mlopt.measure.accuracy import OF_CLASSES, Array, Floats, Metric, Outputs, Scores, predicted_classes
 from mlopt.report.schema import Disagreement
@@ -32,6 +36,14 @@ def differing(
             where = np.flatnonzero(classes[0] != classes[1] if single else source != final)
             return tuple(_disagreement(n, labels, str(classes[0][n]), str(classes[1][n])) for n in where.tolist())
     return () if single else _by_score(source, final, labels)
+
+
+def few(found: Sequence[Disagreement], limit: int) -> tuple[Disagreement, ...]:
+    """Return at most ``limit`` of them: the first where they are sorted by their loss, else some of each class."""
+    if any(earlier.sample > later.sample for earlier, later in pairwise(found)):
+        return tuple(found[:limit])
+    classes = np.array([one.reference if one.label is None else one.label for one in found])
+    return tuple(found[row] for row in typical(len(found), limit, classes))
 
 
 def _classes(outputs: tuple[Outputs, Outputs], output: str | None) -> tuple[Array, Array] | None:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.errors import MeasureError
-from mlopt.measure.parts import Parts, reshaped
+from mlopt.measure.parts import Parts
 from mlopt.report.schema import Fidelity, OutputFidelity, Parity
 
 Array = NDArray[Any]
@@ -192,12 +192,13 @@ def _errors(expected: Outputs, got: Outputs) -> dict[str, _Error]:
 
 def _error(name: str, expected: Array, got: Array) -> _Error:
     whole, faint, max_abs = _Sum(), _Sum(), 0.0
-    parts = Parts(np.atleast_1d(expected).shape, floating=_is_floating(expected) and _is_floating(got))
+    parts = Parts(floating=_is_floating(expected) and _is_floating(got))
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
         whole.add(start, a, b)
-        parts.add(reshaped(a, expected.shape), reshaped(b, expected.shape))
-        for mask in _faint_channels(reshaped(a, expected.shape)):
+        shape = (len(a), *expected.shape[1:])
+        parts.add(a.reshape(shape), b.reshape(shape))
+        for mask in _faint_channels(a.reshape(shape)):
             faint.add(start, a * mask, b * mask)
             parts.add_faint(a[mask], b[mask])
         max_abs = max(max_abs, float(np.abs(a - b).max(initial=0.0)))

@@ -16,7 +16,6 @@ was saturated or one sample that came out as its opposite is no noise, and may s
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +72,7 @@ class Channels:
     """The energies of an output's slices along one axis."""
 
     def __init__(self, axis: int, size: int) -> None:
-        self.axis = axis
-        self._others: tuple[int, ...] = ()
+        self.axis, self.size = axis, size
         self._expected, self._error, self._squares = (np.zeros(size) for _ in range(3))
         self._samples = self._values = 0
 
@@ -111,17 +109,20 @@ class Channels:
 class Parts:
     """Both figures of one output."""
 
-    def __init__(self, shape: tuple[int, ...], *, floating: bool) -> None:
-        """``shape`` is that of all samples, [samples, ...]."""
+    def __init__(self, *, floating: bool) -> None:
         self._whole, self._faint = Sums(), Sums()
-        self._single = floating and math.prod(shape[1:]) == 1
-        axes = {axis for axis in (1, len(shape) - 1) if 0 < axis < len(shape) and shape[axis] > 1}
-        self._channels = [Channels(axis, shape[axis]) for axis in sorted(axes)]
+        self._single = floating
+        self._channels: dict[int, Channels] | None = None
 
     def add(self, a: Floats, b: Floats) -> None:
-        """Add samples, [samples, ...]; ``a`` is what is expected."""
+        """Add samples, [samples, ...]; ``a`` is what is expected. Axes whose size varies have no channels."""
         self._whole.add(a, b)
-        for each in self._channels:
+        self._single &= a.size == len(a)
+        sizes = {axis: a.shape[axis] for axis in (1, a.ndim - 1) if 0 < axis < a.ndim and a.shape[axis] > 1}
+        if self._channels is None:
+            self._channels = {axis: Channels(axis, size) for axis, size in sizes.items()}
+        self._channels = {axis: one for axis, one in self._channels.items() if sizes.get(axis) == one.size}
+        for each in self._channels.values():
             each.add(a, b)
 
     def add_faint(self, a: Floats, b: Floats) -> None:
@@ -138,14 +139,12 @@ class Parts:
         said = expected[expected >= 1e-8 * expected.max(initial=0.0)]
         typical = max(float(np.median(said)) if len(said) else 0.0, np.finfo(np.float64).tiny)
         off = np.sqrt(error / np.maximum(expected, _QUIET * typical)) / _OPPOSITE
-        found = [(float(off.max(initial=0.0)), f"sample {int(off.argmax())}"), *(each.worst for each in self._channels)]
+        found = [(float(off.max(initial=0.0)), f"sample {int(off.argmax())}"), *self._of_channels()]
         lost = self._whole.lost if self._single else None
         if lost is not None:
             found.append((lost, "what varies between samples"))
         value, name = max(found, key=lambda each: each[0])
         return min(value, _NOTHING), name
 
-
-def reshaped(piece: Floats, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return samples, [samples, values], in the shape of an output, [samples, ...]."""
-    return piece.reshape(len(piece), *shape[1:])
+    def _of_channels(self) -> list[tuple[float, str]]:
+        return [each.worst for each in (self._channels or {}).values()]

@@ -26,8 +26,8 @@ _CLASS_WORDS = re.compile(r"prob|softmax|logit|class|score|label", re.IGNORECASE
 def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
     """Return the text of a recipe for an ONNX ``model``, to be written to ``path`` (its paths are relative to that).
 
-    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: its first half calibrates,
-    its second half judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
+    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: one half calibrates, the
+    other judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
     """
     samples, labelled = _looked_at(data, model) if data else (0, False)
     metric = ("accuracy" if labelled else "agreement") if is_classifier(model) else "fidelity"
@@ -108,7 +108,8 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
     if samples < 2:
         return [("One sample judges, and none is left to calibrate on.", {"data": {"evaluation": source}})]
     parts = {"calibration": {**source, "split": [0.0, 0.5]}, "evaluation": {**source, "split": [0.5, 1.0]}}
-    text = "The first half calibrates, the second half judges; the halves must share no sample."
+    text = "One half calibrates, the other judges; each class (of `labels`) is in both in its share. Samples in the order\n"
+    text += "of time: add `in_order: true` to both, so that the past calibrates."
     return [(text, {"data": parts})]
 
 

@@ -149,6 +149,13 @@ class Data(Part):
     evaluation: DataSource | None = Field(default=None, description="what the metric is computed on")
 
 
+def _labelled_alike(data: Data) -> Data:
+    """Let what one role says of where a source's labels are hold for its other parts, which are chosen by them."""
+    roles = {role: one for role in Data.model_fields if (one := getattr(data, role)) is not None}
+    known = {one.source: one for one in roles.values() if one.names_labels}
+    return data.model_copy(update={role: one.labelled_like(known.get(one.source, one)) for role, one in roles.items()})
+
+
 class Metric(Part):
     """How good a model is."""
 
@@ -240,7 +247,7 @@ class Recipe(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="names the artifact; letters, digits, dot, - and _"
     )
     model: ModelSource
-    data: Data = Data()
+    data: Annotated[Data, AfterValidator(_labelled_alike)] = Data()
     metric: Metric = Metric()
     target: Target = Target()
     objective: Objective = Field(default=Objective.LATENCY, description="what a faster or smaller model is for")
