@@ -45,7 +45,7 @@ class Budget:
     """The most that the metric may lose, in points."""
     metric: str = "fidelity"
     args: Mapping[str, Any] = field(default_factory=dict)
-    output: str | None = None
+    output: str | tuple[str, ...] | None = None
     base: Path = Path()
     """The recipe's directory, which a metric in a file is relative to."""
 
@@ -63,7 +63,7 @@ class Budget:
 
 def budget_of(recipe: Recipe, base: Path) -> Budget:
     """Read the limits off a recipe's gates; without a gate, a cosine of 0.99, an error of the size that
-    goes with it, and, for class agreement, 95 %."""
+    goes with it, and, for agreement, 95 %."""
     metric = recipe.metric
     cosine, value = (_least(recipe.gates, name) for name in ("fidelity.cosine", "accuracy.value"))
     cosine = COSINE if cosine is None else cosine
@@ -72,7 +72,7 @@ def budget_of(recipe: Recipe, base: Path) -> Budget:
     size, sqnr_db = _most(gates, "fidelity.relative_error"), _least(gates, "fidelity.sqnr_db")
     allowed = [-20 * log10(size)] if size else []
     allowed += [sqnr_db] if sqnr_db is not None else []
-    if value is None and metric.name == "agreement":
+    if value is None and metric.name in ("agreement", "sequence_agreement"):
         value = _AGREEMENT
     return Budget(
         cosine=cosine,

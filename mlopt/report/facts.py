@@ -18,7 +18,7 @@ from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency
 
 _BENCH = "bench"
 """What ``mlopt bench`` calls its data."""
-PERCENT_METRICS = frozenset({"accuracy", "agreement"})
+PERCENT_METRICS = frozenset({"accuracy", "agreement", "sequence_agreement"})
 """Metrics that are a share of the samples, and read best as a percentage."""
 
 

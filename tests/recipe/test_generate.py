@@ -11,7 +11,7 @@ from mlopt.errors import DataError, ModelError, RecipeError
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.recipe import load_source
-from mlopt.recipe.generate import is_classifier, recipe_for_model
+from mlopt.recipe.generate import recipe_for_model
 from mlopt.recipe.load import parse
 
 Passes = dict[str, Pass[Any]]
@@ -61,30 +61,6 @@ def test_without_two_samples_nothing_is_calibrated(tmp_path: Path, passes: Passe
     assert recipe.data.calibration is None
     assert (recipe.data.evaluation is not None) == bool(count)
     assert [step.name for step in recipe.passes] == ["simplify", "fuse"]
-
-
-@pytest.mark.parametrize(
-    ("output", "op", "shape", "classifies"),
-    [
-        ("output", "Softmax", ("n", 10), True),
-        ("logits", "Relu", ("n", 10), True),
-        ("class_scores", "Relu", (1, 1000, 1, 1), True),
-        ("embedding", "Relu", ("n", 384), False),
-        ("output", "Softmax", ("n", 10, 10), False),
-        ("prob", "Relu", ("n", 21, 32, 32), False),
-        ("prob", "Relu", ("n", 1), False),
-        ("prob", "Relu", ("n", "classes"), False),
-    ],
-)
-def test_a_classifier_is_told_by_its_shape_and_its_name_or_last_operator(
-    tmp_path: Path, output: str, op: str, shape: tuple[Any, ...], classifies: bool
-) -> None:
-    model = open_onnx(save_model(tmp_path / "m.onnx", output=output, op=op, shape=shape))
-    assert is_classifier(model) is classifies
-    name = "agreement" if classifies else "fidelity"
-    text = recipe_for_model(model, tmp_path / "m.yaml", None)
-    assert f"name: {name}" in text
-    assert ("{metric: accuracy.value, min: 0.95, on_inconclusive: pass}" in text) is classifies
 
 
 def test_labels_are_used(tmp_path: Path, passes: Passes) -> None:
