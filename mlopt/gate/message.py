@@ -50,7 +50,15 @@ def _undecided(gate: Gate, evidence: Evidence) -> str:
     if within_noise(gate, evidence):
         noise = f"two copies of one model differed by up to {evidence.noise:.1%} in this run"
         return f": {noise}, and the limit of {gate.limit} is no further away. {decide}"
+    if evidence.noise_floor and not _straddles(gate, evidence):
+        noise = f"two copies of one model differed by up to {evidence.noise_floor:.1%} in this run"
+        return f": {noise}, and the ratio is no further from 1, so nothing is faster or slower by this. {decide}"
     return f": the interval straddles the limit of {gate.limit}. {_how_many(gate, evidence)}"
+
+
+def _straddles(gate: Gate, evidence: Evidence) -> bool:
+    low, high = sorted(evidence.interval or (gate.bound, gate.bound))
+    return low <= gate.bound <= high
 
 
 def _figure(gate: Gate, evidence: Evidence) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mlopt.errors import Problem, UserError
+from mlopt.filetype import REPORT, told
 from mlopt.report.schema import Report
 
 REPORT_FILE = "report.json"
@@ -57,6 +58,12 @@ def read(path: Path) -> Report:
         report = Report.model_validate_json(content, strict=True)
         to_json(report)
     except ValidationError as error:
+        kind = told(file)
+        if kind is not None and kind.name != REPORT:
+            raise UserError(
+                f"this is {kind.name}, where a report belongs", where=str(file),
+                expected="a report.json, or an artifact", fix=kind.fix,
+            ) from error  # fmt: skip
         raise _malformed(file, "this is not a report of mlopt", error) from error
     except ValueError as error:
         raise UserError("a report holds finite numbers only", where=str(file), got=str(error)) from error
