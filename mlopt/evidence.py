@@ -27,7 +27,7 @@ from mlopt.model import Kind, Model
 from mlopt.packages import versions
 from mlopt.pipeline import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
-from mlopt.report.change import runs_alike
+from mlopt.report.control import runs_alike
 from mlopt.report.schema import Candidate, Cpu, Environment, Report, Sampling, Speedup, Step
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import RuntimeOptions

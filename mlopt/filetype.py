@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-MODEL, REPORT, RECIPE = "an ONNX model", "a report of mlopt", "a recipe"
+MODEL, REPORT, RECIPE, JSON = "an ONNX model", "a report of mlopt", "a recipe", "JSON of another kind"
 _HEAD = 4096
 
 
@@ -39,7 +39,7 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb'\s*\{.*"(irVersion|opsetImport)"', "an ONNX model as JSON", _CONVERT),
     (rb".*\bapiVersion: *['\"]?mlopt/", RECIPE, "mlopt optimize {0} runs it"),
     (rb"\s*(ir_version:|<\s*ir_version)", "an ONNX model as text", _CONVERT),
-    (rb"\s*[\[{]", "JSON of another kind", "check the path"),
+    (rb"\s*[\[{]", JSON, "check the path"),
 )
 
 

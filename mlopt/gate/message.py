@@ -64,7 +64,7 @@ def _straddles(gate: Gate, evidence: Evidence) -> bool:
 def _figure(gate: Gate, evidence: Evidence) -> str:
     if evidence.value is None:
         return "no figure"
-    text = f"{evidence.value:.5g}" + (f" ({evidence.of})" if evidence.of else "")
+    text = f"{evidence.value:.5g}" + (f" ({evidence.of})" if evidence.of and evidence.value else "")
     if evidence.interval:
         text += f" [{evidence.interval[0]:.5g}, {evidence.interval[1]:.5g}]"
         text += "" if math.isclose(gate.confidence, _STANDARD) else f" at {100 * gate.confidence:.6g} %"

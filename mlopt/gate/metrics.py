@@ -67,7 +67,7 @@ def _speedup(asked: Question) -> Evidence:
     if found is None:
         raise GateError(f"nothing named '{asked.vs}' was measured", fix=did_you_mean(str(asked.vs), report.speedups))
     rests_on = frozenset({found.vs, report.baseline.name, report.final.name})
-    if found.ci95 == (1.0, 1.0) and change.is_same(report, found.vs):
+    if found.ci95 == (1.0, 1.0) and control.is_same(report, found.vs):
         return Evidence(1.0, (1.0, 1.0), rounds(report), "rounds", of=f"the same model as {found.vs}")
     try:
         value, interval = _ratio(asked, found)

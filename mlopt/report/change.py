@@ -124,18 +124,6 @@ def looks(report: Report) -> int:
     return min(report.sampling.looks_planned, _MOST_LOOKS) if report.sampling else 1
 
 
-def is_same(report: Report, vs: str) -> bool:
-    """Tell whether the final model is the reference ``vs`` itself, run alike: neither is faster, whatever was seen."""
-    final, other = report.final, report.references.get(vs, report.baseline)
-    return not is_alone(report) and runs_alike(final, other)
-
-
-def runs_alike(one: Candidate, other: Candidate) -> bool:
-    """Tell whether two candidates are the same model, run in the same way."""
-    keys = ("digest", "runtime", "options", "batch_size")
-    return all(getattr(one, key) == getattr(other, key) for key in keys)
-
-
 def is_alone(report: Report) -> bool:
     """Tell whether a report is of one model only: its speedup compares that model with itself."""
     return report.speedup.vs == report.final.name

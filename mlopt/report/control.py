@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mlopt.report.schema import Interval, Speedup
+from mlopt.report.schema import Candidate, Interval, Report, Speedup
 
 _SLIGHT = 1.03
 _NOTICED, _WIDE = 1.05, 1.25
@@ -68,3 +68,15 @@ def hidden(speedup: Speedup) -> bool:
     low, high = credible(speedup)
     notable = not 1 / _NOTICED <= speedup.median <= _NOTICED
     return beyond_noise(speedup) == 0 and (notable or low < 1 / _WIDE or high > _WIDE)
+
+
+def is_same(report: Report, vs: str) -> bool:
+    """Tell whether the final model is the reference ``vs`` itself, run alike: neither is faster, whatever was seen."""
+    alone = report.speedup.vs == report.final.name
+    return not alone and runs_alike(report.final, report.references.get(vs, report.baseline))
+
+
+def runs_alike(one: Candidate, other: Candidate) -> bool:
+    """Tell whether two candidates are the same model, run in the same way."""
+    keys = ("digest", "runtime", "options", "batch_size")
+    return all(getattr(one, key) == getattr(other, key) for key in keys)

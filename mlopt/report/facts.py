@@ -74,11 +74,11 @@ def speed_claim(speedup: Speedup) -> str:
     times = f"{ratio(speedup.median)} as fast as {plain(speedup.vs)} ({between(control.credible(speedup), ratio)})"
     if control.beyond_noise(speedup):
         return times
+    if control.distrusted(speedup):
+        return f"Speed against {plain(speedup.vs)} not decided by this run"
     if control.hidden(speedup):
         copies = f"two copies of one model differed by up to {percent(speedup.noise_floor, 0)}"
         return f"Too noisy to tell, with {times} where {copies}"
-    if control.distrusted(speedup):
-        return f"Speed against {plain(speedup.vs)} not decided by this run"
     return f"No measurable difference in speed from {plain(speedup.vs)}"
 
 

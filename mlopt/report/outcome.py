@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlopt.report import change, facts
+from mlopt.report import control, facts
 from mlopt.report.schema import Report, Step
 
 _RATIO = re.compile(r"\d+(?:\.\d+)?x \([^()]{1,40}\)")
@@ -14,7 +14,7 @@ _LEFT = ("dropped", "refused", "failed")
 
 def headline(report: Report) -> str:
     """Return what the run achieved, in one sentence that claims no more than the intervals do."""
-    if report.steps and change.is_same(report, report.speedup.vs):
+    if report.steps and control.is_same(report, report.speedup.vs):
         return _nothing_helped(report)
     share = report.final.size_bytes / max(1, facts.compared(report).size_bytes)
     parts = [facts.speed_claim(report.speedup), f"{facts.percent(share, 0)} of its size"]

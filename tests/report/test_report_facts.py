@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_example import P999_REASON, example_report
 
-from mlopt.report import control, facts, outcome
+from mlopt.report import control as noise
+from mlopt.report import facts, outcome
 from mlopt.report.schema import Accuracy, MadeBy, Speedup
 
 NOISY = "Too noisy to tell, with {} as fast as onnx_fp32 ({}) where two copies of one model differed by up to {}"
@@ -22,7 +23,7 @@ def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("median", "ci95", "noise", "words", "side"),
+    ("median", "ci95", "floor", "words", "side"),
     [
         (1.78, (1.71, 1.86), 0.03, "1.78x as fast as onnx_fp32 (1.71x to 1.86x)", 1),
         (8.26, (3.4, 11.8), 1.68, "8.26x as fast as onnx_fp32 (3.40x to 11.80x)", 1),
@@ -37,11 +38,11 @@ def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
     ],
 )
 def test_a_difference_is_claimed_only_beyond_the_noise(
-    median: float, ci95: tuple[float, float], noise: float, words: str, side: int
+    median: float, ci95: tuple[float, float], floor: float, words: str, side: int
 ) -> None:
-    speedup = Speedup(median=median, ci95=ci95, vs="onnx_fp32", noise_floor=noise)
+    speedup = Speedup(median=median, ci95=ci95, vs="onnx_fp32", noise_floor=floor)
     assert facts.speed_claim(speedup) == words
-    assert control.beyond_noise(speedup) == side
+    assert noise.beyond_noise(speedup) == side
 
 
 @pytest.mark.parametrize("control", [(1.001, 1.06), (0.944, 0.999)])
@@ -50,22 +51,22 @@ def test_no_small_difference_is_claimed_where_the_control_excludes_1(
     ci95: tuple[float, float], control: tuple[float, float]
 ) -> None:
     speedup = Speedup(median=ci95[0], ci95=ci95, vs="onnx_fp32", noise_floor=0.06, control=control)
-    assert control.distrusted(speedup)
-    assert control.beyond_noise(speedup) == 0
+    assert noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 0
     assert facts.speed_claim(speedup) == "Speed against onnx_fp32 not decided by this run"
 
 
 def test_a_large_difference_is_claimed_with_the_interval_that_the_control_leaves() -> None:
     speedup = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", noise_floor=0.05, control=(1.01, 1.05))
-    assert control.distrusted(speedup)
-    assert control.beyond_noise(speedup) == 1
+    assert noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 1
     assert facts.speed_claim(speedup) == "1.78x as fast as onnx_fp32 (1.63x to 1.95x)"
 
 
 def test_a_control_that_includes_1_does_not_loosen_the_rule() -> None:
     speedup = Speedup(median=1.05, ci95=(1.02, 1.08), vs="onnx_fp32", noise_floor=0.06, control=(0.96, 1.06))
-    assert not control.distrusted(speedup)
-    assert control.beyond_noise(speedup) == 0
+    assert not noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 0
 
 
 def test_one_model_alone_is_told_once() -> None:
