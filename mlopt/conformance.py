@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.data.ragged import of_one_call, ragged
@@ -142,8 +143,7 @@ def _give_back_memory() -> None:
 
 def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], int | None]]:
     """Yield feeds: first samples with their numbers, then, without one, other sizes of every dynamic axis."""
-    spread = np.linspace(0, samples.count - 1, min(_SAMPLES, samples.count)).astype(int)
-    for row in spread.tolist():
+    for row in some(samples, _SAMPLES).tolist():
         yield from ((feeds, row) for feeds, _ in batches(samples, specs, 1, [row]))
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:

@@ -16,9 +16,9 @@ from mlopt.cache import Key, Store
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
 from mlopt.hardware import Hardware
-from mlopt.measure.accuracy import Metric, Scores, drop, score, summary
+from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
-from mlopt.measure.differing import differing
+from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
@@ -34,15 +34,13 @@ from mlopt.usercode import parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 
-def load_metric(
-    name: str, base: Path, args: Mapping[str, Any] | None = None, output: str | None = None
-) -> str | Metric:
+def load_metric(name: str, base: Path, args: Mapping[str, Any] | None = None, output: Named = None) -> str | Metric:
     """Return the name of a built-in metric, or a function: the recipe's own, loaded, or one of torchmetrics.
 
     Raises ``ModelError`` if the recipe's file or function is missing, and what ``TorchMetric`` raises.
     """
     if is_torch_metric(name):
-        return TorchMetric(name, args or {}, output)
+        return TorchMetric(name, args or {}, output[0] if isinstance(output, tuple) else output)
     code = parse_reference(name, base)
     return name if code is None else code.load()
 
@@ -52,7 +50,7 @@ def metric_problems(keys: MetricKeys) -> list[Problem]:
     if not is_torch_metric(keys.name):
         return []
     try:
-        TorchMetric(keys.name, keys.args, keys.output)
+        load_metric(keys.name, Path(), keys.args, keys.output)
     except (MissingPackage, RecipeError) as error:
         return list(error.problems)
     return []
@@ -72,7 +70,7 @@ class Evaluator:
     hardware: Hardware
     logs: Path
     name: str
-    output: str | None = None
+    output: Named = None
     """The output that a built-in metric looks at; the first if None."""
     _known: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -158,7 +156,7 @@ class Evaluator:
         """Return samples on which the model's score differs from the source model's, at most ``limit``."""
         scores = (self.scores(self.source), self.scores(model))
         outputs = (self.reference, self.outputs(model))
-        return differing(self.metric, scores, outputs, self.dataset.labels, self.output)[:limit]
+        return few(differing(self.metric, scores, outputs, self.dataset.labels, self.output), limit)
 
     def fidelity(self, model: Model) -> Fidelity | None:
         """Return how close the outputs are to the source model's; None for a PyTorch model, which is that source."""

@@ -18,6 +18,7 @@ from mlopt.data.feeds import batch_of
 from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.gate import Gate
+from mlopt.gate.defaults import implied
 from mlopt.hardware import Hardware
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate as Contender
@@ -26,6 +27,7 @@ from mlopt.model import Kind, Model
 from mlopt.packages import versions
 from mlopt.pipeline import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
+from mlopt.report.control import runs_alike
 from mlopt.report.schema import Candidate, Cpu, Environment, Report, Sampling, Speedup, Step
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import RuntimeOptions
@@ -121,7 +123,13 @@ def _timings(
 ) -> Report:  # fmt: skip
     references = {name: candidates[name] for name in (SOURCE, BASELINE) if name in candidates}
     alpha, twice = ALPHA / sampling.looks_planned, (measured[BASELINE], measured[CONTROL])
+    final = candidates[FINAL]
     speedups = {name: speedup(measured[FINAL], measured[name], twice, alpha) for name in references}
+    speedups |= {
+        name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})
+        for name, found in speedups.items()
+        if runs_alike(final, references[name])
+    }
     return Report(
         name=recipe.name,
         created=now(),
@@ -130,7 +138,7 @@ def _timings(
         environment=environment(evaluator.hardware),
         baseline=references[BASELINE],
         references=references,
-        final=candidates[FINAL],
+        final=final,
         speedup=speedups[BASELINE],
         speedups=speedups,
         accuracy_drop=None,
@@ -159,15 +167,17 @@ def check_gates(recipe: Recipe, source: Model, stored: Collection[str]) -> None:
 
 
 def gates(recipe: Recipe) -> tuple[Gate, ...]:
-    """Return the recipe's gates and, unless it says otherwise, the one that always holds: not slower than the baseline.
+    """Return the recipe's gates and, unless it says otherwise, those that always hold.
 
-    Two equally fast models straddle 1.0 for ever, so an undecided comparison passes; only a measured loss fails.
-    Where a step writes for a runtime that is not measured here, there is none.
+    A limit on the cosine, which is blind to size, brings limits on size along. And the result is not slower than the
+    baseline: two equally fast models straddle 1.0 for ever, so an undecided comparison passes; only a measured loss
+    fails. Where a step writes for a runtime that is not measured here, that one does not hold.
     """
+    stated_or_implied = (*recipe.gates, *implied(recipe.gates))
     stated = any(gate.metric == "speedup.median" and gate.vs in {None, BASELINE} for gate in recipe.gates)
     if stated or recipe.objective is Objective.SIZE or any(step.config.foreign for step in recipe.passes):
-        return recipe.gates
-    return (*recipe.gates, Gate(metric="speedup.median", min=1.0, vs=BASELINE, on_inconclusive="pass"))
+        return stated_or_implied
+    return (*stated_or_implied, Gate(metric="speedup.median", min=1.0, vs=BASELINE, on_inconclusive="pass"))
 
 
 def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) -> Candidate:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.model import Kind, Model
 from mlopt.recipe.schema import Step
@@ -29,7 +30,8 @@ def write(
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     data = {"evaluation": {"source": "./evaluation.npz"}}
-    _save(work / "evaluation.npz", {name: array[:_SAMPLES] for name, array in samples.inputs.items()})
+    rows = some(samples, _SAMPLES)
+    _save(work / "evaluation.npz", {name: array[rows] for name, array in samples.inputs.items()})
     if calibration is not None:
         _save(work / "calibration.npz", calibration.inputs)
         data["calibration"] = {"source": "./calibration.npz"}

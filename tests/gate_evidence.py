@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from mlopt.report.schema import (
@@ -24,7 +25,9 @@ LATENCY = Latency(
     reasons={"p999": "n = 1000, and p99.9 takes at least 2995 samples"},
 )  # fmt: skip
 ACCURACY = Accuracy(metric="accuracy", value=0.98, n=1000, ci95=(0.969, 0.987))
-FIDELITY = Fidelity(cosine=0.998, sqnr_db=26.5, max_abs=0.4, n=256)
+FIDELITY = Fidelity(
+    cosine=0.998, sqnr_db=26.5, max_abs=0.4, n=256, shift=0.01, worst_part=0.1, part="sample 3 of output 'y'"
+)
 DROP = AccuracyDrop(pt=0.1, ci95=(-0.3, 0.62), n=1000, disagreements=11, vs="onnx_fp32")
 SPEEDUP = Speedup(median=1.36, ci95=(1.31, 1.42), vs="onnx_fp32", noise_floor=0.06, control=(0.97, 1.06))
 SAMPLING = Sampling(rounds=30, looks=2, looks_planned=3, stopped="decided", seconds=40.0)
@@ -42,7 +45,8 @@ DATA = {"evaluation": {"source": "digits.npz", "samples": 1000, "digest": "e" * 
 def candidate(name: str, **changes: Any) -> Candidate:
     figures: dict[str, Any] = {
         "latency_ms": LATENCY, "throughput_per_s": 98.0, "size_bytes": 4_300_000, "peak_rss_bytes": 210_000_000,
-        "accuracy": ACCURACY, "fidelity": FIDELITY, "options": {}, "digest": "0" * 64, "batch_size": 1,
+        "accuracy": ACCURACY, "fidelity": FIDELITY, "options": {}, "batch_size": 1,
+        "digest": sha256(name.encode()).hexdigest(),
     }  # fmt: skip
     return Candidate(name=name, runtime="onnxruntime", raw="samples.json", **(figures | changes))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from mlopt.budget import budget_of
 from mlopt.gate import Gate
 from mlopt.recipe.schema import Metric
@@ -52,7 +54,9 @@ def test_what_a_result_depends_on_is_json() -> None:
     parts = budget_of(recipe, Path("/somewhere")).parts  # type: ignore[arg-type]
     assert parts == {
         "cosine": 0.99,
-        "sqnr_db": None,
+        "sqnr_db": pytest.approx(16.478, abs=1e-3),
+        "shift": 0.08,
+        "worst_part": 0.95,
         "max_abs": None,
         "value": 0.95,
         "drop_pt": None,
@@ -71,3 +75,15 @@ def test_limits_on_the_error_count() -> None:
     recipe = SimpleNamespace(metric=Metric(name="fidelity"), gates=gates)
     found = budget_of(recipe, Path())  # type: ignore[arg-type]
     assert (found.cosine, found.sqnr_db, found.max_abs) == (0.99, 30, 0.1)
+
+
+def test_a_limit_on_the_cosine_limits_the_size_too() -> None:
+    recipe = SimpleNamespace(metric=Metric(name="fidelity"), gates=[Gate(metric="fidelity.cosine", min=0.95)])
+    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    assert (found.sqnr_db, found.shift, found.worst_part) == (pytest.approx(9.499, abs=1e-3), 0.1, 0.95)
+
+
+def test_who_limits_the_size_has_the_last_word() -> None:
+    gates = [Gate(metric="fidelity.cosine", min=0.99), Gate(metric="fidelity.relative_error", max=0.5)]
+    found = budget_of(SimpleNamespace(metric=Metric(name="fidelity"), gates=gates), Path())  # type: ignore[arg-type]
+    assert (found.sqnr_db, found.shift, found.worst_part) == (pytest.approx(6.02, abs=1e-2), None, None)

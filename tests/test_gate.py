@@ -98,6 +98,9 @@ def test_the_whole_interval_decides(limit: dict[str, float], verdict: str):
         ("fidelity.cosine", 0.998, 256),
         ("fidelity.sqnr_db", 26.5, 256),
         ("fidelity.max_abs", 0.4, 256),
+        ("fidelity.relative_error", 10 ** (-26.5 / 20), 256),
+        ("fidelity.shift", 0.01, 256),
+        ("fidelity.worst_part", 0.1, 256),
     ],
 )
 def test_every_metric_reads_its_figure(metric: str, value: float, n: int | None):

@@ -32,7 +32,9 @@ def bisect(request: Request, notify: Notify) -> Finding:
     Raises ``GateError`` if the recipe has no such limit, and what running its passes raises.
     """
     with planned_for(request) as planned:
-        stated = [gate for gate in planned.loaded.recipe.gates if gate.metric.startswith(("accuracy.", "fidelity."))]
+        stated = [
+            gate for gate in evidence.gates(planned.loaded.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
+        ]
         gates = limits(stated, evidence.environment(planned.hardware))
         if not gates:
             raise GateError(

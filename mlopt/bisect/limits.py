@@ -74,6 +74,9 @@ FIGURES: Mapping[str, Callable[[Evaluator, Model], float]] = {
     "accuracy.drop_pt": lambda evaluator, model: evaluator.drop(model).pt,
     "fidelity.cosine": lambda evaluator, model: _fidelity(evaluator, model).cosine,
     "fidelity.sqnr_db": _sqnr,
+    "fidelity.relative_error": lambda evaluator, model: _fidelity(evaluator, model).relative_error,
+    "fidelity.shift": lambda evaluator, model: _fidelity(evaluator, model).shift or 0.0,
+    "fidelity.worst_part": lambda evaluator, model: _fidelity(evaluator, model).worst_part or 0.0,
     "fidelity.max_abs": lambda evaluator, model: _fidelity(evaluator, model).max_abs,
     "fidelity.matched": _matched,
 }

@@ -38,7 +38,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on the first N samples.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
     sort: Annotated[Order, typer.Option(help="By the graph, or the worst first.")] = Order.GRAPH,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help=_LIMIT)] = 20,
@@ -101,10 +101,10 @@ def _opened(path: Path) -> tuple[Model, RuntimeOptions]:
 
     if not path.is_dir():
         return open_onnx(path), RuntimeOptions(threads=usable_cores())
-    from mlopt.artifact.layout import read_manifest
+    from mlopt.artifact.given import given_manifest
     from mlopt.packing import stated_options
 
-    manifest = read_manifest(path)
+    manifest = given_manifest(path)
     return open_onnx(path / manifest.model.file), stated_options(path, manifest)
 
 

@@ -3,7 +3,7 @@
 ``sources`` reads, ``dataset`` stores, ``feeds`` makes batches.
 """
 
-from mlopt.data.dataset import Dataset, Samples, check_disjoint, open_dataset, shared_samples, store, take
+from mlopt.data.dataset import Dataset, Samples, check_disjoint, open_dataset, shared_samples, store
 from mlopt.data.feeds import batch_of, batches, check_inputs, predict
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     "predict",
     "shared_samples",
     "store",
-    "take",
 ]

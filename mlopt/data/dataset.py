@@ -93,7 +93,7 @@ def store(samples: Samples, out: Path, source: str) -> Dataset:
         "count": count,
         "digest": digest,
         "inputs": [{"name": n, "dtype": a.dtype.name, "shape": list(a.shape)} for n, a in inputs.items()],
-        "samples": _sample_digests(inputs, count),
+        "samples": sample_digests(inputs, count),
     }
     (out / _INDEX).write_text(json.dumps(index), encoding="utf-8")
     return Dataset(out, digest, count, source)
@@ -128,11 +128,6 @@ def count_of(samples: Samples, where: str) -> int:
             expected="the same length of the first axis everywhere",
         )
     return next(iter(counts.values()))
-
-
-def take(dataset: Dataset, limit: int) -> dict[str, Array]:
-    """Return the inputs of the first ``limit`` samples (all, if there are fewer)."""
-    return {name: array[:limit] for name, array in dataset.inputs.items()}
 
 
 def shared_samples(a: Dataset, b: Dataset) -> int:
@@ -228,7 +223,8 @@ def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
     return digest.hexdigest()
 
 
-def _sample_digests(inputs: Mapping[str, Array], count: int) -> list[str]:
+def sample_digests(inputs: Mapping[str, Array], count: int) -> list[str]:
+    """Return one digest per sample; equal inputs have equal digests."""
     heads = {name: f"{json.dumps(name)} {inputs[name].dtype.str} {inputs[name].shape[1:]}\n" for name in sorted(inputs)}
     digests = []
     for number in range(count):

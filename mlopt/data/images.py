@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlopt.model import TensorSpec
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-Window = Callable[[int], slice]
+Window = Callable[[int, Array | None], list[int]]
 
 
 class ImageOptions(BaseModel):
@@ -73,8 +73,8 @@ def read_images(
         )
     files, classes = _listed(folder, labels) if labels else _found(folder)
     height, width = _size(options, inputs[0], folder)
-    chosen = window(len(files))
-    pictures = [_picture(file, options, height, width) for file in files[chosen]]
+    chosen = window(len(files), classes)
+    pictures = [_picture(file, options, height, width) for file in (files[row] for row in chosen)]
     array = np.stack(pictures) if pictures else np.empty((0, height, width))
     return Samples({inputs[0].name: array}, None if classes is None else classes[chosen])
 

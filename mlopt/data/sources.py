@@ -10,12 +10,14 @@ import tokenize
 import traceback
 import zipfile
 import zlib
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mlopt.data.dataset import Array, Samples, count_of
+from mlopt.data import choice
+from mlopt.data.dataset import Array, Samples, count_of, sample_digests
 from mlopt.data.feeds import check_inputs
 from mlopt.data.images import ImageOptions, read_images
 from mlopt.data.text import TextOptions, read_text
@@ -32,14 +34,18 @@ _BROKEN_NPZ = (
 
 
 class DataSource(BaseModel):
-    """One data set of a recipe. ``split`` is applied before ``limit``, both by position."""
+    """One data set of a recipe. ``split`` is applied before ``limit``; see ``choice`` for what they choose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(min_length=1, description=f"{SUPPORTED}; relative to the recipe")
-    limit: int | None = Field(default=None, ge=1, description="at most so many samples, the first ones")
+    limit: int | None = Field(default=None, ge=1, description="at most so many samples, chosen to be like the whole")
     split: tuple[float, float] | None = Field(
-        default=None, description="a part of the samples: [0.0, 0.5] is the first half, [0.5, 1.0] the second"
+        default=None, description="a part of the samples: [0.0, 0.5] is one half, [0.5, 1.0] the other"
+    )
+    in_order: bool = Field(
+        default=False,
+        description="split and limit by position, for samples in the order of time; else each class is in its share",
     )
     labels: str | None = Field(
         default=None,
@@ -56,14 +62,38 @@ class DataSource(BaseModel):
             raise ValueError("split must be [from, to] with 0.0 <= from < to <= 1.0")
         return split
 
-    def window(self, count: int) -> slice:
-        """Return which of ``count`` samples this source means; adjacent splits never share one."""
-        first, last = (round(edge * count) for edge in self.split or (0.0, 1.0))
-        return slice(first, last if self.limit is None else min(last, first + self.limit))
+    @property
+    def names_labels(self) -> bool:
+        """Whether it says where the labels are."""
+        return self.labels is not None or (self.text is not None and self.text.label is not None)
+
+    def labelled_like(self, other: DataSource) -> DataSource:
+        """Return this source with the labels of another part of it, unless it names its own."""
+        if self.names_labels:
+            return self
+        text = self.text and other.text and self.text.model_copy(update={"label": other.text.label})
+        return self.model_copy(update={"labels": other.labels, "text": text or self.text})
+
+    def window(self, count: int, labels: Array | None = None, same: Sequence[Hashable] | None = None) -> list[int]:
+        """Return which of ``count`` samples this source means; adjacent splits never share one.
+
+        Equal entries of ``same`` stand for equal samples, which no split parts.
+        """
+        if self.split is None and (self.limit is None or self.limit >= count):
+            return list(range(count))
+        edges = self.split or (0.0, 1.0)
+        if self.in_order:
+            first, last = (round(edge * count) for edge in edges)
+            return list(range(first, last)[: self.limit])
+        return [int(row) for row in choice.part(count, edges, self.limit, labels, same)]
 
     def part(self, samples: Samples) -> Samples:
         """Return the samples of the window; raises ``DataError`` if there is not one of each for every sample."""
-        window = self.window(count_of(samples, self.source))
+        count = count_of(samples, self.source)
+        same = sample_digests(samples.inputs, count) if self.split is not None and not self.in_order else None
+        window = self.window(count, samples.labels, same)
+        if len(window) == count:
+            return samples
         labels = None if samples.labels is None else samples.labels[window]
         return Samples({name: array[window] for name, array in samples.inputs.items()}, labels, samples.notes)
 

@@ -6,7 +6,7 @@ Each line is a JSON object. The tokenizer's three arrays are matched to the mode
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlopt.model import TensorSpec
 
 _FIELDS: dict[str, str] = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-Window = Callable[[int], slice]
+Window = Callable[[int, Array | None, Sequence[Hashable]], list[int]]
 
 
 class TextOptions(BaseModel):
@@ -60,7 +60,7 @@ def read_text(
     rows = _rows(path)
     texts = [_texts(row, options, f"{path}:{number}") for number, row in rows]
     labels = _labels(rows, options.label, path)
-    chosen = window(len(rows))
+    chosen = window(len(rows), labels, texts)
     tokenizer = _tokenizer(base / options.tokenizer)
     special = tokenizer.num_special_tokens_to_add(is_pair=options.pair is not None)
     if options.max_length <= special:  # the library would answer with rows of different lengths
@@ -71,7 +71,7 @@ def read_text(
             expected=f"{special + 1} or more",
         )
     try:
-        encodings = _encode(tokenizer, texts[chosen], options)
+        encodings = _encode(tokenizer, [texts[row] for row in chosen], options)
     except Exception as error:  # nothing more specific; such as that its vocabulary lacks its own unknown token
         raise DataError("the tokenizer cannot read these texts", where=str(path), got=str(error)) from error
     arrays = {name: _array(encodings, _FIELDS[name]) for name in names}

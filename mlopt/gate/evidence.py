@@ -75,12 +75,16 @@ class Evidence:
     """The factor by which a doubted ratio may be off, either way; a limit beyond that is decided all the same."""
     noise: float | None = None
     """Of a ratio in a report of mlopt 0.1: how far from 1 its A/A control came out."""
+    noise_floor: float = 0.0
+    """Of a ratio of one run: what two copies of one model differed by. One is faster or slower only beyond that."""
     disagreement: float | None = None
     """Of a drop: the share of samples on which the two models differ, 0 to 1."""
     rests_on: frozenset[str] = frozenset()
     """The candidates of which more samples make the interval narrower, or the figure possible."""
     fixed: float = 0.0
     """The half-width that such samples leave: a stored run's share."""
+    of: str | None = None
+    """What it is the figure of, where a report has several and the worst counts."""
     remedy: str | None = None
     """What would decide it, where that is not what the metric's own ``when_undecided`` says."""
 

@@ -15,7 +15,7 @@ from mlopt.gate.evidence import Evidence, Metric, Question, Read, did_you_mean, 
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
-from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, Report, Speedup
+from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, OutputFidelity, Report, Speedup
 
 
 def _percentile(key: str) -> Read:
@@ -67,6 +67,8 @@ def _speedup(asked: Question) -> Evidence:
     if found is None:
         raise GateError(f"nothing named '{asked.vs}' was measured", fix=did_you_mean(str(asked.vs), report.speedups))
     rests_on = frozenset({found.vs, report.baseline.name, report.final.name})
+    if found.ci95 == (1.0, 1.0) and control.is_same(report, found.vs):
+        return Evidence(1.0, (1.0, 1.0), rounds(report), "rounds", of=f"the same model as {found.vs}")
     try:
         value, interval = _ratio(asked, found)
     except MeasureError as error:
@@ -75,6 +77,7 @@ def _speedup(asked: Question) -> Evidence:
     return Evidence(
         value, interval, rounds(report), "rounds", doubt=control.doubt(found, "this run"), rests_on=rests_on,
         reach=control.reach(found), noise=found.noise_floor if found.control is None else None,
+        noise_floor=found.noise_floor,
     )  # fmt: skip
 
 
@@ -170,14 +173,14 @@ def _cold(key: str) -> Read:
     return read
 
 
-def _fidelity(figure: Callable[[Fidelity], float]) -> Read:
+def _fidelity(figure: Callable[[Fidelity], float], of: Callable[[Fidelity], str | None] = lambda _: None) -> Read:
     def read(asked: Question) -> Evidence:
         found = asked.report.final.fidelity
         if found is None:
             raise GateError(
                 "fidelity was not measured", fix="give evaluation or calibration data to compare outputs on"
             )
-        return Evidence(figure(found), n=found.n)
+        return Evidence(figure(found), n=found.n, of=of(found))
 
     return read
 
@@ -196,12 +199,42 @@ def _sqnr(found: Fidelity) -> float:
     return math.inf if found.sqnr_db is None else found.sqnr_db
 
 
+def _shift(found: Fidelity) -> float:
+    return _known(found.shift)
+
+
+def _loudest(found: Fidelity) -> str | None:
+    return _worst_output(found, lambda one: -math.inf if one.sqnr_db is None else -one.sqnr_db)
+
+
+def _shifted(found: Fidelity) -> str | None:
+    return _worst_output(found, lambda one: one.shift)
+
+
+def _worst_output(found: Fidelity, figure: Callable[[OutputFidelity], float]) -> str | None:
+    """Name the output that a figure is of, where there are several."""
+    if len(found.outputs) < 2:
+        return None
+    return f"output '{max(found.outputs, key=lambda name: figure(found.outputs[name]))}'"
+
+
+def _worst_part(found: Fidelity) -> float:
+    return _known(found.worst_part)
+
+
+def _known(figure: float | None) -> float:
+    if figure is None:
+        raise GateError("the report does not say it: an older mlopt made it", fix="make the report again")
+    return figure
+
+
 _Z = 1.96
 _NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"
 _LONGER = "measure longer (`measure.seconds` and `measure.max_time`; `mlopt bench --max-time`), or on a quieter machine"
 _SAMPLES = "evaluate on more samples"
 _FASTER = "a faster model"
 _MILDER = "a milder lossy step (more calibration samples, sensitive nodes left out), or none"
+_UNSCALED = "leave out the step that changed the outputs' scale or offset (`mlopt bisect RECIPE` names its nodes)"
 _SMALLER = "quantized weights, or a smaller model"
 
 METRICS: Mapping[str, Metric] = {
@@ -223,6 +256,9 @@ METRICS: Mapping[str, Metric] = {
     "accuracy.drop_pt": Metric(_drop, _MILDER, _SAMPLES, takes_vs=True),
     "fidelity.cosine": Metric(_fidelity(lambda found: found.cosine), _MILDER),
     "fidelity.sqnr_db": Metric(_fidelity(_sqnr), _MILDER),
+    "fidelity.relative_error": Metric(_fidelity(lambda found: found.relative_error, _loudest), _MILDER),
+    "fidelity.shift": Metric(_fidelity(_shift, _shifted), _UNSCALED),
+    "fidelity.worst_part": Metric(_fidelity(_worst_part, lambda found: found.part), _MILDER),
     "fidelity.max_abs": Metric(_fidelity(lambda found: found.max_abs), _MILDER),
     "fidelity.matched": Metric(_matched, _MILDER),
 }

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mlopt.data.ragged import is_ragged
 from mlopt.errors import DataError, MloptError
-from mlopt.measure import parity, resampling
+from mlopt.measure import classes, parity, resampling
+from mlopt.measure.classes import predicted_classes
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
 from mlopt.report.schema import Accuracy, AccuracyDrop
 from mlopt.usercode import own_line, with_traceback
@@ -34,8 +35,12 @@ Metric = Callable[[Outputs, Array | None, Outputs | None], Any]
 An output whose size differs from sample to sample is a list of arrays.
 """
 
-BUILT_IN = ("accuracy", "agreement", "fidelity")
-OF_CLASSES = ("accuracy", "agreement")
+BUILT_IN = ("accuracy", "agreement", "sequence_agreement", "fidelity")
+OF_CLASSES = BUILT_IN[:3]
+Named = str | tuple[str, ...] | None
+"""Which outputs a metric looks at; the first if None."""
+Rule = Callable[[Array, Array], Floats]
+"""Which share of a sample's classes is right: of predicted and wanted ones, [samples, ...], to [samples]."""
 _USUAL_DISAGREEMENT = (0.005, 0.02)  # of a model and its quantized self
 _EXPECTED = "a score per sample, [samples], or a single number"
 
@@ -65,14 +70,15 @@ def score(
     labels: Array | None = None,
     reference: Outputs | None = None,
     *,
-    output: str | None = None,
+    output: Named = None,
 ) -> Scores:
     """Score ``outputs`` ({name: [samples, ...]}) with a built-in metric or a function.
 
-    - ``accuracy``: the share of samples whose highest class is the label, in the first output or the one named
-      ``output``. That is [samples, classes], [samples, tokens, classes], [samples, classes, height, width], or class
-      numbers already. Of several labels per sample (tokens, pixels), a sample scores its share of hits.
-    - ``agreement``: the same, with the classes that ``reference`` (the source model's outputs) predicts as labels.
+    - ``accuracy``: the share of samples whose class (see ``classes``) is the label, in the first output or the one
+      named ``output``. Of several labels per sample (tokens, pixels), a sample scores its share of hits.
+    - ``agreement``: the same, with the classes that ``reference`` (the source model's outputs) predicts as labels. Of
+      several outputs, each sample has the score of the one that agrees least.
+    - ``sequence_agreement``: the same, but a sample that reads differently scores 0 (``classes.sequence_hits``).
     - ``fidelity``: the cosine similarity to ``reference``, of the worst output.
     - a function (see ``Metric``). One that returns a single number is asked about resamples (``measure.resampling``).
 
@@ -87,9 +93,11 @@ def score(
                 "the metric 'accuracy' needs labels, and the evaluation data has none", where="data.evaluation",
                 fix="give labels, or use the metric 'agreement', which compares with the source model",
             )  # fmt: skip
-        hits = _hits(predicted_classes(outputs, output), _known(np.asarray(labels), outputs, output))
-    elif metric == "agreement":
-        hits = _agreement(outputs, _needed(metric, reference), output)
+        name = output[0] if isinstance(output, tuple) else output
+        found = predicted_classes(outputs, name, reference)
+        hits = _shares(classes.hits(found, _known(np.asarray(labels), outputs, name)), found)
+    elif metric in OF_CLASSES:
+        hits = _agreeing(metric, outputs, _needed(metric, reference), output)
     elif metric == "fidelity":
         hits = _several(parity.cosines(_needed(metric, reference), outputs), metric)
     else:
@@ -149,34 +157,6 @@ def sample_notice(gates: Sequence[Gate], n: int, metric: str | Metric) -> tuple[
     return tuple(notices)
 
 
-def predicted_classes(outputs: Outputs, name: str | None) -> Array:
-    """Return class numbers [samples, ...] of the output ``name``, or the first; scores become the highest's number."""
-    name = name or next(iter(outputs))
-    if name not in outputs:
-        raise DataError(f"there is no output '{name}'", where="metric", expected=", ".join(outputs))
-    if is_ragged(outputs[name]):
-        raise DataError(
-            "the output's size differs from sample to sample", where=f"output '{name}'", expected="[samples, classes]",
-            fix="name another one (metric.output), or write the metric as a function: metric.name: ./file.py:function",
-        )  # fmt: skip
-    if outputs[name].dtype.kind in "biuU":
-        return _squeezed(outputs[name])
-    flat = _class_scores(outputs[name])
-    if flat.ndim < 2:
-        raise DataError(
-            "the output has no axis of classes", where=f"output '{name}'", got=f"{flat.dtype}{list(flat.shape)}",
-            expected="[samples, classes]", fix="write the metric as a function: metric.name: ./file.py:function",
-        )  # fmt: skip
-    broken = np.isnan(flat).reshape(len(flat), -1).any(axis=1)
-    if broken.any():
-        raise DataError(
-            "the model's output is NaN", where=f"output '{name}', sample {int(broken.argmax())}",
-            got=f"NaN in {int(broken.sum())} of {len(flat)} samples",
-        )  # fmt: skip
-    classes: Array = flat.argmax(axis=-1)
-    return classes
-
-
 def _resampled_drop(old: Floats, new: Floats, baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
     if baseline.count != scores.count:
         raise DataError("the two models were not scored on the same samples",
@@ -189,19 +169,6 @@ def _resampled_drop(old: Floats, new: Floats, baseline: Scores, scores: Scores, 
     return AccuracyDrop(pt=100 * lost, ci95=(100 * low, 100 * high), n=n, disagreements=0 if same else n, vs=vs)
 
 
-def _agreement(outputs: Outputs, reference: Outputs, output: str | None) -> Floats:
-    """Return the share of equal classes per sample [samples]; of outputs of another size than the reference's, none."""
-    name = output or next(iter(outputs))
-    if name not in outputs or not any(is_ragged(side[name]) for side in (outputs, reference)):
-        return _hits(predicted_classes(outputs, output), predicted_classes(reference, output))
-    pairs = zip(outputs[name], reference[name], strict=True)
-    each = [tuple(predicted_classes({name: part[np.newaxis]}, name) for part in pair) for pair in pairs]
-    shares = [float(np.mean(a == b)) if a.size else 1.0 for a, b in each if a.shape == b.shape]
-    found = np.zeros(len(each))
-    found[[a.shape == b.shape for a, b in each]] = shares
-    return _several(found, "the share of hits")
-
-
 def _needed(metric: str, reference: Outputs | None) -> Outputs:
     if reference is None:
         raise DataError(f"the metric '{metric}' needs the outputs of the source model", where="metric.name")
@@ -210,10 +177,10 @@ def _needed(metric: str, reference: Outputs | None) -> Outputs:
 
 def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
     """Return the labels if the model has a class for each: labels that count from 1 are the usual mistake."""
-    scores = _class_scores(outputs[name or next(iter(outputs))])
-    if scores.dtype.kind in "biuU" or labels.dtype.kind not in "biuf" or not labels.size:
+    count = classes.classes_in(outputs, name)
+    if count is None or labels.dtype.kind not in "biuf" or not labels.size:
         return labels
-    count, low, high = scores.shape[-1], labels.min(), labels.max()
+    low, high = labels.min(), labels.max()
     if low < 0 or high >= count:
         raise DataError(
             "a label is no class of the model", where="data.evaluation", got=f"labels from {low} to {high}",
@@ -222,34 +189,33 @@ def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
     return labels
 
 
-def _class_scores(array: Array) -> Array:
-    """Return the scores with the classes last: [samples, classes], or with tokens, rows and columns between."""
-    last = np.moveaxis(array, 1, -1) if array.ndim == 4 or array.shape[-1] == 1 else array
-    scores = last.squeeze(tuple(axis for axis in range(1, last.ndim - 1) if last.shape[axis] == 1))
-    return scores[..., 0] if scores.shape[-1] == 1 else scores  # one score is no axis of classes
+def _agreeing(metric: str, outputs: Outputs, reference: Outputs, output: Named) -> Floats:
+    """Return each sample's agreement, of the output that agrees least."""
+    names = output if isinstance(output, tuple) else (output,)
+    rule = classes.sequence_hits if metric == "sequence_agreement" else classes.hits
+    return np.asarray(np.min([_of_output(rule, outputs, reference, name) for name in names], axis=0))
 
 
-def _squeezed(array: Array) -> Array:
-    return array.squeeze(tuple(axis for axis in range(1, array.ndim) if array.shape[axis] == 1))
+def _of_output(rule: Rule, outputs: Outputs, reference: Outputs, name: str | None) -> Floats:
+    name = name or next(iter(outputs))
+    if name not in outputs or not any(is_ragged(side[name]) for side in (outputs, reference)):
+        wanted = predicted_classes(reference, name)
+        return _shares(rule(predicted_classes(outputs, name, reference), wanted), wanted)
+    pairs = zip(outputs[name], reference[name], strict=True)
+    return _several(np.array([_of_sample(rule, *pair) for pair in pairs]), "the share of hits")
 
 
-def _hits(predicted: Array, labels: Array) -> Floats:
-    """Return the share of hits per sample [samples]."""
-    wanted = _squeezed(labels)
-    if "U" in {predicted.dtype.kind, wanted.dtype.kind} and predicted.dtype.kind != wanted.dtype.kind:
-        raise DataError(
-            "the model names its classes, and the labels are numbers", where="metric.output",
-            got=f"{predicted.dtype} and {wanted.dtype}", expected="class numbers from both",
-            fix="judge by the output of probabilities (metric.output), or by the metric agreement",
-        )  # fmt: skip
-    if wanted.dtype.kind not in "biufU" or predicted.shape != wanted.shape:
-        raise DataError(
-            "the labels do not fit the output", where="data.evaluation",
-            got=f"labels {labels.dtype}{list(labels.shape)}", expected=f"class numbers {list(predicted.shape)}",
-            fix="give class numbers from 0, not names or one-hot rows",
-        )  # fmt: skip
-    hits: Floats = (predicted == wanted).reshape(len(wanted), -1).mean(axis=1, dtype=np.float64)
-    return hits if wanted.size == len(wanted) else _several(hits, "the share of hits")
+def _of_sample(rule: Rule, output: Array, reference: Array) -> float:
+    """Return the agreement of one sample whose outputs have a size of their own; none if the sizes differ."""
+    if output.shape != reference.shape or not output.size:
+        return float(output.shape == reference.shape)
+    one, other = {"": output[np.newaxis]}, {"": reference[np.newaxis]}
+    return float(rule(predicted_classes(one, "", other), predicted_classes(other, ""))[0])
+
+
+def _shares(hits: Floats, predicted: Array) -> Floats:
+    """Return hits; several a sample are shares, which no single sample has an interval of."""
+    return hits if predicted.size == len(predicted) else _several(hits, "the share of hits")
 
 
 def _own(metric: Metric, outputs: Outputs, labels: Array | None, reference: Outputs | None) -> Scores:

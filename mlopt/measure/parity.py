@@ -8,6 +8,8 @@ One output may hold things of different size: a detector's boxes in pixels, and 
 would be those of the boxes. So where the channels of a sample fall into two kinds by their peaks, far apart, the faint
 ones are judged on their own too, and the worse figure counts.
 
+How wrong the scale is, and how wrong the worst channel or sample, ``parts`` says.
+
 On some samples a model may have nothing to say: a detector answers 1e-7 everywhere where there is nothing to find. Of
 such an answer no direction is asked for, only that it stays faint beside those to other samples.
 """
@@ -25,7 +27,8 @@ from numpy.typing import NDArray
 from mlopt.data.ragged import dtype_of, is_ragged
 from mlopt.errors import MeasureError
 from mlopt.measure.pairing import paired
-from mlopt.report.schema import Fidelity, Parity
+from mlopt.measure.parts import Parts
+from mlopt.report.schema import Fidelity, OutputFidelity, Parity
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -56,7 +59,10 @@ def compare(expected: Outputs, got: Outputs) -> Parity:
 def fidelity(reference: Outputs, outputs: Outputs) -> Fidelity:
     """Measure like ``compare``, for the report of a whole model against its source."""
     found = worst(reference, outputs)
-    return Fidelity(cosine=found.cosine, sqnr_db=found.sqnr_db, max_abs=found.max_abs, n=found.n, matched=found.matched)
+    return Fidelity(
+        cosine=found.cosine, sqnr_db=found.sqnr_db, max_abs=found.max_abs, n=found.n, shift=found.shift,
+        worst_part=found.worst_part, part=found.part, outputs=found.outputs, matched=found.matched,
+    )  # fmt: skip
 
 
 def cosines(reference: Outputs, outputs: Outputs) -> Floats:
@@ -103,6 +109,9 @@ class _Error:
     cosines: Floats
     sqnr_db: float | None
     max_abs: float
+    shift: float
+    worst_part: float
+    part: str
 
 
 class _Sum:
@@ -115,6 +124,12 @@ class _Sum:
         """Add samples, [samples, values], numbered from ``start``."""
         energies = np.stack([(part**2).sum(axis=1) for part in (a, b, a - b)] + [(a * b).sum(axis=1)])
         self._parts.append((slice(start, start + len(a)), energies))
+
+    @property
+    def of_samples(self) -> tuple[Floats, Floats]:
+        """The energies of what is expected, and of the error, [samples] each; all samples must have been added."""
+        energies = np.concatenate([part for _, part in self._parts], axis=1)
+        return energies[0], energies[2]
 
     @property
     def sqnr_db(self) -> float:
@@ -147,6 +162,12 @@ class Worst:
     """None if all outputs are equal."""
     max_abs: float
     n: int
+    shift: float
+    """See ``measure.parts``, as for ``worst_part``, which ``part`` names."""
+    worst_part: float
+    part: str
+    outputs: Mapping[str, OutputFidelity]
+    """Each output's own figures."""
     matched: float | None = None
     """The share of detections that found each other (``pairing``); None if no output holds any."""
 
@@ -160,30 +181,46 @@ def worst(expected: Outputs, got: Outputs) -> Worst:
     """Measure like ``compare``, and keep each sample's cosine."""
     _check_names(expected, got)
     pairs = paired(expected, got)
-    errors = [_error(name, pairs.expected[name], pairs.got[name]) for name in pairs.expected]
-    noisy = [error.sqnr_db for error in errors if error.sqnr_db is not None]
+    errors = {name: _error(name, pairs.expected[name], pairs.got[name]) for name in pairs.expected}
+    noisy = [error.sqnr_db for error in errors.values() if error.sqnr_db is not None]
+    where = max(errors, key=lambda name: errors[name].worst_part)
     return Worst(
-        cosines=min((error.cosines for error in errors), key=lambda values: float(values.mean())),
+        cosines=min((error.cosines for error in errors.values()), key=lambda values: float(values.mean())),
         sqnr_db=min(noisy) if noisy else None,
-        max_abs=max(error.max_abs for error in errors),
-        n=max(len(error.cosines) for error in errors),
+        max_abs=max(error.max_abs for error in errors.values()),
+        n=max(len(error.cosines) for error in errors.values()),
+        shift=max(error.shift for error in errors.values()),
+        worst_part=errors[where].worst_part,
+        part=f"{errors[where].part} of output '{where}'",
+        outputs={name: _figures(error) for name, error in errors.items()},
         matched=pairs.matched,
     )
 
 
+def _figures(error: _Error) -> OutputFidelity:
+    return OutputFidelity(
+        cosine=float(error.cosines.mean()), sqnr_db=error.sqnr_db, max_abs=error.max_abs, shift=error.shift,
+        worst_part=error.worst_part, part=error.part,
+    )  # fmt: skip
+
+
 def _error(name: str, expected: Array, got: Array) -> _Error:
     whole, faint, max_abs = _Sum(), _Sum(), 0.0
+    parts = Parts(floating=_is_floating(expected) and _is_floating(got))
     for start, wanted, found in _chunks(name, expected, got):
         a, b = _as_numbers(name, start, wanted, found)
         whole.add(start, a, b)
+        parts.add(a.reshape(wanted.shape), b.reshape(wanted.shape))
         for mask in _faint_channels(a.reshape(wanted.shape)):
             faint.add(start, a * mask, b * mask)
+            parts.add_faint(a[mask], b[mask])
         max_abs = max(max_abs, float(np.abs(a - b).max(initial=0.0)))
     cosines = np.ones(len(np.atleast_1d(expected)))
     for each in (whole, faint):
         each.lower(cosines)
     sqnr = min(whole.sqnr_db, faint.sqnr_db)
-    return _Error(cosines, sqnr if math.isfinite(sqnr) else None, max_abs)
+    value, part = parts.worst(*whole.of_samples)
+    return _Error(cosines, sqnr if math.isfinite(sqnr) else None, max_abs, parts.shift, value, part)
 
 
 def _faint_channels(samples: Floats) -> Iterator[NDArray[np.bool_]]:

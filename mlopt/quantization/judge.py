@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mlopt.budget import SHARE, Budget
+from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
 from mlopt.errors import DataError, MeasureError, ModelError
@@ -21,7 +22,7 @@ from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
 
-_HOLD_BACK_EVERY, _MOST_HELD_BACK = 3, 96
+_HOLD_BACK_ONE_OF, _MOST_HELD_BACK = 3, 96
 _ONE_SIDED = 1.645
 """Standard errors below a mean that it lies beyond with 95 %."""
 
@@ -94,6 +95,10 @@ class Judge:
             least = budget.sqnr_db - 10 * log10(SHARE)
             if found.sqnr_db < least:
                 return f"SQNR {found.sqnr_db:.1f} dB is below {least:.1f} dB"
+        if budget.shift is not None and found.shift > budget.shift:
+            return f"scale or offset are off by {found.shift:.3g} of the outputs, more than {budget.shift:g}"
+        if budget.worst_part is not None and found.worst_part > budget.worst_part:
+            return f"{found.part} is wrong: {found.worst_part:.3g} where 1 is useless"
         if budget.max_abs is not None and found.max_abs > budget.max_abs:
             return f"a value differs by {found.max_abs:.4g}, more than {budget.max_abs:.4g}"
         return None
@@ -137,15 +142,13 @@ class Judge:
 
 
 def hold_back(data: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
-    """Split samples into those to calibrate on and those to judge by: every third, at most 96.
+    """Split samples into those to calibrate on and those to judge by: a third, at most 96.
 
-    A single sample is used for both.
+    Both have each class in its share, and so has whatever the first begin with. A single sample is used for both.
     """
-    held = np.arange(_HOLD_BACK_EVERY - 1, data.count, _HOLD_BACK_EVERY)
-    if len(held) == 0:
-        held = np.array([data.count - 1])
-    held = held[np.linspace(0, len(held) - 1, min(len(held), _MOST_HELD_BACK)).astype(int)]
-    rest = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(data.count), held))  # any first part is typical
+    order = choice.order(data.count, data.labels)
+    most = min(max(data.count // _HOLD_BACK_ONE_OF, 1), _MOST_HELD_BACK)
+    held, rest = np.sort(order[:most]), order[most:]
     return _part(data, rest if len(rest) else held, folder / "calibration"), _part(data, held, folder / "judging")
 
 

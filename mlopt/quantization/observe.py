@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.cache import Key, Store
+from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
@@ -157,7 +158,7 @@ def _run(
     fed = {spec.name for spec in inputs}
     computed = [name for name in tensors if name not in fed]
     session = _exposing(path, computed) if computed else None
-    for feeds, _real in batches(data, inputs, 1, range(min(limit, data.count))):
+    for feeds, _real in batches(data, inputs, 1, some(data, limit).tolist()):
         values = dict(zip(computed, session.run(computed, feeds), strict=True)) if session else {}
         yield {name: values[name] if name in values else feeds[name] for name in tensors}
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
@@ -77,7 +78,7 @@ def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], b
     if not prepared.external:
         path = prepared.path.with_name("stage.onnx")
         save(onnx.load(prepared.path), path, external=True)
-    chosen = range(min(_SAMPLES, data.count))
+    chosen = some(data, _SAMPLES).tolist()
     feeds = tuple(feed for feed, _real in batches(data, inputs, batch_size, chosen))
     session = quiet_session(path, "basic")  # fusions or not: the casts stand between most nodes anyway
     return Stage(path, feeds, tuple(_run(session, feed) for feed in feeds))

@@ -5,41 +5,43 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import RecipeError
+from mlopt.filetype import MODEL, RECIPE, told
+from mlopt.gate.defaults import COSINE, of_size
 from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION
+from mlopt.recipe.scores import Scores, scores_of
 from mlopt.recipe.yaml_writer import dump
-
-_CLASS_OPS = {"Softmax", "LogSoftmax", "Sigmoid"}
-_CLASS_WORDS = re.compile(r"prob|softmax|logit|class|score|label", re.IGNORECASE)
 
 
 def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
     """Return the text of a recipe for an ONNX ``model``, to be written to ``path`` (its paths are relative to that).
 
-    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: its first half calibrates,
-    its second half judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
+    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: one half calibrates, the
+    other judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
     """
-    samples, labelled = _looked_at(data, model) if data else (0, False)
-    metric = ("accuracy" if labelled else "agreement") if is_classifier(model) else "fidelity"
+    scores = scores_of(model)
+    samples, labelled = _looked_at(data, model, scores) if data else (0, False)
+    metric = _metric(scores, model, labelled=labelled)
     sections = [
         ("What to optimize. Paths are relative to this file.", {"model": {"source": _relative(model.path, path)}}),
         *_data(data, samples, path),
-        (_METRIC[metric], {"metric": {"name": metric}}),
+        (_METRIC[metric["name"]], {"metric": metric}),
         (
             "What it will run on. `threads` is set to the usable cores unless given.",
             {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
         ),
         ("latency, throughput or size.", {"objective": "latency"}),
         (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),
-        (_GATES, {"gates": _gates(metric)}),
+        (_GATES, {"gates": _gates(metric["name"])}),
     ]
     head = {"apiVersion": API_VERSION, "name": _name(model.path)}
     return "\n".join([dump(head), *(f"{_comment(text)}{dump(section)}" for text, section in sections)])
@@ -60,8 +62,16 @@ def load_source(
         return load(source, passes=passes, overrides=overrides)
     if source.suffix != ".onnx":
         expected = "a recipe (.yaml) or a model (.onnx)"
-        fix = "a PyTorch model needs a recipe: see docs/recipe.md"
-        raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+        if not source.exists():
+            raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
+        kind, fix = told(source), "a PyTorch model needs a recipe: see docs/recipe.md"
+        if kind is None:
+            raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+        what, fix = f"this is {kind.name}, where a recipe or a model belongs", kind.fix
+        if kind.name in (RECIPE, MODEL):
+            what = f"this is {kind.name}, by its content, under a name that does not say so"
+            fix = f"rename it to {source.with_suffix('.onnx' if kind.name == MODEL else '.yaml')}"
+        raise RecipeError(what, where=str(source), expected=expected, fix=fix)
     path = source.with_suffix(".yaml")
     return parse(recipe_for_model(open_onnx(source), path, data), path, passes=passes, overrides=overrides)
 
@@ -70,6 +80,8 @@ _METRIC = {
     "accuracy": "The output looks like class scores, and the data have labels.",
     "agreement": "The output looks like class scores, so: how often is the class the source model's? With an array\n"
     "`labels` in the data, `accuracy` says more.",
+    "sequence_agreement": "The output looks like class scores at each step of a picture or a sound, so: how often does "
+    "it read as\nthe source model's? Of a sample that reads the same, its share of equal steps counts.",
     "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
     "array\n`labels` in the data, `accuracy`) says more.",
 }
@@ -81,24 +93,6 @@ What the result must be worth. Equal speed straddles 1.0 and is then inconclusiv
 is measurably slower, or worse, fails."""
 
 
-def is_classifier(model: Model) -> bool:
-    """Guess whether the output is one score for each class: its shape says so, and its name or last operator.
-
-    Shapes are [n, classes] or [n, classes, 1, 1]. An embedding has the same shape, so the shape alone is not enough.
-    """
-    if len(model.outputs) != 1:
-        return False
-    output = model.outputs[0]
-    if len(output.shape) != 2 and output.shape[2:] != (1, 1):
-        return False
-    classes = output.shape[1]
-    if not isinstance(classes, int) or classes < 2 or not output.dtype.startswith("float"):
-        return False
-    nodes = read_graph(model.path).graph.node
-    last = {node.op_type for node in nodes if output.name in node.output}
-    return bool(last & _CLASS_OPS or _CLASS_WORDS.search(output.name))
-
-
 def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[str, Any]]]:
     if data is None:
         return []
@@ -106,20 +100,32 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
     if samples < 2:
         return [("One sample judges, and none is left to calibrate on.", {"data": {"evaluation": source}})]
     parts = {"calibration": {**source, "split": [0.0, 0.5]}, "evaluation": {**source, "split": [0.5, 1.0]}}
-    text = "The first half calibrates, the second half judges; the halves must share no sample."
+    text = "One half calibrates, the other judges; each class (of `labels`) is in both in its share. Of samples in the"
+    text += "\norder of time, add `in_order: true` to both: then the past calibrates."
     return [(text, {"data": parts})]
 
 
-def _looked_at(data: Path, model: Model) -> tuple[int, bool]:
-    """Return how many samples there are, and whether they have labels that count the classes of the first output."""
+def _looked_at(data: Path, model: Model, scores: Scores | None) -> tuple[int, bool]:
+    """Return how many samples there are, and whether they have labels of the classes that the model tells apart."""
     source = DataSource(source=data.name)
     samples = read(source, data.resolve().parent, model.inputs)
-    labels, shape = samples.labels, model.outputs[0].shape
-    classes = shape[1] if len(shape) > 1 else None
-    fit = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu" and isinstance(classes, int)
-    if fit and labels is not None and isinstance(classes, int):
-        fit = bool(((labels >= 0) & (labels < classes)).all())
-    return len(next(iter(samples.inputs.values()))), fit
+    count, labels = len(next(iter(samples.inputs.values()))), samples.labels
+    if labels is None or scores is None or labels.ndim != 1:
+        return count, False
+    if scores.text or labels.dtype.kind not in "iu":
+        return count, scores.text and labels.dtype.kind == "U"
+    return count, scores.classes is None or bool(((labels >= 0) & (labels < max(scores.classes, 2))).all())
+
+
+def _metric(scores: Scores | None, model: Model, *, labelled: bool) -> dict[str, Any]:
+    """Return the recipe's section on the metric."""
+    if scores is None:
+        return {"name": "fidelity"}
+    name = "accuracy" if labelled else "sequence_agreement" if scores.sequence else "agreement"
+    outputs = scores.outputs[:1] if labelled else scores.outputs
+    if outputs == (model.outputs[0].name,):
+        return {"name": name}
+    return {"name": name, "output": outputs[0] if len(outputs) == 1 else list(outputs)}
 
 
 def _passes(samples: int) -> tuple[str, ...]:
@@ -132,8 +138,11 @@ def _gates(metric: str) -> list[dict[str, Any]]:
         "accuracy": [{"metric": "accuracy.drop_pt", "max": 1.0, **undecided}],
         "agreement": [{"metric": "accuracy.value", "min": 0.95, **undecided}],
     }
+    same["sequence_agreement"] = same["agreement"]
     faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", **undecided}
-    return [{"metric": "fidelity.cosine", "min": 0.99}, *same.get(metric, []), faster]
+    size = of_size()
+    limits = ({"metric": f"fidelity.{name}", "max": value} for name, value in asdict(size).items())
+    return [{"metric": "fidelity.cosine", "min": COSINE}, *limits, *same.get(metric, []), faster]
 
 
 def _batch_size(inputs: tuple[TensorSpec, ...]) -> int:

@@ -36,7 +36,7 @@ from mlopt.target import Objective, Target
 from mlopt.torch_weights import PICKLES
 
 API_VERSION = "mlopt/v1"
-METRICS = ("accuracy", "agreement", "fidelity")
+METRICS = ("accuracy", "agreement", "sequence_agreement", "fidelity")
 
 _CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
 _TORCH_METRIC = re.compile(r"torchmetrics(\.[a-z_]+)?\.[A-Z]\w*")
@@ -149,19 +149,29 @@ class Data(Part):
     evaluation: DataSource | None = Field(default=None, description="what the metric is computed on")
 
 
+def _labelled_alike(data: Data) -> Data:
+    """Let what one role says of where a source's labels are hold for its other parts, which are chosen by them."""
+    roles = {role: one for role in Data.model_fields if (one := getattr(data, role)) is not None}
+    known = {one.source: one for one in roles.values() if one.names_labels}
+    return data.model_copy(update={role: one.labelled_like(known.get(one.source, one)) for role, one in roles.items()})
+
+
 class Metric(Part):
     """How good a model is."""
 
     name: Annotated[str, AfterValidator(_metric)] = Field(
         default="fidelity",
-        description="accuracy (against labels), agreement (with the source model's class), fidelity (cosine to the "
+        description="accuracy (against labels), agreement (with the source model's class), "
+        "sequence_agreement (with what it reads, as text or speech), fidelity (cosine to the "
         "source model's outputs), a class of torchmetrics such as torchmetrics.F1Score, or ./file.py:function",
     )
     args: dict[str, JsonValue] = Field(
         default_factory=dict, description="what the class of torchmetrics is made with, such as task and num_classes"
     )
-    output: str | None = Field(
-        default=None, description="the output that accuracy, agreement or torchmetrics looks at; the first if absent"
+    output: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="the output that accuracy, agreement or torchmetrics looks at; the first if absent. Of several, "
+        "which agreement alone takes, the one that agrees least counts",
     )
 
     @model_validator(mode="after")
@@ -171,6 +181,8 @@ class Metric(Part):
         if self.output is not None and (self.name == "fidelity" or is_code(self.name)):
             expected = "output only with accuracy, agreement or torchmetrics"
             raise _refusal(f"the metric {self.name} sees every output", expected=expected)
+        if isinstance(self.output, tuple) and (not self.output or "agreement" not in self.name):
+            raise _refusal(f"the metric {self.name} looks at one output", expected="the name of one")
         return self
 
 
@@ -240,7 +252,7 @@ class Recipe(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="names the artifact; letters, digits, dot, - and _"
     )
     model: ModelSource
-    data: Data = Data()
+    data: Annotated[Data, AfterValidator(_labelled_alike)] = Data()
     metric: Metric = Metric()
     target: Target = Target()
     objective: Objective = Field(default=Objective.LATENCY, description="what a faster or smaller model is for")

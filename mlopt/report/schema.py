@@ -67,6 +67,17 @@ class Accuracy(Section):
     ci95: Interval
 
 
+class OutputFidelity(Section):
+    """How close one output is; the figures are those of ``Fidelity``."""
+
+    cosine: float
+    sqnr_db: float | None
+    max_abs: float
+    shift: float
+    worst_part: float
+    part: str
+
+
 class Fidelity(Section):
     """How close outputs are to the reference model's on the same samples; the worst output, or part of one, counts."""
 
@@ -78,6 +89,19 @@ class Fidelity(Section):
     n: Count
     matched: float | None = None
     """The share of detections, of both models together, that found each other; null where outputs hold none."""
+    shift: float | None = None
+    """The part of the relative error that a change of scale and an offset explain; null, like what follows, in reports
+    of mlopt 0.1."""
+    worst_part: float | None = None
+    """How wrong the worst channel or sample is: 0 is right, 1 is useless."""
+    part: str | None = None
+    """Which that is, in words."""
+    outputs: dict[str, OutputFidelity] = Field(default_factory=dict)
+
+    @property
+    def relative_error(self) -> float:
+        """The size of the error over that of the outputs, of the worst output: the SQNR as a ratio."""
+        return 0.0 if self.sqnr_db is None else float(10 ** (-self.sqnr_db / 20))
 
 
 class ColdStart(Section):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.errors import MeasureError
@@ -81,7 +82,7 @@ def compare_tensors(
 def compare_models(
     a: Model, b: Model, samples: Dataset, options: RuntimeOptions, *, limit: int = 8, notify: Notify | None = None
 ) -> Comparison:
-    """Compare ``b`` with the reference ``a`` on the first ``limit`` samples.
+    """Compare ``b`` with the reference ``a`` on ``limit`` samples that are like them all.
 
     ``notify`` is told the share of the work that is done. Raises ``MeasureError`` if the two cannot be fed alike or
     have no tensor in common, ``ModelError`` if onnxruntime refuses one of them.
@@ -94,7 +95,7 @@ def compare_models(
     maybe = {name: (View(name), pairs[tensor][1]) for tensor, names in instead.items() for name in names}
     pairs |= maybe
     common = [tensor for tensor in computed if tensor.name in pairs]
-    rows = range(min(limit, samples.count))
+    rows = some(samples, limit).tolist()
     errors: dict[str, Error] = {}
     notes = [*first.notes(), *second.notes()]
     for start in range(0, len(common), _AT_ONCE):

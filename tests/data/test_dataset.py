@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlopt.data import Samples, check_disjoint, open_dataset, shared_samples, store, take
+from mlopt.data import Samples, check_disjoint, open_dataset, shared_samples, store
 from mlopt.errors import DataError
 
 
@@ -92,12 +92,6 @@ def test_non_finite_values_are_refused_with_their_place(tmp_path: Path) -> None:
 def test_what_would_poison_a_measurement_is_refused(samples: Samples, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         store(samples, tmp_path, "data")
-
-
-def test_take_gives_the_first_samples(tmp_path: Path) -> None:
-    dataset = store(counting(4), tmp_path, "x")
-    assert take(dataset, 2)["x"].tolist() == [[0.0], [1.0]]
-    assert len(take(dataset, 9)["x"]) == 4
 
 
 def test_shared_samples_are_counted_once_each(tmp_path: Path) -> None:

@@ -59,27 +59,31 @@ def test_an_input_called_labels_is_an_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("split", "limit", "expected"),
     [
-        (None, None, range(10)),
-        ((0.0, 0.5), None, range(5)),
-        ((0.5, 1.0), None, range(5, 10)),
-        ((0.5, 1.0), 2, (5, 6)),
-        (None, 99, range(10)),
+        (None, None, 10),
+        ((0.0, 0.5), None, 5),
+        ((0.5, 1.0), None, 5),
+        ((0.5, 1.0), 2, 2),
+        (None, 99, 10),
     ],
 )
 def test_split_comes_before_limit(
-    split: tuple[float, float] | None, limit: int | None, expected: object, tmp_path: Path
+    split: tuple[float, float] | None, limit: int | None, expected: int, tmp_path: Path
 ) -> None:
     ten(tmp_path / "d.npz")
     labels = read(DataSource(source="d.npz", split=split, limit=limit), tmp_path, X).labels
     assert labels is not None
-    assert labels.tolist() == list(expected)  # type: ignore[call-overload]
+    assert len(set(labels.tolist())) == expected
+    if split is not None:
+        other = read(DataSource(source="d.npz", split=(0.5 - split[0], 1.5 - split[1])), tmp_path, X).labels
+        assert other is not None
+        assert not set(labels.tolist()) & set(other.tolist())
 
 
 @given(count=st.integers(0, 1000), edge=st.floats(0.01, 0.99))
 def test_adjacent_splits_cover_everything_once(count: int, edge: float) -> None:
     first = DataSource(source="x", split=(0.0, edge)).window(count)
     second = DataSource(source="x", split=(edge, 1.0)).window(count)
-    assert [*range(count)[first], *range(count)[second]] == list(range(count))
+    assert sorted([*first, *second]) == list(range(count))
 
 
 @pytest.mark.parametrize("split", [(0.5, 0.5), (0.6, 0.4), (-0.1, 0.5), (0.5, 1.1)])
@@ -200,7 +204,7 @@ def test_python_functions_give_samples(tmp_path: Path) -> None:
     assert read(DataSource(source="./source_code.py:plain"), tmp_path, X).labels is None
     samples = read(DataSource(source="source_code.py:labelled", split=(0.5, 1.0)), tmp_path, X)
     assert samples.labels is not None
-    assert samples.labels.tolist() == [1, 0]
+    assert len(samples.labels) == 2
     assert samples.inputs["x"].dtype == np.float32
 
 

@@ -55,7 +55,7 @@ def test_lines_become_padded_arrays_with_labels(tmp_path: Path) -> None:
 
 def test_padding_to_the_longest_and_only_the_models_inputs(tmp_path: Path) -> None:
     write(tmp_path, {"text": "a"}, {"text": "a b"}, {"text": "a b c"})
-    source = DataSource(source="d.jsonl", limit=2, text=options(padding="longest"))
+    source = DataSource(source="d.jsonl", limit=2, in_order=True, text=options(padding="longest"))
     specs = (TensorSpec("input_ids", "int32", ("batch", "sequence")),)
     samples = read(source, tmp_path, specs)
     assert list(samples.inputs) == ["input_ids"]

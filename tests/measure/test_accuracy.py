@@ -99,7 +99,8 @@ def test_fidelity_is_the_cosine_of_the_worst_output():
         ("accuracy", LOGITS, np.array([1, 0, 1]), r"int64\[3\]"),
         ("accuracy", LOGITS, np.eye(2)[[1, 0, 1, 0]], "not names or one-hot rows"),
         ("accuracy", LOGITS, np.array(["a", "b", "a", "b"]), "not names or one-hot rows"),
-        ("accuracy", LOGITS[:, :1], np.array([1, 0, 1, 0]), "no axis of classes"),
+        ("accuracy", LOGITS[:, :1], np.array([1, 0, 2, 0]), "a label is no class"),
+        ("accuracy", LOGITS.astype(complex), np.array([1, 0, 1, 0]), "complex numbers are no scores"),
         ("accuracy", np.array([[0, np.nan], [1, 2.0]]), np.array([1, 0]), r"output 'y', sample 0"),
     ],
 )
