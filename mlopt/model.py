@@ -77,4 +77,4 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     if len(files) == 1:
         return digest_file(files[0])
     lines = [f"{digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
