@@ -22,7 +22,7 @@ from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
 from mlopt.onnx_file import open_onnx
-from mlopt.prepare import check_finite, make_up
+from mlopt.prepare import check_fed, check_finite, make_up
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions
@@ -171,6 +171,8 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int
     """
     first, log = contenders[0], folder.with_suffix(".log")
     specs = first.model.inputs
+    for each in contenders:
+        check_fed(each.model)
     for other in contenders[1:]:
         if {spec.name: spec.dtype for spec in other.model.inputs} != {spec.name: spec.dtype for spec in specs}:
             raise MeasureError(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
+
 from mlopt.errors import ModelError
 
 
@@ -37,6 +39,11 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+def is_numeric(dtype: str) -> bool:
+    """Whether NumPy itself has numbers of this name; those that other packages add to it cannot be exchanged."""
+    return dtype in np.sctypeDict and np.dtype(dtype).kind in "fiub"
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ def ready(planned: Planned) -> Prepared:
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     packing.check_names(source)
+    prepare.check_fed(source)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:

@@ -16,7 +16,8 @@ from mlopt.data.folders import Found, shown
 from mlopt.data.labels import label_array
 from mlopt.errors import DataError
 
-_DELIMITERS = (",", ";", "\t", "|", " ")
+_DELIMITERS = (",;\t|", " ")
+"""A space only where none of the others makes sense."""
 _NAMES = {
     "filename": frozenset({
         "filename", "file", "filepath", "fname", "path", "image", "imagename", "imagepath", "imagefile",
@@ -75,18 +76,11 @@ def _table(text: str, file: Path, folder: Path) -> tuple[_Rows, tuple[int, int]]
     first: list[str] = []
     said = re.match(r"sep=(.)\r?\n", text)  # Excel's own way to name the delimiter
     body = text[said.end() :] if said else text
-    for delimiter in (said[1],) if said else _DELIMITERS:
-        rows = _rows(body, delimiter, file, 2 if said else 1)
-        if not rows:
-            continue
-        first = max(first, rows[0][1], key=len)
-        columns = _columns(rows[0][1], file)
-        if columns is not None:
-            found.append((rows[1:], columns))
-        elif len(rows[0][1]) == 2:  # without a header, one of the two is a file
-            are_files = [_is_image(cell, folder) for cell in rows[0][1]]
-            found += [(rows, (0, 1))] if are_files == [True, False] else []
-            found += [(rows, (1, 0))] if are_files == [False, True] else []
+    for delimiters in (said[1],) if said else _DELIMITERS:
+        for delimiter in delimiters if not found else ():
+            rows = _rows(body, delimiter, file, 2 if said else 1)
+            first = max(first, rows[0][1] if rows else [], key=len)
+            found += _readings(rows, file, folder)
     if len(found) != 1:
         raise DataError(
             "the file has no columns that name the images and their labels", where=f"{file}:1",
@@ -94,6 +88,19 @@ def _table(text: str, file: Path, folder: Path) -> tuple[_Rows, tuple[int, int]]
             fix="call the two columns filename and label, and separate them by a comma",
         )  # fmt: skip
     return found[0]
+
+
+def _readings(rows: _Rows, file: Path, folder: Path) -> list[tuple[_Rows, tuple[int, int]]]:
+    """Return how the rows can be read: below a header, or without one where one of two cells is a file."""
+    if not rows:
+        return []
+    columns = _columns(rows[0][1], file)
+    if columns is not None:
+        return [(rows[1:], columns)]
+    are_files = [_is_image(cell, folder) for cell in rows[0][1]]
+    if len(are_files) == 2 and sum(are_files) == 1:
+        return [(rows, (are_files.index(True), are_files.index(False)))]
+    return []
 
 
 def _rows(text: str, delimiter: str, file: Path, start: int) -> _Rows:
@@ -133,9 +140,9 @@ def _is_image(name: str, folder: Path) -> bool:
 
 def _image(name: str, folder: Path, where: str) -> Path:
     """Return the file of that name; raises ``DataError`` if it is absent, or outside the folder."""
-    there = next((each for each in (name, name.replace("\\", "/")) if _exists(folder / each)), name)
-    file = folder / there
-    if ".." in Path(there).parts or not file.absolute().is_relative_to(folder.absolute()):
+    slashed = name.replace("\\", "/")
+    file = folder / (name if _exists(folder / name) else slashed)
+    if ".." in Path(slashed).parts or not file.absolute().is_relative_to(folder.absolute()):
         raise DataError("the path leaves the image folder", where=where, got=name,
                         expected=f"a path relative to {shown(folder)}")  # fmt: skip
     if not _exists(file):

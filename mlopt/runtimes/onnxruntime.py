@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.model import Kind, Model, is_numeric
 from mlopt.packages import install_command
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
@@ -31,7 +31,6 @@ _LEVELS = {
 }
 _ERRORS_ONLY, _NOTHING = 3, 4
 _NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
-_NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 
 
 class OnnxRuntime:
@@ -45,20 +44,31 @@ class OnnxRuntime:
     @contextmanager
     def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
         """Load the file by its path, so that external data of any size is found beside it."""
-        for spec in (*model.inputs, *model.outputs):
-            if spec.dtype in _NO_TENSOR:
-                raise ModelError(
-                    "what is no tensor can be neither fed nor compared", where=f"{model.path}: '{spec.name}'",
-                    got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
-                    fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
-                )  # fmt: skip
-            if spec.dtype in _NOT_IN_NUMPY:
-                raise ModelError(
-                    "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
-                    got=spec.dtype, expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
-                )  # fmt: skip
+        check_tensors(model)
         session = create_session(model, session_options(options), options.device)
         yield _Session(model, session)
+
+
+def check_tensors(model: Model) -> None:
+    """Raise ``ModelError`` if an input or output is nothing that can be fed or compared as a NumPy array."""
+    for spec in (*model.inputs, *model.outputs):
+        where = f"{model.path}: '{spec.name}'"
+        if spec.dtype in _NO_TENSOR:
+            raise ModelError(
+                "what is no tensor can be neither fed nor compared", where=where,
+                got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
+                fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
+            )  # fmt: skip
+        if spec.dtype.startswith("complex"):
+            raise ModelError(
+                "complex numbers can be neither fed nor compared", where=where, got=spec.dtype,
+                expected="real numbers", fix="export the real and the imaginary part as an axis of their own",
+            )  # fmt: skip
+        if spec.dtype != "string" and not is_numeric(spec.dtype):
+            raise ModelError(
+                "ONNX Runtime cannot exchange this dtype as a NumPy array", where=where, got=spec.dtype,
+                expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
+            )  # fmt: skip
 
 
 class _Session:
