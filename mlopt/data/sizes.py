@@ -80,6 +80,7 @@ def _sizes(specs: Sequence[TensorSpec], whole: bool) -> Iterator[dict[str, int]]
     free = [name for name in names if name not in of_batch]
     groups = _groups(specs, names, whole)
     yield from _with_totals(base, free)
+    yield from _with_totals(dict.fromkeys(names, SIZE), names)  # what looked like a batch may be none
     for size in _LARGER:
         yield from _with_totals(base | dict.fromkeys(free, size), free)
     for size in (1, 2 * SIZE, SIZE // 2):
