@@ -202,6 +202,9 @@ def made_up(name: str, model: Model, batch_size: int, store: Store, log: Path) -
 
 def check_fed(model: Model) -> None:
     """Raise ``ModelError`` if an input cannot be fed, whatever the data: NumPy has no such values."""
+    if not model.inputs:
+        raise ModelError("the model has no inputs, so there is nothing to run it on", where=str(model.path),
+                         fix="make what it depends on an input")  # fmt: skip
     if model.kind is Kind.ONNX:
         check_tensors(model)
         return

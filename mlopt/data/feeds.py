@@ -83,6 +83,9 @@ def batch_of(data: Samples | Dataset, specs: Sequence[TensorSpec], batch_size: i
             expected="one batch size",
             fix="give every array one axis more than the model's input has: each sample is then a whole input",
         )
+    if sizes == {0}:
+        raise DataError("the model takes no samples: its batch is fixed at 0", where="data",
+                        got="; ".join(map(str, specs)), fix="export it with a free batch, or one of 1")  # fmt: skip
     return sizes.pop() if sizes else batch_size
 
 

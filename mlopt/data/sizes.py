@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIZE = 16
 """Of a free size, such as a picture's or a text's, where the model takes it."""
 _LARGER, _SMALLER = (32, 64, 128, 224, 256, 512), (8, 1)
-_MOST, _VALUES = 60, 1 << 22
+_MOST, _VALUES = 60, 1 << 20
 """So many attempts at most, and so many values in a sample of any but the first."""
 _BATCH = re.compile(r"^[bn]$|batch|(^|_)bs(_|$)", re.IGNORECASE)
 _PAST, _TOTAL = re.compile("past|cache", re.IGNORECASE), re.compile("total", re.IGNORECASE)
@@ -49,6 +49,8 @@ def attempts(specs: Sequence[TensorSpec]) -> Iterator[Attempt]:
     """Yield different attempts, the likeliest first."""
     seen: list[Attempt] = []
     modes = (True,) if not _can_batch(specs) else (True, False) if _batch_is_inside(specs) else (False, True)
+    if modes == (False, True) and len(specs) == 1:
+        modes = (False,)  # a whole input is then a batch of one
     for whole in modes:
         for sizes in _sizes(specs, whole):
             attempt = Attempt(sizes, whole)
@@ -88,7 +90,7 @@ def _sizes(specs: Sequence[TensorSpec], whole: bool) -> Iterator[dict[str, int]]
             yield from _with_totals(base | dict.fromkeys(group, size), free)
     for size in _SMALLER:
         yield from _with_totals(base | dict.fromkeys(free, size), free)
-    for name in free:
+    for name in free if len(free) > 1 else ():
         yield base | {name: sum(base[other] for other in free if other != name)}
 
 

@@ -30,7 +30,11 @@ _LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 _ERRORS_ONLY, _NOTHING = 3, 4
-_NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
+_KINDS = {
+    "sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value",
+    "sparse_tensor_type": "a sparse tensor",
+}  # fmt: skip
+"""What a value of a graph may be instead of a tensor."""
 
 
 class OnnxRuntime:
@@ -53,10 +57,10 @@ def check_tensors(model: Model) -> None:
     """Raise ``ModelError`` if an input or output is nothing that can be fed or compared as a NumPy array."""
     for spec in (*model.inputs, *model.outputs):
         where = f"{model.path}: '{spec.name}'"
-        if spec.dtype in _NO_TENSOR:
+        if spec.dtype in _KINDS:
             raise ModelError(
                 "what is no tensor can be neither fed nor compared", where=where,
-                got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
+                got=_KINDS[spec.dtype], expected="tensors",
                 fix="convert scikit-learn's models with options={'zipmap': False}; of others, cut the node off",
             )  # fmt: skip
         if spec.dtype.startswith("complex"):

@@ -175,7 +175,7 @@ def test_what_was_tried_is_told_where_sizes_may_be_to_blame() -> None:
     fix = failing("IndexError: index out of range").fix
     assert fix is not None
     assert fix.startswith("the inputs were made up, and ")
-    assert "h: 1, 8, 16, 32, 64, 128, 224, 256, 512" in fix
+    assert "h: 1, 8, 16, 32, 64, 128, 224, 256, 512" in fix, fix
     assert "--data FILE.npz" in fix
     fix = failing(None, (spec("ids", 1, 3, dtype="int64"),)).fix
     assert fix is not None
