@@ -91,10 +91,10 @@ def _emulated(folder: Path) -> None:
     from mlopt.hardware import parse
     from mlopt.onnx_file import open_onnx
     from mlopt.onnx_int8 import EXACT
-    from mlopt.runtimes import RuntimeOptions, onnxruntime, open_session
+    from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_session
 
     haswell = parse(HASWELL, cores=2, memory_bytes=1 << 30)
-    onnxruntime.detect_cpu = lambda: haswell  # type: ignore[assignment]  # /proc/cpuinfo is still the real CPU's
+    exact.detect_cpu = lambda: haswell  # type: ignore[assignment]  # /proc/cpuinfo is still the real CPU's
     for path in sorted(folder.glob("*.onnx")):
         feeds = dict(np.load(path.with_suffix(".npz")))
         found = {"plain": _run(path, feeds, {})}

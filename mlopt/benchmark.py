@@ -11,7 +11,7 @@ from itertools import product, starmap
 from pathlib import Path
 
 from mlopt.comparison import Comparison
-from mlopt.data.dataset import Dataset, store
+from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import GateError, MeasureError, Problem
@@ -21,13 +21,12 @@ from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
-from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.prepare import SYNTHETIC, synthetic
+from mlopt.prepare import check_fed, check_finite, make_up
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions
-from mlopt.runtimes.onnxruntime import remark
+from mlopt.runtimes.exact import remark
 from mlopt.sweep import Load, sweep
 
 Notify = Callable[[str, str, float | None], None]
@@ -83,10 +82,10 @@ def run(request: Request, notify: Notify) -> Result:
     contenders = _contenders(request)
     _check_gates(request.gates, [each.name for each in contenders], request.baselines)
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
-        dataset = _dataset(request.data, contenders, Path(name) / "data")
+        dataset = _dataset(request.data, contenders, request.batch_sizes[0], Path(name) / "data")
         notes = (
             *_remarks(contenders),
-            *_made_up(dataset, contenders[0].model.inputs),
+            *dataset.notes,
             *_same_sizes(contenders, dataset, request.batch_sizes[0]),
         )
         comparison = _comparison(request, contenders, dataset)
@@ -167,38 +166,36 @@ def _title(path: Path) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def _dataset(data: Path | None, contenders: Sequence[Candidate], folder: Path) -> Dataset:
+def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int, folder: Path) -> Dataset:
     """Store the samples, made up if there are none; raises ``DataError`` or ``MeasureError`` if a model takes others.
 
     Models are compared only where they are fed alike, so a conversion of dtypes for one of them would not do.
     """
-    first = contenders[0]
+    first, log = contenders[0], folder.with_suffix(".log")
     specs = first.model.inputs
-    samples = read(DataSource(source=str(data.resolve())), Path(), specs) if data else synthetic(specs)
+    for each in contenders:
+        check_fed(each.model)
     for other in contenders[1:]:
-        if {spec.name: spec.dtype for spec in other.model.inputs} == {spec.name: spec.dtype for spec in specs}:
-            check_inputs(samples, other.model.inputs, other.name)
-            continue
-        raise MeasureError(
-            "only models with the same inputs can be compared", where=other.name,
-            got="; ".join(map(str, other.model.inputs)), expected="; ".join(map(str, specs)),
-            fix="measure it in a run of its own",
-        )  # fmt: skip
-    return store(samples, folder, str(data) if data else SYNTHETIC)
+        if {spec.name: spec.dtype for spec in other.model.inputs} != {spec.name: spec.dtype for spec in specs}:
+            raise MeasureError(
+                "only models with the same inputs can be compared", where=other.name,
+                got="; ".join(map(str, other.model.inputs)), expected="; ".join(map(str, specs)),
+                fix="measure it in a run of its own",
+            )  # fmt: skip
+    if data is None:
+        dataset = make_up(first.model, batch_size, folder, log)
+    else:
+        dataset = store(read(DataSource(source=str(data.resolve())), Path(), specs), folder, str(data))
+        check_finite(dataset, first.model, first.options, log)
+    for other in contenders[1:]:
+        check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)
+    return dataset
 
 
 def _remarks(contenders: Sequence[Candidate]) -> tuple[str, ...]:
     """Return what the runtime does differently on this CPU than where a model was made."""
     said = ((each.name, remark(each.model, each.options)) for each in contenders)
     return tuple(f"{name}: {text}" for name, text in said if text is not None)
-
-
-def _made_up(dataset: Dataset, specs: Sequence[TensorSpec]) -> tuple[str, ...]:
-    """Return a note on the sizes of inputs that were made up, if some are free: they decide how long it all takes."""
-    if dataset.source != SYNTHETIC or not any(axis for spec in specs for axis in spec.dynamic_axes):
-        return ()
-    sizes = "; ".join(f"{name} {[*array.shape[1:]]}" for name, array in dataset.inputs.items())
-    return (f"inputs were made up, each sample in this size: {sizes}; --data FILE gives real ones",)
 
 
 def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection[str]) -> None:

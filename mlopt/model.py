@@ -42,6 +42,13 @@ class TensorSpec:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
+def is_numeric(dtype: str) -> bool:
+    """Whether NumPy itself has numbers of this name; those that other packages add to it cannot be exchanged."""
+    import numpy as np  # `mlopt verify`, which needs none, imports this module
+
+    return dtype in np.sctypeDict and np.dtype(dtype).kind in "fiub"
+
+
 @dataclass(frozen=True)
 class Model:
     """A model on disk.
@@ -80,4 +87,4 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     if len(files) == 1:
         return digest_file(files[0])
     lines = [f"{digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

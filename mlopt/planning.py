@@ -49,7 +49,11 @@ def outlook(planned: Planned) -> list[Outlook]:
         described = getattr(recipe.data, role)
         if described is None and role == "calibration":
             continue
-        keys = [prepare.dataset_key(recipe, role, base, inputs)] if inputs else []
+        keys = []
+        if described is None and digest is not None:
+            keys = [prepare.made_up_key(recipe.name, digest, recipe.target.batch_size)]
+        elif described is not None and inputs:
+            keys = [prepare.dataset_key(recipe, role, base, inputs)]
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
         if entry is not None:
             digests[role] = open_dataset(entry.out).digest

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlopt.cache import Key, Store
-from mlopt.data.dataset import Dataset, Samples, open_dataset
+from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
-from mlopt.data.feeds import batches, unfeedable
+from mlopt.data.feeds import batches
+from mlopt.data.folders import files_below
+from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
+from mlopt.data.padding import files_beside
+from mlopt.data.sizes import attempts
 from mlopt.data.sources import DataSource, read
+from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError, Problem
-from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files
+from mlopt.hardware import usable_cores
+from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files, is_numeric
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
-from mlopt.runtimes.base import Array
+from mlopt.runtimes import open_session
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import check_tensors
 from mlopt.torch_source import check_rebuilt, onnx_digest, open_program, open_torch
 from mlopt.torch_source import make as make_torch
 from mlopt.torch_weights import is_pickle, refused_pickle
 from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
-_SYNTHETIC_SAMPLES = 16
-_SYNTHETIC_SIZE = 16
 _WITNESSES = 8
 _CHECKED = 1
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
-
-SYNTHETIC = "synthetic"
-"""The source of samples that were made up."""
-REAL = "the inputs were made up, in sizes that this model may not take: give real ones, with --data FILE.npz"
-
-
-_NOT_OF_SIZES = (
-    "ArithmeticError", "AttributeError", "ImportError", "KeyError", "ModuleNotFoundError", "NameError",
-    "NotImplementedError", "OSError", "FileNotFoundError", "TypeError", "UnboundLocalError", "PermissionError",
-)  # fmt: skip
-
-
-def may_be_sizes(problem: Problem) -> bool:
-    """Whether a model that fails on inputs that were made up may just not take their sizes or values."""
-    kind = (problem.got or "").partition(":")[0]
-    return problem.fix is None and kind not in _NOT_OF_SIZES
+_LOG = logging.getLogger(__name__)
+_READER = 2
+"""Part of what the cache keys data by: bumped when the same files can give other samples."""
 
 
 def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
@@ -67,9 +63,8 @@ def advice(recipe: Recipe) -> list[str]:
     """Return what the evidence will lack for want of data."""
     if recipe.data.evaluation is not None:
         return []
-    of_size = f"a free size, such as a picture's or a text's, is {_SYNTHETIC_SIZE} in them"
     wanted = "INT8 is tried with real samples only: `--data FILE.npz` for a model, `data` in a recipe"
-    return [f"No data was given, so random samples were used: they say little of accuracy, and {of_size}. {wanted}."]
+    return [f"No data was given, so random samples were used: they say little of accuracy. {wanted}."]
 
 
 def code_digests(loaded: Loaded) -> dict[str, str]:
@@ -158,71 +153,153 @@ def source(
 
 
 def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:
-    """Return a few samples from all over the data, each as a feed."""
-    if samples is None:
+    """Return a few samples from all over the data, each as a feed; made-up ones, if there are no data."""
+    if not specs or not all(is_numeric(spec.dtype) for spec in specs):
         return []
-    rows = np.unique(np.linspace(0, samples.count - 1, _WITNESSES).astype(int)).tolist()
-    return [{name: np.array(array) for name, array in feed.items()} for feed, _ in batches(samples, specs, 1, rows)]
+    given = samples or samples_of(next(attempts(specs)), specs)
+    count = len(given.inputs[specs[0].name])
+    rows = np.unique(np.linspace(0, count - 1, _WITNESSES).astype(int)).tolist()
+    return [{name: np.array(array) for name, array in feed.items()} for feed, _ in batches(given, specs, 1, rows)]
 
 
 def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:
     """Return what a data set depends on: its description, its files or code, and the inputs that it must fit."""
-    described: DataSource | None = getattr(recipe.data, role)
-    specified = [str(spec) for spec in specs]
-    if described is None:
-        return Key("data", f"{recipe.name}: {role}", {"synthetic": 3, "inputs": specified})
-    parts: dict[str, Any] = {"source": described.model_dump(mode="json"), "inputs": specified}
+    described = _described(recipe, role)
+    parts: dict[str, Any] = {
+        "reader": _READER,
+        "source": described.model_dump(mode="json"),
+        "inputs": [str(spec) for spec in specs],
+    }
     code = parse_reference(described.source, base)
     if code is not None:
         parts |= {"path": str(code.path), "code": code.digests, "packages": versions(distributions(code.path))}
     else:
         parts["files"] = _digest_of((base / described.source).resolve())
-        named = (described.labels, described.text.tokenizer if described.text else None)
-        beside = [base / name for name in named if name is not None and (base / name).is_file()]
-        parts |= {f"file {file.name}": digest_file(file) for file in beside}
+        parts |= {f"file {file.name}": digest_file(file) for file in _beside(described, base)}
     return Key("data", f"{recipe.name}: {role}", parts)
 
 
+def _described(recipe: Recipe, role: str) -> DataSource:
+    found: DataSource = getattr(recipe.data, role)
+    return found
+
+
+def _beside(described: DataSource, base: Path) -> list[Path]:
+    """Return the files apart from the data itself that its reader looks into."""
+    tokenizer = base / described.text.tokenizer if described.text else None
+    named = (base / described.labels if described.labels else None, tokenizer)
+    files = [file for file in named if file is not None and file.is_file()]
+    return files + (files_beside(tokenizer) if tokenizer else [])
+
+
 def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path) -> Dataset:
-    """Return the data set of ``role``; without one in the recipe, random samples that fit the inputs."""
-    described: DataSource | None = getattr(recipe.data, role)
-    name = described.source if described is not None else SYNTHETIC
+    """Return the data set of ``role``, which the recipe describes."""
+    described = _described(recipe, role)
 
     def make(out: Path) -> Mapping[str, Any]:
-        if described is None:
-            store_samples(synthetic(specs), out, name)
-            return {}
         try:
             run_in_worker(log, _read, described, base, specs, out)
         except (WorkerDiedError, WorkerRaisedError) as error:
-            raise DataError(f"the {role} data could not be read", where=name, got=str(error)) from error
+            raise DataError(f"the {role} data could not be read", where=described.source, got=str(error)) from error
         return {}
 
     entry, _ = store.fetch(dataset_key(recipe, role, base, specs), make)
     return open_dataset(entry.out)
 
 
-def synthetic(specs: tuple[TensorSpec, ...]) -> Samples:
-    """Return random samples of the right dtypes and shapes: enough to time a model, never to judge its accuracy.
+def made_up_key(name: str, digest: str, batch_size: int) -> Key:
+    """Return what samples that are made up depend on: the model, which must run on them."""
+    return Key("data", f"{name}: evaluation", {"reader": _READER, "made up for": digest, "batch": batch_size})
 
-    Where the first axes cannot all be the batch (state of a fixed size, a scalar), each sample is a whole input.
-    Dynamic axes other than the first get 16 entries; integers are 0 or 1, which every vocabulary and mask allows.
-    """
-    if problems := [p for spec in specs if (p := unfeedable(spec, f"{SYNTHETIC}: input '{spec.name}'"))]:
-        raise DataError.of(problems)
-    random = np.random.default_rng(0)
-    firsts = {spec.shape[0] if spec.shape and isinstance(spec.shape[0], int) else None for spec in specs}
-    whole = len(firsts) > 1 or any(not spec.shape for spec in specs)
-    inputs = {}
-    for spec in specs:
-        first = [size if isinstance(size, int) else 1 for size in spec.shape[:1]]
-        others = [size if isinstance(size, int) else _SYNTHETIC_SIZE for size in spec.shape[1:]]
-        shape = (_SYNTHETIC_SAMPLES, *(first if whole else []), *others)
-        if np.issubdtype(np.dtype(spec.dtype), np.floating):
-            inputs[spec.name] = random.standard_normal(shape).astype(spec.dtype)
+
+def made_up(name: str, model: Model, batch_size: int, store: Store, log: Path) -> Dataset:
+    """Return samples for a recipe without data."""
+
+    def make(out: Path) -> Mapping[str, Any]:
+        make_up(model, batch_size, out, log)
+        return {}
+
+    entry, _ = store.fetch(made_up_key(name, model.digest, batch_size), make)
+    return open_dataset(entry.out)
+
+
+def check_fed(model: Model) -> None:
+    """Raise ``ModelError`` if an input cannot be fed, whatever the data: NumPy has no such values."""
+    if not model.inputs:
+        raise ModelError("the model has no inputs, so there is nothing to run it on", where=str(model.path),
+                         fix="make what it depends on an input")  # fmt: skip
+    if model.kind is Kind.ONNX:
+        check_tensors(model)
+        return
+    for spec in model.inputs:
+        if not is_numeric(spec.dtype):
+            raise ModelError(
+                "an input of this dtype cannot be fed: samples are NumPy arrays", where=f"model.inputs: '{spec.name}'",
+                got=spec.dtype, expected="a NumPy dtype",
+                fix="declare float32, and let forward() convert it" if spec.dtype == "bfloat16" else
+                "declare numbers, and encode text before it reaches the model",
+            )  # fmt: skip
+
+
+def make_up(model: Model, batch_size: int, out: Path, log: Path) -> Dataset:
+    """Store random samples that the model takes: enough to time it, never to judge its accuracy."""
+    check_fed(model)
+    if has_choice(model.inputs):
+        try:
+            run_in_worker(log, _make_up, model, batch_size, out)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            _LOG.info("%s ended while its inputs were made up: %s", model.path, error)  # who measures it tells how
         else:
-            inputs[spec.name] = random.integers(0, 2, shape).astype(spec.dtype)
-    return Samples(inputs, None)
+            return open_dataset(out)
+    return store_samples(samples_of(next(attempts(model.inputs)), model.inputs), out, SYNTHETIC)
+
+
+def check_finite(dataset: Dataset, model: Model, options: RuntimeOptions, log: Path) -> None:
+    """Raise ``DataError`` for NaN and infinity in samples that the model's outputs show: those were not meant.
+
+    A mask may be infinite, and a gap be marked by NaN, where the model is made for it.
+    """
+    if not dataset.not_finite:
+        return
+    try:
+        spoilt = run_in_worker(log, _spoilt, dataset, model, options)
+    except (WorkerDiedError, WorkerRaisedError) as error:
+        raise ModelError("the model cannot be run on this data", where=str(model.path), got=str(error)) from error
+    if spoilt:
+        first = {name: array[spoilt[0]] for name, array in dataset.inputs.items() if array.dtype.kind == "f"}
+        name = next(name for name, values in first.items() if not np.isfinite(values).all())
+        raise DataError(
+            "the values hold NaN or infinity, and so does what the model makes of them",
+            where=f"{dataset.source}: input '{name}'",
+            got=f"{len(spoilt)} of {dataset.count} samples, the first is sample {spoilt[0]}",
+            expected="finite numbers", fix="repair or leave out these samples",
+        )  # fmt: skip
+
+
+def _make_up(model: Model, batch_size: int, out: Path) -> None:
+    texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
+    words = known_words(model.path, texts) if texts and model.kind is Kind.ONNX else {}
+    with open_session(model, RuntimeOptions(threads=usable_cores())) as session:
+        samples = fit(model.inputs, session.run, batch_size, words)
+    store_samples(samples, out, SYNTHETIC)
+
+
+def _spoilt(dataset: Dataset, model: Model, options: RuntimeOptions) -> list[int]:
+    """Return which of the samples that are not finite spoil an output."""
+    found = []
+    with open_session(model, options) as session:
+        for row in dataset.not_finite:
+            feeds, _ = next(batches(dataset, model.inputs, 1, [row]))
+            if any(_is_spoilt(array) for array in session.run(feeds).values()):
+                found.append(row)
+    return found
+
+
+def _is_spoilt(output: Array) -> bool:
+    """Whether an output says nothing; scores may be minus infinity where they are masked."""
+    if output.dtype.kind != "f" or not output.size:
+        return False
+    return bool(np.isnan(output).any() or np.isposinf(output).any() or np.isneginf(output).all())
 
 
 def _weights(recipe: Recipe, base: Path) -> CodeReference | Path | None:
@@ -253,8 +330,12 @@ def _read(described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out:
 
 
 def _digest_of(path: Path) -> str | None:
-    """Return the digest of a file or of all files in a folder; None if there is nothing (reading will say so)."""
+    """Return the digest of a file, or of what is seen in a folder; None if there is nothing (reading will say so)."""
     if path.is_file():
         return digest_file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
-    return digest_files(files, path) if files else None
+    if not path.is_dir():
+        return None
+    files, folders = files_below(path)
+    files = [file for file in files if file.is_file()]
+    names = "\n".join(str(folder.relative_to(path)) for folder in folders)  # an empty one is a class, too
+    return f"{digest_files(files, path) if files else ''} {sha256(os.fsencode(names)).hexdigest()}"

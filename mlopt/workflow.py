@@ -19,7 +19,7 @@ from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.errors import ModelError, OutputError, RecipeError
+from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
@@ -175,49 +175,45 @@ def ready(planned: Planned) -> Prepared:
     metric = recipe.metric
     read = partial(prepare.dataset, recipe, base=base, store=planned.store, log=log)
     inputs = recipe.model.specs
-    if inputs:  # declared inputs let the data be checked before a model is built, which may take long
+    early: Dataset | None = None
+    if inputs and recipe.data.evaluation:  # checked before a model is built, which may take long
         planned.notify("data", "reading and checking", None)
-        evaluation = read("evaluation", specs=inputs)
+        early = read("evaluation", specs=inputs)
     planned.notify("source", recipe.model.source, None)
-    source, _ = prepare.source(recipe, base, inputs, planned.store, log, evaluation if inputs else None)
+    source, _ = prepare.source(recipe, base, inputs, planned.store, log, early)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
+    prepare.check_fed(source)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
-    evaluation = read("evaluation", specs=source.inputs)
+    if recipe.data.evaluation:
+        evaluation = read("evaluation", specs=source.inputs)
+    else:
+        evaluation = prepare.made_up(recipe.name, source, recipe.target.batch_size, planned.store, log)
     calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
     if calibration is not None:
         check_disjoint(calibration, evaluation)
+    given = [data for data in (evaluation, calibration) if data is not None]
+    for data in given:
+        prepare.check_finite(data, source, planned.options, log)
     evaluator = Evaluator(
         planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), source,
         evidence.source_name(source), planned.options, recipe.target.batch_size, planned.hardware, planned.scratch,
         recipe.name, metric.output,
     )  # fmt: skip
     planned.notify("data", "running the source model on it", None)
-    with _fed(evaluation, source):
-        evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
+    evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
         planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
     )  # fmt: skip
-    notices = (*evaluator.notes, *sample_notice(recipe.gates, evaluation.count, evaluator.metric))
+    said = dict.fromkeys((*(note for data in given for note in data.notes), *evaluator.notes))
+    notices = (*said, *sample_notice(recipe.gates, evaluation.count, evaluator.metric))
     for notice in notices:
         planned.notify(notice, "", None)
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
                    evaluator=evaluator, job=job, notes=(*planned.notes, *notices))  # fmt: skip
-
-
-@contextmanager
-def _fed(samples: Dataset, source: Model) -> Iterator[None]:
-    """Name real samples as what may help a model of free sizes that does not take those that were made up."""
-    try:
-        yield
-    except ModelError as error:
-        free = any(axis for spec in source.inputs for axis in spec.dynamic_axes)
-        if samples.source != prepare.SYNTHETIC or not free or not all(map(prepare.may_be_sizes, error.problems)):
-            raise
-        raise type(error).of(replace(problem, fix=problem.fix or prepare.REAL) for problem in error.problems) from error
 
 
 def transform(prepared: Prepared) -> Transformed:

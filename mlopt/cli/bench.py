@@ -143,8 +143,8 @@ def _end(result: Result, *, judged: bool, given: bool) -> None:
 
     ``given`` says whether the samples are the user's.
     """
+    from mlopt.data.made_up import REAL
     from mlopt.errors import MeasureError, Problem
-    from mlopt.prepare import REAL
 
     if result.lost:
         alone = "there is no report without the baseline or the last model; measure the others"

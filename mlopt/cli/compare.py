@@ -79,16 +79,20 @@ def _evidence(
 
     from mlopt.data.dataset import store
     from mlopt.data.sources import DataSource, read
-    from mlopt.prepare import synthetic
+    from mlopt.prepare import make_up
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
 
     (first, _), (second, options) = _opened(a), _opened(b)
     with tempfile.TemporaryDirectory() as folder:
-        source = DataSource(source=str(data.resolve()), limit=samples) if data is not None else None
-        given = read(source, Path(), first.inputs) if source else synthetic(first.inputs)
-        name = str(data) if data is not None else "random inputs: --data FILE gives real ones"
-        stored = store(given, Path(folder) / "samples", name)
+        at = Path(folder) / "samples"
+        if data is None:
+            name = "random inputs: --data FILE gives real ones"
+            stored = make_up(first, 1, at, Path(folder) / "log")
+        else:
+            name = str(data)
+            source = DataSource(source=str(data.resolve()), limit=samples)
+            stored = store(read(source, Path(), first.inputs), at, name)
         found = compare_models(first, second, stored, options, limit=samples, notify=notify)
     return Evidence(first, second, name, threshold, found)
 

@@ -2,7 +2,7 @@
 
 A stored data set is a directory::
 
-    dataset.json            source, count, digest, the inputs' names, dtypes and shapes, one digest per sample
+    dataset.json            source, count, digest, notes, the inputs' names, dtypes and shapes, one digest per sample
     input_0.npy ...         one file per input, first axis = samples; numbered, since an input's name may hold a '/'
     labels.npy              only if there are labels
 
@@ -40,7 +40,7 @@ class Samples:
     inputs: Mapping[str, Array]
     labels: Array | None = None
     notes: tuple[str, ...] = ()
-    """What was changed on the way in, such as a conversion to the model's dtype."""
+    """What a reader of the results should know: what was left out or changed on the way in."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,16 @@ class Dataset:
         return mapped(file) if file.exists() else None
 
     @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or changed when the samples were read."""
+        return tuple(_index(self.path)["notes"])
+
+    @cached_property
+    def not_finite(self) -> tuple[int, ...]:
+        """The samples of which an input holds NaN or infinity: a mask may, and a fault in the data looks the same."""
+        return tuple(_index(self.path)["not_finite"])
+
+    @cached_property
     def sample_digests(self) -> tuple[str, ...]:
         """One digest per sample, over its inputs and not its label: equal inputs have equal digests."""
         return tuple(_index(self.path)["samples"])
@@ -77,8 +87,9 @@ class Dataset:
 def store(samples: Samples, out: Path, source: str) -> Dataset:
     """Check ``samples`` and write them into the directory ``out``, which may exist.
 
-    Raises ``DataError`` for anything that would poison a measurement: no samples, inputs of different lengths,
-    NaN or infinity, arrays of Python objects. The caller makes the write atomic.
+    Raises ``DataError`` for anything that would poison a measurement: no samples, inputs of different lengths, labels
+    that are NaN or infinite, arrays of Python objects. Inputs that are not finite are told by ``not_finite``: whether
+    they are meant, the model's outputs say. The caller makes the write atomic.
     """
     count = _checked_count(samples, source)
     out.mkdir(parents=True, exist_ok=True)
@@ -92,6 +103,8 @@ def store(samples: Samples, out: Path, source: str) -> Dataset:
         "source": source,
         "count": count,
         "digest": digest,
+        "notes": list(samples.notes),
+        "not_finite": _not_finite(inputs, count),
         "inputs": [{"name": n, "dtype": a.dtype.name, "shape": list(a.shape)} for n, a in inputs.items()],
         "samples": sample_digests(inputs, count),
     }
@@ -184,9 +197,20 @@ def _checked_count(samples: Samples, source: str) -> int:
     """Return the number of samples; raises ``DataError`` for the first thing that is wrong with them."""
     for name, array in samples.inputs.items():
         _check_array(array, f"{source}: input '{name}'")
+    count = count_of(samples, source)
+    if not any(array.size for array in samples.inputs.values()):  # one that is empty, such as a cache, may be meant
+        shapes = ", ".join(f"{name}: {list(array.shape)}" for name, array in samples.inputs.items())
+        raise DataError("the samples hold no values", where=source, got=shapes, expected="[samples, ...]")
     if samples.labels is not None:
         _check_array(samples.labels, f"{source}: labels")
-    return count_of(samples, source)
+        bad = _not_finite({"": samples.labels}, count)
+        if bad:
+            raise DataError(
+                "the labels hold NaN or infinity", where=source,
+                got=f"{len(bad)} of {count} labels, the first is that of sample {bad[0]}",
+                expected="finite numbers", fix="repair or leave out these samples",
+            )  # fmt: skip
+    return count
 
 
 def _check_array(array: Array, where: str) -> None:
@@ -196,22 +220,19 @@ def _check_array(array: Array, where: str) -> None:
             where=where,
             got=f"dtype {array.dtype}",
             expected="numbers, booleans or text",
-            fix="convert it, for instance with .astype(numpy.float32)",
+            fix="convert it, for instance with .astype(numpy.float32), or text with .astype(str)",
         )
-    if array.size == 0:
+    if array.ndim and not len(array):
         shape = list(array.shape)
         raise DataError("the array is empty", where=where, got=f"shape {shape}", expected="[samples, ...]")
-    if array.dtype.kind == "f" and array.ndim:
-        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-        if not finite.all():
-            bad = np.flatnonzero(~finite)
-            raise DataError(
-                "the values hold NaN or infinity",
-                where=where,
-                got=f"{len(bad)} of {len(array)} samples, the first is sample {bad[0]}",
-                expected="finite numbers",
-                fix="repair or leave out these samples",
-            )
+
+
+def _not_finite(inputs: Mapping[str, Array], count: int) -> list[int]:
+    bad = np.zeros(count, dtype=bool)
+    for array in inputs.values():
+        if array.dtype.kind == "f" and array.size:
+            bad |= ~np.isfinite(array).reshape(count, -1).all(axis=1)
+    return [int(sample) for sample in np.flatnonzero(bad)]
 
 
 def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
@@ -219,7 +240,7 @@ def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
     arrays = [*inputs.items()] if labels is None else [*inputs.items(), ("\0labels", np.ascontiguousarray(labels))]
     for name, array in arrays:
         digest.update(f"{json.dumps(name)} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data.cast("B") if array.dtype.kind != "U" else array.tobytes())
+        digest.update(array.data.cast("B") if array.dtype.kind != "U" and array.size else array.tobytes())
     return digest.hexdigest()
 
 

@@ -85,6 +85,9 @@ def batch_of(data: Samples | Dataset, specs: Sequence[TensorSpec], batch_size: i
             expected="one batch size",
             fix="give every array one axis more than the model's input has: each sample is then a whole input",
         )
+    if sizes == {0}:
+        raise DataError("the model takes no samples: its batch is fixed at 0", where="data",
+                        got="; ".join(map(str, specs)), fix="export it with a free batch, or one of 1")  # fmt: skip
     return sizes.pop() if sizes else batch_size
 
 
@@ -191,7 +194,8 @@ def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
     if problem := unfeedable(spec, where):
         return problem
     if spec.dtype == "string":
-        return array if array.dtype.kind == "U" else _dtype_problem(array, spec, where)
+        text = _as_text(array)
+        return _dtype_problem(array, spec, where) if text is None else text
     wanted = np.dtype(spec.dtype) if spec.dtype in np.sctypeDict else None
     if wanted is None or wanted.kind not in "fiub" or _KINDS[wanted.kind] != _KINDS.get(array.dtype.kind):
         return _dtype_problem(array, spec, where)
@@ -220,8 +224,20 @@ def unfeedable(spec: TensorSpec, where: str) -> Problem | None:
     )  # fmt: skip
 
 
+def _as_text(array: Array) -> Array | None:
+    """Return text as NumPy's own; None if it is something else."""
+    if array.dtype.kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            return None
+    is_text = array.dtype.kind in "UT" or (array.dtype.kind == "O" and all(isinstance(x, str) for x in array.flat))
+    return array.astype(str) if is_text and array.dtype.kind != "U" else array if is_text else None
+
+
 def _dtype_problem(array: Array, spec: TensorSpec, where: str) -> Problem:
     kind = array.dtype.kind
     scaled = " and scale the values as the model was trained" if kind in "iu" and spec.dtype.startswith("float") else ""
     fix = f"convert the array with .astype(numpy.{spec.dtype}){scaled}" if spec.dtype in np.sctypeDict else None
+    fix = "give text: numpy.array([...], dtype=str)" if spec.dtype == "string" else fix
     return Problem("the dtype does not fit the model", where, got=str(array.dtype), expected=spec.dtype, fix=fix)

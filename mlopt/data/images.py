@@ -6,10 +6,9 @@ the order of their paths, so that splits and limits mean the same everywhere.
 
 from __future__ import annotations
 
-import csv
-import struct
-import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -17,16 +16,24 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlopt.data.dataset import Array, Samples
-from mlopt.data.labels import class_numbers, label_array
-from mlopt.errors import DataError, MissingPackage
+from mlopt.data.folders import Found, find_pictures, shown
+from mlopt.data.pictures import UnreadableError, read_picture
+from mlopt.data.tables import read_labels
+from mlopt.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from mlopt.model import TensorSpec
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 Window = Callable[[int, Array | None], list[int]]
+_LARGEST = 1 << 27
+"""Pixels that one picture may have while it is scaled."""
+_LOSSES = {
+    "alpha": "partly transparent: alpha was dropped, as torchvision's loader does",
+    "bits": "of more than 8 bits of grey: the whole range was scaled to that of 8 bits",
+    "frames": "of several frames: the first was taken",
+}
 
 
 class ImageOptions(BaseModel):
@@ -71,66 +78,71 @@ def read_images(
             got=", ".join(spec.name for spec in inputs) or "no declared inputs",
             fix="declare the input in model.inputs, or give the arrays as .npz or through a Python function",
         )
-    files, classes = _listed(folder, labels) if labels else _found(folder)
     height, width = _size(options, inputs[0], folder)
-    chosen = window(len(files), classes)
-    pictures = [_picture(file, options, height, width) for file in (files[row] for row in chosen)]
-    array = np.stack(pictures) if pictures else np.empty((0, height, width))
-    return Samples({inputs[0].name: array}, None if classes is None else classes[chosen])
+    found = read_labels(labels, folder) if labels else find_pictures(folder)
+    rows = window(len(found.files), found.labels)
+    read, unreadable = _read([found.files[row] for row in rows], options, height, width)
+    if unreadable:
+        _check_unreadable(found, rows, unreadable, listed=labels is not None)
+    kept = [row for row in rows if found.files[row] in read]
+    array = np.stack([read[found.files[row]].array for row in kept]) if kept else np.empty((0, height, width))
+    notes = (*found.notes, *_remarks([read[found.files[row]] for row in kept], unreadable))
+    return Samples({inputs[0].name: array}, None if found.labels is None else found.labels[kept], notes)
 
 
-def _found(folder: Path) -> tuple[list[Path], Array | None]:
-    """The images in the subfolders, each a class; or those in the folder itself, without labels."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise DataError("there are no images in this folder", where=str(folder), expected=", ".join(sorted(SUFFIXES)))
-    parents = [file.relative_to(folder).parts[:-1] for file in files]
-    if not any(parents):
-        return files, None
-    if not all(parents):
-        stray = files[parents.index(())]
+@dataclass(frozen=True)
+class _Fitted:
+    """A picture as the model gets it, and what was lost on the way."""
+
+    array: Array
+    losses: frozenset[str]
+
+
+def _read(
+    files: Sequence[Path], options: ImageOptions, height: int, width: int
+) -> tuple[dict[Path, _Fitted], dict[Path, str]]:
+    """Return the pictures by file, and of the others why they cannot be read."""
+    read, unreadable = {}, {}
+    for file in dict.fromkeys(files):
+        try:
+            picture = read_picture(file, "L" if options.color == "gray" else "RGB")
+        except UnreadableError as error:
+            unreadable[file] = str(error)
+        else:
+            pixels = _channels(_covering(picture.pixels, file, options, height, width), options)
+            array = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if options.layout == "nchw" else pixels
+            read[file] = _Fitted(array, picture.losses)
+    return read, unreadable
+
+
+def _check_unreadable(found: Found, rows: Sequence[int], unreadable: Mapping[Path, str], *, listed: bool) -> None:
+    """Raise ``DataError`` where leaving out what cannot be read would leave out a class, or what a list names."""
+    labels = [0] * len(found.files) if found.labels is None else found.labels.tolist()
+    left = {labels[row] for row in rows if found.files[row] not in unreadable}
+    for row in rows:
+        file = found.files[row]
+        if file not in unreadable or (labels[row] in left and not listed):
+            continue
         raise DataError(
-            "an image lies beside the class folders, so it has no class",
-            where=str(stray),
-            expected="every image in a subfolder, or none",
-            fix="move it, or name the classes in a CSV file with `labels`",
-        )
-    order = _in_turn([parts[0] for parts in parents])
-    return [files[index] for index in order], class_numbers([parents[index][0] for index in order])
+            "the image is damaged" if labels[row] in left or not found.classes else
+            f"no image of the class '{shown(found.classes[labels[row]])}' can be read",
+            where=shown(file), got=unreadable[file], fix="remove or replace it",
+        )  # fmt: skip
 
 
-def _in_turn(classes: list[str]) -> list[int]:
-    """Return the positions with the classes taking turns, so that a part of them, such as the first half, has all."""
-    rank = dict.fromkeys(classes, 0)
-    turns = []
-    for index, name in enumerate(classes):
-        turns.append((rank[name], name, index))
-        rank[name] += 1
-    return [index for *_, index in sorted(turns)]
+def _remarks(read: Sequence[_Fitted], unreadable: Mapping[Path, str]) -> Iterator[str]:
+    """Yield what was left out, and what was lost of the rest."""
+    if unreadable:
+        file, reason = next(iter(unreadable.items()))
+        yield f"{_images(len(unreadable))} damaged and left out, such as {shown(file.name)}: {reason}"
+    counts = Counter(loss for each in read for loss in each.losses)
+    for loss, said in _LOSSES.items():
+        if counts[loss]:
+            yield f"{_images(counts[loss])} {said}"
 
 
-def _listed(folder: Path, labels: Path) -> tuple[list[Path], Array]:
-    """The images that a CSV file names, in its order, with their labels."""
-    if not labels.is_file():
-        raise DataError("the file with the labels does not exist", where=str(labels), fix="check `labels`")
-    try:
-        with labels.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError("this is not a CSV file in UTF-8", where=str(labels), got=str(error)) from error
-    files, values = [], []
-    for number, row in enumerate(rows, start=2):
-        name, label = row.get("filename"), row.get("label")
-        if not name or not label:
-            raise DataError("a row lacks a value", where=f"{labels}:{number}", expected="columns filename and label")
-        file = folder / name
-        if ".." in Path(name).parts or not file.resolve().is_relative_to(folder.resolve()):
-            raise DataError("the path leaves the image folder", where=f"{labels}:{number}", got=name)
-        files.append(file)
-        values.append(label)
-    if not files:
-        raise DataError("the file names no images", where=str(labels), expected="rows of filename,label")
-    return files, label_array(values, str(labels))
+def _images(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
 
 
 def _size(options: ImageOptions, spec: TensorSpec, folder: Path) -> tuple[int, int]:
@@ -146,41 +158,32 @@ def _size(options: ImageOptions, spec: TensorSpec, folder: Path) -> tuple[int, i
     )
 
 
-def _picture(file: Path, options: ImageOptions, height: int, width: int) -> Array:
-    channels = _normalised(np.asarray(_opened(file, options, height, width)), options)
-    return np.ascontiguousarray(channels.transpose(2, 0, 1)) if options.layout == "nchw" else channels
-
-
-def _normalised(pixels: Array, options: ImageOptions) -> Array:
-    """Pixels of shape [height, width(, 3)], 0..255, to [height, width, channels]."""
-    channels = np.atleast_3d(pixels)
+def _channels(picture: Image.Image, options: ImageOptions) -> Array:
+    """Return pixels of 0 to 255 as the model's numbers, [height, width, channels]."""
+    pixels = np.atleast_3d(np.asarray(picture))
+    if options.color != "gray" and pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
     if options.color == "bgr":
-        channels = channels[:, :, ::-1]
+        pixels = pixels[:, :, ::-1]
     if options.dtype == "uint8":
-        return channels
+        whole: Array = np.rint(pixels).astype(np.uint8)
+        return whole
     mean, std = np.asarray(options.mean, np.float32), np.asarray(options.std, np.float32)
-    normalised: Array = (channels.astype(np.float32) * np.float32(options.scale) - mean) / std
+    normalised: Array = (pixels.astype(np.float32) * np.float32(options.scale) - mean) / std
     return normalised
 
 
-def _opened(file: Path, options: ImageOptions, height: int, width: int) -> Image.Image:
-    """Decode one file, upright and in the wanted colours, scaled until it covers the crop, and crop its centre."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise MissingPackage("images need Pillow", where=str(file), fix='pip install "mlopt[data]"') from error
-    broken = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("L" if options.color == "gray" else "RGB")
-    except FileNotFoundError as error:
-        raise DataError("the image does not exist", where=str(file)) from error
-    except (*broken, *bombs) as error:
-        raise DataError("the image is damaged", where=str(file), got=str(error), fix="remove or replace it") from error
+def _covering(picture: Image.Image, file: Path, options: ImageOptions, height: int, width: int) -> Image.Image:
+    """Scale a picture until it covers the crop, and crop its centre."""
+    from PIL import Image
+
     factor = max(height / picture.height, width / picture.width, (options.resize or 0) / min(picture.size))
     scaled = max(width, round(picture.width * factor)), max(height, round(picture.height * factor))
+    if scaled[0] * scaled[1] > _LARGEST:
+        raise DataError(
+            "the image is too narrow to be scaled", where=shown(file),
+            got=f"{picture.width} x {picture.height}, which would become {scaled[0]:,} x {scaled[1]:,}",
+            expected=f"at most {_LARGEST:,} pixels before the centre is cropped", fix="crop the image, or remove it",
+        )  # fmt: skip
     left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
     return picture.resize(scaled, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))

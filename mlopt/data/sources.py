@@ -130,7 +130,23 @@ def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Sam
         return source.part(read_npz(path, source.labels, inputs))
     if path.suffix == ".jsonl":
         return read_text(path, source.text, base, inputs, source.window)
-    raise DataError("mlopt cannot read this kind of data", where=str(path), got=path.suffix, expected=SUPPORTED)
+    raise DataError(
+        "mlopt cannot read this kind of data", where=str(path), got=path.suffix or "a file without a suffix",
+        expected=SUPPORTED, fix=_other_kind(path, inputs),
+    )  # fmt: skip
+
+
+def _other_kind(path: Path, inputs: tuple[TensorSpec, ...]) -> str:
+    """Return how to turn a file into one that can be read."""
+    name = inputs[0].name if inputs else "input"
+    array = "..."
+    if path.suffix in {".npy", ".npz"}:
+        array = f"numpy.load({path.name!r})"
+    elif path.suffix in {".csv", ".tsv", ".txt"}:
+        array = f"numpy.loadtxt({path.name!r}, delimiter=',', dtype='float32')"
+    elif path.suffix == ".json":
+        return "write one JSON object a line, into a .jsonl file"
+    return f"numpy.savez({path.stem + '.npz'!r}, **{{{name!r}: {array}}}) writes a .npz file"
 
 
 def read_npz(path: Path, labels: str | None, inputs: tuple[TensorSpec, ...]) -> Samples:
@@ -138,6 +154,12 @@ def read_npz(path: Path, labels: str | None, inputs: tuple[TensorSpec, ...]) -> 
     if path.stat().st_size == 0:
         raise DataError("the file is empty", where=str(path), got="0 bytes")
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:
+            if stream.read(6) == b"\x93NUMPY":
+                raise DataError(
+                    "this is one array, a .npy file, under the name of a .npz file", where=str(path),
+                    expected="a file as numpy.savez writes it", fix=_other_kind(path, inputs),
+                )  # fmt: skip
         raise DataError(
             "this is not a whole .npz file: it is cut short, or of another format",
             where=str(path),
@@ -167,7 +189,7 @@ def _arrays(path: Path) -> dict[str, Array]:
                 "the array holds pickled Python objects, which mlopt never loads",
                 where=f"{path}: array '{name}'",
                 expected="an array of numbers",
-                fix="save it with a numeric dtype, for instance numpy.asarray(x, dtype=numpy.float32)",
+                fix="save it with a dtype: numpy.asarray(x, dtype=numpy.float32), or text as x.astype(str)",
             ) from error
         where = str(path) if name is None else f"{path}: array '{name}'"
         raise DataError(

@@ -6,15 +6,16 @@ Each line is a JSON object. The tokenizer's three arrays are matched to the mode
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.labels import label_array
+from mlopt.data.padding import Padding, padding_of
 from mlopt.errors import DataError, MissingPackage
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ class TextOptions(BaseModel):
     padding: Literal["fixed", "longest"] = Field(
         default="fixed", description="up to max_length, or up to the longest of the chosen texts"
     )
+    pad_token: str | None = Field(
+        default=None, min_length=1, description="the token to pad with, if the tokenizer's file names none"
+    )
+    pad_id: int | None = Field(default=None, ge=0, description="its number, instead of pad_token")
+    padding_side: Literal["left", "right"] | None = Field(
+        default=None, description="the end that is padded; as the tokenizer's file says, else right"
+    )
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.pad_token is not None and self.pad_id is not None:
+            raise ValueError("give pad_token or pad_id, not both")
+        return self
 
 
 def read_text(
@@ -70,18 +84,19 @@ def read_text(
             got=str(options.max_length),
             expected=f"{special + 1} or more",
         )
-    try:
-        encodings = _encode(tokenizer, [texts[row] for row in chosen], options)
-    except Exception as error:  # nothing more specific; such as that its vocabulary lacks its own unknown token
-        raise DataError("the tokenizer cannot read these texts", where=str(path), got=str(error)) from error
+    encodings = _encode(tokenizer, [texts[row] for row in chosen], options, path)
+    padding = _fill(tokenizer, encodings, options, base / options.tokenizer)
     arrays = {name: _array(encodings, _FIELDS[name]) for name in names}
-    return Samples(arrays, None if labels is None else labels[chosen])
+    return Samples(arrays, None if labels is None else labels[chosen], tuple(_remarks(padding, names)))
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The JSON objects with their line numbers; blank lines are passed over."""
     rows = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError("the file is in UTF-16", where=str(path), expected="UTF-8", fix="save it in UTF-8")
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -143,19 +158,47 @@ def _tokenizer(path: Path) -> Tokenizer:
         raise DataError("this is no tokenizer.json", where=str(path), got=str(error)) from error
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[str | tuple[str, str]], options: TextOptions) -> list[Encoding]:
-    """Encode every text to one length, padded as the tokenizer file says or, if it is silent, with its pad token."""
-    pad = tokenizer.padding or _pad_token(tokenizer)
-    settings = {key: pad[key] for key in ("pad_id", "pad_type_id", "pad_token", "direction") if key in pad}
-    tokenizer.enable_padding(length=options.max_length if options.padding == "fixed" else None, **settings)
-    tokenizer.enable_truncation(options.max_length)
-    encodings: list[Encoding] = tokenizer.encode_batch(texts)
+def _encode(
+    tokenizer: Tokenizer, texts: Sequence[str | tuple[str, str]], options: TextOptions, path: Path
+) -> list[Encoding]:
+    """Encode every text, cut where the tokenizer's file says if it is too long."""
+    cut = tokenizer.truncation or {}
+    tokenizer.enable_truncation(
+        options.max_length, **{key: cut[key] for key in ("strategy", "direction") if key in cut}
+    )
+    section = tokenizer.padding
+    tokenizer.no_padding()
+    try:
+        encodings: list[Encoding] = tokenizer.encode_batch(texts)
+    except Exception as error:  # nothing more specific; such as that its vocabulary lacks its own unknown token
+        raise DataError("the tokenizer cannot read these texts", where=str(path), got=str(error)) from error
+    finally:
+        if section:
+            tokenizer.enable_padding(**section)
     return encodings
 
 
-def _pad_token(tokenizer: Tokenizer) -> dict[str, Any]:
-    known = {token: tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>")}
-    return next(({"pad_token": token, "pad_id": number} for token, number in known.items() if number is not None), {})
+def _fill(tokenizer: Tokenizer, encodings: Sequence[Encoding], options: TextOptions, file: Path) -> Padding | None:
+    """Bring all encodings to one length; return how, or None where nothing was to be filled."""
+    lengths = {len(encoding.ids) for encoding in encodings}
+    length = options.max_length if options.padding == "fixed" else max(lengths, default=1)
+    if lengths <= {length} and length:
+        return None
+    padding = padding_of(tokenizer, file, token=options.pad_token, number=options.pad_id, side=options.padding_side)
+    for encoding in encodings:
+        encoding.pad(
+            max(length, 1), direction=padding.direction, pad_id=padding.id, pad_type_id=padding.type_id,
+            pad_token=padding.token,
+        )  # fmt: skip
+    return padding
+
+
+def _remarks(padding: Padding | None, names: Sequence[str]) -> Iterator[str]:
+    """Yield what is not certain of the padding, or may harm."""
+    if padding is not None and padding.guessed:
+        yield f"texts are padded with {padding.token!r} ({padding.id}), which is called like a token for that"
+    if padding is not None and "attention_mask" not in names:
+        yield f"the model has no input 'attention_mask', so it reads the padding, {padding.token!r}, as text"
 
 
 def _array(encodings: Sequence[Encoding], attribute: str) -> Array:

@@ -101,7 +101,7 @@ def channel_means(
             by_channel = np.moveaxis(values, axes[name], 0).reshape(values.shape[axes[name]], -1)
             sums[name] = sums.get(name, 0.0) + by_channel.sum(axis=1, dtype=np.float64)
             counts[name] += by_channel.shape[1]
-    return {name: total / counts[name] for name, total in sums.items()}
+    return {name: total / max(counts[name], 1) for name, total in sums.items()}  # one that was always empty: 0
 
 
 def element_counts(path: Path, tensors: Sequence[str], data: Dataset, inputs: Sequence[TensorSpec]) -> dict[str, int]:

@@ -6,25 +6,21 @@ Its numbers come with the threads that were asked for, one operator at a time, a
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
-from mlopt.hardware import INT8_DOT, detect_cpu
-from mlopt.model import NOT_IN_NUMPY, Kind, Model
+from mlopt.model import Kind, Model, is_numeric
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_int8 import EXACT, Overflow, overflow
 from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
+from mlopt.runtimes import exact
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
 if TYPE_CHECKING:
@@ -36,15 +32,17 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-_FUSING = frozenset({"extended", "all"})
 _UNREAD = "Cannot parse data from external tensors"
 """What it says of sizes and axes that do not stand in the graph's own file."""
 _ERRORS_ONLY, _NOTHING = 3, 4
-_LOG = logging.getLogger(__name__)
 _SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
-_NO_TENSOR = frozenset({"sequence_type", "map_type", "optional_type", "sparse_tensor_type"})
 _WITH_FEW_KERNELS = {11: "float64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8"}
 """By their numbers in ONNX."""
+_KINDS = {
+    "sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value",
+    "sparse_tensor_type": "a sparse tensor",
+}  # fmt: skip
+"""What a value of a graph may be instead of a tensor."""
 
 
 class OnnxRuntime:
@@ -58,27 +56,33 @@ class OnnxRuntime:
     @contextmanager
     def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
         """Load the file by its path, so that external data of any size is found beside it."""
-        for spec in (*model.inputs, *model.outputs):
-            if spec.dtype in _NO_TENSOR:
-                raise ModelError(
-                    "what is no tensor can be neither fed nor compared", where=f"{model.path}: '{spec.name}'",
-                    got=f"a {spec.dtype.removesuffix('_type')}", expected="tensors",
-                    fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
-                    "(ConcatFromSequence, OptionalGetElement), or cut the node off",
-                )  # fmt: skip
-            if spec.dtype in NOT_IN_NUMPY:
-                raise ModelError(
-                    "ONNX Runtime cannot exchange this dtype as a NumPy array", where=f"{model.path}: '{spec.name}'",
-                    got=spec.dtype, expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
-                )  # fmt: skip
-        try:
+        check_tensors(model)
+        with exact.explained(model, options):
             session = create_session(model, session_options(options, model), options.device)
-        except ModelError as error:
-            if remark(model, options) is None:
-                raise
-            fix = f"it had to be loaded in the exact mode, since this CPU has no VNNI: {_SAFE}"
-            raise ModelError.of(replace(problem, fix=problem.fix or fix) for problem in error.problems) from error
         yield _Session(model, session)
+
+
+def check_tensors(model: Model) -> None:
+    """Raise ``ModelError`` if an input or output is nothing that can be fed or compared as a NumPy array."""
+    for spec in (*model.inputs, *model.outputs):
+        where = f"{model.path}: '{spec.name}'"
+        if spec.dtype in _KINDS:
+            raise ModelError(
+                "what is no tensor can be neither fed nor compared", where=where,
+                got=_KINDS[spec.dtype], expected="tensors",
+                fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
+                "(ConcatFromSequence, OptionalGetElement), or cut the node off",
+            )  # fmt: skip
+        if spec.dtype.startswith("complex"):
+            raise ModelError(
+                "complex numbers can be neither fed nor compared", where=where, got=spec.dtype,
+                expected="real numbers", fix="export the real and the imaginary part as an axis of their own",
+            )  # fmt: skip
+        if spec.dtype != "string" and not is_numeric(spec.dtype):
+            raise ModelError(
+                "ONNX Runtime cannot exchange this dtype as a NumPy array", where=where, got=spec.dtype,
+                expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
+            )  # fmt: skip
 
 
 class _Session:
@@ -144,51 +148,10 @@ def session_options(options: RuntimeOptions, model: Model | None = None) -> onnx
     native.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     native.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
     native.log_severity_level = _ERRORS_ONLY
-    for key, value in {**options.config_entries, **(_exactly(model, options) if model is not None else {})}.items():
+    entries = exact.entries(model, options) if model is not None else {}
+    for key, value in {**options.config_entries, **entries}.items():
         native.add_session_config_entry(key, value)
     return native
-
-
-def _exactly(model: Model, options: RuntimeOptions) -> Mapping[str, str]:
-    """Return the entries without which the model's INT8 sums would overflow on this CPU."""
-    found = _overflowing(model, options)
-    fused = options.graph_optimization in _FUSING
-    if not found.layers or not (fused or found.in_integers or found.unbounded):
-        return {}
-    if found.unbounded or not fused:
-        layers = found.unbounded or found.in_integers
-        raise ModelError(
-            "this CPU would add INT8 products in 16 bits, which overflow with this model's weights",
-            where=f"{model.path}: node '{layers[0]}'", got=f"{len(layers)} such layers, and no VNNI",
-            expected=f"a CPU with one of {', '.join(sorted(INT8_DOT))}",
-            fix=_SAFE if found.unbounded else "open it with graph_optimization all, which can compute it exactly",
-        )  # fmt: skip
-    _LOG.warning("%s: %s", model.path, _REMARK)
-    return EXACT
-
-
-_SAFE = "make it with `quantize: {portable: true}` or unsigned weights (scheme u8u8), or run it on a CPU with VNNI"
-_REMARK = (
-    "this CPU has no VNNI, and the model's 8-bit weights would overflow on it: it is computed exactly, which is "
-    "slower. `quantize: {portable: true}` makes weights that are right on every CPU"
-)
-
-
-def remark(model: Model, options: RuntimeOptions) -> str | None:
-    """Return what is to be said of the model on this CPU, if its weights are made for another."""
-    exact = model.kind is Kind.ONNX and options.graph_optimization in _FUSING and _overflowing(model, options).layers
-    return _REMARK if exact else None
-
-
-def _overflowing(model: Model, options: RuntimeOptions) -> Overflow:
-    on_cpu = options.device == "cpu" and detect_cpu().adds_in_16_bits
-    return _overflow(model.path, model.digest) if on_cpu else Overflow()
-
-
-@lru_cache(maxsize=8)
-def _overflow(path: Path, _digest: str) -> Overflow:
-    """Look once at the weights of a file that is opened again and again."""
-    return overflow(path)
 
 
 def create_session(model: Model, native: onnxruntime.SessionOptions, device: str) -> onnxruntime.InferenceSession:
@@ -260,9 +223,8 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
     options.log_severity_level = _NOTHING
-    if level in _FUSING and detect_cpu().adds_in_16_bits and overflow(path).layers:
-        for key, value in EXACT.items():
-            options.add_session_config_entry(key, value)
+    for key, value in exact.entries_of_file(path, level).items():
+        options.add_session_config_entry(key, value)
     return _load(ort, path, options, ["CPUExecutionProvider"])
 
 

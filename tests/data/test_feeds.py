@@ -77,6 +77,30 @@ def test_an_input_that_no_array_can_feed_is_told_so() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "array", [np.array(["a", "bc"]), np.array([b"a", b"bc"]), np.array(["a", "bc"], object)], ids=["U", "S", "O"]
+)
+def test_text_of_every_kind_is_taken(array: np.ndarray) -> None:
+    checked = check_inputs(Samples({"city": array}), (TensorSpec("city", "string", ("batch",)),))
+    assert checked.inputs["city"].dtype.kind == "U"
+    assert checked.inputs["city"].tolist() == ["a", "bc"]
+
+
+@pytest.mark.parametrize("array", [np.array([b"\xff"]), np.array([None, "a"], object), np.array([1])])
+def test_what_is_no_text_is_refused(array: np.ndarray) -> None:
+    with pytest.raises(DataError) as caught:
+        check_inputs(Samples({"city": array}), (TensorSpec("city", "string", ("batch",)),))
+    assert only(caught.value)[3] == "give text: numpy.array([...], dtype=str)"
+
+
+def test_whole_samples_may_be_of_any_batch_axis() -> None:
+    specs = (TensorSpec("x", "float32", ("batch", "time", 4)), TensorSpec("h0", "float32", (2, "batch", 6)))
+    for shape in ((3, 5, 4), (3, 1, 5, 4)):
+        given = Samples({"x": np.zeros(shape, np.float32), "h0": np.zeros((3, 2, 1, 6), np.float32)})
+        feeds, real = next(batches(check_inputs(given, specs), specs, 8))
+        assert ({name: array.shape for name, array in feeds.items()}, real) == ({"x": (1, 5, 4), "h0": (2, 1, 6)}, 1)
+
+
 def test_pixels_for_a_float_model_get_a_hint_at_scaling() -> None:
     with pytest.raises(DataError, match="scale the values as the model was trained"):
         check_inputs(image(1, "uint8"), (IMAGE,))

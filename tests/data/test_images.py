@@ -90,40 +90,34 @@ def test_options_that_cannot_work_are_refused() -> None:
         ImageOptions(std=(0.0,))
 
 
-def test_a_broken_image_is_named(tmp_path: Path) -> None:
-    picture(tmp_path / "images/good.png", (1, 2, 3))
-    bad = tmp_path / "images/bad.png"
+def test_a_damaged_image_is_counted_unless_its_class_has_no_other(tmp_path: Path) -> None:
+    for name in ("cat/good.png", "dog/good.png"):
+        picture(tmp_path / "images" / name, (1, 2, 3))
+    bad = tmp_path / "images/dog/bad.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(bad)
     whole = bad.read_bytes()
-    for content in (b"", b"GIF89a", whole[:40], whole[: len(whole) // 2]):
+    for content, said in ((b"", "no picture"), (b"GIF89a", "no picture"), (whole[: len(whole) // 2], "damaged")):
         bad.write_bytes(content)
-        problem = problem_of(tmp_path)
-        assert (problem.what, problem.where) == ("the image is damaged", str(bad))
+        samples = read(DataSource(source="images"), tmp_path, SPEC)
+        assert samples.labels is not None
+        assert samples.labels.tolist() == [0, 1]
+        assert [said in note and "bad.png" in note for note in samples.notes] == [True]
+    (tmp_path / "images/dog/good.png").unlink()
+    problem = problem_of(tmp_path)
+    assert (problem.what, problem.where) == ("no image of the class 'dog' can be read", str(bad))
+    (tmp_path / "labels.csv").write_text("filename,label\ncat/good.png,0\ndog/bad.png,0\n")
+    assert problem_of(tmp_path, labels="labels.csv").what == "the image is damaged"
 
 
-def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(tmp_path / "images/big.png", (1, 2, 3), size=(64, 64))
-    for pixels in (3000, 1000):  # Pillow warns above the limit, and raises above twice the limit
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
-        assert problem_of(tmp_path).what == "the image is damaged"
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("filename,label\nabsent.png,1\n", "the image does not exist"),
-        ("filename,label\n../secret.png,1\n", "the path leaves the image folder"),
-        ("filename,label\n/etc/passwd,1\n", "the path leaves the image folder"),
-        ("filename,label\n", "the file names no images"),
-        ("file,class\na.png,1\n", "a row lacks a value"),
-        ("filename,label\na.png\n", "a row lacks a value"),
-        ("filename,label\na.png,1\na.png,cat\n", "labels are partly names and partly something else"),
-    ],
-)
-def test_csv_files_that_are_wrong(table: str, message: str, tmp_path: Path) -> None:
-    picture(tmp_path / "images/a.png", (0, 0, 0))
-    (tmp_path / "labels.csv").write_text(table)
-    assert problem_of(tmp_path, labels="labels.csv").what == message
+    with monkeypatch.context() as patched:
+        for pixels in (3000, 1000):  # Pillow warns above the limit, and raises above twice the limit
+            patched.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+            assert problem_of(tmp_path).what == "the image is so large that it looks like a decompression bomb"
+    picture(tmp_path / "images/big.png", (1, 2, 3), size=(20_000, 1))
+    wide = (TensorSpec("image", "float32", ("batch", 3, 224, 224)),)
+    assert problem_of(tmp_path, specs=wide).what == "the image is too narrow to be scaled"
 
 
 def test_folders_that_are_wrong(tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ def test_bad_files_are_one_clear_error_each(tmp_path: Path) -> None:
     whole = npz_bytes(x=np.random.default_rng(0).random((50, 2)))
     damaged = bytearray(whole)
     damaged[60:90] = bytes(30)
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((3, 2)))
+    npy = buffer.getvalue()
     contents = {
         "empty.npz": b"",
         "cut.npz": whole[: len(whole) // 2],
@@ -117,6 +120,8 @@ def test_bad_files_are_one_clear_error_each(tmp_path: Path) -> None:
         "pickle.npz": pickle.dumps({"x": 1}),
         "objects.npz": npz_bytes(x=np.array([{}, []], dtype=object)),
         "table.csv": b"1,2\n",
+        "array.npy": npy,
+        "renamed.npz": npy,
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -128,9 +133,14 @@ def test_bad_files_are_one_clear_error_each(tmp_path: Path) -> None:
         "pickle.npz": "this is not a whole .npz file: it is cut short, or of another format",
         "objects.npz": "the array holds pickled Python objects, which mlopt never loads",
         "table.csv": "mlopt cannot read this kind of data",
+        "array.npy": "mlopt cannot read this kind of data",
+        "renamed.npz": "this is one array, a .npy file, under the name of a .npz file",
         "absent.npz": "the data does not exist",
     }
     assert problem_of(DataSource(source="objects.npz"), tmp_path).where == f"{tmp_path}/objects.npz: array 'x'"
+    for name in ("array.npy", "renamed.npz"):
+        fix = f"numpy.savez('{Path(name).stem}.npz', **{{'x': numpy.load('{name}')}}) writes a .npz file"
+        assert problem_of(DataSource(source=name), tmp_path).fix == fix
     assert "a .npz file, a folder of images" in str(problem_of(DataSource(source="table.csv"), tmp_path).expected)
 
 

@@ -1,0 +1,145 @@
+"""Samples for a model that comes without any: enough to time it, never to judge its accuracy.
+
+Which sizes and values a model takes, only running it tells. So they are tried until it does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlopt.data.dataset import Array, Samples
+from mlopt.data.feeds import Run, batches
+from mlopt.data.sizes import Attempt, attempts, size_of
+from mlopt.errors import ModelError, Problem
+
+if TYPE_CHECKING:
+    from mlopt.model import TensorSpec
+
+SYNTHETIC = "synthetic"
+"""The source of samples that were made up."""
+REAL = "give real ones: --data FILE.npz, or `data.evaluation` in a recipe"
+_SAMPLES = 16
+_SECONDS = 60.0
+"""After that no other sizes are tried."""
+_MASK, _POSITION = re.compile("mask", re.IGNORECASE), re.compile(r"(^|_)pos(ition)?(_?ids?|s)?($|_)", re.IGNORECASE)
+_LENGTH = re.compile(r"(^|_)(seq)?len(gth)?s?($|_)|lengths?$", re.IGNORECASE)
+_RATE = re.compile(r"(^|_)(sr|(sample|sampling)_?rate)($|_)", re.IGNORECASE)
+_NO_SIZE = re.compile(
+    r"\b(Type|Attribute|Import|ModuleNotFound|Name|Key|NotImplemented|OS|FileNotFound)Error\b"
+    r"|\bdtype|scalar type|\bdevice|not implemented"
+)
+"""In what was raised: other sizes would not have helped."""
+_WORDS = ("a", "b")
+
+
+def fit(specs: Sequence[TensorSpec], run: Run, batch_size: int, words: Mapping[str, Sequence[str]]) -> Samples:
+    """Return samples that ``run`` takes, of the first sizes with which all outputs are finite, or at least run.
+
+    ``words`` holds, by input, texts that the model knows. Raises what ``run`` raised first if nothing runs, with what
+    was tried if sizes may be to blame.
+    """
+    failures: list[ModelError] = []
+    tried: list[Attempt] = []
+    end = time.monotonic() + _SECONDS
+    for attempt in attempts(specs):
+        if tried and time.monotonic() > end:
+            break
+        tried.append(attempt)
+        given = samples_of(attempt, specs, words)
+        try:
+            finite = _gives_numbers(run, given, specs, batch_size)
+        except ModelError as error:
+            if not failures and not _may_be_sizes(error):
+                raise
+            failures.append(error)
+            continue
+        other = given if finite else samples_of(replace(attempt, other_values=True), specs, words)
+        with suppress(ModelError):
+            return other if finite or _gives_numbers(run, other, specs, batch_size) else given
+        return given
+    raise ModelError.of(_told(problem, tried) for problem in failures[0].problems)
+
+
+def has_choice(specs: Sequence[TensorSpec]) -> bool:
+    """Whether more than one attempt makes sense; a single picture or table of floats of fixed size has none."""
+    only = specs[0] if len(specs) == 1 else None
+    return only is None or any(axis for axis in only.dynamic_axes) or not only.dtype.startswith("float")
+
+
+def samples_of(
+    attempt: Attempt, specs: Sequence[TensorSpec], words: Mapping[str, Sequence[str]] | None = None
+) -> Samples:
+    """Return random samples of the right dtypes and of these sizes."""
+    random = np.random.default_rng(0)
+    inputs = {}
+    longest = _longest(attempt, specs)
+    for spec in specs:
+        sizes = [size_of(size, attempt.sizes) for size in spec.shape[0 if attempt.whole else 1 :]]
+        known = (words or {}).get(spec.name) or _WORDS
+        inputs[spec.name] = _values(spec, (_SAMPLES, *sizes), random, longest, known, other=attempt.other_values)
+    return Samples(inputs, None, _note(attempt, specs, inputs))
+
+
+def _values(
+    spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator, longest: int, words: Sequence[str],
+    *, other: bool,
+) -> Array:  # fmt: skip
+    """Integers are 0 or 1, which every vocabulary allows, unless the input's name says what they count."""
+    if spec.dtype == "string":
+        return np.array(random.choice(np.array(words, dtype=str), shape), dtype=str)
+    kind = np.dtype(spec.dtype).kind
+    values: Array = random.integers(0, 2, shape)
+    if _MASK.search(spec.name):
+        values = np.full(shape, 0 if other else 1)
+    elif kind == "f":
+        values = random.uniform(0.1, 1.0, shape) if other else random.standard_normal(shape)
+    elif kind != "b" and _POSITION.search(spec.name) and len(shape) > 1:
+        values = np.broadcast_to(np.arange(shape[-1]), shape)
+    elif kind != "b" and _LENGTH.search(spec.name):
+        values = np.full(shape, max(longest, 1))
+    elif kind != "b" and _RATE.search(spec.name):
+        values = np.full(shape, 16000)
+    elif other:
+        values = np.ones(shape)
+    return values.astype(spec.dtype)
+
+
+def _longest(attempt: Attempt, specs: Sequence[TensorSpec]) -> int:
+    """Return what a length may be at most: the size that it counts, as far as that can be told."""
+    if attempt.sizes:
+        return max(attempt.sizes.values())
+    return next((size for spec in specs for size in spec.shape[1:2] if isinstance(size, int)), 1)
+
+
+def _gives_numbers(run: Run, given: Samples, specs: Sequence[TensorSpec], batch_size: int) -> bool:
+    """Whether all that the model gives for the first batch is finite; raises what ``run`` raises."""
+    outputs = run(next(batches(given, specs, batch_size))[0])
+    return all(bool(np.isfinite(array).all()) for array in outputs.values() if array.dtype.kind == "f")
+
+
+def _may_be_sizes(error: ModelError) -> bool:
+    return not any(_NO_SIZE.search(f"{problem.what} {problem.got}") for problem in error.problems)
+
+
+def _note(attempt: Attempt, specs: Sequence[TensorSpec], inputs: Mapping[str, Array]) -> tuple[str, ...]:
+    """Return a note on sizes that were chosen, if some are free: they decide how long it all takes."""
+    if not any(axis or attempt.whole for spec in specs for axis in spec.dynamic_axes):
+        return ()
+    sizes = "; ".join(f"{name} {[*array.shape[1:]]}" for name, array in inputs.items())
+    return (f"inputs were made up, each sample in this size: {sizes}; --data FILE gives real ones",)
+
+
+def _told(problem: Problem, tried: Sequence[Attempt]) -> Problem:
+    """Say that the inputs were made up, and in which sizes."""
+    names = list(dict.fromkeys(name for attempt in tried for name in attempt.sizes))
+    sizes = {name: sorted({attempt.sizes[name] for attempt in tried if name in attempt.sizes}) for name in names}
+    said = "; ".join(f"{name}: {', '.join(map(str, of_name))}" for name, of_name in sizes.items())
+    what = f"{len(tried)} combinations of sizes were tried ({said})" if said else "this model may not take such values"
+    return replace(problem, fix=problem.fix or f"the inputs were made up, and {what}: {REAL}")
