@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.model import Kind, Model
@@ -128,3 +128,20 @@ def test_a_sequence_at_the_interface_is_refused_in_words(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="can be neither fed nor compared") as caught, open_session(model, OPTIONS):
         pytest.fail("the model was loaded")
     assert (caught.value.problems[0].got, "zipmap" in str(caught.value.problems[0].fix)) == ("a sequence", True)
+
+
+def test_sizes_and_axes_may_stand_in_another_file(tmp_path: Path) -> None:
+    """ONNX Runtime alone refuses such a file: "Cannot parse data from external tensors"."""
+    tensors = [
+        numpy_helper.from_array(np.array([-1, 2]), "size"),
+        numpy_helper.from_array(np.eye(512, dtype=np.float32)[:2], "w"),
+    ]
+    nodes = [helper.make_node("Reshape", ["x", "size"], ["r"]), helper.make_node("MatMul", ["r", "w"], ["y"])]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["n", 2]), ("y", ["n", 512]))]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "m.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="data", size_threshold=0)
+    x = np.float32([[1, 2], [3, 4]])
+    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"][:, :2], x)
