@@ -75,6 +75,12 @@ def test_a_frozen_axis_is_found(tmp_path: Path, samples: Dataset) -> None:
     assert "axis 1 of input 'x' is no longer dynamic" in text
 
 
+def test_a_renamed_axis_is_found(tmp_path: Path, samples: Dataset) -> None:
+    text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, time="unk__0"), samples)
+    assert "axis 1 of input 'x' became 'unk__0' (was 'time')" in text
+    assert "axis 1 of output 'y' became 'unk__0' (was 'time')" in text
+
+
 def test_a_renamed_output_is_found(tmp_path: Path, samples: Dataset) -> None:
     text = refusal(scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, name="other"), samples)
     assert "outputs are other instead of y" in text

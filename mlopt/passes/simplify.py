@@ -54,6 +54,8 @@ class SimplifyConfig(PassConfig):
 
 def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     """Simplify by path, so that no model is too large for one protobuf."""
+    import onnx
+
     source = read_graph(model.path)
     proto = read_graph(model.path)
     stripped = strip_initializer_inputs(proto)
@@ -65,6 +67,8 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         given, result = Path(folder) / "given.onnx", Path(folder) / _RESULT
         save_model(proto, given, external=large, source=model.path.parent)
+        if any(not value.type.tensor_type.HasField("shape") for value in proto.graph.output):
+            onnx.shape_inference.infer_shapes_path(given, given)  # it asks for the shape of every output
         remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if hidden else ())])
         simplified = read_graph(result)
         if hidden:

@@ -206,3 +206,28 @@ def test_no_step_is_worth_keeping() -> None:
     assert Path("artifacts/model/model.onnx").read_bytes() == before
     x = normal(1, 4)
     np.testing.assert_array_equal(model(x=x)["y"], np.maximum(x, 0))
+
+
+@pytest.mark.parametrize("location", ["model.onnx.data", "weights of mine/größe.bin"])
+def test_weights_in_other_files_are_fused_and_axes_keep_their_names(location: str, folder: Path) -> None:
+    """onnxsim calls the batch `unk__0`, and ONNX Runtime's optimizer leaves data that it did not touch where it was."""
+    weights = {"w": normal(32, 64), "w2": normal(64, 16), "size": np.array([-1, 32])}
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Reshape", ["x", "size"], ["x2"]), helper.make_node("MatMul", ["x2", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]), helper.make_node("MatMul", ["r", "w2"], ["y"]),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, ["n", 32])], [value("y", TensorProto.FLOAT, ["n", 16])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / location).parent.mkdir(exist_ok=True)
+    onnx.save(proto, "model.onnx", save_as_external_data=True, location=location, size_threshold=0)
+    np.savez("x.npz", x=normal(40, 32))
+    x = normal(3, 32, seed=1)
+    got = optimized("model.onnx", BOTH, data="x.npz", output="out")(x=x)
+    np.testing.assert_allclose(got["y"], np.maximum(x @ weights["w"], 0) @ weights["w2"], rtol=1e-4, atol=1e-4)
+    assert not (folder / "out" / location).exists()
+    packed = onnx.load("out/model.onnx").graph
+    assert [*packed.input, *packed.output] == [*graph.input, *graph.output]

@@ -221,3 +221,15 @@ def test_a_model_that_takes_one_sample_at_a_time(tmp_path: Path) -> None:
     weights = {"w": random(4, 4), "one": np.array([1, 4])}
     model = write(tmp_path / "m.onnx", nodes, weights, *PORTS)
     assert convert(model, tmp_path, X).notes["converted"] == 2
+
+
+def test_an_operator_that_has_no_fp16_stays_in_fp32(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["a"], name="before"),
+        helper.make_node("Celu", ["a"], ["b"], name="celu"),
+        helper.make_node("Gemm", ["b", "w"], ["y"], name="after"),
+    ]
+    model = write(tmp_path / "m.onnx", nodes, *PORTS, {"w": random(4, 4)})
+    result = convert(model, tmp_path, X)
+    assert result.notes["kept_fp32"] == {"celu": "Celu takes no FP16 at opset 17"}
+    assert cosine(outputs_of(result.path, X)["y"], outputs_of(model, X)["y"]) > 0.9999

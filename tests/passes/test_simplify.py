@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -152,3 +153,34 @@ def test_large_weights_pass_by_and_come_back(tmp_path: Path, monkeypatch: pytest
     assert {"q", "k", "v"} <= {tensor.name for tensor in proto.graph.initializer}
     np.testing.assert_allclose(outputs_of(result.path, FEEDS)["y"], outputs_of(source, FEEDS)["y"], rtol=1e-5)
     assert [file.name for file in open_onnx(result.path).files] == ["model.onnx", "model.onnx.data"]
+
+
+def test_what_is_folded_in_a_model_of_ir_version_3_need_be_no_input(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["a"], value=numpy_helper.from_array(np.ones(3, np.float32))),
+        helper.make_node("Neg", ["a"], ["b"]),
+        helper.make_node("Add", ["x", "b"], ["y"]),
+    ]
+    source = save(tmp_path, nodes)
+    proto = onnx.load(source)
+    proto.ir_version = 3
+    onnx.save(proto, source)
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    assert result.notes["changed"] == {"Constant": [1, 0], "Neg": [1, 0]}
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] - 1)
+
+
+def test_where_rewriting_fails_constants_are_still_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an If whose bodies read what a rewrite took for equal to something else."""
+    real = simplify._import_onnxsim().simplify
+
+    def broken(*args: Any, perform_optimization: bool = True, **options: Any) -> Any:
+        if perform_optimization:
+            raise RuntimeError("Nodes in a graph must be topologically sorted")
+        return real(*args, perform_optimization=False, **options)
+
+    monkeypatch.setattr(simplify._import_onnxsim(), "simplify", broken)
+    result = applied(run_pass(PASS, constants(tmp_path), {}, tmp_path))
+    assert result.notes["nodes"] == [2, 1]
+    assert result.notes["remark"].startswith("constants and shapes were folded, but operators not rewritten: Nodes in")
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.model import Kind, Model
@@ -151,3 +151,20 @@ def test_two_nodes_of_one_name_are_refused_with_a_command_that_mends_it(tmp_path
     subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True)
     with open_session(open_onnx(tmp_path / "named-m.onnx"), OPTIONS) as session:
         assert session.run({"x": np.ones(2, np.float32)})["y"].tolist() == [1, 1]
+
+
+def test_sizes_and_axes_may_stand_in_another_file(tmp_path: Path) -> None:
+    """ONNX Runtime alone refuses such a file: "Cannot parse data from external tensors"."""
+    tensors = [
+        numpy_helper.from_array(np.array([-1, 2]), "size"),
+        numpy_helper.from_array(np.eye(512, dtype=np.float32)[:2], "w"),
+    ]
+    nodes = [helper.make_node("Reshape", ["x", "size"], ["r"]), helper.make_node("MatMul", ["r", "w"], ["y"])]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["n", 2]), ("y", ["n", 512]))]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "m.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="data", size_threshold=0)
+    x = np.float32([[1, 2], [3, 4]])
+    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"][:, :2], x)
