@@ -132,14 +132,14 @@ def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, 
 
 def _contenders(request: Request) -> tuple[Candidate, ...]:
     """Open each path; an artifact is measured with the options that it was shipped with, unless threads are given."""
-    from mlopt.artifact.layout import read_manifest
+    from mlopt.artifact.given import given_manifest
     from mlopt.packing import stated_options
 
     found: dict[str, Candidate] = {}
     for path in ((request.against,) if request.against is not None else ()) + request.models:
         options = RuntimeOptions(threads=usable_cores())
         if path.is_dir():
-            manifest = read_manifest(path)
+            manifest = given_manifest(path)
             model = open_onnx(path / manifest.model.file)
             options = stated_options(path, manifest)
         else:

@@ -20,7 +20,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.report.facts import beyond_noise
+from mlopt.report.control import beyond_noise
 from mlopt.report.schema import OperatorTime, Report, Sampling, SweepPoint
 from mlopt.sweep import Load, sweep
 

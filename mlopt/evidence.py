@@ -27,6 +27,7 @@ from mlopt.model import Kind, Model
 from mlopt.packages import versions
 from mlopt.pipeline import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
+from mlopt.report.control import runs_alike
 from mlopt.report.schema import Candidate, Cpu, Environment, Report, Sampling, Speedup, Step
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import RuntimeOptions
@@ -122,7 +123,13 @@ def _timings(
 ) -> Report:  # fmt: skip
     references = {name: candidates[name] for name in (SOURCE, BASELINE) if name in candidates}
     alpha, twice = ALPHA / sampling.looks_planned, (measured[BASELINE], measured[CONTROL])
+    final = candidates[FINAL]
     speedups = {name: speedup(measured[FINAL], measured[name], twice, alpha) for name in references}
+    speedups |= {
+        name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})
+        for name, found in speedups.items()
+        if runs_alike(final, references[name])
+    }
     return Report(
         name=recipe.name,
         created=now(),
@@ -131,7 +138,7 @@ def _timings(
         environment=environment(evaluator.hardware),
         baseline=references[BASELINE],
         references=references,
-        final=candidates[FINAL],
+        final=final,
         speedup=speedups[BASELINE],
         speedups=speedups,
         accuracy_drop=None,

@@ -16,7 +16,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Notify
 from mlopt.model import Model
 from mlopt.pipeline import Guard, Ruling
-from mlopt.report.facts import beyond_noise, distrusted
+from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
 from mlopt.target import Objective
 
@@ -55,7 +55,11 @@ class _Trial:
         if self.campaign.recipe.objective is Objective.SIZE:
             old, new = report.baseline.size_bytes, report.final.size_bytes
             return f"no smaller: {new} bytes against {old}" if new >= old else None
-        return None if beyond_noise(report.speedup) > 0 else f"no measurable gain: {_text(report.speedup)}"
+        speedup = report.speedup
+        if beyond_noise(speedup) > 0:
+            return None
+        unknown = speedup.median > 1 and hidden(speedup)
+        return f"{'too noisy to tell' if unknown else 'no measurable gain'}: {_text(speedup)}"
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""

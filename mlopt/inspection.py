@@ -140,10 +140,10 @@ def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
 def model_file(path: Path) -> Path:
     """Return the ``.onnx`` file itself, of an artifact too; raises ``ModelError`` for other kinds of models."""
     if path.is_dir():
-        from mlopt.artifact.layout import read_manifest
+        from mlopt.artifact.given import given_manifest
 
-        path = path / read_manifest(path).model.file
-    if path.is_file() and path.suffix in {".pt2", ".pt", ".pth", ".yaml", ".yml"}:
+        path = path / given_manifest(path).model.file
+    if path.is_file() and path.suffix in {".pt2", ".pt", ".pth"}:
         raise ModelError(
             "inspect reads ONNX models", where=str(path), got=f"a {path.suffix} file",
             expected="an .onnx file or an artifact", fix="mlopt optimize RECIPE exports a PyTorch model",

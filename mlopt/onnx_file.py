@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import ModelError
 from mlopt.external_data import external_files
+from mlopt.filetype import MODEL, told
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 _FIX = "export or download the model again"
-_LFS, _ORT, _HEAD = b"version https://git-lfs", b"ORTM", 24
+_HEAD = 24
 
 
 def open_onnx(path: Path) -> Model:
@@ -52,12 +53,14 @@ def read_graph(path: Path) -> onnx.ModelProto:
     if path.stat().st_size == 0:
         raise ModelError("the model file is empty", where=str(path), got="0 bytes", fix=_FIX)
     try:
-        proto = onnx.load(path, load_external_data=False)
+        proto = onnx.load(path, format="protobuf", load_external_data=False)  # whatever its suffix is
     except DecodeError as error:
         raise _no_onnx(path) from error
     if not _is_text(proto):
         raise ModelError("a name in the file is not text in UTF-8", where=str(path), fix=_FIX)
     if not proto.graph.node and not proto.graph.output:
+        if (kind := told(path)) is not None and kind.name != MODEL:
+            raise _no_onnx(path)
         raise ModelError("the file holds no ONNX graph", where=str(path), expected="an ONNX protobuf", fix=_FIX)
     return proto
 
@@ -89,15 +92,12 @@ def _several(value: Any) -> Iterable[Any]:
 
 
 def _no_onnx(path: Path) -> ModelError:
+    kind = told(path)
+    if kind is not None and kind.name != MODEL:
+        return ModelError(f"this is {kind.name}, where a model belongs", where=str(path),
+                          expected="an .onnx file (a protobuf), or an artifact", fix=kind.fix)  # fmt: skip
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
-    if head.startswith(_LFS):
-        return ModelError("this is a pointer of Git LFS, not the model", where=str(path), fix=f"git lfs pull -I {path}")
-    if head[4:8] == _ORT:
-        return ModelError(
-            "this is a model in ONNX Runtime's own format, which nothing else reads", where=str(path),
-            expected="an ONNX protobuf", fix="use the .onnx file that it was made from",
-        )  # fmt: skip
     return ModelError(
         "this is not a whole ONNX file: it is damaged or cut short, or of another format", where=str(path),
         got=f"{path.stat().st_size} bytes that start with {head!r}", expected="an ONNX protobuf", fix=_FIX,

@@ -64,6 +64,11 @@ def test_a_loss_is_told_with_what_two_copies_differed_by(tried: Any) -> None:
     assert "the speed of the model before it; two copies of one model differed by up to " in reason
 
 
+def test_a_gain_that_the_noise_hides_is_not_denied(tried: Any) -> None:
+    """2.0 against 1.0 is a gain of 2x, and two copies differed by 4."""
+    assert tried(final=1.0, again=8.0).reason.startswith("too noisy to tell: 2.00x (")
+
+
 def test_a_gain_beyond_what_the_control_was_off_by_keeps_a_step(tried: Any) -> None:
     assert tried(final=1.0, again=1.9).reason is None
 

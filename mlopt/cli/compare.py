@@ -101,10 +101,10 @@ def _opened(path: Path) -> tuple[Model, RuntimeOptions]:
 
     if not path.is_dir():
         return open_onnx(path), RuntimeOptions(threads=usable_cores())
-    from mlopt.artifact.layout import read_manifest
+    from mlopt.artifact.given import given_manifest
     from mlopt.packing import stated_options
 
-    manifest = read_manifest(path)
+    manifest = given_manifest(path)
     return open_onnx(path / manifest.model.file), stated_options(path, manifest)
 
 

@@ -30,7 +30,7 @@ def show(report: Report, console: Console) -> None:
     """Print the summary. Text from the report is shown as it is, without markup or control characters."""
     from rich.text import Text
 
-    from mlopt.report import facts
+    from mlopt.report import facts, outcome
 
     def line(*parts: RenderableType) -> None:
         console.print(*parts, soft_wrap=False)
@@ -49,7 +49,7 @@ def show(report: Report, console: Console) -> None:
     if not report.gates:
         line("no gates: nothing was judged")
     line("")
-    line(Text(report.verdict.upper(), style=f"bold {_COLOUR[report.verdict]}"), Text(facts.headline(report)))
+    line(Text(report.verdict.upper(), style=f"bold {_COLOUR[report.verdict]}"), Text(outcome.headline(report)))
 
 
 def _say_sampling(report: Report, line: Callable[[RenderableType], None]) -> None:

@@ -75,6 +75,8 @@ class Evidence:
     """The factor by which a doubted ratio may be off, either way; a limit beyond that is decided all the same."""
     noise: float | None = None
     """Of a ratio in a report of mlopt 0.1: how far from 1 its A/A control came out."""
+    noise_floor: float = 0.0
+    """Of a ratio of one run: what two copies of one model differed by. One is faster or slower only beyond that."""
     disagreement: float | None = None
     """Of a drop: the share of samples on which the two models differ, 0 to 1."""
     rests_on: frozenset[str] = frozenset()

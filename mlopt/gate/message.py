@@ -50,13 +50,21 @@ def _undecided(gate: Gate, evidence: Evidence) -> str:
     if within_noise(gate, evidence):
         noise = f"two copies of one model differed by up to {evidence.noise:.1%} in this run"
         return f": {noise}, and the limit of {gate.limit} is no further away. {decide}"
+    if evidence.noise_floor and not _straddles(gate, evidence):
+        noise = f"two copies of one model differed by up to {evidence.noise_floor:.1%} in this run"
+        return f": {noise}, and the ratio is no further from 1, so nothing is faster or slower by this. {decide}"
     return f": the interval straddles the limit of {gate.limit}. {_how_many(gate, evidence)}"
+
+
+def _straddles(gate: Gate, evidence: Evidence) -> bool:
+    low, high = sorted(evidence.interval or (gate.bound, gate.bound))
+    return low <= gate.bound <= high
 
 
 def _figure(gate: Gate, evidence: Evidence) -> str:
     if evidence.value is None:
         return "no figure"
-    text = f"{evidence.value:.5g}" + (f" ({evidence.of})" if evidence.of else "")
+    text = f"{evidence.value:.5g}" + (f" ({evidence.of})" if evidence.of and evidence.value else "")
     if evidence.interval:
         text += f" [{evidence.interval[0]:.5g}, {evidence.interval[1]:.5g}]"
         text += "" if math.isclose(gate.confidence, _STANDARD) else f" at {100 * gate.confidence:.6g} %"

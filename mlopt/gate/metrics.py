@@ -67,6 +67,8 @@ def _speedup(asked: Question) -> Evidence:
     if found is None:
         raise GateError(f"nothing named '{asked.vs}' was measured", fix=did_you_mean(str(asked.vs), report.speedups))
     rests_on = frozenset({found.vs, report.baseline.name, report.final.name})
+    if found.ci95 == (1.0, 1.0) and control.is_same(report, found.vs):
+        return Evidence(1.0, (1.0, 1.0), rounds(report), "rounds", of=f"the same model as {found.vs}")
     try:
         value, interval = _ratio(asked, found)
     except MeasureError as error:
@@ -75,6 +77,7 @@ def _speedup(asked: Question) -> Evidence:
     return Evidence(
         value, interval, rounds(report), "rounds", doubt=control.doubt(found, "this run"), rests_on=rests_on,
         reach=control.reach(found), noise=found.noise_floor if found.control is None else None,
+        noise_floor=found.noise_floor,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import math
 
 from mlopt.gate.evidence import Evidence
 from mlopt.gate.schema import Gate
+from mlopt.report.control import outside
 from mlopt.report.schema import Verdict
 
 
@@ -21,8 +22,25 @@ def rule(gate: Gate, evidence: Evidence) -> Verdict:
     least = -math.inf if gate.min is None else gate.min
     most = math.inf if gate.max is None else gate.max
     if least <= low and high <= most:
-        return "pass"
-    return "fail" if high < least or low > most else "inconclusive"
+        found: Verdict = "pass"
+    else:
+        found = "fail" if high < least or low > most else "inconclusive"
+    return "inconclusive" if overclaims(gate, evidence, found) else found
+
+
+def overclaims(gate: Gate, evidence: Evidence, verdict: Verdict) -> bool:
+    """Whether a verdict means that one model is faster or slower, and the ratio is no further from 1 than the noise.
+
+    That a speedup of 1.03 is at least 0.97 claims no difference; that it is at least 1.01, or that one of 0.98 is not
+    at least 1, does.
+    """
+    if evidence.noise_floor <= 0 or evidence.value is None or verdict == "inconclusive":
+        return False
+    passed, bound = verdict == "pass", gate.bound
+    faster = (passed and gate.min is not None and bound > 1) or (not passed and gate.max is not None and bound >= 1)
+    slower = (passed and gate.max is not None and bound < 1) or (not passed and gate.min is not None and bound <= 1)
+    side = outside(evidence.value, evidence.noise_floor)
+    return (faster and side <= 0) or (slower and side >= 0)
 
 
 def within_noise(gate: Gate, evidence: Evidence) -> bool:

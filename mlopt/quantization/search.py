@@ -36,6 +36,8 @@ _RACED = 3
 """So many sets of a mode are measured against FP32."""
 _IN_DOUBT = 1.0
 """Of the model's time: a profile that shows it so much slower in INT8 is believed without a race."""
+_NOTICED = 1.05
+"""A median from which "not faster" would say more than a noisy race can."""
 _TIE = 0.98
 """Versions this near the fastest count as equally fast: no short race tells them apart."""
 _BETTER = 1.05
@@ -105,8 +107,11 @@ class Search:
             self.account.measured(version, speeds.get(name))
         faster = {name: speed.median for name, speed in speeds.items() if speed.faster}
         if not faster:
-            best = f", at best {max(speeds.values(), key=lambda speed: speed.median)}" if speeds else ""
-            return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{best}")
+            best = max(speeds.values(), key=lambda speed: speed.median, default=None)
+            if best is not None and best.median > _NOTICED:
+                return self._nothing(f"too noisy to tell whether what keeps the accuracy is faster: {best}, at best")
+            told = f", at best {best}" if best is not None else ""
+            return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{told}")
         near = [named[name] for name, median in faster.items() if median >= _TIE * max(faster.values())]
         return self._kept(max(near, key=lambda version: version.quality.cosine))
 

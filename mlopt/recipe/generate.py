@@ -11,6 +11,7 @@ from typing import Any
 
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import RecipeError
+from mlopt.filetype import MODEL, RECIPE, told
 from mlopt.gate.defaults import COSINE, of_size
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
@@ -61,8 +62,16 @@ def load_source(
         return load(source, passes=passes, overrides=overrides)
     if source.suffix != ".onnx":
         expected = "a recipe (.yaml) or a model (.onnx)"
-        fix = "a PyTorch model needs a recipe: see docs/recipe.md"
-        raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+        if not source.exists():
+            raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
+        kind, fix = told(source), "a PyTorch model needs a recipe: see docs/recipe.md"
+        if kind is None or source.suffix in _PYTORCH:
+            raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+        what, fix = f"this is {kind.name}, where a recipe or a model belongs", kind.fix
+        if kind.name in (RECIPE, MODEL):
+            what = f"this is {kind.name}, by its content, under a name that does not say so"
+            fix = f"rename it to {source.with_suffix('.onnx' if kind.name == MODEL else '.yaml')}"
+        raise RecipeError(what, where=str(source), expected=expected, fix=fix)
     path = source.with_suffix(".yaml")
     return parse(recipe_for_model(open_onnx(source), path, data), path, passes=passes, overrides=overrides)
 
@@ -76,6 +85,7 @@ _METRIC = {
     "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
     "array\n`labels` in the data, `accuracy`) says more.",
 }
+_PYTORCH = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt2")
 _PASSES = """\
 In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
 See `mlopt passes` for all passes and their keys."""

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mlopt.errors import Problem, UserError
+from mlopt.filetype import JSON, REPORT, told
 from mlopt.report.schema import Report
 
 REPORT_FILE = "report.json"
@@ -57,6 +58,12 @@ def read(path: Path) -> Report:
         report = Report.model_validate_json(content, strict=True)
         to_json(report)
     except ValidationError as error:
+        kind = told(file)
+        if kind is not None and kind.name not in (REPORT, JSON):
+            raise UserError(
+                f"this is {kind.name}, where a report belongs", where=str(file),
+                expected="a report.json, or an artifact", fix=kind.fix,
+            ) from error  # fmt: skip
         raise _malformed(file, "this is not a report of mlopt", error) from error
     except ValueError as error:
         raise UserError("a report holds finite numbers only", where=str(file), got=str(error)) from error
@@ -120,7 +127,13 @@ def _malformed(path: Path, what: str, error: ValidationError) -> UserError:
         Problem(entry["msg"], where=".".join(map(str, entry["loc"])) or str(path), got=_short(entry["input"]))
         for entry in found[:_SHOWN_PROBLEMS]
     ]
-    head = Problem(what, where=str(path), got=f"{len(found)} problem(s)", expected="schema mlopt.report/v1")
+    head = Problem(
+        what,
+        where=str(path),
+        got=f"{len(found)} problem(s)",
+        expected="schema mlopt.report/v1",
+        fix="name a report.json that mlopt optimize or mlopt bench -o wrote",
+    )
     return UserError.of([head, *problems])
 
 

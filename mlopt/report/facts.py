@@ -69,46 +69,17 @@ def models(report: Report) -> tuple[Candidate, ...]:
     return *(one for one in report.references.values() if one.name != final.name), final
 
 
-def headline(report: Report) -> str:
-    """Return what the run achieved, in one sentence that claims no more than the intervals do."""
-    share = report.final.size_bytes / max(1, compared(report).size_bytes)
-    parts = [speed_claim(report.speedup), f"{percent(share, 0)} of its size"]
-    drop = report.accuracy_drop
-    if drop is not None:
-        parts.append(f"{metric_name(report)} drop {points(drop.pt)} ({between(drop.ci95, points)})")
-    return ", ".join(parts) + "."
-
-
 def speed_claim(speedup: Speedup) -> str:
     """Return the speedup as words; a difference is claimed only where it is beyond the noise."""
-    if beyond_noise(speedup):
-        return f"{ratio(speedup.median)} as fast as {plain(speedup.vs)} ({between(credible(speedup), ratio)})"
-    if distrusted(speedup):
+    times = f"{ratio(speedup.median)} as fast as {plain(speedup.vs)} ({between(control.credible(speedup), ratio)})"
+    if control.beyond_noise(speedup):
+        return times
+    if control.distrusted(speedup):
         return f"Speed against {plain(speedup.vs)} not decided by this run"
+    if control.hidden(speedup):
+        copies = f"two copies of one model differed by up to {percent(speedup.noise_floor, 0)}"
+        return f"Too noisy to tell, with {times} where {copies}"
     return f"No measurable difference in speed from {plain(speedup.vs)}"
-
-
-def beyond_noise(speedup: Speedup) -> Literal[-1, 0, 1]:
-    """Return 1 for measurably faster, -1 for measurably slower, 0 where it could be noise.
-
-    Measurable means that the interval excludes 1, widened if need be (``credible``), and that the ratio is further from
-    1 than the A/A control's.
-    """
-    low, high = credible(speedup)
-    if low > 1 and speedup.median > 1 + speedup.noise_floor:
-        return 1
-    return -1 if high < 1 and speedup.median * (1 + speedup.noise_floor) < 1 else 0
-
-
-def distrusted(speedup: Speedup) -> bool:
-    """Return whether the A/A control excludes 1: the machine changed under the run, and no ratio holds as it stands."""
-    return control.doubt(speedup, "this run") is not None
-
-
-def credible(speedup: Speedup) -> Interval:
-    """Return the interval of a ratio, widened either way by as much as a distrusted run's control was off."""
-    reach = control.reach(speedup)
-    return speedup.ci95[0] / reach, speedup.ci95[1] * reach
 
 
 def compared(report: Report) -> Candidate:
@@ -260,7 +231,9 @@ def _bench_load(report: Report) -> list[str]:
 
 
 def _speedup_detail(speedup: Speedup) -> str:
-    doubt = "not to be trusted: " if distrusted(speedup) and not control.slight(speedup) else ""
+    if speedup.ci95 == (1.0, 1.0):
+        return f"the same model as {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
+    doubt = "not to be trusted: " if control.distrusted(speedup) and not control.slight(speedup) else ""
     return f"{doubt}{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
 
 

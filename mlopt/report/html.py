@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlopt.report import facts, load, operators, plots, quality, search, trust, waterfall
+from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
 from mlopt.report.schema import Report
 from mlopt.report.svg import PALETTE, Picture
 
@@ -42,6 +42,7 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
     return template.render(
         report=report,
         facts=facts,
+        outcome=outcome,
         load=load,
         operators=operators,
         quality=quality,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopt.report import facts, load, operators, quality, search, trust
+from mlopt.report import facts, load, operators, outcome, quality, search, trust
 from mlopt.report.facts import Stage
 from mlopt.report.schema import Report, Step
 from mlopt.report.search import Search
@@ -55,7 +55,7 @@ def code(value: str) -> str:
 def _top(report: Report) -> Iterator[str]:
     yield f"# {text(report.name)}: {report.verdict.upper()}"
     yield ""
-    yield f"**{text(facts.headline(report))}**"
+    yield f"**{text(outcome.headline(report))}**"
     yield ""
     aim = f"Optimized for {text(report.objective)}" if report.steps else "Measured side by side"
     yield f"{aim}, {text(report.created)}."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.report import facts, trust
+from mlopt.report import control, facts, trust
 from mlopt.report.schema import GateVerdict, Latency, Report, Speedup
 from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head, write
 
@@ -65,7 +65,7 @@ def speedups(report: Report) -> Picture:
     svg = draw("speedup", "What the speedup is worth", len(rows) * _ROW, Margins(right=10, bottom=24), paint)
     axis = " Logarithmic axis." if scale.log else ""
     caption = f"Ratio of medians, 95 % intervals. The band is what two copies of one model differed by.{axis}"
-    if any(map(facts.distrusted, rows)):
+    if any(map(control.distrusted, rows)):
         caption += " Hollow: the control excludes 1x, so no ratio of this run can be trusted as it stands."
     return Picture("What the speedup is worth", caption, svg)
 
@@ -122,14 +122,14 @@ def _ridge(axes: Axes, top: float, scale: Scale, spread: _Spread) -> None:
 
 def _speedup_row(axes: Axes, top: float, speedup: Speedup) -> None:
     y = top + (HEAD + _ROW) / 2
-    role = {1: "good", 0: "warn", -1: "bad"}[facts.beyond_noise(speedup)]
+    role = {1: "good", 0: "warn", -1: "bad"}[control.beyond_noise(speedup)]
     worth = f"{facts.ratio(speedup.median)} ({facts.between(speedup.ci95, facts.ratio)})"
     head(axes, top, f"against {facts.short_name(speedup.vs, 18)}", worth)
     low, high = _band(speedup)
     axes.barh(y, high - low, 20, left=low, color=colour("line"), zorder=1)
     axes.plot((1, 1), (y - 12, y + 12), color=colour("muted"), linewidth=1.2, zorder=2)
     axes.plot(speedup.ci95, (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
-    face = colour("paper" if facts.distrusted(speedup) else role)
+    face = colour("paper" if control.distrusted(speedup) else role)
     axes.plot(speedup.median, y, "o", markersize=8, markerfacecolor=face, markeredgecolor=colour(role), zorder=4)
 
 

@@ -54,7 +54,7 @@ def open_gates(report: Report) -> tuple[GateVerdict, ...]:
 def warning(report: Report) -> str | None:
     """Return why the ratios of this run are worth nothing, or little; None where they are worth what they say."""
     rows = (report.speedup, *report.speedups.values())
-    bad = max(filter(facts.distrusted, rows), key=control_of.reach, default=None)
+    bad = max(filter(control_of.distrusted, rows), key=control_of.reach, default=None)
     if bad is None or bad.control is None:
         return _busy(max(one.noise_floor for one in rows))
     if control_of.slight(bad):
@@ -76,7 +76,7 @@ def control(speedup: Speedup) -> str:
     floor = f"noise floor {facts.percent(speedup.noise_floor, 1)}"
     if speedup.control is None:
         return floor
-    judgement = "excludes 1x, as two copies of one model must not" if facts.distrusted(speedup) else "includes 1x"
+    judgement = "excludes 1x, as two copies of one model must not" if control_of.distrusted(speedup) else "includes 1x"
     return f"{facts.between(speedup.control, _ratio)}, {judgement}; {floor}"
 
 

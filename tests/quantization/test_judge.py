@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
-from mlopt.budget import Budget
+from mlopt.budget import Budget, budget_of
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization.judge import Judge, hold_back
+from mlopt.recipe.schema import Metric
 from mlopt.runtimes import RuntimeOptions
 
 
@@ -127,3 +130,28 @@ def test_a_version_that_answers_in_other_shapes_is_no_good_and_no_error(tmp_path
     found = judge(paths[0], data, Budget())
     assert found.quality(paths[0]).objection is None
     assert str(found.quality(paths[1]).objection).startswith("outputs that cannot be compared: the output's shape")
+
+
+def test_outputs_of_the_wrong_size_are_no_good(tmp_path: Path) -> None:
+    """A cosine of 1 says nothing of size; the limits are those of a recipe that limits the cosine alone."""
+    budget = budget_of(SimpleNamespace(metric=Metric(), gates=()), tmp_path)  # type: ignore[arg-type]
+    model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 12)
+    for times, told in (
+        (1.02, None),
+        (1.1, "scale or offset are off by 0.1 of the outputs"),
+        (3000.0, "SQNR -69.5 dB"),
+    ):
+        said = judge(model, data, budget).quality(scaled(model, tmp_path / "s.onnx", times)).objection
+        assert said is None if told is None else told in str(said)
+
+
+def scaled(model: Path, path: Path, times: float) -> Path:
+    """Save the model with its outputs so many times as large."""
+    proto = onnx.load(model)
+    name = proto.graph.output[0].name
+    for node in proto.graph.node:
+        node.output[:] = ["before" if each == name else each for each in node.output]
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(times), "times"))
+    proto.graph.node.append(onnx.helper.make_node("Mul", ["before", "times"], [name]))
+    onnx.save(proto, path)
+    return path

@@ -174,6 +174,12 @@ def test_noise_is_no_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def test_a_gain_that_the_noise_hides_is_not_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "race", lambda *_: {"0": Speed(2.13, 0.9, 4.1)})
+    told = "too noisy to tell whether what keeps the accuracy is faster: 2.13x (0.90 to 4.10), at best"
+    assert told in str(search(World(), tmp_path).fastest().reason)
+
+
 def test_too_lossy_altogether(tmp_path: Path) -> None:
     found = search(World(noise=dict.fromkeys(ALL, 0.5)), tmp_path).fastest()
     assert found.version is None

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_example import P999_REASON, example_report
 
-from mlopt.report import facts
+from mlopt.report import control as noise
+from mlopt.report import facts, outcome
 from mlopt.report.schema import Accuracy, MadeBy, Speedup
+
+NOISY = "Too noisy to tell, with {} as fast as onnx_fp32 ({}) where two copies of one model differed by up to {}"
 
 
 def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
@@ -20,23 +23,26 @@ def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("median", "ci95", "noise", "words", "side"),
+    ("median", "ci95", "floor", "words", "side"),
     [
         (1.78, (1.71, 1.86), 0.03, "1.78x as fast as onnx_fp32 (1.71x to 1.86x)", 1),
         (8.26, (3.4, 11.8), 1.68, "8.26x as fast as onnx_fp32 (3.40x to 11.80x)", 1),
-        (1.78, (1.02, 2.5), 0.80, "No measurable difference in speed from onnx_fp32", 0),
-        (1.78, (0.97, 2.5), 0.0, "No measurable difference in speed from onnx_fp32", 0),
+        (1.78, (1.02, 2.5), 0.80, NOISY.format("1.78x", "1.02x to 2.50x", "80 %"), 0),
+        (1.78, (0.97, 2.5), 0.0, NOISY.format("1.78x", "0.97x to 2.50x", "0 %"), 0),
+        (1.02, (0.7, 2.5), 0.9, NOISY.format("1.02x", "0.70x to 2.50x", "90 %"), 0),
+        (1.02, (0.98, 1.07), 0.03, "No measurable difference in speed from onnx_fp32", 0),
+        (0.97, (0.95, 0.99), 0.06, "No measurable difference in speed from onnx_fp32", 0),
         (0.8, (0.7, 0.9), 0.03, "0.80x as fast as onnx_fp32 (0.70x to 0.90x)", -1),
-        (0.8, (0.7, 0.98), 0.30, "No measurable difference in speed from onnx_fp32", 0),
-        (0.8, (0.7, 1.1), 0.0, "No measurable difference in speed from onnx_fp32", 0),
+        (0.8, (0.7, 0.98), 0.30, NOISY.format("0.80x", "0.70x to 0.98x", "30 %"), 0),
+        (0.8, (0.7, 1.1), 0.0, NOISY.format("0.80x", "0.70x to 1.10x", "0 %"), 0),
     ],
 )
 def test_a_difference_is_claimed_only_beyond_the_noise(
-    median: float, ci95: tuple[float, float], noise: float, words: str, side: int
+    median: float, ci95: tuple[float, float], floor: float, words: str, side: int
 ) -> None:
-    speedup = Speedup(median=median, ci95=ci95, vs="onnx_fp32", noise_floor=noise)
+    speedup = Speedup(median=median, ci95=ci95, vs="onnx_fp32", noise_floor=floor)
     assert facts.speed_claim(speedup) == words
-    assert facts.beyond_noise(speedup) == side
+    assert noise.beyond_noise(speedup) == side
 
 
 @pytest.mark.parametrize("control", [(1.001, 1.06), (0.944, 0.999)])
@@ -45,22 +51,22 @@ def test_no_small_difference_is_claimed_where_the_control_excludes_1(
     ci95: tuple[float, float], control: tuple[float, float]
 ) -> None:
     speedup = Speedup(median=ci95[0], ci95=ci95, vs="onnx_fp32", noise_floor=0.06, control=control)
-    assert facts.distrusted(speedup)
-    assert facts.beyond_noise(speedup) == 0
+    assert noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 0
     assert facts.speed_claim(speedup) == "Speed against onnx_fp32 not decided by this run"
 
 
 def test_a_large_difference_is_claimed_with_the_interval_that_the_control_leaves() -> None:
     speedup = Speedup(median=1.78, ci95=(1.71, 1.86), vs="onnx_fp32", noise_floor=0.05, control=(1.01, 1.05))
-    assert facts.distrusted(speedup)
-    assert facts.beyond_noise(speedup) == 1
+    assert noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 1
     assert facts.speed_claim(speedup) == "1.78x as fast as onnx_fp32 (1.63x to 1.95x)"
 
 
 def test_a_control_that_includes_1_does_not_loosen_the_rule() -> None:
     speedup = Speedup(median=1.05, ci95=(1.02, 1.08), vs="onnx_fp32", noise_floor=0.06, control=(0.96, 1.06))
-    assert not facts.distrusted(speedup)
-    assert facts.beyond_noise(speedup) == 0
+    assert not noise.distrusted(speedup)
+    assert noise.beyond_noise(speedup) == 0
 
 
 def test_one_model_alone_is_told_once() -> None:
@@ -100,10 +106,10 @@ def test_a_bench_is_done_again_under_the_same_load() -> None:
 
 
 def test_the_headline_says_what_was_won_and_what_it_cost() -> None:
-    assert facts.headline(example_report()) == (
+    assert outcome.headline(example_report()) == (
         "1.78x as fast as onnx_fp32 (1.71x to 1.86x), 31 % of its size, accuracy drop 0.07 pt (-0.21 pt to 0.35 pt)."
     )
-    assert facts.headline(example_report(accuracy_drop=None)).endswith("31 % of its size.")
+    assert outcome.headline(example_report(accuracy_drop=None)).endswith("31 % of its size.")
 
 
 def test_a_percentile_that_is_not_given_is_a_word_with_its_reason() -> None:

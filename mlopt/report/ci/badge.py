@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlopt.report import facts
+from mlopt.report import control, facts
 from mlopt.report.schema import Report
 
 _LABEL_LENGTH = 60
@@ -31,4 +31,4 @@ def _achieved(report: Report) -> str:
     if report.objective == "size":
         share = report.final.size_bytes / max(1, facts.compared(report).size_bytes)
         return f"{facts.percent(share, 0)} of the size"
-    return f"{facts.ratio(report.speedup.median)} as fast" if facts.beyond_noise(report.speedup) else "passing"
+    return f"{facts.ratio(report.speedup.median)} as fast" if control.beyond_noise(report.speedup) else "passing"

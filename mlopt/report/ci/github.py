@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from mlopt.report import facts
+from mlopt.report import facts, outcome
 from mlopt.report.ci import accepted_undecided, title
 from mlopt.report.markdown import code, text
 from mlopt.report.schema import GateVerdict, Report, Verdict
@@ -36,7 +36,7 @@ def summary(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     """
     gates = sorted(report.gates, key=lambda gate: _WORST_FIRST.index(gate.verdict))
     heading = f"### {text(facts.shorten(report.name, _TITLE_LENGTH))}: {report.verdict}"
-    claim = text(facts.shorten(facts.headline(report), _CELL_LENGTH))
+    claim = text(facts.shorten(outcome.headline(report), _CELL_LENGTH))
     top = _lines(heading, "", claim, "", "| | gate | evidence |", "|---|---|---|")
     room = limit - _size(top) - _size(_left_out(gates, gates)) - 1
     if room < 0:
