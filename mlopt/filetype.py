@@ -24,7 +24,7 @@ class FileType:
 
 
 _CONVERT = "onnx.save(onnx.load({0!r}), 'model.onnx') converts it"
-_TEXT = FileType("text, not a file that mlopt reads", "check the path")
+_TEXT = FileType("text, not a file that mlopt reads", "check the path, or download the file again")
 _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "git lfs pull -I {0}"),
     (rb".{4}ORTM", "a model in ONNX Runtime's own format", "use the .onnx file that it was made from"),

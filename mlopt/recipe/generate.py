@@ -65,7 +65,7 @@ def load_source(
         if not source.exists():
             raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
         kind, fix = told(source), "a PyTorch model needs a recipe: see docs/recipe.md"
-        if kind is None:
+        if kind is None or source.suffix in _PYTORCH:
             raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
         what, fix = f"this is {kind.name}, where a recipe or a model belongs", kind.fix
         if kind.name in (RECIPE, MODEL):
@@ -85,6 +85,7 @@ _METRIC = {
     "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
     "array\n`labels` in the data, `accuracy`) says more.",
 }
+_PYTORCH = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt2")
 _PASSES = """\
 In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
 See `mlopt passes` for all passes and their keys."""
