@@ -132,11 +132,21 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     try:
         session = ort.InferenceSession(model.path, native, providers=providers)
     except runtime_errors() as error:
-        raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(model.path)) from error
+        what = f"ONNX Runtime refuses the model: {cause(error)}"
+        raise ModelError(what, where=str(model.path), fix=_remedy(model, what)) from error
     session.disable_fallback()
     if session.get_providers()[0] != providers[0]:
         raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
     return session
+
+
+def _remedy(model: Model, what: str) -> str | None:
+    """Return what helps a model in a float that ONNX Runtime has few operators for; None for any other."""
+    rare = {spec.dtype for spec in (*model.inputs, *model.outputs)} & {"float64", "float16", "bfloat16"}
+    if not rare or "Could not find an implementation" not in what:
+        return None
+    kinds = " and ".join(sorted(rare))
+    return f"the model is in {kinds}, for which the operator does not exist: build it in float32 (`model.float()`)"
 
 
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:

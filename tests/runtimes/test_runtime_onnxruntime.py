@@ -128,3 +128,12 @@ def test_a_sequence_at_the_interface_is_refused_in_words(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="can be neither fed nor compared") as caught, open_session(model, OPTIONS):
         pytest.fail("the model was loaded")
     assert (caught.value.problems[0].got, "zipmap" in str(caught.value.problems[0].fix)) == ("a sequence", True)
+
+
+def test_a_model_in_float64_is_told_what_helps(tmp_path: Path) -> None:
+    model = identity(tmp_path / "m.onnx", TensorProto.DOUBLE, "Erf")
+    with (
+        pytest.raises(ModelError, match=r"in float64, .* build it in float32 \(`model.float\(\)`\)"),
+        open_session(model, OPTIONS),
+    ):
+        pytest.fail("a session was opened")
