@@ -111,10 +111,21 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _of_pytorch(dtype: Dtype) -> Dtype:
+    if dtype == "bfloat16":
+        raise _refusal(
+            "an input cannot be bfloat16: samples are NumPy arrays, which have no such type", expected="float32",
+            fix="declare float32, and build the model in it (`return model.float()`): the pass bf16 makes it smaller",
+        )  # fmt: skip
+    if dtype == "string":
+        raise _refusal("a PyTorch model takes no text", expected="numbers, such as int64 for the ids of a tokenizer")
+    return dtype
+
+
 class Tensor(Part):
     """One declared input."""
 
-    dtype: Dtype = Field(description="NumPy's name of the element type")
+    dtype: Annotated[Dtype, AfterValidator(_of_pytorch)] = Field(description="NumPy's name of the element type")
     shape: tuple[Dimension, ...] = Field(description="sizes; a name stands for a size that varies")
 
 

@@ -122,6 +122,8 @@ RECIPES_OF_CODE = {
     "no_such_function": TORCH.replace(":build", ":make"),
     "build_returns_torch_but_nothing_exports": TORCH.replace("[export]", "[simplify]"),
     "forward_raises": TORCH.replace("[batch, 4]", "[batch, 5]"),
+    "bfloat16_input": TORCH.replace("float32", "bfloat16"),
+    "text_input_of_pytorch": TORCH.replace("float32", "string"),
     "inputs_are_not_declared": TORCH.replace("\n  inputs: {x: {dtype: float32, shape: [batch, 4]}}", ""),
     "too_many_outputs_declared": TORCH.replace("  inputs:", "  outputs: [a, b]\n  inputs:"),
 }

@@ -168,3 +168,12 @@ def test_sizes_and_axes_may_stand_in_another_file(tmp_path: Path) -> None:
     x = np.float32([[1, 2], [3, 4]])
     with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
         np.testing.assert_array_equal(session.run({"x": x})["y"][:, :2], x)
+
+
+def test_a_model_in_float64_is_told_what_helps(tmp_path: Path) -> None:
+    model = identity(tmp_path / "m.onnx", TensorProto.DOUBLE, "Erf")
+    with pytest.raises(ModelError) as raised, open_session(model, OPTIONS):
+        pytest.fail("a session was opened")
+    problem = raised.value.problems[0]
+    assert problem.got == "tensors in float64"
+    assert "`model.float()`" in str(problem.fix)
