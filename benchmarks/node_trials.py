@@ -101,7 +101,7 @@ def attempt(case: Case, folder: Path) -> dict[str, Outcome]:
     try:
         model = open_onnx(path)
         names = [value.name for value in case.model.graph.input]
-        feeds = [dict(zip(names, values, strict=False)) for values in case.inputs]
+        feeds = [dict(zip(names, map(_fed, values), strict=False)) for values in case.inputs]
         expected, again = (answers(path, feeds, "none") for _ in range(2))
     except runtime_errors() as error:
         return {"source": ("not run", normal(cause(error)))}
@@ -110,6 +110,13 @@ def attempt(case: Case, folder: Path) -> dict[str, Outcome]:
     if any(difference(*pair) for pair in zip(expected, again, strict=True)):
         return {"source": ("not run", "it answers anew each time")}
     return {chain: transform(chain, model, feeds, expected, folder / chain) for chain in PASSES}
+
+
+def _fed(value: Any) -> Any:
+    """Return a value as onnxruntime takes it: some tests give bare numbers or protobufs."""
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def transform(

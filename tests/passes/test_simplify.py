@@ -156,18 +156,13 @@ def test_large_weights_pass_by_and_come_back(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_is_folded_in_a_model_of_ir_version_3_need_be_no_input(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Constant", [], ["a"], value=numpy_helper.from_array(np.ones(3, np.float32))),
-        helper.make_node("Neg", ["a"], ["b"]),
-        helper.make_node("Add", ["x", "b"], ["y"]),
-    ]
-    source = save(tmp_path, nodes)
-    proto = onnx.load(source)
-    proto.ir_version = 3
-    onnx.save(proto, source)
+    source = Path(onnx.__file__).parent / "backend/test/data/pytorch-operator/test_operator_repeat/model.onnx"
+    assert onnx.load(source).ir_version == 3
     result = applied(run_pass(PASS, source, {}, tmp_path))
-    assert result.notes["changed"] == {"Constant": [1, 0], "Neg": [1, 0]}
-    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] - 1)
+    (spec,) = open_onnx(source).inputs
+    feeds = {spec.name: np.random.default_rng(0).random(spec.shape, np.float32)}
+    expected, got = outputs_of(source, feeds), outputs_of(result.path, feeds)
+    np.testing.assert_array_equal([*got.values()], [*expected.values()])
 
 
 def test_where_rewriting_fails_constants_are_still_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
