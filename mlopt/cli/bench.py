@@ -148,9 +148,12 @@ def _end(result: Result, *, judged: bool, given: bool) -> None:
 
     if result.lost:
         alone = "there is no report without the baseline or the last model; measure the others"
-        fix = "; ".join(filter(None, (None if result.report else alone, None if given else REAL))) or None
+        real = f"the inputs were made up: {REAL}"
         raise MeasureError.of(
-            Problem("the model could not be measured", name, got=cause, fix=fix) for name, cause in result.lost.items()
-        )
+            Problem("the model could not be measured", name, got=cause, fix="; ".join(filter(None, (
+                None if result.report else alone, None if given or "could not run" not in cause else real,
+            ))) or None)
+            for name, cause in result.lost.items()
+        )  # fmt: skip
     if judged and result.report is not None:
         raise typer.Exit(_CODES[result.report.verdict])

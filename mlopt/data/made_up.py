@@ -32,7 +32,7 @@ _MASK, _POSITION = re.compile("mask", re.IGNORECASE), re.compile(r"(^|_)pos(itio
 _LENGTH = re.compile(r"(^|_)(seq)?len(gth)?s?($|_)|lengths?$", re.IGNORECASE)
 _RATE = re.compile(r"(^|_)(sr|(sample|sampling)_?rate)($|_)", re.IGNORECASE)
 _NO_SIZE = re.compile(
-    r"\b(Type|Attribute|Import|ModuleNotFound|Name|Key|NotImplemented|OS|FileNotFound)Error\b"
+    r"\b(Type|Attribute|Import|ModuleNotFound|Name|Key|NotImplemented|OS|FileNotFound|UnboundLocal|Permission)Error\b"
     r"|\bdtype|scalar type|\bdevice|not implemented"
 )
 """In what was raised: other sizes would not have helped."""
@@ -56,7 +56,7 @@ def fit(specs: Sequence[TensorSpec], run: Run, batch_size: int, words: Mapping[s
         try:
             finite = _gives_numbers(run, given, specs, batch_size)
         except ModelError as error:
-            if not failures and not _may_be_sizes(error):
+            if not failures and not all(map(may_be_sizes, error.problems)):
                 raise
             failures.append(error)
             continue
@@ -124,8 +124,9 @@ def _gives_numbers(run: Run, given: Samples, specs: Sequence[TensorSpec], batch_
     return all(bool(np.isfinite(array).all()) for array in outputs.values() if array.dtype.kind == "f")
 
 
-def _may_be_sizes(error: ModelError) -> bool:
-    return not any(_NO_SIZE.search(f"{problem.what} {problem.got}") for problem in error.problems)
+def may_be_sizes(problem: Problem) -> bool:
+    """Whether a model that fails on inputs that were made up may just not take their sizes or values."""
+    return problem.fix is None and not _NO_SIZE.search(f"{problem.what} {problem.got}")
 
 
 def _note(attempt: Attempt, specs: Sequence[TensorSpec], inputs: Mapping[str, Array]) -> tuple[str, ...]:
@@ -142,4 +143,4 @@ def _told(problem: Problem, tried: Sequence[Attempt]) -> Problem:
     sizes = {name: sorted({attempt.sizes[name] for attempt in tried if name in attempt.sizes}) for name in names}
     said = "; ".join(f"{name}: {', '.join(map(str, of_name))}" for name, of_name in sizes.items())
     what = f"{len(tried)} combinations of sizes were tried ({said})" if said else "this model may not take such values"
-    return replace(problem, fix=problem.fix or f"the inputs were made up, and {what}: {REAL}")
+    return replace(problem, fix=f"the inputs were made up, and {what}: {REAL}")
