@@ -236,13 +236,17 @@ def _squeezed(array: Array) -> Array:
 def _hits(predicted: Array, labels: Array) -> Floats:
     """Return the share of hits per sample [samples]."""
     wanted = _squeezed(labels)
-    if "U" in {predicted.dtype.kind, wanted.dtype.kind} and predicted.dtype.kind != wanted.dtype.kind:
+    if predicted.dtype.kind == "U" and wanted.dtype.kind != "U":
         raise DataError(
             "the model names its classes, and the labels are numbers", where="metric.output",
             got=f"{predicted.dtype} and {wanted.dtype}", expected="class numbers from both",
             fix="judge by the output of probabilities (metric.output), or by the metric agreement",
         )  # fmt: skip
-    if wanted.dtype.kind not in "biufU" or predicted.shape != wanted.shape:
+    if (
+        (wanted.dtype.kind == "U") != (predicted.dtype.kind == "U")
+        or wanted.dtype.kind not in "biufU"
+        or predicted.shape != wanted.shape
+    ):
         raise DataError(
             "the labels do not fit the output", where="data.evaluation",
             got=f"labels {labels.dtype}{list(labels.shape)}", expected=f"class numbers {list(predicted.shape)}",
