@@ -101,6 +101,7 @@ def test_the_whole_interval_decides(limit: dict[str, float], verdict: str):
         ("fidelity.relative_error", 10 ** (-26.5 / 20), 256),
         ("fidelity.shift", 0.01, 256),
         ("fidelity.worst_part", 0.1, 256),
+        ("fidelity.matched", 0.98, 256),
     ],
 )
 def test_every_metric_reads_its_figure(metric: str, value: float, n: int | None):
@@ -108,7 +109,10 @@ def test_every_metric_reads_its_figure(metric: str, value: float, n: int | None)
     changes: dict[str, Any] = {
         "baseline": base,
         "references": {},
-        "final": {"cold_start": ColdStart(load_ms=40, first_ms=15)},
+        "final": {
+            "cold_start": ColdStart(load_ms=40, first_ms=15),
+            "fidelity": FIDELITY.model_copy(update={"matched": 0.98}),
+        },
     }
     met, broken = one(Gate(metric=metric, max=far), **changes), one(Gate(metric=metric, min=far), **changes)
     assert (met.verdict, broken.verdict) == ("pass", "fail")
@@ -233,6 +237,7 @@ def test_undecided_can_be_a_warning():
         (Gate(metric="accuracy.value", min=0.9), {"final": {"accuracy": None}}, "no accuracy was measured"),
         (Gate(metric="accuracy.drop_pt", max=1), {"accuracy_drop": None}, "no accuracy drop was measured"),
         (Gate(metric="fidelity.cosine", min=0.9), {"final": {"fidelity": None}}, "fidelity was not measured"),
+        (Gate(metric="fidelity.matched", min=0.9), {"final": {"fidelity": None}}, "no detections were matched"),
         (Gate(metric="speedup.median", min=1, vs="onnx_fp16"), {}, "did you mean 'onnx_fp32'?"),
         (Gate(metric="accuracy.drop_pt", max=1, vs="torch_eager"), {}, "measured against another model"),
     ],

@@ -94,6 +94,12 @@ def hits(predicted: Array, labels: Array) -> Floats:
     alike = (wanted.dtype.kind in _TEXT) == (predicted.dtype.kind in _TEXT)
     if not alike or wanted.dtype.kind not in "biuf" + _TEXT or predicted.shape != wanted.shape:
         text = predicted.dtype.kind in _TEXT
+        if text and not alike:
+            raise DataError(
+                "the model names its classes, and the labels are numbers", where="metric.output",
+                got=f"{predicted.dtype} and {wanted.dtype}", expected="class numbers from both",
+                fix="judge by the output of probabilities (metric.output), or by the metric agreement",
+            )  # fmt: skip
         raise DataError(
             "the labels do not fit the output", where="data.evaluation",
             got=f"labels {labels.dtype}{list(labels.shape)}",
