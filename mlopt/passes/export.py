@@ -77,11 +77,14 @@ def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
 
 
 def _told(failures: list[Problem]) -> list[Problem]:
-    """Return what to tell, the first one first; two exporters that stumble over one branch are one problem."""
-    first, *more = dict.fromkeys(failures)
-    if len(more) == 1 and FIX_BRANCH == first.fix == more[0].fix and first.where == more[0].where:
-        return [replace(more[0], got=f"{first.got}; {more[0].got}")]
-    return [first, *more]
+    """Return what to tell, the first one first; what both exporters stumble over is one problem."""
+    first, *more = failures
+    for other in more:
+        if other.where != first.where or (other.what != first.what and not FIX_BRANCH == first.fix == other.fix):
+            return failures
+        got = f"{first.got}; {other.got}" if other.what != first.what else other.got
+        first = replace(other, got=got)
+    return [first]
 
 
 def _exporters(task: Task, config: ExportConfig) -> Iterator[tuple[Exporter, str | None]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 _LOG = logging.getLogger(__name__)
+_FLOAT, _INT64 = 1, 7  # as ONNX numbers them
 _FUSED_ATTENTION = ("Cannot view a tensor with shape", "scaled_dot_product")
 
 
@@ -93,9 +94,28 @@ def _dynamo(task: Task, opset: int) -> ir.Model:
         program = torch.onnx.export(
             task.module.fresh(), task.examples, dynamo=True, opset_version=opset, verbose=False,
             dynamic_shapes={"tensors": shapes}, input_names=task.neutral_inputs, output_names=task.neutral_outputs,
+            custom_translation_table=_of_sizes(),
         )  # fmt: skip
     graph: ir.Model = program.model
     return graph
+
+
+def _of_sizes() -> dict[Any, Any]:
+    """What models compute of a size in Python, and the exporter does not know: ``math.sqrt`` and ``round``."""
+    torch = import_torch()
+    import onnxscript
+
+    op: Any = onnxscript.opset18
+
+    def root(size: Any) -> Any:
+        return op.Sqrt(op.Cast(size, to=_FLOAT))
+
+    def rounded(size: Any, digits: None = None) -> Any:
+        if digits is not None:
+            raise NotImplementedError("round() of a size to a number of digits")
+        return op.Cast(op.Round(size), to=_INT64)
+
+    return {torch._sym_sqrt: root, round: rounded}
 
 
 def write(graph: ir.Model, task: Task, path: Path) -> Path:
