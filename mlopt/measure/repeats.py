@@ -85,7 +85,7 @@ def _again(
 def _told(found: Change) -> str:
     first = found.first
     where = f"output '{found.output}', sample {found.sample}: {first.place} was {first.expected}, then {first.got}"
-    return f"{where}; {found.samples} of {found.count} samples differ"
+    return f"{where}; {found.samples} of {found.count} answers differ"
 
 
 def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> ModelError:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopt.data.ragged import ragged
 from mlopt.errors import DataError, MeasureError
 from mlopt.measure.accuracy import Scores, drop, sample_notice, score, summary
 
@@ -227,3 +228,36 @@ def test_more_confidence_takes_more_samples():
 )
 def test_nothing_is_said_where_samples_are_enough_or_nothing_is_known(one: Any, n: int, metric: Any):
     assert sample_notice([one], n, metric) == ()
+
+
+def test_labels_are_classes_whether_numbers_or_text() -> None:
+    for labels, other in ((np.array([3, 1, 2, 1]), 2), (np.array(["c", "a", "b", "a"]), "b")):
+        changed = labels.copy()
+        changed[1] = other
+        found = score("agreement", {"label": changed}, reference={"label": labels})
+        assert found.per_sample.tolist() == [1, 0, 1, 1]
+        assert score("fidelity", {"label": changed}, reference={"label": labels}).value == pytest.approx(0.75)
+    with pytest.raises(DataError, match="the model names its classes, and the labels are numbers"):
+        score("accuracy", {"label": np.array(["a", "b"])}, np.array([0, 1]))
+
+
+def test_text_of_several_lengths_agrees_by_position() -> None:
+    reference = {"tags": ragged([np.eye(3)[[0, 1, 2]], np.eye(3)[[1]], np.eye(3)[[2, 2]]])}
+    outputs = {"tags": ragged([np.eye(3)[[0, 1, 0]], np.eye(3)[[1]], np.eye(3)[[2]]])}
+    assert score("agreement", outputs, reference=reference).per_sample == pytest.approx([2 / 3, 1, 0])
+    with pytest.raises(DataError, match="size differs from sample to sample"):
+        score("accuracy", outputs, np.array([0, 1, 2]))
+
+
+def test_a_function_gets_what_differs_in_size_as_a_list() -> None:
+    def found(outputs: Any, labels: Any, reference: Any) -> Any:
+        assert isinstance(outputs["boxes"], list)
+        assert isinstance(reference["boxes"], list)
+        return np.array([len(boxes) for boxes in outputs["boxes"]], float)
+
+    def mean(outputs: Any, labels: Any, reference: Any) -> float:
+        return float(np.mean([len(boxes) for boxes in outputs["boxes"]]))
+
+    outputs = {"boxes": ragged([np.ones((n, 4)) for n in (1, 3, 0, 2)])}
+    assert score(found, outputs, reference=outputs).per_sample.tolist() == [1, 3, 0, 2]
+    assert score(mean, outputs, reference=outputs).value == pytest.approx(1.5)
