@@ -217,7 +217,7 @@ ZOO: dict[str, Architecture] = {
     "hrnet": _timm("hrnet_w18_small"),
     "efficientformer": _timm("efficientformer_l1", size=224),
     "efficientformer_v2": _timm("efficientformerv2_s0", size=224),
-    "mobilevit": _timm("mobilevit_xxs"),
+    "mobilevit": _timm("mobilevit_xxs", size=64),
     "edgenext": _timm("edgenext_xx_small"),
     "fastvit": _timm("fastvit_t8", size=128),
     "vit": _timm("vit_tiny_patch16_224", size=64, img_size=64, depth=2),

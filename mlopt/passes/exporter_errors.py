@@ -39,7 +39,9 @@ def cause(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     said = f"{lines[0]} {lines[1].lstrip('- ')}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
-    return said.partition("  [Caused by")[0][:300] if " " in said else f"{type(error).__name__}: {said}"[:300]
+    if isinstance(error, KeyError) or " " not in said:  # no sentence
+        said = f"{type(error).__name__}: {said}"
+    return said.partition("  [Caused by")[0][:300]
 
 
 def user_line(error: BaseException) -> str:
