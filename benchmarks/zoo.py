@@ -60,8 +60,9 @@ HEAD = """\
 
 Made by `make zoo` (`benchmarks/zoo.py`): architectures that people deploy, small, with random weights, through
 `passes: [export, simplify, fuse]` at the first try. *Right*: on inputs that mlopt never saw, at another batch, and at
-other sizes where dimensions are dynamic, the result is the eager module's to a relative error of at most 1e-3 (the
-largest difference over the largest deviation of a sample from the mean of the samples, of the worst output). The exporter is the one that `export` chose.
+other sizes where dimensions are dynamic, the result is the eager module's to a relative error of at most 1e-3: the
+largest difference over the largest deviation of a sample from the mean of the samples, of the worst output. The
+exporter is the one that `export` chose.
 """
 CODE = """\
 import sys
