@@ -50,20 +50,37 @@ class Architecture:
 
 
 def build(name: str) -> torch.nn.Module:
-    """Make the module. Values that are constants when it is made get random ones: they would hide what is wrong."""
+    """Make the module, with weights that let what comes in through to what comes out.
+
+    Many start with zeros, ones or values near zero, for the sake of training: they would hide what is wrong.
+    """
     torch.manual_seed(0)
     module = ZOO[name].build().eval()
     with torch.no_grad():
-        for key, value in (*module.named_parameters(), *module.named_buffers()):
-            if not value.is_floating_point() or value.numel() < 2:
+        for value in module.parameters():
+            usual = value[0].numel() ** -0.5 if value.ndim > 1 else 0.1
+            if value.numel() < 2 or value.std() >= usual / 2:
                 continue
-            if key.endswith("running_var"):
-                value.uniform_(0.5, 1.5)
-            elif key.endswith("running_mean"):
-                value.normal_(0, 0.1)
-            elif isinstance(value, torch.nn.Parameter) and value.std() == 0:
-                value.normal_(0.5 if value.flatten()[0] else 0.0, 0.1)
+            if value.max() == value.min():
+                value.normal_(1.0 if value.flatten()[0] else 0.0, 0.2)
+            else:
+                value.mul_(usual / value.std())
+    _settle(module, arrays(name, second=True, seed=3, count=16))
     return module
+
+
+def _settle(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Give batch normalizations the statistics of these inputs, as training does."""
+    norms = [part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+        norm.train()
+    if norms:
+        call(module, inputs)
+    for norm in norms:
+        norm.running_var.clamp_(min=float(norm.running_var.mean()) / 4)  # few samples: else what varies little explodes
+        norm.eval()
 
 
 def call(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> list[torch.Tensor]:
@@ -88,7 +105,8 @@ def arrays(name: str, second: bool, seed: int, count: int = 0) -> dict[str, NDAr
             made[key] = random.integers(1, spec.below, shape)
             made[key] = np.sort(made[key]) if spec.ascending else made[key]
         else:
-            made[key] = random.standard_normal(shape).astype(np.float32)
+            of_sample = random.standard_normal((*shape[:2], *(1 for _ in shape[2:])))  # samples differ as a whole, too
+            made[key] = (random.standard_normal(shape) + of_sample).astype(np.float32)
     return made
 
 
@@ -217,7 +235,7 @@ ZOO: dict[str, Architecture] = {
     "hrnet": _timm("hrnet_w18_small"),
     "efficientformer": _timm("efficientformer_l1", size=224),
     "efficientformer_v2": _timm("efficientformerv2_s0", size=224),
-    "mobilevit": _timm("mobilevit_xxs"),
+    "mobilevit": _timm("mobilevit_xxs", size=64),
     "edgenext": _timm("edgenext_xx_small"),
     "fastvit": _timm("fastvit_t8", size=128),
     "vit": _timm("vit_tiny_patch16_224", size=64, img_size=64, depth=2),

@@ -28,7 +28,9 @@ FIX_SIZES = "do not branch on sizes in forward(), or declare a number instead of
 _FIX_OPERATOR = "compute it from other operators in forward(), or leave it out of the model and do it after the model"
 _FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after torch.stft or torch.fft"
 _FIX_ANY = "change what the model does there; the log has all that the exporter says"
-_OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function )[.:\s]*:?(\w+)")
+_OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function|export of operator)[.:\s]*(\w+)")
+_FAMILIES = {"linalg", "special", "fft", "forward", "ex", ""}
+"""Parts of operators' names that say nothing of which one it is."""
 
 
 def cause(error: BaseException) -> str:
@@ -39,7 +41,9 @@ def cause(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     said = f"{lines[0]} {lines[1].lstrip('- ')}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
-    return said.partition("  [Caused by")[0][:300] if " " in said else f"{type(error).__name__}: {said}"[:300]
+    if isinstance(error, KeyError) or " " not in said:  # no sentence
+        said = f"{type(error).__name__}: {said}"
+    return said.partition("  [Caused by")[0][:300]
 
 
 def user_line(error: BaseException) -> str:
@@ -68,7 +72,7 @@ def explain(
     elif operator:
         fix = _FIX_OPERATOR
     if where == HERE and operator:
-        where = _line_of(operator[1].strip("_"), module, examples) or HERE
+        where = _line_of(operator[1], module, examples) or HERE
     return Problem(f"the {exporter} exporter failed", where, got=said, fix=fix)
 
 
@@ -79,7 +83,10 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
-    """Run the module and return the line of the user's code, or of a package's, that calls the operator."""
+    """Run the module and return the line of the user's code, or of a package's, that calls the operator.
+
+    It may have another name there: ``linalg.inv`` becomes ``linalg_inv_ex``, and ``special.i0`` ``bessel_i0``.
+    """
     torch = import_torch()
     from torch.overrides import TorchFunctionMode
 
@@ -87,7 +94,7 @@ def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) ->
 
     class Calls(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed by mypy here
         def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__name__", "").strip("_") in (operator, operator.partition("_")[2]):
+            if _words(getattr(func, "__name__", "")) & _words(operator):
                 frame = sys._getframe(1)
                 while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(library):
                     frame = frame.f_back
@@ -97,3 +104,7 @@ def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) ->
     with contextlib.suppress(Exception), torch.no_grad(), Calls():  # whatever it raises is not what is asked here
         module(*(example.clone() for example in examples))
     return lines[0] if lines else None
+
+
+def _words(operator: str) -> set[str]:
+    return set(operator.split("_")) - _FAMILIES

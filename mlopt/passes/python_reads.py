@@ -30,6 +30,7 @@ _READS = {
     "allclose": "a Python boolean", "is_nonzero": "a Python boolean", "__int__": "a Python integer",
     "__index__": "a Python index", "__float__": "a Python float", "__complex__": "a Python number",
     "item": "a Python number", "tolist": "a Python list", "numpy": "a NumPy array", "__array__": "a NumPy array",
+    "__dlpack__": "a NumPy array",
     "tensor": "a constant", "as_tensor": "a constant", "data": "a constant: write .detach() instead of .data",
 }  # fmt: skip
 _LOOK_AT_SIZES = {

@@ -214,7 +214,7 @@ def test_a_graph_that_does_not_hold_gives_the_other_exporter_its_turn(tmp_path: 
     model = source(tmp_path, net("return x.squeeze(0) * 2"), (TensorSpec("x", "float32", ("batch", 3, "columns")),))
     result = export(model, tmp_path)
     assert result.notes["exporter"] == "torchscript"
-    assert "does not hold for every size" in result.notes["because"]
+    assert "the exported graph does not give what the module gives" in result.notes["because"]
     assert_same_results(model, result.path, {"x": np.ones((1, 3, 4), np.float32)})
 
 
@@ -231,7 +231,7 @@ def test_when_both_exporters_fail_both_say_why_and_the_log_has_it_all(
     assert first.fix == second.fix == (
         "compute it from other operators in forward(), or leave it out of the model and do it after the model"
     )  # fmt: skip
-    dynamo, torchscript = caplog.records
+    dynamo, torchscript = (record for record in caplog.records if record.name == "mlopt.passes.export")
     assert "OnnxExporterError" in str(dynamo.exc_info) or "ConversionError" in str(dynamo.exc_info)
     assert "UnsupportedOperatorError" in str(torchscript.exc_info)
 
@@ -262,8 +262,9 @@ def test_values_that_the_tracer_would_freeze_are_refused_with_their_line(
 
 
 def test_values_that_an_exporter_froze_unseen_are_found_with_other_values(tmp_path: Path) -> None:
-    text = net("try:\n    scale = float(x.max() // 1)\nexcept Exception:\n    scale = 0.0\nreturn x + scale")
-    (problem,) = problems(source(tmp_path, text, MATRIX), tmp_path, exporter="dynamo")
+    """The sign of the fourth value, read behind PyTorch's back, decides."""
+    model = source(tmp_path, net("return x * 2 if x.detach().untyped_storage()[15] < 128 else x"), MATRIX)
+    (problem,) = problems(model, tmp_path, exporter="torchscript")
     assert problem.what == "the exported graph does not hold for other values of the inputs"
 
 
@@ -280,6 +281,7 @@ def test_a_model_that_does_not_repeat_itself_is_not_blamed_on_sizes(tmp_path: Pa
     assert problem.what == "the model does not give the same twice"
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 def test_the_fast_path_of_a_transformer_is_named(tmp_path: Path) -> None:
     layer = "nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)"
     forward = "return self.layers(x[..., None].expand(-1, -1, 8), src_key_padding_mask=x > 0.9)"

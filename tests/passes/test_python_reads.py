@@ -57,6 +57,7 @@ def test_a_read_of_sizes_is_told_from_one_of_values(tmp_path: Path, line: str) -
         "x = x * float(y[0, 0])",
         "x = x if y.tolist() else -x",
         "x = x * float(np.asarray(y).max())",
+        "x = x * float(np.from_dlpack(y).max())",
         "x = x * torch.tensor(y.max())",
         "x = x * y.data",
         "x = x if torch.equal(x, y) else -x",
