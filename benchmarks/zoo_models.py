@@ -88,7 +88,7 @@ def call(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> list[to
     tensors = {key: torch.from_numpy(value.copy()) for key, value in inputs.items()}
     named = set(tensors) <= set(inspect.signature(module.forward).parameters)
     with torch.no_grad():
-        return list(flatten(module(**tensors) if named else module(*tensors.values())))
+        return [value for _, value in flatten(module(**tensors) if named else module(*tensors.values()))]
 
 
 def arrays(name: str, second: bool, seed: int, count: int = 0) -> dict[str, NDArray[Any]]:

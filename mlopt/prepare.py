@@ -37,8 +37,8 @@ from mlopt.torch_weights import is_pickle, refused_pickle
 from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
-_WITNESSES = 8
-_CHECKED = 1
+_WITNESSES = 64
+_CHECKED = 2
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
 _LOG = logging.getLogger(__name__)

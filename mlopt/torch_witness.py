@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
 _DEEP, _MANY = 6, 1000
+_FACTORS, _PROBED = (0.1, 10.0), 4
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -41,39 +42,52 @@ class Witness:
     parts: Mapping[str, str]
     """What it is made of, as ``kind: name`` and a text that is the same in every process."""
     outputs: tuple[tuple[Array, ...], ...]
-    """Of each feed; fewer where the module fails."""
+    """Of each feed, then of the probes; fewer where the module fails."""
+    feeds: int
     failure: str | None = None
     steady: bool = True
     """Whether the first feed gave the same once more."""
 
 
 def observe(module: Flat, names: Sequence[str], feeds: Sequence[Feed], code: CodeReference) -> Witness:
-    """Describe the module, and run it on the feeds, each with the same random numbers."""
+    """Describe the module, and run it on the feeds, each with the same random numbers.
+
+    A limit that only few samples reach may be missing from all feeds, so smaller and larger ones probe for it.
+    """
     parts = dict(_parts(module.model, code))
     outputs: list[tuple[Array, ...]] = []
     try:
-        outputs += (_run(module, [feed[name] for name in names]) for feed in feeds)
+        outputs += (_run(module, [feed[name] for name in names]) for feed in (*feeds, *_probes(feeds)))
         again = [_run(module, [feed[name] for name in names]) for feed in feeds[:1]]
     except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise anything
         place = own_line(error)
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300] + (f" ({place})" if place else "")
-        return Witness(parts, tuple(outputs), failure)
-    return Witness(parts, tuple(outputs), None, all(_equal(*pair) for pair in zip(again, outputs, strict=False)))
+        return Witness(parts, tuple(outputs), len(feeds), failure)
+    return Witness(
+        parts, tuple(outputs), len(feeds), None, all(_equal(*pair) for pair in zip(again, outputs, strict=False))
+    )
 
 
 def answers_differ(trained: Witness, rebuilt: Witness) -> str | None:
     """Say how the answers differ, if they do; of a module that does not repeat its own, nothing can be said."""
-    if trained.failure is not None and rebuilt.failure is not None:
-        return None  # the run of the model says that better
-    if trained.failure or rebuilt.failure:
+    if (trained.failure is None) != (rebuilt.failure is None):
         when = "it fails at first" if trained.failure else "it fails when it is made again"
         return f"{when}: {trained.failure or rebuilt.failure}"
     if not (trained.steady and rebuilt.steady):
         return None
-    for number, pair in enumerate(zip(trained.outputs, rebuilt.outputs, strict=True)):
+    for number, pair in enumerate(zip(trained.outputs, rebuilt.outputs, strict=False)):
         if not _equal(*pair):
-            return f"on sample {number}, {_apart(*pair)}"
-    return None
+            on = f"sample {number}" if number < trained.feeds else "samples made larger or smaller"
+            return f"on {on}, {_apart(*pair)}"
+    return None  # if both fail, the run of the model says that better
+
+
+def _probes(feeds: Sequence[Feed]) -> Iterator[Feed]:
+    for factor in _FACTORS:
+        for feed in feeds[:_PROBED]:
+            if any(array.dtype.kind == "f" for array in feed.values()):
+                yield {name: array * array.dtype.type(factor if array.dtype.kind == "f" else 1)
+                       for name, array in feed.items()}  # fmt: skip
 
 
 @dataclass(frozen=True)

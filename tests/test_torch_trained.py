@@ -89,3 +89,11 @@ def test_a_persistent_buffer_is_the_fix_that_the_message_names(tmp_path: Path) -
 )
 def test_a_model_that_never_repeats_itself_is_not_blamed_on_the_training(tmp_path: Path, forward: str) -> None:
     assert taken(tmp_path, text(forward), trained=True)
+
+
+def test_a_limit_that_no_sample_reaches_is_looked_for(tmp_path: Path) -> None:
+    """The samples stay below 4.5, where the limit makes no difference."""
+    limit = text("return self.f(x.clamp(-self.limit, self.limit))", "self.limit = 100.0", train="model.limit = 4.5")
+    told = said(tmp_path, limit, trained=True)
+    assert "limit" in told
+    assert "on samples made larger or smaller" in told
