@@ -42,7 +42,7 @@ _CHECKED = 2
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
 _LOG = logging.getLogger(__name__)
-_READER = 2
+_READER = 3
 """Part of what the cache keys data by: bumped when the same files can give other samples."""
 
 

@@ -65,7 +65,9 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, fina
     assert [(row.sample, row.label, row.reference, row.final) for row in rows] == [
         (number, "1", "1", "2") for number in range(1, 30, 3)
     ]
-    assert evaluator.differing(final, limit=4) == rows[:4]
+    some = evaluator.differing(final, limit=4)
+    assert len(some) == 4
+    assert set(some) < set(rows)
     assert evaluator.differing(source) == ()
 
 

@@ -97,7 +97,7 @@ def _values(
     kind = np.dtype(spec.dtype).kind
     values: Array = random.integers(0, 2, shape)
     if _MASK.search(spec.name):
-        values = np.full(shape, 0 if other else 1)
+        values = _mixed(shape, 0 if other else 1)
     elif kind == "f":
         values = random.uniform(0.1, 1.0, shape) if other else random.standard_normal(shape)
     elif kind != "b" and _POSITION.search(spec.name) and len(shape) > 1:
@@ -107,8 +107,16 @@ def _values(
     elif kind != "b" and _RATE.search(spec.name):
         values = np.full(shape, 16000)
     elif other:
-        values = np.ones(shape)
+        values = _mixed(shape, 1)
     return values.astype(spec.dtype)
+
+
+def _mixed(shape: tuple[int, ...], value: int) -> Array:
+    """Return an array of ``value``, but for the end of every second sample: a mask that hides nothing shows nothing."""
+    values = np.full(shape, value)
+    if len(shape) > 1 and shape[-1] > 1:
+        values[::2, ..., -1] = 1 - value
+    return values
 
 
 def _longest(attempt: Attempt, specs: Sequence[TensorSpec]) -> int:

@@ -138,7 +138,8 @@ class Parts:
         """Return the worst part and its name; both arguments are energies of samples, [samples]."""
         said = expected[expected >= 1e-8 * expected.max(initial=0.0)]
         typical = max(float(np.median(said)) if len(said) else 0.0, np.finfo(np.float64).tiny)
-        off = np.sqrt(error / np.maximum(expected, _QUIET * typical)) / _OPPOSITE
+        with np.errstate(over="ignore"):  # where nothing was expected: it is cut below
+            off = np.sqrt(error / np.maximum(expected, _QUIET * typical)) / _OPPOSITE
         found = [(float(off.max(initial=0.0)), f"sample {int(off.argmax())}"), *self._of_channels()]
         lost = self._whole.lost if self._single else None
         if lost is not None:

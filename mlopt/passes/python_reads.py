@@ -31,6 +31,7 @@ _READS = {
     "__index__": "a Python index", "__float__": "a Python float", "__complex__": "a Python number",
     "item": "a Python number", "tolist": "a Python list", "numpy": "a NumPy array", "__array__": "a NumPy array",
     "__dlpack__": "a NumPy array",
+    "unbind": "the turns of a loop",
     "tensor": "a constant", "as_tensor": "a constant", "data": "a constant: write .detach() instead of .data",
 }  # fmt: skip
 _LOOK_AT_SIZES = {
@@ -105,7 +106,7 @@ class _Reads(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed 
         callers = [frame for frame in _callers(sys._getframe(2)) if not _hands_on(frame, name)]
         if not _within(callers[0], (_TORCH,)):
             frame = next(frame for frame in callers if not _within(frame, _LIBRARIES))
-            of_values = any(self._depends(tensor) for tensor in tensors)
+            of_values = any(self._depends(tensor, only_size=name == "unbind") for tensor in tensors)
             self._reads.append(Read(_READS[name], f"{frame.f_code.co_filename}:{frame.f_lineno}", of_values))
 
     def _write(self, tensors: list[torch.Tensor]) -> None:
@@ -116,11 +117,11 @@ class _Reads(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed 
             self._written.setdefault(target.unique(), []).extend(traced[1:])
             target = next((value for value in target.node().inputs() if _has_size(value)), None)
 
-    def _depends(self, tensor: torch.Tensor) -> bool:
-        """Whether the tensor's values depend on those of an input, not just on its sizes."""
+    def _depends(self, tensor: torch.Tensor, *, only_size: bool) -> bool:
+        """Whether the tensor's values (or, with ``only_size``, its size) depend on those of an input, not on sizes."""
         if _is_parameter(tensor):
             return False
-        waiting, seen = [(torch._C._get_value_trace(tensor), False)], set[tuple[int, bool]]()
+        waiting, seen = [(torch._C._get_value_trace(tensor), only_size)], set[tuple[int, bool]]()
         while waiting:
             value, only_size = waiting.pop()
             if (value.unique(), only_size) in seen:
@@ -158,7 +159,8 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _hands_on(frame: FrameType, name: str) -> bool:
     """Whether it is only torch's way from the caller of ``Tensor.name`` to the mode."""
-    return frame.f_code.co_filename == _DISPATCHER or (frame.f_code.co_name == name and _within(frame, (_TORCH,)))
+    names = {name, "__iter__"} if name == "unbind" else {name}
+    return frame.f_code.co_filename == _DISPATCHER or (frame.f_code.co_name in names and _within(frame, (_TORCH,)))
 
 
 def _within(frame: FrameType, folders: tuple[Path, ...]) -> bool:

@@ -47,9 +47,17 @@ def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None, seed:
     return [
         (random.standard_normal(shape) if seed else random.random(shape)).astype(spec.dtype)
         if spec.dtype.startswith("float")
-        else np.ones(shape, spec.dtype)
+        else _ones(shape, spec.dtype, last=0 if seed else 1)
         for spec, shape in zip(specs, shapes, strict=True)
     ]
+
+
+def _ones(shape: Sequence[int], dtype: str, *, last: int) -> Array:
+    """Return ones; of each row, the last value is ``last``: as in a mask of a text that is padded."""
+    values = np.ones(shape, dtype)
+    if values.ndim:
+        values[..., -1:] = last
+    return values
 
 
 def check_sizes(

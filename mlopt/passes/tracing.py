@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,10 @@ def _name(graph: ir.Model, inputs: list[str], outputs: tuple[str, ...]) -> None:
         taken.add(wanted)
     for neutral, value in interface.items():
         value.name = declared[str(neutral)]
+        if value.shape is not None:  # the exporter names what it does not know after the value
+            value.shape = ir.Shape(re.sub(rf"\w*{neutral}", value.name, str(size.value))
+                                   if isinstance(size, ir.SymbolicDim) and size.value else size
+                                   for size in value.shape)  # fmt: skip
 
 
 def _forget_origin(graph: ir.Model) -> None:

@@ -32,6 +32,7 @@ def reads(tmp_path: Path, *lines: str) -> list[tuple[int, bool]]:
     [
         "x = x if x.shape[0] > 1 else -x",
         "x = x * int(x.shape[1] * 0.5)",
+        "x = x + sum(row for row in x)",
         "x = x if x.shape != (4, 4) else -x",
         "x = x.reshape(-1, int(np.prod(x.shape[1:])))",
         "x = x / math.sqrt(x.size(1))",
@@ -64,6 +65,8 @@ def test_a_read_of_sizes_is_told_from_one_of_values(tmp_path: Path, line: str) -
         "x = x if 3 in y else -x",
         "x = x if y[y > 0].shape[0] > 3 else -x",
         "x = x if y.nonzero().numel() > 3 else -x",
+        "x = sum((row for row in y[y > 0]), x)",
+        "x = x + sum(y[y > 0].unbind())",
         "x = x if len(torch.unique(y)) > 3 else -x",
         "x = x if y.repeat_interleave(y[0].long() + 1, 1).shape[1] > 3 else -x",
         "x = x if torch.zeros(2, int(y.shape[0])).add(y[:, :2]).any() else -x",
