@@ -118,15 +118,16 @@ def test_values_follow_what_a_name_says() -> None:
     names = ("attention_mask", "position_ids", "ids", "lengths", "sampling_rate")
     integers = [spec(name, *(shape[:1] if name == "lengths" else shape), dtype="int64") for name in names]
     found = values(*integers, spec("padding_mask", *shape, dtype="bool"), spec("x", *shape)).inputs
-    assert (found["attention_mask"] == 1).all()
-    assert found["padding_mask"].all()
+    for mask in (found["attention_mask"], found["padding_mask"]):
+        assert (mask[:, :-1] == 1).all()
+        assert set(mask[:, -1].tolist()) == {0, 1}  # a mask that hides nothing shows nothing
     assert (found["position_ids"] == np.arange(16)).all()
     assert set(np.unique(found["ids"])) == {0, 1}
     assert (found["lengths"] == 16).all()
     assert (found["sampling_rate"] == 16000).all()
     other = values(*integers, spec("padding_mask", *shape, dtype="bool"), spec("x", *shape), other=True).inputs
-    assert not other["padding_mask"].any()
-    assert (other["ids"] == 1).all()
+    assert not other["padding_mask"][:, :-1].any()
+    assert (other["ids"][:, :-1] == 1).all()
     assert (other["x"] > 0).all()
 
 
