@@ -63,6 +63,12 @@ Made by `make zoo` (`benchmarks/zoo.py`): architectures that people deploy, smal
 other sizes where dimensions are dynamic, the result is the eager module's to a relative error of at most 1e-3: the
 largest difference over the largest deviation of a sample from the mean of the samples, of the worst output. The
 exporter is the one that `export` chose.
+
+Read with care: weights are random, but scaled, and batch normalizations have statistics of inputs, so that outputs
+depend on inputs, and the eager module in float32 is within 1e-4 of itself in float64; with worse weights it is off by
+itself. Sizes are declared as people deploy the models: pictures are free in height and width for most convolutional
+networks, and fixed for most others. MobileViT is one of these: declared free, it is refused, since it resizes pictures
+only at some sizes, which is a branch on sizes.
 """
 CODE = """\
 import sys

@@ -73,7 +73,7 @@ def explain(
         fix = _FIX_OPERATOR
     if where == HERE and operator:
         where = _line_of(operator[1], module, examples) or HERE
-    return Problem(f"the {exporter} exporter failed", where, got=said, fix=fix)
+    return Problem(f"PyTorch cannot export the model: the {exporter} exporter failed", where, got=said, fix=fix)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -85,23 +85,35 @@ def _innermost(error: BaseException) -> BaseException:
 def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
     """Run the module and return the line of the user's code, or of a package's, that calls the operator.
 
-    It may have another name there: ``linalg.inv`` becomes ``linalg_inv_ex``, and ``special.i0`` ``bessel_i0``.
+    It may have another name there: ``linalg.inv`` becomes ``linalg_inv_ex``, and ``linalg.svdvals`` ``_linalg_svd``.
     """
     torch = import_torch()
     from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
 
     library, lines = Path(torch.__file__).parent, list[str]()
 
+    def note(name: str) -> None:
+        if _words(name) & _words(operator):
+            frame = sys._getframe(2)
+            while frame.f_back is not None and within(frame.f_code.co_filename):
+                frame = frame.f_back
+            lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+
+    def within(file: str) -> bool:
+        return file == __file__ or Path(file).is_relative_to(library)
+
     class Calls(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed by mypy here
         def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if _words(getattr(func, "__name__", "")) & _words(operator):
-                frame = sys._getframe(1)
-                while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(library):
-                    frame = frame.f_back
-                lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+            note(getattr(func, "__name__", ""))
             return func(*args, **(kwargs or {}))
 
-    with contextlib.suppress(Exception), torch.no_grad(), Calls():  # whatever it raises is not what is asked here
+    class Operators(TorchDispatchMode):  # type: ignore[misc]
+        def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            note(func._schema.name.removeprefix("aten::"))
+            return func(*args, **(kwargs or {}))
+
+    with contextlib.suppress(Exception), torch.no_grad(), Calls(), Operators():  # what it raises is not asked here
         module(*(example.clone() for example in examples))
     return lines[0] if lines else None
 

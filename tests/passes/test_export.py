@@ -223,7 +223,8 @@ def test_when_both_exporters_fail_both_say_why_and_the_log_has_it_all(
 ) -> None:
     model = source(tmp_path, net("return torch.linalg.svd(x)[1]"), MATRIX)
     first, second = problems(model, tmp_path)
-    assert (first.what, second.what) == ("the dynamo exporter failed", "the torchscript exporter failed")
+    assert first.what == "PyTorch cannot export the model: the dynamo exporter failed"
+    assert second.what == "PyTorch cannot export the model: the torchscript exporter failed"
     assert first.where == second.where
     assert str(first.where).endswith("net.py:10")
     assert "_linalg_svd" in str(first.got)

@@ -58,8 +58,19 @@ def test_each_kind_of_failure_has_its_fix(message: str, fix: str) -> None:
             return torch.relu(x)
 
     problem = explain("dynamo", raised(message), Net(), [TensorSpec("x", "float32", ("b", "n"))], [torch.ones(2, 3)])
-    assert problem.what == "the dynamo exporter failed"
+    assert problem.what == "PyTorch cannot export the model: the dynamo exporter failed"
     assert fix in str(problem.fix)
     assert ("'n' of input 'x'" in str(problem.got)) == ("static shape" in message)
     if "aten::relu" in message:
         assert str(problem.where).startswith(f"{__file__}:")
+
+
+@pytest.mark.parametrize("operator", ["aten._linalg_svd", "aten::linalg_svdvals", "prims.bessel_i0", "aten._fft_r2c"])
+def test_an_operators_line_is_found_by_either_of_its_names(operator: str) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x * 2
+            return torch.linalg.svdvals(x) + torch.special.i0(x[0]) + torch.fft.rfft(x).real.sum()
+
+    problem = explain("dynamo", raised(f"no ONNX function for {operator}"), Net(), [], [torch.ones(2, 2)])
+    assert problem.where == f"{__file__}:{Net.forward.__code__.co_firstlineno + 2}"
