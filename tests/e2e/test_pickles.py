@@ -159,9 +159,11 @@ def test_a_pickle_as_the_source(name: str, told: Told) -> None:
     assert "mlopt cannot tell what this is" in said
 
 
-@pytest.mark.parametrize("write", [save, save_plain])
-def test_a_source_renamed(write: Callable[[str], str], told: Told) -> None:
-    assert "this is not a whole ONNX file" in told(["optimize", write("m.onnx"), "--no-sign"], 2)
+@pytest.mark.parametrize(("write", "kind"), [(save, "a ZIP archive"), (save_plain, "a pickle")])
+def test_a_source_renamed(write: Callable[[str], str], kind: str, told: Told) -> None:
+    said = told(["optimize", write("m.onnx"), "--no-sign"], 2)
+    assert f"m.onnx: this is {kind}" in said
+    assert "where a model belongs" in said
     assert "this is not a program of torch.export" in told(from_source(write("m.pt2")), 2)
 
 
@@ -208,7 +210,9 @@ def test_data_renamed(name: str, content: bytes, folder: Path, told: Told) -> No
     write_classifier(folder)
     Path(name).write_bytes(content)
     said = told(["optimize", "classifier.onnx", "--data", name, "--no-sign"], 2)
-    assert {"d.npz": "this is not a whole .npz file", "d.jsonl": "text needs a tokenizer"}[name] in said
+    array = content.startswith(b"\x93NUMPY")
+    of_npz = "this is one array, a .npy file" if array else "this is not a whole .npz file"
+    assert {"d.npz": of_npz, "d.jsonl": "text needs a tokenizer"}[name] in said
 
 
 def test_data_with_objects(folder: Path, told: Told) -> None:
