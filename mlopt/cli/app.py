@@ -121,7 +121,7 @@ def _show(error: MloptError) -> None:
 def _tracebacks(error: BaseException | None) -> list[str]:
     """Return the tracebacks, of Python that is not mlopt's, that were noted on the way to this error."""
     found: list[str] = []
-    while error is not None:
+    while error is not None and not isinstance(error, OSError):  # what the system refuses is not that Python's fault
         found += getattr(error, "__notes__", ())
         error = error.__cause__ or error.__context__
     return found
