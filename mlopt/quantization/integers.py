@@ -175,10 +175,20 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -
         },
     )
     written = quantizer.quantize_model()
+    _leave_types_to_zero_points(written.graph)
     if job.integers.placement.rounds_float_layers and job.prepared.opset >= PER_CHANNEL_OPSET:
         keep_float_layers(written.graph)
     restore(written, names)
     return written
+
+
+def _leave_types_to_zero_points(graph: onnx.GraphProto) -> None:
+    """Drop what a QuantizeLinear says twice: onnxruntime turns INT8 to UINT8 in its zero point alone when it loads."""
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear" and len(node.input) > 2 and node.input[2]:
+            kept = [attribute for attribute in node.attribute if attribute.name != "output_dtype"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | None:
