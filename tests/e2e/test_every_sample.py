@@ -13,6 +13,7 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY
 
 import mlopt
 from mlopt.cli.app import run
+from mlopt.data.choice import typical
 
 Array = np.ndarray[Any, Any]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -64,9 +65,10 @@ def build():
 def test_a_mask_that_hides_everything_is_found_on_the_one_sample_that_has_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """PyTorch answers zeros there, the exported graph the mean; the first samples are alike."""
+    """PyTorch answers zeros there, the exported graph the mean; those that are looked at after each pass are alike."""
     mask = np.ones((20, 7), np.int64)
-    mask[3] = 0
+    hidden = next(row for row in range(8, 13) if row not in typical(20, 8, None))  # nor traced with
+    mask[hidden] = 0
     np.savez("d.npz", x=np.random.default_rng(0).standard_normal((20, 7, 8)).astype(np.float32), mask=mask)
     source = torch_recipe(
         MASKED,
@@ -75,7 +77,7 @@ def test_a_mask_that_hides_everything_is_found_on_the_one_sample_that_has_it(
     )
     message = refused(source, capfd, "--allow-code")
     assert "pass 'export' (step 1): a lossless pass changed the model's results" in message
-    assert "output 'output', sample 3: value 0 is" in message
+    assert f"output 'output', sample {hidden}: value 0 is" in message
     assert "1 of 20 evaluation samples differ" in message
     assert "leave it out of data.evaluation" in message
 

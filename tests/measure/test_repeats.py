@@ -241,7 +241,7 @@ def test_what_is_drawn_at_building_is_no_state(twice: Run, built: Run) -> None:
         class Net(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.scale = random.random()
+                self.scale = 1 + __import__('os').urandom(4)[0]  # no seed sets this
 
             def forward(self, x):
                 return x * self.scale
