@@ -16,13 +16,13 @@ from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.evidence import ALPHA
+from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.gate import METRICS, Gate
 from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
 from mlopt.onnx_file import open_onnx
-from mlopt.prepare import check_fed, check_finite, make_up
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
 from mlopt.runtimes.base import RuntimeOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from hashlib import sha256
@@ -16,21 +15,17 @@ from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
 from mlopt.data.folders import files_below
-from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
+from mlopt.data.made_up import samples_of
 from mlopt.data.padding import files_beside
 from mlopt.data.sizes import attempts
 from mlopt.data.sources import DataSource, read
-from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError, Problem
-from mlopt.hardware import usable_cores
+from mlopt.fitting import make_up
 from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files, is_numeric
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
-from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
-from mlopt.runtimes.onnxruntime import check_tensors
 from mlopt.torch_source import check_rebuilt, onnx_digest, open_program, open_torch
 from mlopt.torch_source import make as make_torch
 from mlopt.torch_weights import is_pickle, refused_pickle
@@ -41,7 +36,6 @@ _WITNESSES = 64
 _CHECKED = 2
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
-_LOG = logging.getLogger(__name__)
 _READER = 3
 """Part of what the cache keys data by: bumped when the same files can give other samples."""
 
@@ -221,85 +215,6 @@ def made_up(name: str, model: Model, batch_size: int, store: Store, log: Path) -
 
     entry, _ = store.fetch(made_up_key(name, model.digest, batch_size), make)
     return open_dataset(entry.out)
-
-
-def check_fed(model: Model) -> None:
-    """Raise ``ModelError`` if an input cannot be fed, whatever the data: NumPy has no such values."""
-    if not model.inputs:
-        raise ModelError("the model has no inputs, so there is nothing to run it on", where=str(model.path),
-                         fix="make what it depends on an input")  # fmt: skip
-    if model.kind is Kind.ONNX:
-        check_tensors(model)
-        return
-    for spec in model.inputs:
-        if not is_numeric(spec.dtype):
-            raise ModelError(
-                "an input of this dtype cannot be fed: samples are NumPy arrays", where=f"model.inputs: '{spec.name}'",
-                got=spec.dtype, expected="a NumPy dtype",
-                fix="declare float32, and let forward() convert it" if spec.dtype == "bfloat16" else
-                "declare numbers, and encode text before it reaches the model",
-            )  # fmt: skip
-
-
-def make_up(model: Model, batch_size: int, out: Path, log: Path) -> Dataset:
-    """Store random samples that the model takes: enough to time it, never to judge its accuracy."""
-    check_fed(model)
-    if has_choice(model.inputs):
-        try:
-            run_in_worker(log, _make_up, model, batch_size, out)
-        except (WorkerDiedError, WorkerRaisedError) as error:
-            _LOG.info("%s ended while its inputs were made up: %s", model.path, error)  # who measures it tells how
-        else:
-            return open_dataset(out)
-    return store_samples(samples_of(next(attempts(model.inputs)), model.inputs), out, SYNTHETIC)
-
-
-def check_finite(dataset: Dataset, model: Model, options: RuntimeOptions, log: Path) -> None:
-    """Raise ``DataError`` for NaN and infinity in samples that the model's outputs show: those were not meant.
-
-    A mask may be infinite, and a gap be marked by NaN, where the model is made for it.
-    """
-    if not dataset.not_finite:
-        return
-    try:
-        spoilt = run_in_worker(log, _spoilt, dataset, model, options)
-    except (WorkerDiedError, WorkerRaisedError) as error:
-        raise ModelError("the model cannot be run on this data", where=str(model.path), got=str(error)) from error
-    if spoilt:
-        first = {name: array[spoilt[0]] for name, array in dataset.inputs.items() if array.dtype.kind == "f"}
-        name = next(name for name, values in first.items() if not np.isfinite(values).all())
-        raise DataError(
-            "the values hold NaN or infinity, and so does what the model makes of them",
-            where=f"{dataset.source}: input '{name}'",
-            got=f"{len(spoilt)} of {dataset.count} samples, the first is sample {spoilt[0]}",
-            expected="finite numbers", fix="repair or leave out these samples",
-        )  # fmt: skip
-
-
-def _make_up(model: Model, batch_size: int, out: Path) -> None:
-    texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
-    words = known_words(model.path, texts) if texts and model.kind is Kind.ONNX else {}
-    with open_session(model, RuntimeOptions(threads=usable_cores())) as session:
-        samples = fit(model.inputs, session.run, batch_size, words)
-    store_samples(samples, out, SYNTHETIC)
-
-
-def _spoilt(dataset: Dataset, model: Model, options: RuntimeOptions) -> list[int]:
-    """Return which of the samples that are not finite spoil an output."""
-    found = []
-    with open_session(model, options) as session:
-        for row in dataset.not_finite:
-            feeds, _ = next(batches(dataset, model.inputs, 1, [row]))
-            if any(_is_spoilt(array) for array in session.run(feeds).values()):
-                found.append(row)
-    return found
-
-
-def _is_spoilt(output: Array) -> bool:
-    """Whether an output says nothing; scores may be minus infinity where they are masked."""
-    if output.dtype.kind != "f" or not output.size:
-        return False
-    return bool(np.isnan(output).any() or np.isposinf(output).any() or np.isneginf(output).all())
 
 
 def _weights(recipe: Recipe, base: Path) -> CodeReference | Path | None:

@@ -21,6 +21,7 @@ from mlopt.cache import Store, default_root
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.fitting import check_fed, check_finite
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
 from mlopt.gates_file import load_baselines
@@ -183,7 +184,7 @@ def ready(planned: Planned) -> Prepared:
     source, _ = prepare.source(recipe, base, inputs, planned.store, log, early)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
-    prepare.check_fed(source)
+    check_fed(source)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:
@@ -195,7 +196,7 @@ def ready(planned: Planned) -> Prepared:
         check_disjoint(calibration, evaluation)
     given = [data for data in (evaluation, calibration) if data is not None]
     for data in given:
-        prepare.check_finite(data, source, planned.options, log)
+        check_finite(data, source, planned.options, log)
     evaluator = Evaluator(
         planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), source,
         evidence.source_name(source), planned.options, recipe.target.batch_size, planned.hardware, planned.scratch,

@@ -79,7 +79,7 @@ def _evidence(
 
     from mlopt.data.dataset import store
     from mlopt.data.sources import DataSource, read
-    from mlopt.prepare import make_up
+    from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
 

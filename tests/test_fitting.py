@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from mlopt.data import Dataset, Samples, store
 from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
+from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.prepare import check_fed, check_finite, make_up
 from mlopt.runtimes.base import RuntimeOptions
 
 OPTIONS = RuntimeOptions(threads=1)
