@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 PER_CHANNEL_OPSET = 13
 """DequantizeLinear has an axis from here on."""
+_TYPED_OPSET = 21
+"""QuantizeLinear has the attribute `output_dtype` from here on."""
+_UNLOADED = "output_dtype"
+"""What onnxruntime's loader says of signed activations that it copied wrongly (see ``_leave_out_zeros``)."""
 _LOG = logging.getLogger(__name__)
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizer raises on a graph that it cannot handle: it has no error of its own."""
@@ -85,6 +89,10 @@ def quantize(job: Job, out: Path) -> Outcome:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
     batched = _batched(job)
     fault = _attempt(job, job.nodes, batched, out)
+    if fault is not None and _UNLOADED in fault and not job.integers.placement.symmetric_activations:
+        placement = replace(job.integers.placement, symmetric_activations=True)
+        job = replace(job, integers=replace(job.integers, placement=placement))
+        fault = _attempt(job, job.nodes, batched, out)
     if fault is None:
         remarks = copies.remarks(job.prepared.path, _forms(job, job.nodes, batched))
         return Outcome(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
@@ -176,6 +184,8 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -
     )
     written = quantizer.quantize_model()
     _leave_types_to_zero_points(written.graph)
+    if job.prepared.opset >= _TYPED_OPSET:
+        _leave_out_zeros(written.graph)
     if job.integers.placement.rounds_float_layers and job.prepared.opset >= PER_CHANNEL_OPSET:
         keep_float_layers(written.graph)
     restore(written, names)
@@ -189,6 +199,22 @@ def _leave_types_to_zero_points(graph: onnx.GraphProto) -> None:
             kept = [attribute for attribute in node.attribute if attribute.name != "output_dtype"]
             del node.attribute[:]
             node.attribute.extend(kept)
+
+
+def _leave_out_zeros(graph: onnx.GraphProto) -> None:
+    """Drop the zero point of each DequantizeLinear of signed activations that has none but zero, which is the default.
+
+    Where a value is only moved on (Reshape, Transpose, the Reshape that onnxruntime puts before a Gemm of its own),
+    onnxruntime copies the pair behind that and, on x86, turns the copy to UINT8 in its zero point but not in its
+    attribute `output_dtype`, and refuses the model. It leaves a pair alone whose DequantizeLinear has no zero point.
+    """
+    from onnx import numpy_helper
+
+    zeros = {t.name for t in graph.initializer if t.data_type == t.INT8 and not numpy_helper.to_array(t).any()}
+    codes = {node.output[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in codes and {*node.input[2:]} & zeros:
+            del node.input[2:]
 
 
 def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | None:

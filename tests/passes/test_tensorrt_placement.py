@@ -14,14 +14,15 @@ import pytest
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import numpy_helper
 from pydantic import ValidationError
-from quantization_models import cnn, cosine, random
+from quantization_models import FLOAT, cnn, cosine, random, write
 
 from mlopt import chain, evidence
-from mlopt.onnx_file import read_graph
+from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.recipe.schema import Recipe, Step
+from mlopt.runtimes import RuntimeOptions, open_session
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
@@ -69,6 +70,33 @@ def test_biases_in_floating_point_are_corrected_too(tmp_path: Path) -> None:
         return float(np.abs((got - want).mean(axis=0)).max())
 
     assert off(mended) < off(plain)
+
+
+@pytest.mark.parametrize("opset", [20, 21, 23])
+@pytest.mark.parametrize("config", [TENSORRT, {"mode": "static", "scheme": "s8s8"}], ids=["tensorrt", "s8s8"])
+def test_signed_activations_that_are_moved_on_load_at_every_opset(
+    tmp_path: Path, opset: int, config: dict[str, Any]
+) -> None:
+    """onnxruntime puts a Reshape before the first product itself; the others stand in the graph."""
+    node = onnx.helper.make_node
+    nodes = [
+        node("MatMul", ["x", "w"], ["m"], name="first"),
+        node("Add", ["m", "b"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        node("Transpose", ["r"], ["moved"], perm=[2, 0, 1]),
+        node("Sigmoid", ["moved"], ["seen"]),
+        node("MatMul", ["r", "w"], ["y"], name="second"),
+    ]
+    weights = {"w": random(8, 8, scale=0.3, seed=1), "b": random(8, seed=2)}
+    ports = [("x", FLOAT, ["n", 4, 8])], [("y", FLOAT, ["n", 4, 8]), ("seen", FLOAT, [8, "n", 4])]
+    source = write(tmp_path / "m.onnx", nodes, weights, *ports, opset=opset, ir=10)
+    data = {"x": random(16, 4, 8, seed=3) + 1}
+    result = applied(run_pass(PASS, source, config, tmp_path, calibration=data))
+    assert (result.notes["quantized"], result.notes["left_alone"]) == (2, {})
+    wanted = outputs_of(source, data)
+    for level in ("none", "all"):
+        with open_session(open_onnx(result.path), RuntimeOptions(threads=1, graph_optimization=level)) as session:
+            assert all(cosine(got, wanted[name]) > 0.999 for name, got in session.run(data).items())
 
 
 def test_a_layer_left_in_floating_point_reads_one_scale(tmp_path: Path) -> None:
