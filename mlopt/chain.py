@@ -35,20 +35,37 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
     source, giver = kind, "the source"
+    spare: tuple[Kind, str, str] | None = None  # the kind there is if an optional step fails, and where that step is
     for number, step in enumerate(recipe.passes):
-        pass_ = passes[step.name]
+        pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         if kind not in pass_.accepts:
             accepted = f"{' or '.join(map(_a, sorted(pass_.accepts)))} model"
             move = f", or put it before {giver}" if source in pass_.accepts else ""
             export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
             fix = "put `export` before it" if export else f"remove '{step.name}'{move}"
-            where = f"passes.{number}.{step.name}"
             yield Problem(f"'{step.name}' does not fit here", where, f"{_a(kind)} model, from {giver}", accepted, fix)
             return
+        if spare is not None and spare[0] not in pass_.accepts:
+            yield _needed(*spare, f"'{step.name}', which takes {_a(kind)} model")
+            return
+        if step.optional and pass_.produces is not kind:
+            spare = (kind, where, step.name)
+        elif not step.optional:
+            spare = None
         kind, giver = pass_.produces, f"'{step.name}'"
     if kind is not Kind.ONNX:
         got, fix = f"{_a(kind)} model, from {giver}", "add `export` to the passes"
         yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
+    elif spare is not None:
+        yield _needed(*spare, "the result, which is an ONNX model")
+
+
+def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
+    """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
+    return Problem(
+        f"'{name}' cannot be optional: if it fails, {_a(left)} model is left", where, "optional: true",
+        f"a required step before {reader}", f"leave `optional` out of '{name}'",
+    )  # fmt: skip
 
 
 def _foreign(recipe: Recipe) -> Iterator[Problem]:

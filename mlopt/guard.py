@@ -2,7 +2,7 @@
 
 A lossy step must earn its place: faster than the model before it by more than two copies of one model differ (or
 smaller, as the objective says), with every quality gate passed. A lossless one must only do no harm: it goes if it is
-measurably slower (or larger).
+measurably slower, or if its file is larger for no gain in speed.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ class _Trial:
         return Ruling(reason, report.final.latency_ms, report.final.accuracy)
 
     def _harm(self, report: Report) -> str | None:
+        old, new = report.baseline.size_bytes, report.final.size_bytes
+        larger = f"larger: {new} bytes against {old}" if new > old else None
         if self.campaign.recipe.objective is Objective.SIZE:
-            old, new = report.baseline.size_bytes, report.final.size_bytes
-            return f"larger: {new} bytes against {old}" if new > old else None
-        return f"measurably slower: {_text(report.speedup)}" if beyond_noise(report.speedup) < 0 else None
+            return larger
+        if beyond_noise(report.speedup) < 0:
+            return f"measurably slower: {_text(report.speedup)}"
+        gainless = self._no_gain(report) if larger else None
+        return f"{larger}, and {gainless}" if gainless else None
 
     def _report(self, best: Model, model: Model) -> Report:
         """Make a report in miniature: the best model so far is the baseline, the step's model the result."""

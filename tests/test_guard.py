@@ -13,22 +13,27 @@ from campaign_parts import chain, figures, model, recipe, run_of
 from mlopt import evidence, guard
 from mlopt.campaign import Campaign
 from mlopt.pipeline import Ruling
+from mlopt.target import Objective
 
 
 @pytest.fixture
 def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``tried(final, again)``: the ruling on a lossy step, by the paces of its model and of the control; 2.0 is old."""
+    """``tried(final, again)``: the ruling on a lossy step, by the paces of its model and of the control; 2.0 is old.
 
-    def rule(final: float, again: float) -> Ruling:
+    ``lossless`` is how many bytes the model of a lossless step has more, if it is on trial instead.
+    """
+
+    def rule(final: float, again: float, lossless: int | None = None, objective: str = "latency") -> Ruling:
         monkeypatch.setitem(campaign_parts.PACE, "final", final)
         monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
         monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
         evaluator = figures(tmp_path)
         monkeypatch.setattr(evaluator, "source", model(tmp_path, "source"), raising=False)
-        campaign = Campaign(recipe(), evaluator, {}, tmp_path)
-        return guard.guard(campaign, lambda _detail, _share: None)(
-            model(tmp_path, "best"), model(tmp_path, "new"), True
-        )
+        wanted = recipe().model_copy(update={"objective": Objective(objective)})
+        best, new = model(tmp_path, "best"), model(tmp_path, "new")
+        new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))
+        judge = guard.guard(Campaign(wanted, evaluator, {}, tmp_path), lambda _detail, _share: None)
+        return judge(best, new, lossless is None)
 
     return rule
 
@@ -78,3 +83,28 @@ def test_a_control_that_excludes_1_is_what_a_step_is_dropped_for(tried: Any) -> 
     assert reason.startswith("no measurable gain: 1.03x (")
     assert "two copies of one model came out 1.05" in reason
     assert reason.endswith("x apart")
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+@pytest.mark.parametrize(
+    ("final", "again", "more", "told"),
+    [
+        (2.0, 2.0, 0, None),  # it does no harm
+        (2.0, 2.0, -1, None),
+        (1.0, 2.0, 1000, None),  # worth its bytes
+        (2.0, 2.0, 1, "larger: 5 bytes against 4, and no measurable gain: 1.00x ("),
+        (1.0, 8.0, 1, "larger: 5 bytes against 4, and too noisy to tell: 2.00x ("),
+        (8.0, 2.0, -1, "measurably slower: 0.25x ("),
+        (8.0, 2.0, 1, "measurably slower: 0.25x ("),
+    ],
+)
+def test_a_lossless_step_goes_if_it_is_slower_or_larger_for_nothing(
+    tried: Any, objective: str, final: float, again: float, more: int, told: str | None
+) -> None:
+    reason = tried(final, again, more, objective).reason
+    assert reason is None if told is None else reason.startswith(told), reason
+
+
+def test_where_size_counts_a_lossless_step_that_is_larger_goes_however_fast_it_is(tried: Any) -> None:
+    assert tried(1.0, 2.0, 1, "size").reason == "larger: 5 bytes against 4"
+    assert tried(8.0, 2.0, 0, "size").reason is None

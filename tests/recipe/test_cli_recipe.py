@@ -54,6 +54,18 @@ def test_check_reports_what_the_pipeline_finds_with_its_place(model: Path) -> No
     assert [problem.where for problem in result.exception.problems] == ["r.yaml:6:13"]
 
 
+def test_check_says_that_the_only_export_cannot_be_optional(model: Path) -> None:
+    Path("r.yaml").write_text(
+        "apiVersion: mlopt/v1\nname: m\nmodel: {source: net.pt2}\npasses:\n  - export: {optional: true}\n  - simplify\n"
+    )
+    Path("net.pt2").write_bytes(b"")
+    result = RUNNER.invoke(app, ["check", "r.yaml"])
+    assert isinstance(result.exception, RecipeError)
+    assert [(problem.where, problem.fix) for problem in result.exception.problems] == [
+        ("r.yaml:5:13", "leave `optional` out of 'export'")
+    ]
+
+
 def test_check_takes_overrides_and_prints_json(model: Path) -> None:
     RUNNER.invoke(app, ["init", str(model)], catch_exceptions=False)
     result = RUNNER.invoke(app, ["check", "net.yaml", "--set", "target.threads=3", "--json"], catch_exceptions=False)

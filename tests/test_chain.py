@@ -1,0 +1,54 @@
+"""What the chain of steps says before any work: an optional step on which all that follows depends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from campaign_parts import recipe
+
+from mlopt.chain import misfits
+from mlopt.model import Kind
+from mlopt.passes import table
+from mlopt.passes.base import Pass, PassConfig
+from mlopt.recipe.schema import Step
+
+EITHER: Pass[Any] = Pass(
+    name="either",
+    version=1,
+    summary="",
+    accepts=frozenset(Kind),
+    produces=Kind.ONNX,
+    config=PassConfig,
+    run=pytest.fail,
+)
+
+
+def found(*steps: str, kind: Kind = Kind.TORCH) -> list[tuple[str, str]]:
+    """Return place and fix of each problem; a step that ends in ``?`` is optional."""
+    passes = {**table(), "either": EITHER}
+    names = [(step.rstrip("?"), step.endswith("?")) for step in steps]
+    made = tuple(Step(name=name, config=passes[name].config(), optional=optional) for name, optional in names)
+    problems = misfits(kind, recipe().model_copy(update={"passes": made}), passes)
+    return [(str(problem.where), str(problem.fix)) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [("export?",), ("export?", "simplify"), ("export?", "simplify?", "fuse?"), ("neural_compressor?", "fuse"),
+     ("either?", "simplify"), ("export?", "either?")],
+)  # fmt: skip
+def test_a_step_that_alone_makes_onnx_cannot_be_optional(steps: tuple[str, ...]) -> None:
+    name = steps[0].rstrip("?")
+    assert found(*steps) == [(f"passes.0.{name}", f"leave `optional` out of '{name}'")]
+
+
+@pytest.mark.parametrize(
+    "steps", [("export",), ("export", "simplify?", "fuse?"), ("export?", "either"), ("either?", "either", "fuse?")]
+)
+def test_steps_that_leave_onnx_in_any_case_fit(steps: tuple[str, ...]) -> None:
+    assert found(*steps) == []
+
+
+def test_steps_on_an_onnx_model_may_all_be_optional() -> None:
+    assert found("simplify?", "either?", "fuse?", kind=Kind.ONNX) == []
