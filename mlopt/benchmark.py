@@ -185,7 +185,8 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int
     if data is None:
         dataset = make_up(first.model, batch_size, folder, log)
     else:
-        dataset = store(read(DataSource(source=str(data.resolve())), Path(), specs), folder, str(data))
+        given = read(DataSource(source=str(data.resolve())), Path(), specs, first.model.defaults)
+        dataset = store(given, folder, str(data))
         check_finite(dataset, first.model, first.options, log)
     for other in contenders[1:]:
         check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)

@@ -131,9 +131,9 @@ def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
     from mlopt.data.feeds import batches
     from mlopt.data.sources import DataSource, read
 
-    inputs = open_onnx(path).inputs
-    samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), inputs)
-    feeds, _ = next(batches(samples, inputs, 1))
+    model = open_onnx(path)
+    samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), model.inputs, model.defaults)
+    feeds, _ = next(batches(samples, model.inputs, 1))
     return {name: array.shape for name, array in feeds.items()}
 
 

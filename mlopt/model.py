@@ -7,7 +7,7 @@ count as part of the model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,7 @@ from mlopt.errors import ModelError
 
 NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 """Types of inputs and outputs that no runtime here exchanges as arrays."""
+_SHOWN = 4
 
 
 class Kind(StrEnum):
@@ -49,6 +50,12 @@ def is_numeric(dtype: str) -> bool:
     return dtype in np.sctypeDict and np.dtype(dtype).kind in "fiub"
 
 
+def count_of(names: Sequence[str]) -> str:
+    """Name a few, and say how many there are: a file may have hundreds."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
 @dataclass(frozen=True)
 class Model:
     """A model on disk.
@@ -63,6 +70,10 @@ class Model:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     files: tuple[Path, ...]
+    defaults: tuple[str, ...] = ()
+    """The inputs, not among ``inputs``, that a caller may leave out, since the model has a value for them. What is
+    measured and compared is the model with these values. At IR version 3 every weight had to be such an input, so there
+    they are taken for weights and not listed."""
 
     @property
     def size_bytes(self) -> int:

@@ -13,6 +13,7 @@ from mlopt.errors import ModelError
 from mlopt.external_data import external_files
 from mlopt.filetype import MODEL, told
 from mlopt.model import Kind, Model, TensorSpec, digest_file
+from mlopt.onnx_graph import with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,18 +22,22 @@ if TYPE_CHECKING:
 
 _FIX = "export or download the model again"
 _HEAD = 24
+_WEIGHTS_ARE_INPUTS = 3
+"""The last IR version at which every weight had to be an input, too."""
 
 
 def open_onnx(path: Path) -> Model:
     """Return the model at ``path``; raises ``ModelError`` when it is missing, empty, truncated or unsafe."""
     proto = read_graph(path)
     files = (path, *external_files(path, proto))
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in initializers)
+    optional = with_defaults(proto.graph)
+    inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in optional)
+    defaults = tuple(value.name for value in proto.graph.input if value.name in optional)
     outputs = tuple(_spec(value) for value in proto.graph.output)
     if not outputs:
         raise ModelError("the model has no outputs", where=str(path), fix=_FIX)
-    return Model(Kind.ONNX, path, _digest(path, files), inputs, outputs, files)
+    meant = proto.ir_version > _WEIGHTS_ARE_INPUTS
+    return Model(Kind.ONNX, path, _digest(path, files), inputs, outputs, files, defaults if meant else ())
 
 
 def _digest(path: Path, files: tuple[Path, ...]) -> str:

@@ -91,15 +91,19 @@ def default_opset(proto: onnx.ModelProto) -> int:
     return max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
 
 
+def with_defaults(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the names of constants: an input of that name has a default, and a caller may leave it out."""
+    sparse = (tensor.values.name for tensor in graph.sparse_initializer)
+    return frozenset(tensor.name for tensor in graph.initializer).union(sparse)
+
+
 def strip_initializer_inputs(proto: onnx.ModelProto) -> int:
     """Remove the inputs that only give initializers a default, as IR version 3 asked for; return how many.
 
     A caller may override such an input, so no optimizer may fold it. IR version 4 is the first that can do without.
     """
     graph = proto.graph
-    weights = {tensor.name for tensor in graph.initializer} | {
-        sparse.values.name for sparse in graph.sparse_initializer
-    }
+    weights = with_defaults(graph)
     kept = [value for value in graph.input if value.name not in weights]
     stripped = len(graph.input) - len(kept)
     if stripped:

@@ -20,7 +20,7 @@ from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
 from mlopt.hardware import Hardware, usable_cores
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.model import Kind, Model, TensorSpec, count_of
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.passes import table
@@ -272,8 +272,14 @@ def execute(
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "parity": conformity.parity.model_dump(),
-        "notes": dict(result.notes),
+        "notes": {**result.notes, **_fixed(before, after)},
     }
+
+
+def _fixed(before: Model, after: Model) -> dict[str, str]:
+    """Name the inputs that a caller could still set before the pass, and that are constants now."""
+    gone = [name for name in before.defaults if name not in after.defaults]
+    return {"inputs fixed to their defaults": count_of(gone)} if gone else {}
 
 
 def _detail(problem: Problem) -> str:

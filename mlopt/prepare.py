@@ -21,7 +21,7 @@ from mlopt.data.sizes import attempts
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.fitting import make_up
-from mlopt.model import Kind, Model, TensorSpec, digest_file, digest_files, is_numeric
+from mlopt.model import Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
@@ -59,6 +59,14 @@ def advice(recipe: Recipe) -> list[str]:
         return []
     wanted = "INT8 is tried with real samples only: `--data FILE.npz` for a model, `data` in a recipe"
     return [f"No data was given, so random samples were used: they say little of accuracy. {wanted}."]
+
+
+def interface_notice(source: Model) -> list[str]:
+    """Return what is to be said of the source's inputs that have a default, in one line."""
+    if not source.defaults:
+        return []
+    names = f"the defaults that the model has for inputs ({count_of(source.defaults)})"
+    return [f"optimized and measured with {names}; a step that makes constants of them says so"]
 
 
 def code_digests(loaded: Loaded) -> dict[str, str]:
@@ -186,13 +194,16 @@ def _beside(described: DataSource, base: Path) -> list[Path]:
     return files + (files_beside(tokenizer) if tokenizer else [])
 
 
-def dataset(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path) -> Dataset:
-    """Return the data set of ``role``, which the recipe describes."""
+def dataset(
+    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path,
+    defaults: tuple[str, ...] = (),
+) -> Dataset:  # fmt: skip
+    """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""
     described = _described(recipe, role)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            run_in_worker(log, _read, described, base, specs, out)
+            run_in_worker(log, _read, described, base, specs, out, defaults)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise DataError(f"the {role} data could not be read", where=described.source, got=str(error)) from error
         return {}
@@ -240,8 +251,10 @@ def _from_file(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, .
         raise ModelError("the program cannot be opened", where=str(path), got=str(error)) from error
 
 
-def _read(described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out: Path) -> None:
-    store_samples(read(described, base, specs), out, described.source)
+def _read(
+    described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out: Path, defaults: tuple[str, ...]
+) -> None:
+    store_samples(read(described, base, specs, defaults), out, described.source)
 
 
 def _digest_of(path: Path) -> str | None:

@@ -188,10 +188,12 @@ def ready(planned: Planned) -> Prepared:
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:
-        evaluation = read("evaluation", specs=source.inputs)
+        evaluation = read("evaluation", specs=source.inputs, defaults=source.defaults)
     else:
         evaluation = prepare.made_up(recipe.name, source, recipe.target.batch_size, planned.store, log)
-    calibration = read("calibration", specs=source.inputs) if recipe.data.calibration else None
+    calibration = None
+    if recipe.data.calibration:
+        calibration = read("calibration", specs=source.inputs, defaults=source.defaults)
     if calibration is not None:
         check_disjoint(calibration, evaluation)
     given = [data for data in (evaluation, calibration) if data is not None]
@@ -210,7 +212,11 @@ def ready(planned: Planned) -> Prepared:
         planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
     )  # fmt: skip
     said = dict.fromkeys((*(note for data in given for note in data.notes), *evaluator.notes))
-    notices = (*said, *sample_notice(recipe.gates, evaluation.count, evaluator.metric))
+    notices = (
+        *prepare.interface_notice(source),
+        *said,
+        *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
+    )
     for notice in notices:
         planned.notify(notice, "", None)
     return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,

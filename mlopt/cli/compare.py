@@ -92,7 +92,7 @@ def _evidence(
         else:
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)
-            stored = store(read(source, Path(), first.inputs), at, name)
+            stored = store(read(source, Path(), first.inputs, first.defaults), at, name)
         found = compare_models(first, second, stored, options, limit=samples, notify=notify)
     return Evidence(first, second, name, threshold, found)
 

@@ -8,7 +8,7 @@ data tells the two apart: its arrays have the rank of the model's inputs, or one
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,18 @@ Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 _KINDS = {"f": "a floating-point dtype", "i": "an integer dtype", "u": "an integer dtype", "b": "bool", "U": "text"}
 
 
-def check_inputs(samples: Samples, specs: Sequence[TensorSpec], where: str = "data") -> Samples:
+def check_inputs(
+    samples: Samples, specs: Sequence[TensorSpec], where: str = "data", defaults: Collection[str] = ()
+) -> Samples:
     """Return ``samples`` in the model's dtypes, each conversion noted; raises ``DataError`` with all problems.
 
     Names must be the model's, dimensions must agree, and a value may change its width but never its meaning: float64
     becomes float32 unless it overflows, int64 becomes int32 if it is in range, and integers never become floats.
+    ``defaults`` are inputs that the model has values for, and keeps.
     """
-    problems = _name_problems(samples.inputs, specs, where)
+    given = {name: array for name, array in samples.inputs.items() if name not in defaults}
+    problems = [_default(name, where) for name in samples.inputs if name in defaults]
+    problems += _name_problems(given, specs, where)
     inputs, notes = {}, []
     for spec in specs:
         if spec.name not in samples.inputs:
@@ -165,6 +170,15 @@ def _name_problems(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], whe
         for name in missing
     ]  # fmt: skip
     return problems
+
+
+def _default(name: str, where: str) -> Problem:
+    """Say that an input's value is not for the data to give: passes take it for a constant."""
+    return Problem(
+        f"input '{name}' has a default in the model, and mlopt optimizes the model with that", where,
+        f"an array '{name}'", "only arrays for inputs without a default",
+        "leave the array out; if it must vary, export the model without that default (an initializer)",
+    )  # fmt: skip
 
 
 def _of_samples(spec: TensorSpec) -> str:

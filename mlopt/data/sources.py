@@ -98,7 +98,7 @@ class DataSource(BaseModel):
         return Samples({name: array[window] for name, array in samples.inputs.items()}, labels, samples.notes)
 
 
-def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samples:
+def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Samples:
     """Read the samples that ``source`` describes and fit them to the model's ``inputs`` (see ``check_inputs``).
 
     ``base`` is the recipe's folder. Python functions are called: consent is the caller's matter. Raises ``DataError``,
@@ -113,7 +113,7 @@ def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samp
             expected="at least one sample",
             fix="widen `split`, or give more data" if source.split else "give more data",
         )
-    return check_inputs(samples, inputs, source.source) if inputs else samples
+    return check_inputs(samples, inputs, source.source, defaults) if inputs else samples
 
 
 def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samples:

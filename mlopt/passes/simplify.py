@@ -1,8 +1,9 @@
 """Fold constants, shapes and redundant operators with onnxsim; the results stay the same.
 
 Cases: any ONNX file that onnx itself accepts, with external data of any size. Before onnxsim sees it, nodes are sorted
-(it refuses them otherwise), and inputs that only give weights a default (IR version 3) are dropped so that the weights
-can be folded: the model can then no longer be called with other weights.
+(it refuses them otherwise), and inputs that have a default are dropped so that what depends on them can be folded: the
+model can then no longer be called with other values. At IR version 3 these are its weights; later they may be meant,
+and the step's note says which they were.
 
 Above 1.5 GB, the weights of matrix products and embedding tables in external data never enter it: it holds what it gets
 twice. Equal ones are then not found, nor are those of query, key and value put into one.

@@ -109,7 +109,7 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
 def _looked_at(data: Path, model: Model, scores: Scores | None) -> tuple[int, bool]:
     """Return how many samples there are, and whether they have labels of the classes that the model tells apart."""
     source = DataSource(source=data.name)
-    samples = read(source, data.resolve().parent, model.inputs)
+    samples = read(source, data.resolve().parent, model.inputs, model.defaults)
     count, labels = len(next(iter(samples.inputs.values()))), samples.labels
     if labels is None or scores is None or labels.ndim != 1:
         return count, False
