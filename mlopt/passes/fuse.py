@@ -23,6 +23,7 @@ from typing import IO, Literal, Self
 from pydantic import Field, model_validator
 
 from mlopt import onnx_graph
+from mlopt.int8_constants import own_zero_points
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_unused_opsets
@@ -63,6 +64,7 @@ def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
         proto = read_graph(optimized)
         strip_unused_opsets(proto)
         keep_interface(proto.graph, before.graph)
+        own_zero_points(proto.graph)
         save_model(proto, path, external=large, source=optimized.parent if large else model.path.parent)
     notes = {
         "level": config.level,
@@ -104,7 +106,7 @@ def _native_stderr() -> Iterator[IO[bytes]]:
 
 PASS = Pass(
     name="fuse",
-    version=2,
+    version=3,
     summary="fuse operators ahead of time with ONNX Runtime, and list the fusions",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt import onnx_graph
 from mlopt.errors import PassError
+from mlopt.int8_constants import own_zero_points
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import changed_operators, keep_interface, operators, sort_nodes, strip_initializer_inputs
@@ -76,6 +77,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
             load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
             _restore(hidden, simplified.graph)
         keep_interface(simplified.graph, source.graph)
+        own_zero_points(simplified.graph)  # it makes one of equal constants
         save_model(simplified, path, external=large, source=model.path.parent if hidden else result.parent)
     before, after = operators(source.graph), operators(simplified.graph)
     notes = {
@@ -163,7 +165,7 @@ def _refused(model: Model, reason: str) -> PassError:
 
 PASS = Pass(
     name="simplify",
-    version=3,
+    version=4,
     summary="fold constants, shapes and redundant operators",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

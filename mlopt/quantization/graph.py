@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import PassError
+from mlopt.int8_constants import own_zero_points
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import (
@@ -166,6 +167,7 @@ def save(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path | N
 
     ``source`` is the folder of the files with those tensors that are not loaded, if there are any.
     """
+    own_zero_points(proto.graph)
     save_model(proto, path, external=external, source=source or path.parent)
 
 

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
+from mlopt.int8_constants import for_exact_mode
 from mlopt.model import Kind, Model, is_numeric
 from mlopt.onnx_file import read_graph
+from mlopt.onnx_int8 import EXACT
 from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
 from mlopt.runtimes import exact
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 
 if TYPE_CHECKING:
+    import onnx
     import onnxruntime
 
 _LEVELS = {
@@ -203,15 +206,37 @@ def _load(
     ort: Any, path: Path, native: onnxruntime.SessionOptions, providers: list[str]
 ) -> onnxruntime.InferenceSession:
     """Load a file; where even its small tensors are in other files, with those in the graph."""
+    separated = for_exact_mode(path) if _is_exact(native) else None
+    if separated is not None:
+        return _load_graph(ort, separated, path, native, providers)
     try:
         return ort.InferenceSession(path, native, providers=providers)
     except runtime_errors() as error:
         if _UNREAD not in str(error):
             raise
+    return _load_graph(ort, read_graph(path), path, native, providers)
+
+
+def _load_graph(
+    ort: Any, proto: onnx.ModelProto, path: Path, native: onnxruntime.SessionOptions, providers: list[str]
+) -> onnxruntime.InferenceSession:
+    """Load a graph from memory; its large tensors stay in the files beside the one at ``path``."""
+    from google.protobuf.message import EncodeError
+
     native.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    proto = read_graph(path)
     load_small_tensors(proto, path.parent)
-    return ort.InferenceSession(proto.SerializeToString(), native, providers=providers)
+    try:
+        graph = proto.SerializeToString()
+    except EncodeError as error:
+        raise ValueError("with a copy of its shared weights for each layer, the graph is above 2 GB") from error
+    return ort.InferenceSession(graph, native, providers=providers)
+
+
+def _is_exact(native: onnxruntime.SessionOptions) -> bool:
+    try:
+        return all(native.get_session_config_entry(key) == value for key, value in EXACT.items())
+    except RuntimeError:  # it is not set
+        return False
 
 
 def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSession:
