@@ -70,8 +70,9 @@ def _interface(before: Sequence[TensorSpec], after: Sequence[TensorSpec], what: 
     if not before:
         return
     found = {spec.name: spec for spec in after}
-    if [spec.name for spec in before] != list(found):
-        yield f"{what}s are {', '.join(found)} instead of {', '.join(spec.name for spec in before)}"
+    wanted, given = ([spec.name for spec in specs] for specs in (before, after))
+    if wanted != given:
+        yield f"{what}s are {', '.join(given)} instead of {', '.join(wanted)}"
         return
     for old in before:
         new = found[old.name]

@@ -113,16 +113,29 @@ def strip_initializer_inputs(proto: onnx.ModelProto) -> int:
     return stripped
 
 
-def keep_interface(graph: onnx.GraphProto, source: onnx.GraphProto) -> None:
-    """Declare inputs and outputs as the graph that this one was made from does.
+def keep_interface(proto: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Declare inputs and outputs as the model that this one was made from does, and say of it what that one says.
 
     Optimizers name dynamic dimensions anew, give sizes to some and forget others; a caller knows them by the old names.
+    Some sign as the producer and write their settings and statistics among the author's properties, or forget these.
     """
-    for values, declared in ((graph.input, source.input), (graph.output, source.output)):
+    for values, declared in ((proto.graph.input, source.graph.input), (proto.graph.output, source.graph.output)):
         known = {value.name: value for value in declared}
         for value in values:
             if value.name in known:
                 value.CopyFrom(known[value.name])
+    describe(proto, source)
+
+
+def describe(proto: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Let ``proto`` have the names, texts and properties of ``source``."""
+    for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
+        setattr(proto, name, getattr(source, name))
+    for name in ("name", "doc_string"):
+        setattr(proto.graph, name, getattr(source.graph, name))
+    for own, given in ((proto, source), (proto.graph, source.graph)):
+        del own.metadata_props[:]
+        own.metadata_props.extend(given.metadata_props)
 
 
 def strip_unused_opsets(proto: onnx.ModelProto) -> None:

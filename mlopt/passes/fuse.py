@@ -63,7 +63,7 @@ def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
         fired = _optimize(model, config, context, optimized, external=large)
         proto = read_graph(optimized)
         strip_unused_opsets(proto)
-        keep_interface(proto.graph, before.graph)
+        keep_interface(proto, before)
         own_zero_points(proto.graph)
         save_model(proto, path, external=large, source=optimized.parent if large else model.path.parent)
     notes = {

@@ -76,7 +76,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
         if hidden:
             load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
             _restore(hidden, simplified.graph)
-        keep_interface(simplified.graph, source.graph)
+        keep_interface(simplified, source)
         own_zero_points(simplified.graph)  # it makes one of equal constants
         save_model(simplified, path, external=large, source=model.path.parent if hidden else result.parent)
     before, after = operators(source.graph), operators(simplified.graph)

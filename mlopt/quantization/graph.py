@@ -22,6 +22,7 @@ from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import (
     EXTERNAL_DATA_ABOVE,
     default_opset,
+    describe,
     keep_interface,
     node_names,
     strip_initializer_inputs,
@@ -135,7 +136,8 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     own = default_opset(proto)
     if own < minimum_opset:
         load_tensors(proto, model.path.parent)  # the converter would lose what is not there
-    interface = onnx.GraphProto(input=proto.graph.input, output=proto.graph.output)
+    told = onnx.ModelProto(graph=onnx.GraphProto(input=proto.graph.input, output=proto.graph.output))
+    describe(told, proto)
     _hoist_constants(proto.graph)
     strip_initializer_inputs(proto)
     _name_nodes(proto.graph)  # before anything is added, so that names do not depend on what that is
@@ -151,14 +153,14 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     save_model(proto, plain, external=external, source=model.path.parent)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
     add_missing_types(inferred)
-    _declare_as_before(inferred, interface)
+    _declare_as_before(inferred, told)
     return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
 
 
-def _declare_as_before(path: Path, interface: onnx.GraphProto) -> None:
-    """Take back what the inference of shapes made of the declared inputs and outputs."""
+def _declare_as_before(path: Path, told: onnx.ModelProto) -> None:
+    """Take back what the inference of shapes made of the declared inputs and outputs, and a converter of the rest."""
     proto = read_graph(path)
-    keep_interface(proto.graph, interface)
+    keep_interface(proto, told)
     path.write_bytes(proto.SerializeToString())
 
 

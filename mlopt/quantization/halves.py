@@ -155,7 +155,7 @@ def write(prepared: Prepared, converted: frozenset[str], half: Half, out: Path) 
     outputs = [*proto.graph.output]
     computed = {name for node in proto.graph.node for name in node.output}
     del proto.graph.output[:]  # the converter would define a constant or an input that is an output a second time
-    proto.graph.output.extend(value for value in outputs if value.name in computed)
+    proto.graph.output.extend({value.name: value for value in outputs if value.name in computed}.values())
     proto = convert_float_to_float16(proto, keep_io_types=True, disable_shape_infer=True, node_block_list=kept)
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)

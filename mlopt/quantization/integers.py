@@ -143,7 +143,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Collection[str], out: P
     except _QUANTIZER_ERRORS as error:
         return f"the quantizer failed: {type(error).__name__}: {error}".splitlines()[0]
     sort_nodes(proto.graph)  # the quantizer's own sorting overlooks what the bodies of If and Loop read
-    keep_interface(proto.graph, read_graph(job.prepared.path).graph)
+    keep_interface(proto, read_graph(job.prepared.path))
     save(proto, out, external=job.prepared.external, source=job.prepared.path.parent)
     fault = refusal(out, job.feeds)
     return f"onnxruntime refused the result: {fault}" if fault else None

@@ -64,7 +64,7 @@ def quantize_with_nncf(
     ) as error:  # fmt: skip
         return f"NNCF failed: {type(error).__name__}: {error}".splitlines()[0]
     restore(quantized, names)
-    keep_interface(quantized.graph, read_graph(prepared.path).graph)
+    keep_interface(quantized, read_graph(prepared.path))
     save(quantized, out, external=False)
     fault = refusal(out, one_batch(data, inputs, 1))
     return f"onnxruntime refused NNCF's result: {fault}" if fault else None
