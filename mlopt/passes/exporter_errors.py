@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 
 HERE = "pass 'export'"
 FIX_BRANCH = "use torch.where or torch.cond, or return torch.jit.script(model) from build()"
+FIX_PACKED = (
+    "give pad_packed_sequence() the argument total_length=x.shape[1] (x.shape[0] without batch_first), and "
+    "pack_padded_sequence() the tensor of lengths as it is"
+)
 FIX_SIZES = "do not branch on sizes in forward(), or declare a number instead of '{}'"
 _FIX_OPERATOR = "compute it from other operators in forward(), or leave it out of the model and do it after the model"
 _FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after torch.stft or torch.fft"
+_FIX_SCRIPTED = "return the module itself from build(), not a scripted one"
 _FIX_ANY = "change what the model does there; the log has all that the exporter says"
 _OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function|export of operator)[.:\s]*(\w+)")
 _FAMILIES = {"linalg", "special", "fft", "forward", "ex", ""}
@@ -69,6 +74,8 @@ def explain(
         fix = FIX_SIZES.format(spec.shape[axis])
     elif "complex" in said.lower():
         fix = _FIX_COMPLEX
+    elif "prim::" in said:
+        fix = _FIX_SCRIPTED
     elif operator:
         fix = _FIX_OPERATOR
     if where == HERE and operator:

@@ -6,7 +6,7 @@ about it. So the graph must give what the module gives at other sizes too, where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from mlopt.data.feeds import batches
 from mlopt.errors import MeasureError, ModelError, PassError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
-from mlopt.passes.exporter_errors import FIX_BRANCH, HERE
+from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
 from mlopt.torch_source import foreign_code, import_torch
@@ -67,13 +67,21 @@ def check_sizes(
     """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.
 
     ``others`` are inputs like ``examples`` with other values, and ``branches`` the lines where Python read a size.
-    Raises ``PassError`` where they differ: on what was traced, at another size, or on ``others``.
+    Raises ``PassError`` where they differ: on what was traced, on ``others``, or at another size. Values come before
+    sizes: more rows bring other values, too, and would be blamed for them.
     """
     checked: dict[str, list[int]] = {}
     with open_session(model, RuntimeOptions(threads=threads)) as session:
         _, difference = _compare(session, module, examples, model)
         if difference:
             raise _not_the_same(session, module, examples, model, difference)
+        for feeds in (others, *_witnesses(module, examples)) if others else ():
+            _, difference = _compare(session, module, feeds, model)
+            if difference:
+                raise PassError(
+                    "the exported graph does not hold for other values of the inputs", where=HERE, got=difference,
+                    expected="what the module gives, whatever it was traced with", fix=_fix_values(module, examples),
+                )  # fmt: skip
         for name, size in _dimensions(specs, examples).items():
             for other in (size, 1, size + 1, 2 * size, 4 * size + 1):
                 feeds = [_resized(array, spec, name, other) for array, spec in zip(examples, specs, strict=True)]
@@ -88,13 +96,23 @@ def check_sizes(
                     )  # fmt: skip
                 if agree:
                     checked.setdefault(name, []).append(other)
-        _, difference = _compare(session, module, others, model) if others else (True, None)
-        if difference:
-            raise PassError(
-                "the exported graph does not hold for other values of the inputs", where=HERE, got=difference,
-                expected="what the module gives, whatever it was traced with", fix=FIX_BRANCH,
-            )  # fmt: skip
     return checked
+
+
+def _witnesses(module: Flat, examples: Sequence[Array]) -> Iterator[Sequence[Array]]:
+    """Yield inputs that no sample may be like, if the module takes a size from what is in them."""
+    from mlopt.passes.value_witness import shorter, sizes_from_values
+
+    if sizes_from_values(module, examples):
+        yield from shorter(examples)
+
+
+def _fix_values(module: Flat, examples: Sequence[Array]) -> str:
+    from mlopt.passes.value_witness import PACKED, sizes_from_values
+
+    if PACKED in sizes_from_values(module, examples):
+        return FIX_PACKED
+    return FIX_BRANCH
 
 
 def _not_the_same(
