@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import Problem
+from mlopt.torch_advice import GRADIENTS, known_fix
 from mlopt.torch_source import import_torch
 from mlopt.usercode import own_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -34,6 +35,7 @@ _FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after t
 _FIX_SCRIPTED = "return the module itself from build(), not a scripted one"
 _FIX_ANY = "change what the model does there; the log has all that the exporter says"
 _OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function|export of operator)[.:\s]*(\w+)")
+_GRADIENTS = {"grad", "backward"}
 _FAMILIES = {"linalg", "special", "fft", "forward", "ex", ""}
 """Parts of operators' names that say nothing of which one it is."""
 
@@ -65,8 +67,11 @@ def explain(
     said, where = cause(error), user_line(error)
     operator = _OPERATOR.search(said)
     static = re.search(r"inputs\['tensors'\]\[(\d+)\]\.shape\[(\d+)\]", said)
-    fix = _FIX_ANY
-    if "data-dependent" in said:
+    fix = known_fix(said) or _FIX_ANY
+    derived = _line_of(_GRADIENTS.__contains__, module, examples)
+    if derived:
+        where, fix = derived, GRADIENTS
+    elif "data-dependent" in said:
         fix = FIX_BRANCH
     elif static:
         spec, axis = specs[int(static[1])], int(static[2])
@@ -79,7 +84,8 @@ def explain(
     elif operator:
         fix = _FIX_OPERATOR
     if where == HERE and operator:
-        where = _line_of(operator[1], module, examples) or HERE
+        words = _words(operator[1])
+        where = _line_of(lambda name: not words.isdisjoint(_words(name)), module, examples) or HERE
     return Problem(f"PyTorch cannot export the model: the {exporter} exporter failed", where, got=said, fix=fix)
 
 
@@ -89,8 +95,8 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
-    """Run the module and return the line of the user's code, or of a package's, that calls the operator.
+def _line_of(is_meant: Callable[[str], bool], module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
+    """Run the module and return the line of the user's code, or of a package's, that calls an operator that is meant.
 
     It may have another name there: ``linalg.inv`` becomes ``linalg_inv_ex``, and ``linalg.svdvals`` ``_linalg_svd``.
     """
@@ -101,7 +107,7 @@ def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) ->
     library, lines = Path(torch.__file__).parent, list[str]()
 
     def note(name: str) -> None:
-        if _words(name) & _words(operator):
+        if is_meant(name):
             frame = sys._getframe(2)
             while frame.f_back is not None and within(frame.f_code.co_filename):
                 frame = frame.f_back

@@ -71,7 +71,7 @@ def _halved(feed: Array) -> Array:
 
 def _ended(feed: Array, value: int) -> Array:
     """Set the second half of each row, along the second axis, to ``value``; of numbers of floats only to 0."""
-    if feed.ndim < 2 or (value and feed.dtype.kind == "f"):  # noqa: PLR2004 - [batch, sequence]
+    if feed.ndim < 2 or (value and feed.dtype.kind == "f"):
         return feed
     ended = feed.copy()
     ended[:, (feed.shape[1] + 1) // 2 :] = value
