@@ -59,11 +59,20 @@ def open_task(model: Model, context: Context) -> Task:
     and each use takes a fresh one.
     """
     torch = import_torch()
+    from mlopt.passes.text_reads import texts
+
     specs = context.inputs or model.inputs
     module = load_module(model)
     examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
-    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)):
-        count = len(module.fresh()(*examples))
+    fresh = module.fresh()
+    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)), texts(fresh) as read:
+        count = len(fresh(*examples))
+    if read:
+        raise PassError(
+            "forward() makes text of a tensor, which no exported graph can do", where=read[0],
+            got="the text of values that depend on the input", expected="text that is only printed or logged, or none",
+            fix="ask for the values with torch operators (x.isnan().any(), torch.where); or leave the text out",
+        )  # fmt: skip
     names = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
     return Task(module, specs, examples, names)
 

@@ -262,6 +262,14 @@ def test_values_that_the_tracer_would_freeze_are_refused_with_their_line(
     assert str(problem.where).endswith(f"net.py:{line}")
 
 
+@pytest.mark.parametrize("text", ["str(x)", "f'{x.sum():.2f}'", "'%s' % x"])
+def test_a_branch_on_the_text_of_a_tensor_is_refused_though_no_sample_shows_it(tmp_path: Path, text: str) -> None:
+    model = source(tmp_path, net(f"return x if 'nan' not in {text} else x * 0"), MATRIX)
+    (problem,) = problems(model, tmp_path)
+    assert problem.what == "forward() makes text of a tensor, which no exported graph can do"
+    assert str(problem.where).endswith("net.py:10")
+
+
 def test_values_that_an_exporter_froze_unseen_are_found_with_other_values(tmp_path: Path) -> None:
     """The sign of the fourth value, read behind PyTorch's back, decides."""
     model = source(tmp_path, net("return x * 2 if x.detach().untyped_storage()[15] < 128 else x"), MATRIX)
