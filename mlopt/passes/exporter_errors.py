@@ -6,6 +6,7 @@ They wrap the cause in pages of advice on how to debug PyTorch, and leave out wh
 from __future__ import annotations
 
 import contextlib
+import linecache
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,10 @@ FIX_SIZES = "do not branch on sizes in forward(), or declare a number instead of
 _FIX_OPERATOR = "compute it from other operators in forward(), or leave it out of the model and do it after the model"
 _FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after torch.stft or torch.fft"
 _FIX_SCRIPTED = "return the module itself from build(), not a scripted one"
+_FIX_DISTANCE = (
+    "torch.cdist(..., compute_mode='donot_use_mm_for_euclid_dist'): from some sizes on it is a matrix product "
+    "otherwise, whose rounding of distances near 0 no other runtime repeats"
+)
 _FIX_ANY = "change what the model does there; the log has all that the exporter says"
 _OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function|export of operator)[.:\s]*(\w+)")
 _GRADIENTS = {"grad", "backward"}
@@ -71,6 +76,8 @@ def explain(
     derived = _line_of(_GRADIENTS.__contains__, module, examples)
     if derived:
         where, fix = derived, GRADIENTS
+    elif "torch.cdist" in said and (distance := rounding_apart(module, examples)):
+        where, fix = distance
     elif "data-dependent" in said:
         fix = FIX_BRANCH
     elif static:
@@ -87,6 +94,14 @@ def explain(
         words = _words(operator[1])
         where = _line_of(lambda name: not words.isdisjoint(_words(name)), module, examples) or HERE
     return Problem(f"PyTorch cannot export the model: the {exporter} exporter failed", where, got=said, fix=fix)
+
+
+def rounding_apart(module: torch.nn.Module, examples: Sequence[Any]) -> tuple[str, str] | None:
+    """Return the line and the fix if the module takes distances by a matrix product, which rounds apart near 0."""
+    line = _line_of("cdist".__eq__, module, examples)
+    if line is None or "donot_use_mm" in linecache.getline(line.rpartition(":")[0], int(line.rpartition(":")[2])):
+        return None
+    return line, _FIX_DISTANCE
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -30,7 +30,7 @@ _HANDED_ON = {_TORCH / "_tensor.py", _TORCH / "overrides.py"}
 
 @contextmanager
 def texts(module: torch.nn.Module) -> Iterator[list[str]]:
-    """Give the list of lines that make text of a tensor in this block, but for what forward() does not compute and what is only shown."""
+    """Give the list of lines that make text of a tensor in this block, but for constants and what is only shown."""
     lines: list[str] = []
     attributes = (value for part in module.modules() for value in vars(part).values())
     constant = {id(tensor) for tensor in (*module.parameters(), *module.buffers(), *attributes)}
