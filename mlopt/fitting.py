@@ -19,6 +19,7 @@ from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
 from mlopt.hardware import usable_cores
 from mlopt.model import Kind, Model, is_numeric
+from mlopt.onnx_file import check_ranks
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.runtimes.onnxruntime import check_tensors
@@ -34,6 +35,7 @@ def check_fed(model: Model) -> None:
                          fix="make what it depends on an input")  # fmt: skip
     if model.kind is Kind.ONNX:
         check_tensors(model)
+        check_ranks(model)
         return
     for spec in model.inputs:
         if not is_numeric(spec.dtype):

@@ -109,6 +109,23 @@ def _no_onnx(path: Path) -> ModelError:
     )  # fmt: skip
 
 
+def check_ranks(model: Model) -> None:
+    """Raise ``ModelError`` for an input whose number of axes is unknown: nothing tells its samples' shape.
+
+    A scalar has a shape without axes, which is not the same as no shape.
+    """
+    names = {spec.name for spec in model.inputs if not spec.shape}
+    for index, value in enumerate(read_graph(model.path).graph.input if names else ()):
+        if value.name in names and not value.type.tensor_type.HasField("shape"):
+            raise ModelError(
+                "the file does not say how many axes an input has", where=f"{model.path}: '{value.name}'",
+                got="no shape", expected="a shape; its sizes may be free",
+                fix=f"load it with onnx.load, `model.graph.input[{index}].type.tensor_type.shape.CopyFrom("
+                f"onnx.helper.make_tensor_type_proto(1, ['batch', 3]).tensor_type.shape)` with the input's own axes, "
+                "and onnx.save it",
+            )  # fmt: skip
+
+
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     import onnx
 

@@ -24,6 +24,7 @@ from mlopt.errors import MissingPackage, MloptError, ModelError
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 from mlopt.onnx_file import open_onnx
 from mlopt.packages import install_command
+from mlopt.torch_advice import known_fix
 from mlopt.torch_call import bind
 from mlopt.torch_misfit import fit
 from mlopt.torch_program import not_a_program, plain_copy
@@ -203,7 +204,7 @@ def import_torch() -> Any:
 def foreign_code(what: str, where: str, advice: Callable[[Exception], str | None] | None = None) -> Iterator[None]:
     """Turn whatever Python that is not mlopt's raises into a ``ModelError`` that names the last line of it.
 
-    ``advice`` may know how to mend it.
+    ``advice`` may know how to mend it, before what is always mended alike.
     """
     try:
         yield
@@ -212,7 +213,7 @@ def foreign_code(what: str, where: str, advice: Callable[[Exception], str | None
     except Exception as error:  # code that is not ours may raise anything
         lines = [line for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0].strip() if lines else ''}"
-        fix = advice(error) if advice else None
+        fix = (advice(error) if advice else None) or known_fix(message)
         raise with_traceback(
             ModelError(what, where=own_line(error) or where, got=message[:400], fix=fix), error
         ) from error

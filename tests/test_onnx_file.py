@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mlopt.errors import ModelError
-from mlopt.onnx_file import open_onnx
+from mlopt.onnx_file import check_ranks, open_onnx
 
 
 def test_a_size_of_minus_one_is_free(tmp_path: Path) -> None:
@@ -38,3 +38,25 @@ def test_a_free_size_is_none_where_work_is_counted(tmp_path: Path) -> None:
     found = inspect_model(tmp_path / "m.onnx")
     assert found.macs == 16
     assert found.precision.floats == ("MatMul_0",)  # as `exclude` takes it
+
+
+def test_an_input_of_unknown_rank_is_told_from_a_scalar(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("scale", "x")]
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["scale", "x"], ["y"])], "g", inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(proto, path)
+    check_ranks(open_onnx(path))
+    proto.graph.input[1].type.tensor_type.ClearField("shape")
+    onnx.save(proto, path)
+    with pytest.raises(ModelError, match="does not say how many axes") as raised:
+        check_ranks(open_onnx(path))
+    assert str(raised.value.problems[0].where).endswith("'x'")
+    fix = str(raised.value.problems[0].fix)
+    exec(fix.split("`")[1], {"model": proto, "onnx": onnx})
+    onnx.save(proto, path)
+    assert open_onnx(path).inputs[1].shape == ("batch", 3)
+    check_ranks(open_onnx(path))

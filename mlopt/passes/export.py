@@ -24,7 +24,7 @@ from mlopt.errors import MloptError, ModelError, PassError, Problem
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
-from mlopt.passes.exporter_errors import FIX_BRANCH, HERE, explain
+from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
 from mlopt.passes.traced_sizes import check_sizes, example_inputs
 from mlopt.passes.tracing import Task, dynamo, open_task, write
 from mlopt.torch_source import import_torch
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlopt.passes.python_reads import Read
 
 _LOG = logging.getLogger(__name__)
+_FROZEN = "the model branches on tensor values, so it cannot be traced"
 _OLDEST_DYNAMO, _NEWEST_TORCHSCRIPT = 18, 20
 
 Exporter = Literal["auto", "dynamo", "torchscript"]
@@ -77,11 +78,15 @@ def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
 
 
 def _told(failures: list[Problem]) -> list[Problem]:
-    """Return what to tell, the first one first; what both exporters stumble over is one problem."""
+    """Return what to tell, the first one first; what both exporters stumble over is one problem.
+
+    Where Python reads values, that is the reason, whatever the other exporter made of it: a size that seems fixed.
+    """
+    frozen = [each for each in failures if each.what == _FROZEN]
     first, *more = failures
     for other in more:
         if other.where != first.where or (other.what != first.what and not FIX_BRANCH == first.fix == other.fix):
-            return failures
+            return frozen or failures
         got = f"{first.got}; {other.got}" if other.what != first.what else other.got
         first = replace(other, got=got)
     return [first]
@@ -137,11 +142,12 @@ def _torchscript(task: Task, opset: int, path: Path) -> tuple[ir.Model, list[str
     torch = import_torch()
     import onnx_ir as ir
 
+    from mlopt.passes.packed_sequences import PackedSequences
     from mlopt.passes.python_reads import watched
 
     axes = [{axis: str(spec.shape[axis]) for axis in spec.dynamic_axes} for spec in task.specs]
     module, examples = task.module.fresh(), task.examples
-    with warnings.catch_warnings(), watched(module) as reads:
+    with warnings.catch_warnings(), PackedSequences(), watched(module) as reads:
         warnings.simplefilter("ignore")  # the tracer cannot tell a size from a value: ``reads`` can
         try:
             traced = torch.jit.trace(module, examples, check_trace=False) if _scripted(task) else module
@@ -173,10 +179,11 @@ def _refuse_frozen_values(reads: list[Read]) -> None:
     """Raise if Python read a value that depends on the input: the tracer made a constant of it."""
     frozen = next((read for read in reads if read.of_values), None)
     if frozen:
+        packed = "pack_padded_sequence" in frozen.code
         raise PassError(
-            "the model branches on tensor values, so it cannot be traced", where=frozen.line,
+            _FROZEN, where=frozen.line,
             got=f"Converting a tensor to {frozen.into}",
-            expected="Python control flow that does not depend on the input", fix=FIX_BRANCH,
+            expected="Python control flow that does not depend on the input", fix=FIX_PACKED if packed else FIX_BRANCH,
         )  # fmt: skip
 
 
@@ -186,7 +193,7 @@ def _scripted(task: Task) -> bool:
 
 PASS = Pass(
     name="export",
-    version=2,
+    version=3,
     summary="PyTorch to ONNX, with the declared names and dynamic dimensions",
     accepts=frozenset({Kind.TORCH}),
     produces=Kind.ONNX,

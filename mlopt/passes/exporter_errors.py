@@ -6,17 +6,19 @@ They wrap the cause in pages of advice on how to debug PyTorch, and leave out wh
 from __future__ import annotations
 
 import contextlib
+import linecache
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import Problem
+from mlopt.torch_advice import GRADIENTS, known_fix
 from mlopt.torch_source import import_torch
 from mlopt.usercode import own_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -24,11 +26,21 @@ if TYPE_CHECKING:
 
 HERE = "pass 'export'"
 FIX_BRANCH = "use torch.where or torch.cond, or return torch.jit.script(model) from build()"
+FIX_PACKED = (
+    "give pad_packed_sequence() the argument total_length=x.shape[1] (x.shape[0] without batch_first), and "
+    "pack_padded_sequence() the tensor of lengths as it is"
+)
 FIX_SIZES = "do not branch on sizes in forward(), or declare a number instead of '{}'"
 _FIX_OPERATOR = "compute it from other operators in forward(), or leave it out of the model and do it after the model"
 _FIX_COMPLEX = "compute with real numbers: torch.view_as_real() directly after torch.stft or torch.fft"
+_FIX_SCRIPTED = "return the module itself from build(), not a scripted one"
+_FIX_DISTANCE = (
+    "torch.cdist(..., compute_mode='donot_use_mm_for_euclid_dist'): from some sizes on it is a matrix product "
+    "otherwise, whose rounding of distances near 0 no other runtime repeats"
+)
 _FIX_ANY = "change what the model does there; the log has all that the exporter says"
 _OPERATOR = re.compile(r"(?:aten|prims|torchvision|built-in function|export of operator)[.:\s]*(\w+)")
+_GRADIENTS = {"grad", "backward"}
 _FAMILIES = {"linalg", "special", "fft", "forward", "ex", ""}
 """Parts of operators' names that say nothing of which one it is."""
 
@@ -60,8 +72,13 @@ def explain(
     said, where = cause(error), user_line(error)
     operator = _OPERATOR.search(said)
     static = re.search(r"inputs\['tensors'\]\[(\d+)\]\.shape\[(\d+)\]", said)
-    fix = _FIX_ANY
-    if "data-dependent" in said:
+    fix = known_fix(said) or _FIX_ANY
+    derived = _line_of(_GRADIENTS.__contains__, module, examples)
+    if derived:
+        where, fix = derived, GRADIENTS
+    elif "torch.cdist" in said and (distance := rounding_apart(module, examples)):
+        where, fix = distance
+    elif "data-dependent" in said:
         fix = FIX_BRANCH
     elif static:
         spec, axis = specs[int(static[1])], int(static[2])
@@ -69,11 +86,22 @@ def explain(
         fix = FIX_SIZES.format(spec.shape[axis])
     elif "complex" in said.lower():
         fix = _FIX_COMPLEX
+    elif "prim::" in said:
+        fix = _FIX_SCRIPTED
     elif operator:
         fix = _FIX_OPERATOR
     if where == HERE and operator:
-        where = _line_of(operator[1], module, examples) or HERE
+        words = _words(operator[1])
+        where = _line_of(lambda name: not words.isdisjoint(_words(name)), module, examples) or HERE
     return Problem(f"PyTorch cannot export the model: the {exporter} exporter failed", where, got=said, fix=fix)
+
+
+def rounding_apart(module: torch.nn.Module, examples: Sequence[Any]) -> tuple[str, str] | None:
+    """Return the line and the fix if the module takes distances by a matrix product, which rounds apart near 0."""
+    line = _line_of("cdist".__eq__, module, examples)
+    if line is None or "donot_use_mm" in linecache.getline(line.rpartition(":")[0], int(line.rpartition(":")[2])):
+        return None
+    return line, _FIX_DISTANCE
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -82,8 +110,8 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
-    """Run the module and return the line of the user's code, or of a package's, that calls the operator.
+def _line_of(is_meant: Callable[[str], bool], module: torch.nn.Module, examples: Sequence[Any]) -> str | None:
+    """Run the module and return the line of the user's code, or of a package's, that calls an operator that is meant.
 
     It may have another name there: ``linalg.inv`` becomes ``linalg_inv_ex``, and ``linalg.svdvals`` ``_linalg_svd``.
     """
@@ -94,7 +122,7 @@ def _line_of(operator: str, module: torch.nn.Module, examples: Sequence[Any]) ->
     library, lines = Path(torch.__file__).parent, list[str]()
 
     def note(name: str) -> None:
-        if _words(name) & _words(operator):
+        if is_meant(name):
             frame = sys._getframe(2)
             while frame.f_back is not None and within(frame.f_code.co_filename):
                 frame = frame.f_back

@@ -212,7 +212,7 @@ def _foreign(what: str, where: str) -> Iterator[None]:
 
 PASS = Pass(
     name="neural_compressor",
-    version=2,
+    version=3,
     summary="INT8 and INT4 by neural-compressor, from PyTorch to ONNX with Q/DQ",
     accepts=frozenset({Kind.TORCH}),
     produces=Kind.ONNX,

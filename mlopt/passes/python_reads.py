@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,12 @@ class Read:
     into: str
     line: str
     of_values: bool
+
+    @property
+    def code(self) -> str:
+        """The text of the line."""
+        file, _, number = self.line.rpartition(":")
+        return linecache.getline(file, int(number))
 
 
 @contextmanager

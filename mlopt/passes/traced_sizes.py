@@ -6,7 +6,8 @@ about it. So the graph must give what the module gives at other sizes too, where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlopt.data.feeds import batches
 from mlopt.errors import MeasureError, ModelError, PassError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
-from mlopt.passes.exporter_errors import FIX_BRANCH, HERE
+from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
 from mlopt.torch_source import foreign_code, import_torch
@@ -67,34 +68,80 @@ def check_sizes(
     """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.
 
     ``others`` are inputs like ``examples`` with other values, and ``branches`` the lines where Python read a size.
-    Raises ``PassError`` where they differ: on what was traced, at another size, or on ``others``.
+    Raises ``PassError`` where they differ: on what was traced, on ``others``, or at another size. Values come before
+    sizes: more rows bring other values, too, and would be blamed for them.
     """
     checked: dict[str, list[int]] = {}
     with open_session(model, RuntimeOptions(threads=threads)) as session:
         _, difference = _compare(session, module, examples, model)
         if difference:
             raise _not_the_same(session, module, examples, model, difference)
-        for name, size in _dimensions(specs, examples).items():
+        dimensions = _dimensions(specs, examples)
+        earlier = [_resized(array, spec, str(spec.shape[0]), 1) if 0 in spec.dynamic_axes else array
+                   for array, spec in zip(examples, specs, strict=True)]  # fmt: skip
+        _check_memory(module, (earlier, others), examples, model)
+        for feeds in (others, *_witnesses(module, examples)) if others else ():
+            _, difference = _compare(session, module, feeds, model)
+            if difference:
+                where, fix = _known_cause(module, examples) or (HERE, FIX_BRANCH)
+                raise PassError(
+                    "the exported graph does not hold for other values of the inputs", where=where, got=difference,
+                    expected="what the module gives, whatever it was traced with", fix=fix,
+                )  # fmt: skip
+        for name, size in dimensions.items():
             for other in (size, 1, size + 1, 2 * size, 4 * size + 1):
                 feeds = [_resized(array, spec, name, other) for array, spec in zip(examples, specs, strict=True)]
                 agree, difference = (True, None) if other == size else _compare(session, module, feeds, model)
                 if difference:
                     found = f" (it reads one in {branches[0]})" if branches else ""
+                    where, fix = _known_cause(module, examples) or (
+                        f"model.inputs: dimension '{name}'",
+                        f"do not branch on sizes in forward(){found}, or declare a number instead of '{name}'",
+                    )
                     raise PassError(
                         "the exported graph does not hold for every size of a dynamic dimension",
-                        where=f"model.inputs: dimension '{name}'", got=f"at {name} = {other}: {difference}",
+                        where=where, got=f"at {name} = {other}: {difference}", fix=fix,
                         expected=f"what the module gives; it was traced at {name} = {size}",
-                        fix=f"do not branch on sizes in forward(){found}, or declare a number instead of '{name}'",
                     )  # fmt: skip
                 if agree:
                     checked.setdefault(name, []).append(other)
-        _, difference = _compare(session, module, others, model) if others else (True, None)
-        if difference:
-            raise PassError(
-                "the exported graph does not hold for other values of the inputs", where=HERE, got=difference,
-                expected="what the module gives, whatever it was traced with", fix=FIX_BRANCH,
-            )  # fmt: skip
     return checked
+
+
+def _witnesses(module: Flat, examples: Sequence[Array]) -> Iterator[Sequence[Array]]:
+    """Yield inputs that no sample may be like, if the module takes a size from what is in them."""
+    from mlopt.passes.value_witness import shorter, sizes_from_values
+
+    if sizes_from_values(module, examples):
+        yield from shorter(examples)
+
+
+def _known_cause(module: Flat, examples: Sequence[Array]) -> tuple[str, str] | None:
+    """Return where and how to mend it, if the module does what is known to differ."""
+    import torch
+
+    from mlopt.passes.value_witness import PACKED, sizes_from_values
+
+    if PACKED in sizes_from_values(module, examples):
+        return HERE, FIX_PACKED
+    return rounding_apart(module.fresh(), [torch.from_numpy(np.array(array)) for array in examples])
+
+
+def _check_memory(module: Flat, earlier: Iterable[Sequence[Array]], examples: Sequence[Array], model: Model) -> None:
+    """Raise ``PassError`` if what the module keeps of an earlier input changes what it gives for the next one.
+
+    One that fails then only takes inputs of one size, as far as anybody has used it.
+    """
+    expected = _eager(module, examples, model)
+    for feeds in filter(None, earlier):
+        used = _eager(module, examples, model, after=feeds)
+        if expected and used and (difference := _difference(partial(dict, used), expected)):
+            raise PassError(
+                "forward() keeps something of its first input, and uses it for other inputs", where=HERE,
+                got=f"after another input, {difference}", expected="the same outputs as those of a new module",
+                fix="compute it in each call, or anew when the shape that it was made for changes; what does not "
+                "depend on the input belongs into __init__()",
+            )  # fmt: skip
 
 
 def _not_the_same(
@@ -109,6 +156,11 @@ def _not_the_same(
             "the model does not give the same twice", where=HERE, got=f"the second time, {changed}",
             expected="the same outputs for the same inputs",
             fix="leave random numbers and what forward() keeps for the next call out of the model, or make them inputs",
+        )  # fmt: skip
+    if cause := rounding_apart(module.fresh(), [torch.from_numpy(feed) for feed in feeds]):
+        return PassError(
+            "the exported graph does not give what the module gives", where=cause[0], got=difference,
+            expected="the same outputs as those of the module, on what was traced", fix=cause[1],
         )  # fmt: skip
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -153,12 +205,16 @@ def _compare(session: Session, module: Flat, feeds: Sequence[Array], model: Mode
     return difference is None, difference
 
 
-def _eager(module: Flat, feeds: Sequence[Array], model: Model) -> dict[str, Array] | None:
-    """Return the module's outputs, or None where it does not take this size."""
+def _eager(
+    module: Flat, feeds: Sequence[Array], model: Model, after: Sequence[Array] | None = None
+) -> dict[str, Array] | None:
+    """Return the outputs of a new module, or of one that was run on ``after``; None where it does not take this."""
     torch = import_torch()
+    fresh = module.fresh()
     try:
         with torch.inference_mode(), foreign_code("forward() does not take this size", str(model.path)):
-            values = module.fresh()(*(torch.from_numpy(feed) for feed in feeds))
+            for given in (after, feeds) if after else (feeds,):
+                values = fresh(*(torch.from_numpy(feed) for feed in given))
     except ModelError:
         return None
     return {spec.name: value.numpy() for spec, value in zip(model.outputs, values, strict=True)}

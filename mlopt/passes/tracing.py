@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _FLOAT, _INT64 = 1, 7  # as ONNX numbers them
+_EUCLIDEAN, _NO_PRODUCT = 2.0, 2  # norm and compute_mode of torch.cdist
 _FUSED_ATTENTION = ("Cannot view a tensor with shape", "scaled_dot_product")
 
 
@@ -59,11 +60,20 @@ def open_task(model: Model, context: Context) -> Task:
     and each use takes a fresh one.
     """
     torch = import_torch()
+    from mlopt.passes.text_reads import texts
+
     specs = context.inputs or model.inputs
     module = load_module(model)
     examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
-    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)):
-        count = len(module.fresh()(*examples))
+    fresh = module.fresh()
+    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)), texts(fresh) as read:
+        count = len(fresh(*examples))
+    if read:
+        raise PassError(
+            "forward() makes text of a tensor, which no exported graph can do", where=read[0],
+            got="the text of values that depend on the input", expected="text that is only printed or logged, or none",
+            fix="ask for the values with torch operators (x.isnan().any(), torch.where); or leave the text out",
+        )  # fmt: skip
     names = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
     return Task(module, specs, examples, names)
 
@@ -95,7 +105,7 @@ def _dynamo(task: Task, opset: int) -> ir.Model:
         program = torch.onnx.export(
             task.module.fresh(), task.examples, dynamo=True, opset_version=opset, verbose=False,
             dynamic_shapes={"tensors": shapes}, input_names=task.neutral_inputs, output_names=task.neutral_outputs,
-            custom_translation_table=_of_sizes(),
+            custom_translation_table=_of_sizes() | _of_distances(),
         )  # fmt: skip
     graph: ir.Model = program.model
     return graph
@@ -117,6 +127,31 @@ def _of_sizes() -> dict[Any, Any]:
         return op.Cast(op.Round(size), to=_INT64)
 
     return {torch._sym_sqrt: root, round: rounded}
+
+
+def _of_distances() -> dict[Any, Any]:
+    """``torch.cdist`` from the differences, as PyTorch takes it unless it may use a matrix product."""
+    torch = import_torch()
+    import onnxscript
+
+    op: Any = onnxscript.opset18
+
+    def distances(a: Any, b: Any, p: float, mode: int | None) -> Any:
+        if p == _EUCLIDEAN and mode != _NO_PRODUCT:
+            raise NotImplementedError("torch.cdist by a matrix product, whose rounding differs")
+        apart = op.Sub(op.Unsqueeze(a, [-2]), op.Unsqueeze(b, [-3]))
+        if p == _EUCLIDEAN:
+            return op.ReduceL2(apart, [-1], keepdims=0)
+        if p == 1:
+            return op.ReduceL1(apart, [-1], keepdims=0)
+        if p == float("inf"):
+            return op.ReduceMax(op.Abs(apart), [-1], keepdims=0)
+        if p == 0:
+            return op.ReduceSum(op.Abs(op.Sign(apart)), [-1], keepdims=0)
+        power = op.CastLike(op.Constant(value_float=float(p)), a)
+        return op.Pow(op.ReduceSum(op.Pow(op.Abs(apart), power), [-1], keepdims=0), op.Reciprocal(power))
+
+    return {torch.ops.aten._cdist_forward.default: distances}
 
 
 def write(graph: ir.Model, task: Task, path: Path) -> Path:

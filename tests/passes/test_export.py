@@ -262,6 +262,37 @@ def test_values_that_the_tracer_would_freeze_are_refused_with_their_line(
     assert str(problem.where).endswith(f"net.py:{line}")
 
 
+@pytest.mark.parametrize("first", ["torch.arange(x.shape[0])[:, None]", "x.mean()"])
+def test_what_a_module_keeps_of_its_first_input_is_named_not_blamed_on_sizes(tmp_path: Path, first: str) -> None:
+    text = net(f"if self.kept is None:\n    self.kept = {first}\nreturn x + self.kept", "self.kept = None")
+    (problem,) = problems(source(tmp_path, text, MATRIX), tmp_path)
+    assert problem.what == "forward() keeps something of its first input, and uses it for other inputs"
+
+
+@pytest.mark.parametrize(
+    "how", ["p=1.0", "p=0.0", "p=3.0", "p=math.inf", "compute_mode='donot_use_mm_for_euclid_dist'"]
+)
+def test_distances_are_exported_as_they_are_computed(tmp_path: Path, how: str) -> None:
+    model = source(tmp_path, "import math\n" + net(f"return torch.cdist(x, x[:3], {how})"), MATRIX)
+    result = export(model, tmp_path)
+    assert result.notes["exporter"] == "dynamo"
+    assert_same_results(model, result.path, {"x": np.random.default_rng(0).random((40, 3), np.float32)})
+
+
+def test_distances_by_a_matrix_product_are_named_not_blamed_on_sizes(tmp_path: Path) -> None:
+    model = source(tmp_path, net("return torch.cdist(x, x)"), (TensorSpec("x", "float32", ("batch", "n", 3)),))
+    found = problems(model, tmp_path)
+    assert all("compute_mode='donot_use_mm_for_euclid_dist'" in str(problem.fix) for problem in found)
+
+
+@pytest.mark.parametrize("text", ["str(x)", "f'{x.sum():.2f}'", "'%s' % x"])
+def test_a_branch_on_the_text_of_a_tensor_is_refused_though_no_sample_shows_it(tmp_path: Path, text: str) -> None:
+    model = source(tmp_path, net(f"return x if 'nan' not in {text} else x * 0"), MATRIX)
+    (problem,) = problems(model, tmp_path)
+    assert problem.what == "forward() makes text of a tensor, which no exported graph can do"
+    assert str(problem.where).endswith("net.py:10")
+
+
 def test_values_that_an_exporter_froze_unseen_are_found_with_other_values(tmp_path: Path) -> None:
     """The sign of the fourth value, read behind PyTorch's back, decides."""
     model = source(tmp_path, net("return x * 2 if x.detach().untyped_storage()[15] < 128 else x"), MATRIX)

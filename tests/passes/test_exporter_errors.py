@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlopt.passes.exporter_errors import FIX_BRANCH, HERE, cause, explain, user_line
+from mlopt.torch_advice import GRADIENTS
 
 torch = pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
@@ -74,3 +77,30 @@ def test_an_operators_line_is_found_by_either_of_its_names(operator: str) -> Non
 
     problem = explain("dynamo", raised(f"no ONNX function for {operator}"), Net(), [], [torch.ones(2, 2)])
     assert problem.where == f"{__file__}:{Net.forward.__code__.co_firstlineno + 2}"
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        lambda x: torch.autograd.grad((x.detach().requires_grad_() * 2).sum(), x)[0],
+        lambda x: (x.detach().requires_grad_() * 2).sum().backward() or x,
+    ],
+)
+def test_a_gradient_inside_forward_is_named_whatever_the_exporter_says(derived: Callable[[Any], Any]) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.requires_grad_()
+            with torch.enable_grad():
+                return derived(x) + 1
+
+    problem = explain("dynamo", raised("We found a fake tensor in the constants"), Net(), [], [torch.ones(2, 2)])
+    assert problem.fix == GRADIENTS
+    assert str(problem.where).startswith(f"{__file__}:")
+
+
+def test_a_tensor_that_merely_could_have_a_gradient_is_no_gradient() -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.requires_grad_() * 2
+
+    assert explain("dynamo", raised("something else"), Net(), [], [torch.ones(2, 2)]).where == HERE
