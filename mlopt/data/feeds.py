@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlopt.model import TensorSpec
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
+LABELS = frozenset({"label", "class", "classes", "target", "targets", "y", "y_true", "gt"})
+"""What labels are called elsewhere."""
 _KINDS = {"f": "a floating-point dtype", "i": "an integer dtype", "u": "an integer dtype", "b": "bool", "U": "text"}
 
 
@@ -32,7 +34,7 @@ def check_inputs(samples: Samples, specs: Sequence[TensorSpec], where: str = "da
     Names must be the model's, dimensions must agree, and a value may change its width but never its meaning: float64
     becomes float32 unless it overflows, int64 becomes int32 if it is in range, and integers never become floats.
     """
-    problems = _name_problems(samples.inputs, specs, where)
+    problems = _name_problems(samples, specs, where)
     inputs, notes = {}, []
     for spec in specs:
         if spec.name not in samples.inputs:
@@ -52,6 +54,13 @@ def check_inputs(samples: Samples, specs: Sequence[TensorSpec], where: str = "da
     if problems:
         raise DataError.of(problems)
     return replace(samples, inputs=inputs, notes=(*samples.notes, *notes))
+
+
+def check_names(samples: Samples, specs: Sequence[TensorSpec], where: str) -> None:
+    """Raise ``DataError`` if the arrays are not called like the model's inputs, if these are declared."""
+    problems = _name_problems(samples, specs, where) if specs else []
+    if problems:
+        raise DataError.of(problems)
 
 
 def batches(
@@ -146,14 +155,16 @@ def _whole(data: Samples | Dataset, specs: Sequence[TensorSpec]) -> frozenset[st
     return frozenset(spec.name for spec in specs if data.inputs[spec.name].ndim == len(spec.shape) + 1)
 
 
-def _name_problems(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], where: str) -> list[Problem]:
-    expected = [spec.name for spec in specs]
+def _name_problems(samples: Samples, specs: Sequence[TensorSpec], where: str) -> list[Problem]:
+    inputs, expected = samples.inputs, [spec.name for spec in specs]
     problems = []
     missing = [name for name in expected if name not in inputs]
     for name in inputs:
         if name not in expected:
             close = missing if len(missing) == 1 else difflib.get_close_matches(name, missing or expected, n=1)
             fix = f"did you mean '{close[0]}'?" if close else "rename the array or leave it out"
+            if not missing and samples.labels is None and name.lower() in LABELS:
+                fix = f"if it holds the labels, call it 'labels', or say so in the recipe: `labels: {name}`"
             problems.append(Problem(f"the model has no input '{name}'", where, name, ", ".join(expected), fix))
             missing = [other for other in missing if other not in close]
     by_name = {spec.name: spec for spec in specs}

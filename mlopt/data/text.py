@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.labels import label_array
 from mlopt.data.padding import Padding, padding_of
+from mlopt.data.unequal import PAD
 from mlopt.errors import DataError, MissingPackage
 
 if TYPE_CHECKING:
@@ -123,7 +124,12 @@ def _texts(row: dict[str, Any], options: TextOptions, where: str) -> str | tuple
 def _text(row: dict[str, Any], field: str, where: str) -> str:
     value = _field(row, field, where)
     if not isinstance(value, str):
-        raise DataError(f"the field '{field}' is not text", where=where, got=type(value).__name__)
+        listed = isinstance(value, list)
+        raise DataError(
+            f"the field '{field}' is not text", where=where, got=json.dumps(value)[:80], expected="text in quotes",
+            fix=f"give token ids as arrays in a .npz file, padded to one length: {PAD}" if listed
+            else "write it as text, or name the key that holds the text in the recipe: `text: {field: KEY}`",
+        )  # fmt: skip
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
@@ -140,7 +146,8 @@ def _field(row: dict[str, Any], field: str, where: str) -> object:
 def _labels(rows: list[tuple[int, dict[str, Any]]], field: str | None, path: Path) -> Array | None:
     if field is None:
         return None
-    return label_array([_field(row, field, f"{path}:{number}") for number, row in rows], str(path))
+    labels = [_field(row, field, f"{path}:{number}") for number, row in rows]
+    return label_array(labels, str(path), [number for number, _ in rows])
 
 
 def _tokenizer(path: Path) -> Tokenizer:
