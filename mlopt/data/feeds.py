@@ -8,8 +8,10 @@ data tells the two apart: its arrays have the rank of the model's inputs, or one
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mlopt.model import TensorSpec
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
+_FEW_AXES = 5
 LABELS = frozenset({"label", "class", "classes", "target", "targets", "y", "y_true", "gt"})
 """What labels are called elsewhere."""
 _KINDS = {"f": "a floating-point dtype", "i": "an integer dtype", "u": "an integer dtype", "b": "bool", "U": "text"}
@@ -196,8 +199,32 @@ def _shape_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None
         where,
         got=f"[{', '.join(map(str, array.shape))}]",
         expected=_of_samples(spec),
-        fix="the first axis counts the samples; the others must be the model's",
+        fix=_reshaped(array.shape, spec) or "the first axis counts the samples; the others must be the model's",
     )
+
+
+def _reshaped(shape: tuple[int, ...], spec: TensorSpec) -> str | None:
+    """Return what may make the array one that fits: axes in another order, added or flattened ones; None if nothing."""
+    inner, wanted = shape[1:], spec.shape[1:]
+
+    def fits(sizes: tuple[int, ...]) -> bool:
+        return len(sizes) == len(wanted) and all(
+            isinstance(want, str) or want == size for want, size in zip(wanted, sizes, strict=True)
+        )
+
+    if fits(shape):
+        return "if this is one sample, give x[numpy.newaxis]"
+    if len(inner) == len(wanted) <= _FEW_AXES:
+        orders = [order for order in permutations(range(len(inner))) if fits(tuple(inner[axis] for axis in order))]
+        orders.sort(key=lambda order: sum(a > b for a, b in pairwise(order)))  # what stays together first
+        if orders:
+            axes = (0, *(axis + 1 for axis in orders[0]))
+            return f"if only the axes are in another order, give numpy.transpose(x, {axes})"
+    known = [size for size in wanted if isinstance(size, int)]
+    if len(known) == len(wanted) and math.prod(known) == math.prod(inner):
+        return f"if the values are in this order, give x.reshape({(-1, *known)})"
+    one = [axis for axis, size in enumerate(wanted) if size == 1 and fits((*inner[:axis], 1, *inner[axis:]))]
+    return f"give numpy.expand_dims(x, {one[0] + 1})" if one else None
 
 
 def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
@@ -221,6 +248,7 @@ def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
             where,
             got=f"{array[tuple(first)]} in sample {first[0]}",
             expected=f"{limits.min} to {limits.max}",
+            fix=f"repair or leave out this sample, or export the model with an input of {array.dtype}",
         )
     return array.astype(wanted)
 

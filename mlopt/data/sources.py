@@ -34,6 +34,10 @@ _BROKEN_NPZ = (
 """What NumPy and zipfile raise for bytes that are no .npz file; NumPy parses an array's header as Python text."""
 
 
+_PICTURES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_PACKED = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
+
+
 class DataSource(BaseModel):
     """One data set of a recipe. ``split`` is applied before ``limit``; see ``choice`` for what they choose."""
 
@@ -146,7 +150,11 @@ def _other_kind(path: Path, inputs: tuple[TensorSpec, ...]) -> str:
     if path.suffix in {".npy", ".npz"}:
         array = f"numpy.load({path.name!r})"
     elif path.suffix in {".csv", ".tsv", ".txt"}:
-        array = f"numpy.loadtxt({path.name!r}, delimiter=',', dtype='float32')"
+        array = f"numpy.loadtxt({path.name!r}, delimiter=',', dtype='float32', skiprows=LINES_OF_HEADER)"
+    elif path.suffix.lower() in _PICTURES:
+        return f"name the folder of the images: {path.parent}"
+    elif path.suffix.lower() in _PACKED:
+        return "unpack it, and name the folder or the file"
     elif path.suffix == ".json":
         return "write one JSON object a line, into a .jsonl file"
     return f"numpy.savez({path.stem + '.npz'!r}, **{{{name!r}: {array}}}) writes a .npz file"

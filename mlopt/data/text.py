@@ -62,7 +62,11 @@ def read_text(
 ) -> Samples:
     """Tokenize the lines that ``window`` chooses; arrays are int64 of shape [samples, tokens]."""
     if options is None:
-        raise DataError("text needs a tokenizer", where=str(path), fix="add `text: {tokenizer: tokenizer.json}`")
+        raise DataError(
+            "text needs a tokenizer",
+            where=str(path),
+            fix="name it in a recipe, beside `source`: `text: {tokenizer: tokenizer.json}`",
+        )
     names = [spec.name for spec in inputs]
     unknown = [name for name in names if name not in _FIELDS]
     if unknown or not names:
