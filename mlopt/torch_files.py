@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+SAFETENSORS = "weights alone (safetensors)"
 _READ = 1 << 16
 """Bytes of a pickle: names of classes and the first keys stand at its beginning."""
 _TENSORS = ("torch._utils _rebuild", "torch._tensor _rebuild", "torch.storage ", "torch.serialization ")
@@ -95,7 +96,7 @@ def told_pickle(head: bytes, path: Path) -> tuple[str, str]:
 
 def told_safetensors(path: Path) -> tuple[str, str]:
     """Return the same of a safetensors file."""
-    return "weights alone (safetensors)", _MODULE.format(path)
+    return SAFETENSORS, _MODULE.format(path)
 
 
 def _of_program(path: Path) -> str:

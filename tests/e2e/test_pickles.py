@@ -168,6 +168,18 @@ def test_a_source_renamed(write: Callable[[str], str], kind: str, told: Told) ->
     assert "this is not a program of torch.export" in told(from_source(write("m.pt2")), 2)
 
 
+def test_other_files_under_the_name_of_a_pickle_are_named(told: Told) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, "w.pt")
+    said = told(with_weights("w.pt", "--allow-pickle"), 2)
+    assert "got weights alone (safetensors)" in said
+    assert "rename it to w.safetensors" in said
+    torch.export.save(torch.export.export(torch.nn.Linear(3, 2), (torch.ones(1, 3),)), "p.pt2")
+    Path("p.pt2").rename("p.pt")
+    assert "got a program of torch.export (.pt2)" in told(with_weights("p.pt", "--allow-pickle"), 2)
+
+
 def archive(**parts: bytes) -> bytes:
     """A program of ``torch.export`` with these parts, by the last part of their names, in place of its own."""
     free = ({0: torch.export.Dim.DYNAMIC},)
