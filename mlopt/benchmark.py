@@ -13,6 +13,7 @@ from pathlib import Path
 from mlopt.comparison import Comparison
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
+from mlopt.data.made_up import fixes as made_up_fixes
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.evidence import ALPHA
@@ -71,6 +72,8 @@ class Result:
     lost: Mapping[str, str]
     """For each candidate whose process died: the cause."""
     blocks: Mapping[str, Sequence[Sequence[float]]]
+    fixes: Mapping[str, str] = field(default_factory=dict)
+    """For those of the lost where that is known: what to do."""
 
 
 def run(request: Request, notify: Notify) -> Result:
@@ -92,8 +95,9 @@ def run(request: Request, notify: Notify) -> Result:
         done = comparison.measure(partial(notify, "measure"))
         measured = {name: each for name, each in done.measured.items() if name not in done.lost}
         candidates, lost = comparison.described(measured), _without_echo(done.lost, comparison)
+        fixes = done.fixes if request.data is not None else made_up_fixes(contenders[0].model.inputs, lost) | done.fixes
         if not comparison.essential <= set(measured):
-            return Result(None, candidates, {}, lost, done.blocks)
+            return Result(None, candidates, {}, lost, done.blocks, fixes)
         survivors = [each for each in contenders if each.name in candidates]
         points, left_out = _sweep(request, survivors, dataset, notify)
         timed = survivors if request.operators else []
@@ -105,7 +109,7 @@ def run(request: Request, notify: Notify) -> Result:
         }
     )  # fmt: skip
     speedups = {name: comparison.speedup(measured, comparison.first, name) for name in candidates}
-    return Result(comparison.judged(report, measured), candidates, speedups, lost, done.blocks)
+    return Result(comparison.judged(report, measured), candidates, speedups, lost, done.blocks, fixes)
 
 
 def _comparison(request: Request, contenders: tuple[Candidate, ...], dataset: Dataset) -> Comparison:

@@ -152,5 +152,6 @@ def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> N
     except OSError as error:
         told = f"the samples of the others could not be written to {kept}: {error.strerror}"
     raise MeasureError.of(
-        Problem("the candidate could not be measured", where=name, got=run.lost[name], fix=told) for name in lost
-    )
+        Problem("the candidate could not be measured", where=name, got=run.lost[name],
+                fix="; ".join(filter(None, (run.fixes.get(name), told)))) for name in lost
+    )  # fmt: skip

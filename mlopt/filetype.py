@@ -1,8 +1,8 @@
 """What a file is that was given where another kind belongs, by its first bytes, and which command takes it.
 
 Somebody who benches a report, or judges a model, has mixed up two paths of one run: a message that names both kinds
-and the right command ends that at once. Nothing is parsed here, and nothing is decided by a guess: whoever reads the
-file has already found that it is not what he needs.
+and the right command ends that at once. Nothing is decided by a guess: whoever reads the file has already
+found that it is not what he needs. PyTorch's files look alike at first, so their parts are looked at (``torch_files``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlopt.torch_files import told_pickle, told_safetensors, told_zip
 
 MODEL, REPORT, RECIPE, JSON = "an ONNX model", "a report of mlopt", "a recipe", "JSON of another kind"
 _HEAD = 4096
@@ -30,9 +32,10 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb".{4}ORTM", "a model in ONNX Runtime's own format", "use the .onnx file that it was made from"),
     (rb".{4}TFL3", "a TensorFlow Lite model", "convert it to ONNX first: tf2onnx takes --tflite FILE"),
     (rb"\x89HDF", "an HDF5 file, as Keras writes it", "convert it to ONNX first: tf2onnx takes Keras models"),
-    (rb"PK\x03\x04", "a ZIP archive: data (.npz), or PyTorch's", "data: --data {0}; PyTorch: see docs/recipe.md"),
+    (rb"PK\x03\x04", "a ZIP archive", "name a model, a recipe or an artifact"),
+    (rb"GGUF", "a GGUF file of llama.cpp", "mlopt takes models in ONNX and of PyTorch"),
+    (rb"ftrt", "an engine of TensorRT", "use the .onnx file that it was made from"),
     (rb"\x93NUMPY", "one array (.npy)", "data is a .npz file of arrays that are named after the inputs"),
-    (rb"\x80[\x02-\x05]", "a pickle", "a PyTorch model needs a recipe: see docs/recipe.md"),
     (rb"\x08[\x01-\x14][\x10-\x7a]", MODEL, "mlopt bench {0} -o bench.json makes a report; mlopt inspect {0} shows it"),
     (rb'\s*\{.*"schema":\s*"mlopt\.report/', REPORT, "mlopt gate {0} judges it, mlopt report {0} shows it"),
     (rb'\s*\{.*"schema":\s*"mlopt\.artifact/', "the manifest of an artifact", "name the folder that it lies in"),
@@ -50,7 +53,21 @@ def told(path: Path) -> FileType | None:
             head = stream.read(_HEAD)
     except OSError:
         return None
+    deeper = _deeper(head, path)
+    if deeper is not None:
+        return FileType(*deeper)
     found = next((FileType(name, fix) for start, name, fix in _KNOWN if re.match(start, head, re.DOTALL)), None)
     if found is None and head and b"\0" not in head:
         found = _TEXT
     return None if found is None else FileType(found.name, found.fix.format(str(path)))
+
+
+def _deeper(head: bytes, path: Path) -> tuple[str, str] | None:
+    """Return the name and the fix of what its first bytes alone do not tell."""
+    if head.startswith(b"PK\x03\x04"):
+        return told_zip(path)
+    if re.match(rb"\x80[\x02-\x05]", head):
+        return told_pickle(head, path)
+    if re.match(rb".{4}\0{4}\s*\{", head, re.DOTALL):
+        return told_safetensors(path)
+    return None

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
 from mlopt.macs import UnknownError, count_macs, input_shapes
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
@@ -143,11 +142,6 @@ def model_file(path: Path) -> Path:
         from mlopt.artifact.given import given_manifest
 
         path = path / given_manifest(path).model.file
-    if path.is_file() and path.suffix in {".pt2", ".pt", ".pth"}:
-        raise ModelError(
-            "inspect reads ONNX models", where=str(path), got=f"a {path.suffix} file",
-            expected="an .onnx file or an artifact", fix="mlopt optimize RECIPE exports a PyTorch model",
-        )  # fmt: skip
     return path
 
 

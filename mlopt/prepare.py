@@ -36,7 +36,7 @@ _WITNESSES = 64
 _CHECKED = 2
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
-_READER = 3
+_READER = 4
 """Part of what the cache keys data by: bumped when the same files can give other samples."""
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import ModelError, Problem
+from mlopt.filetype import told
+from mlopt.torch_files import SAFETENSORS
 from mlopt.torch_misfit import fit, names_of, renaming
 from mlopt.torch_state import read_state
 
@@ -107,16 +109,21 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
                 got=more[1] if more else "a TorchScript program", expected="a state dict: tensors by name",
                 fix=f"where you trust the file, save its tensors alone: {_SAVE}",
             ) from error  # fmt: skip
+        kind = told(path)
         raise ModelError(
-            "the weights file is no PyTorch file, or damaged", where=str(path), got=type(error).__name__, fix=_SAVE
-        ) from error
+            "the weights file is no PyTorch file, or damaged", where=str(path),
+            got=type(error).__name__ if kind is None else kind.name, expected="a state dict: tensors by name",
+            fix=f"rename it to {path.with_suffix('.safetensors').name}" if kind and kind.name == SAFETENSORS
+            else f"save the weights again: {_SAVE}",
+        ) from error  # fmt: skip
     tensors = _tensors(state)
     if tensors is None:
         inside = [key for key, value in state.items() if _tensors(value)] if isinstance(state, dict) else []
         found = f"{type(state).__name__} with a state dict under '{inside[0]}'" if inside else type(state).__name__
         raise ModelError(
             "the weights file holds no state dict", where=str(path), got=found, expected="tensors by name",
-            fix=f"take it out: {_conversion(path, pick=str(inside[0]))}; {_THEN}" if inside else _SAVE,
+            fix=f"take it out: {_conversion(path, pick=str(inside[0]))}; {_THEN}" if inside
+            else f"save the weights again: {_SAVE}",
         )  # fmt: skip
     return tensors
 

@@ -14,16 +14,16 @@ def dense(path: Path, layers: int = 1, width: int = 64, batch: int | str = "batc
     weights = np.eye(width, dtype=np.float32)
     nodes = [helper.make_node("MatMul", [f"h{n}" if n else name, f"w{n}"], [f"h{n + 1}"]) for n in range(layers)]
     held = [numpy_helper.from_array(weights, f"w{n}") for n in range(layers)]
-    return _save(path, nodes, held, name, [batch, width], f"h{layers}")
+    return saved(path, nodes, held, name, [batch, width], f"h{layers}")
 
 
 def broken(path: Path, width: int = 64) -> Path:
     """Write a model that opens, and fails when it runs: its reshape fits no input."""
     shape = numpy_helper.from_array(np.array([7, 11], dtype=np.int64), "shape")
-    return _save(path, [helper.make_node("Reshape", ["x", "shape"], ["y"])], [shape], "x", ["batch", width], "y")
+    return saved(path, [helper.make_node("Reshape", ["x", "shape"], ["y"])], [shape], "x", ["batch", width], "y")
 
 
-def _save(
+def saved(
     path: Path, nodes: list[onnx.NodeProto], held: list[onnx.TensorProto], name: str, shape: list[int | str], out: str
 ) -> Path:
     given = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

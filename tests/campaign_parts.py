@@ -99,7 +99,7 @@ def measured(candidate: Candidate, rounds: int = 10) -> Measured:
 def run_of(contenders: tuple[Candidate, ...], lost: Mapping[str, str] = {}, looks_planned: int = 3, **more: Any) -> Run:
     found = {each.name: measured(each) for each in contenders if each.name not in lost}
     parts: dict[str, Any] = {
-        "measured": found, "partial": {}, "lost": dict(lost), "notes": (), "looks": 1, "looks_planned": looks_planned,
-        "rounds": 10, "stopped": "decided", "seconds": 12.5,
+        "measured": found, "partial": {}, "lost": dict(lost), "fixes": {}, "notes": (), "looks": 1,
+        "looks_planned": looks_planned, "rounds": 10, "stopped": "decided", "seconds": 12.5,
     }  # fmt: skip
     return Run(**(parts | more))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from bench_models import broken, dense
+from bench_models import broken, dense, saved
 
 from mlopt.benchmark import Request, Result, run
 from mlopt.errors import DataError, GateError, MeasureError, MloptError
@@ -244,6 +245,29 @@ def test_without_its_baseline_or_its_last_model_there_is_no_report(small: Path, 
     assert list(result.candidates) == [str(small)]
     assert list(result.lost) == [str(tmp_path / "bad.onnx")]
     assert result.blocks[str(small)]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_inputs_are_blamed_where_they_were_made_up_and_may_be_the_cause(tmp_path: Path, given: bool) -> None:
+    """No values can help a model that reshapes a fixed size wrongly, whatever its inputs; an index may be theirs."""
+    first, fails, looks_up = dense(tmp_path / "a.onnx"), broken(tmp_path / "b.onnx"), tmp_path / "c.onnx"
+    table = onnx.numpy_helper.from_array(np.zeros((1, 4), np.float32), "table")
+    nodes = [onnx.helper.make_node("Cast", ["x"], ["i"], to=onnx.TensorProto.INT64),
+             onnx.helper.make_node("Gather", ["table", "i"], ["y"])]  # fmt: skip
+    saved(looks_up, nodes, [table], "x", ["batch", 64], "y")
+    np.savez(tmp_path / "data.npz", x=np.full((2, 64), 2, np.float32))
+    result = measured(first, fails, looks_up, **({"data": tmp_path / "data.npz"} if given else {}))
+    assert set(result.lost) == {str(fails), str(looks_up)}
+    blamed = "the inputs were made up, which may be the cause: give real ones with --data FILE.npz"
+    assert result.fixes == ({} if given else {str(looks_up): blamed})
+
+
+def test_what_to_do_about_a_model_that_does_not_open_is_told(small: Path, tmp_path: Path) -> None:
+    twins = tmp_path / "twins.onnx"
+    nodes = [onnx.helper.make_node("Relu", ["x"], ["h"], "a"), onnx.helper.make_node("Relu", ["h"], ["y"], "a")]
+    result = measured(small, saved(twins, nodes, [], "x", ["batch", 64], "y"))
+    assert "two nodes of the model have one name" in result.lost[str(twins)]
+    assert "named-twins.onnx" in result.fixes[str(twins)]
 
 
 def test_data_is_checked_against_the_model(small: Path, tmp_path: Path) -> None:

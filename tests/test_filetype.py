@@ -39,8 +39,8 @@ FILES = {
     "notes.txt": (b"hello\n", "text, not a file that mlopt reads"),
     "model.json": (b'{"irVersion": "8", "graph": {}}', "an ONNX model as JSON"),
     "model.textproto": (b"ir_version: 8\n", "an ONNX model as text"),
-    "x.npz": (zipped(), "a ZIP archive: data (.npz), or PyTorch's"),
-    "weights.bin": (b"\x80\x04\x95abc", "a pickle"),
+    "x.npz": (zipped(), "data (.npz)"),
+    "weights.bin": (b"\x80\x04\x95abc", "a pickle, and no model"),
     "model.tflite": (b"\x1c\0\0\0TFL3\0\0", "a TensorFlow Lite model"),
 }
 

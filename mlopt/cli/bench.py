@@ -63,7 +63,7 @@ def bench(
         _write(result, output)
     if json and result.report is not None:
         console.emit_json(result.report.model_dump(mode="json", by_alias=True))
-    _end(result, judged=bool(request.gates), given=data is not None)
+    _end(result, judged=bool(request.gates))
 
 
 def _gates(
@@ -138,22 +138,15 @@ def _write(result: Result, output: Path) -> None:
         write_text(output, report.to_json(result.report))
 
 
-def _end(result: Result, *, judged: bool, given: bool) -> None:
-    """Exit with the verdict's code; a model that was lost is an error, whatever the others were like.
-
-    ``given`` says whether the samples are the user's.
-    """
-    from mlopt.data.made_up import REAL
+def _end(result: Result, *, judged: bool) -> None:
+    """Exit with the verdict's code; a model that was lost is an error, whatever the others were like."""
     from mlopt.errors import MeasureError, Problem
 
     if result.lost:
-        alone = "there is no report without the baseline or the last model; measure the others"
-        real = f"the inputs were made up: {REAL}"
+        what = "the model could not be measured"
+        what += "" if result.report else ", and there is no report without the baseline or the last model"
         raise MeasureError.of(
-            Problem("the model could not be measured", name, got=cause, fix="; ".join(filter(None, (
-                None if result.report else alone, None if given or "could not run" not in cause else real,
-            ))) or None)
-            for name, cause in result.lost.items()
-        )  # fmt: skip
+            Problem(what, name, cause, fix=result.fixes.get(name)) for name, cause in result.lost.items()
+        )
     if judged and result.report is not None:
         raise typer.Exit(_CODES[result.report.verdict])

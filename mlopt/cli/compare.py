@@ -76,9 +76,12 @@ def _evidence(
 ) -> Evidence:
     """Open both, read or make up the samples, and compare."""
     import tempfile
+    from dataclasses import replace
 
+    from mlopt.data import made_up
     from mlopt.data.dataset import store
     from mlopt.data.sources import DataSource, read
+    from mlopt.errors import ModelError
     from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
@@ -93,7 +96,12 @@ def _evidence(
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)
             stored = store(read(source, Path(), first.inputs, first.defaults), at, name)
-        found = compare_models(first, second, stored, options, limit=samples, notify=notify)
+        try:
+            found = compare_models(first, second, stored, options, limit=samples, notify=notify)
+        except ModelError as error:
+            said = {} if data is not None else {one.what: one.what for one in error.problems}
+            fixes = made_up.fixes(first.inputs, said)
+            raise ModelError.of(replace(one, fix=one.fix or fixes.get(one.what)) for one in error.problems) from error
     return Evidence(first, second, name, threshold, found)
 
 

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.data.unequal import as_array
 from mlopt.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 Array = NDArray[Any]
@@ -98,15 +99,15 @@ def store(samples: Samples, out: Path, source: str) -> Dataset:
         np.save(out / _file(number), array, allow_pickle=False)
     if samples.labels is not None:
         np.save(out / _LABELS, samples.labels, allow_pickle=False)
-    digest = _digest(inputs, samples.labels)
+    digest, of_each = _digest(inputs, samples.labels), sample_digests(inputs, count)
     index = {
         "source": source,
         "count": count,
         "digest": digest,
-        "notes": list(samples.notes),
+        "notes": [*samples.notes, *_at_odds(of_each, samples.labels)],
         "not_finite": _not_finite(inputs, count),
         "inputs": [{"name": n, "dtype": a.dtype.name, "shape": list(a.shape)} for n, a in inputs.items()],
-        "samples": sample_digests(inputs, count),
+        "samples": of_each,
     }
     (out / _INDEX).write_text(json.dumps(index), encoding="utf-8")
     return Dataset(out, digest, count, source)
@@ -131,7 +132,8 @@ def count_of(samples: Samples, where: str) -> int:
         arrays["labels"] = samples.labels
     scalar = next((name for name, array in arrays.items() if array.ndim == 0), None)
     if scalar is not None:
-        raise DataError(f"{scalar} is a single number", where=where, expected="arrays whose first axis is samples")
+        raise DataError(f"{scalar} is a single number", where=where, expected="arrays whose first axis is samples",
+                        fix="give an array of all samples, of a single one numpy.array([x])")  # fmt: skip
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         raise DataError(
@@ -139,6 +141,7 @@ def count_of(samples: Samples, where: str) -> int:
             where=where,
             got=", ".join(f"{name}: {count}" for name, count in counts.items()),
             expected="the same length of the first axis everywhere",
+            fix="give one entry for each sample everywhere; numpy.moveaxis(x, AXIS, 0) puts their axis first",
         )
     return next(iter(counts.values()))
 
@@ -214,17 +217,33 @@ def _checked_count(samples: Samples, source: str) -> int:
 
 
 def _check_array(array: Array, where: str) -> None:
+    if array.dtype == object:
+        as_array(array, where)
     if array.dtype.kind not in "fiubU":
         raise DataError(
             "the array holds values that mlopt cannot use",
             where=where,
             got=f"dtype {array.dtype}",
             expected="numbers, booleans or text",
-            fix="convert it, for instance with .astype(numpy.float32), or text with .astype(str)",
+            fix="give the real and the imaginary part: numpy.stack([x.real, x.imag], axis=-1)"
+            if array.dtype.kind == "c"
+            else "convert it, for instance with .astype(numpy.float32), or text with .astype(str)",
         )
     if array.ndim and not len(array):
         shape = list(array.shape)
         raise DataError("the array is empty", where=where, got=f"shape {shape}", expected="[samples, ...]")
+
+
+def _at_odds(digests: Sequence[str], labels: Array | None) -> Iterator[str]:
+    """Yield a note on equal samples with different labels: of each such pair, any model gets one wrong."""
+    if labels is None:
+        return
+    first: dict[str, int] = {}
+    odd = [row for row, key in enumerate(digests) if (labels[first.setdefault(key, row)] != labels[row]).any()]
+    if odd:
+        earlier = first[digests[odd[0]]]
+        many = "1 sample has" if len(odd) == 1 else f"{len(odd)} samples have"
+        yield f"{many} another label than an equal one before: samples {earlier} and {odd[0]} are the first such pair"
 
 
 def _not_finite(inputs: Mapping[str, Array], count: int) -> list[int]:

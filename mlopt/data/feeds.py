@@ -8,8 +8,10 @@ data tells the two apart: its arrays have the rank of the model's inputs, or one
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from mlopt.model import TensorSpec
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
+_FEW_AXES = 5
+LABELS = frozenset({"label", "class", "classes", "target", "targets", "y", "y_true", "gt"})
+"""What labels are called elsewhere."""
 _KINDS = {"f": "a floating-point dtype", "i": "an integer dtype", "u": "an integer dtype", "b": "bool", "U": "text"}
 
 
@@ -35,9 +40,7 @@ def check_inputs(
     becomes float32 unless it overflows, int64 becomes int32 if it is in range, and integers never become floats.
     ``defaults`` are inputs that the model has values for, and keeps.
     """
-    given = {name: array for name, array in samples.inputs.items() if name not in defaults}
-    problems = [_default(name, where) for name in samples.inputs if name in defaults]
-    problems += _name_problems(given, specs, where)
+    problems = _name_problems(samples, specs, where, defaults)
     inputs, notes = {}, []
     for spec in specs:
         if spec.name not in samples.inputs:
@@ -57,6 +60,13 @@ def check_inputs(
     if problems:
         raise DataError.of(problems)
     return replace(samples, inputs=inputs, notes=(*samples.notes, *notes))
+
+
+def check_names(samples: Samples, specs: Sequence[TensorSpec], where: str, defaults: Collection[str] = ()) -> None:
+    """Raise ``DataError`` if the arrays are not called like the model's inputs, if these are declared."""
+    problems = _name_problems(samples, specs, where, defaults) if specs else []
+    if problems:
+        raise DataError.of(problems)
 
 
 def batches(
@@ -151,14 +161,19 @@ def _whole(data: Samples | Dataset, specs: Sequence[TensorSpec]) -> frozenset[st
     return frozenset(spec.name for spec in specs if data.inputs[spec.name].ndim == len(spec.shape) + 1)
 
 
-def _name_problems(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], where: str) -> list[Problem]:
+def _name_problems(
+    samples: Samples, specs: Sequence[TensorSpec], where: str, defaults: Collection[str] = ()
+) -> list[Problem]:
+    inputs = {name: array for name, array in samples.inputs.items() if name not in defaults}
     expected = [spec.name for spec in specs]
-    problems = []
+    problems = [_default(name, where) for name in samples.inputs if name in defaults]
     missing = [name for name in expected if name not in inputs]
     for name in inputs:
         if name not in expected:
             close = missing if len(missing) == 1 else difflib.get_close_matches(name, missing or expected, n=1)
             fix = f"did you mean '{close[0]}'?" if close else "rename the array or leave it out"
+            if not missing and samples.labels is None and name.lower() in LABELS:
+                fix = f"if it holds the labels, call it 'labels', or say so in the recipe: `labels: {name}`"
             problems.append(Problem(f"the model has no input '{name}'", where, name, ", ".join(expected), fix))
             missing = [other for other in missing if other not in close]
     by_name = {spec.name: spec for spec in specs}
@@ -199,8 +214,32 @@ def _shape_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None
         where,
         got=f"[{', '.join(map(str, array.shape))}]",
         expected=_of_samples(spec),
-        fix="the first axis counts the samples; the others must be the model's",
+        fix=_reshaped(array.shape, spec) or "the first axis counts the samples; the others must be the model's",
     )
+
+
+def _reshaped(shape: tuple[int, ...], spec: TensorSpec) -> str | None:
+    """Return what may make the array one that fits: axes in another order, added or flattened ones; None if nothing."""
+    inner, wanted = shape[1:], spec.shape[1:]
+
+    def fits(sizes: tuple[int, ...]) -> bool:
+        return len(sizes) == len(wanted) and all(
+            isinstance(want, str) or want == size for want, size in zip(wanted, sizes, strict=True)
+        )
+
+    if fits(shape):
+        return "if this is one sample, give x[numpy.newaxis]"
+    if len(inner) == len(wanted) <= _FEW_AXES:
+        orders = [order for order in permutations(range(len(inner))) if fits(tuple(inner[axis] for axis in order))]
+        orders.sort(key=lambda order: sum(a > b for a, b in pairwise(order)))  # what stays together first
+        if orders:
+            axes = (0, *(axis + 1 for axis in orders[0]))
+            return f"if only the axes are in another order, give numpy.transpose(x, {axes})"
+    known = [size for size in wanted if isinstance(size, int)]
+    if len(known) == len(wanted) and math.prod(known) == math.prod(inner):
+        return f"if the values are in this order, give x.reshape({(-1, *known)})"
+    one = [axis for axis, size in enumerate(wanted) if size == 1 and fits((*inner[:axis], 1, *inner[axis:]))]
+    return f"give numpy.expand_dims(x, {one[0] + 1})" if one else None
 
 
 def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
@@ -224,6 +263,7 @@ def _convert(array: Array, spec: TensorSpec, where: str) -> Array | Problem:
             where,
             got=f"{array[tuple(first)]} in sample {first[0]}",
             expected=f"{limits.min} to {limits.max}",
+            fix=f"repair or leave out this sample, or export the model with an input of {array.dtype}",
         )
     return array.astype(wanted)
 

@@ -154,7 +154,10 @@ def _size(options: ImageOptions, spec: TensorSpec, folder: Path) -> tuple[int, i
         case (int(height), int(width)):
             return height, width
     raise DataError(
-        "the model leaves the size of its images open", where=str(folder), got=str(spec), fix="set image.size"
+        "the model leaves the size of its images open",
+        where=str(folder),
+        got=str(spec),
+        fix="set it in the recipe, beside `source`: `image: {size: [HEIGHT, WIDTH]}`",
     )
 
 

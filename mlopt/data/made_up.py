@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic"
 """The source of samples that were made up."""
-REAL = "give real ones: --data FILE.npz, or `data.evaluation` in a recipe"
+_REAL = "give real ones: --data FILE.npz, or `data.evaluation` in a recipe"
 _SAMPLES = 16
 _SECONDS = 60.0
 """After that no other sizes are tried."""
@@ -36,6 +36,8 @@ _NO_SIZE = re.compile(
     r"|\bdtype|scalar type|\bdevice|not implemented"
 )
 """In what was raised: other sizes would not have helped."""
+_OF_VALUES = re.compile(r"out of (data )?bounds|out of range|invalid value|unknown (word|token|key)", re.IGNORECASE)
+"""In what a runtime says where the values were to blame, and not the sizes."""
 _WORDS = ("a", "b")
 
 
@@ -71,6 +73,19 @@ def has_choice(specs: Sequence[TensorSpec]) -> bool:
     """Whether more than one attempt makes sense; a single picture or table of floats of fixed size has none."""
     only = specs[0] if len(specs) == 1 else None
     return only is None or any(axis for axis in only.dynamic_axes) or not only.dtype.startswith("float")
+
+
+def fixes(specs: Sequence[TensorSpec], lost: Mapping[str, str]) -> dict[str, str]:
+    """Return what to do about models that made-up inputs may have been too much for, by what each one said.
+
+    A model that does not open, or whose process was ended, is not among them; and where no size could be chosen, only
+    one that says that it did not take the values.
+    """
+    blamed = {
+        name for name, cause in lost.items()
+        if "could not run the model" in cause and (has_choice(specs) or _OF_VALUES.search(cause))
+    }  # fmt: skip
+    return dict.fromkeys(blamed, "the inputs were made up, which may be the cause: give real ones with --data FILE.npz")
 
 
 def samples_of(
@@ -151,4 +166,4 @@ def _told(problem: Problem, tried: Sequence[Attempt]) -> Problem:
     sizes = {name: sorted({attempt.sizes[name] for attempt in tried if name in attempt.sizes}) for name in names}
     said = "; ".join(f"{name}: {', '.join(map(str, of_name))}" for name, of_name in sizes.items())
     what = f"{len(tried)} combinations of sizes were tried ({said})" if said else "this model may not take such values"
-    return replace(problem, fix=f"the inputs were made up, and {what}: {REAL}")
+    return replace(problem, fix=f"the inputs were made up, and {what}: {_REAL}")

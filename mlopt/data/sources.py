@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import lzma
 import tokenize
-import traceback
 import zipfile
 import zlib
 from collections.abc import Hashable, Sequence
@@ -18,12 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Samples, count_of, sample_digests
-from mlopt.data.feeds import check_inputs
+from mlopt.data.feeds import check_inputs, check_names
+from mlopt.data.functions import call, in_a_line
 from mlopt.data.images import ImageOptions, read_images
 from mlopt.data.text import TextOptions, read_text
-from mlopt.errors import DataError, MloptError
+from mlopt.data.unequal import PAD
+from mlopt.errors import DataError
 from mlopt.model import TensorSpec
-from mlopt.usercode import CodeReference, parse_reference, with_traceback
+from mlopt.usercode import parse_reference
 
 SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
 _BROKEN_NPZ = (
@@ -31,6 +32,10 @@ _BROKEN_NPZ = (
     RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What NumPy and zipfile raise for bytes that are no .npz file; NumPy parses an array's header as Python text."""
+
+
+_PICTURES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_PACKED = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
 
 
 class DataSource(BaseModel):
@@ -104,7 +109,7 @@ def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], default
     ``base`` is the recipe's folder. Python functions are called: consent is the caller's matter. Raises ``DataError``,
     or ``MissingPackage`` when images or text need a library that is not installed.
     """
-    samples = _read(source, base, inputs)
+    samples = _read(source, base, inputs, defaults)
     if not samples.inputs or any(len(array) == 0 for array in samples.inputs.values()):
         raise DataError(
             "no samples are left" if source.split or source.limit else "there are no samples",
@@ -116,10 +121,10 @@ def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], default
     return check_inputs(samples, inputs, source.source, defaults) if inputs else samples
 
 
-def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Samples:
+def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], defaults: tuple[str, ...]) -> Samples:
     code = parse_reference(source.source, base)
     if code is not None:
-        return source.part(call(code))
+        return source.part(call(code, inputs))
     path = base / source.source
     if not path.exists():
         raise DataError("the data does not exist", where=str(path), expected=SUPPORTED, fix="check the path")
@@ -127,7 +132,9 @@ def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...]) -> Sam
         labels = base / source.labels if source.labels else None
         return read_images(path, source.image, labels, inputs, source.window)
     if path.suffix == ".npz":
-        return source.part(read_npz(path, source.labels, inputs))
+        samples = read_npz(path, source.labels, inputs)
+        check_names(samples, inputs, source.source, defaults)  # before lengths, which of another array may differ
+        return source.part(samples)
     if path.suffix == ".jsonl":
         return read_text(path, source.text, base, inputs, source.window)
     raise DataError(
@@ -143,7 +150,11 @@ def _other_kind(path: Path, inputs: tuple[TensorSpec, ...]) -> str:
     if path.suffix in {".npy", ".npz"}:
         array = f"numpy.load({path.name!r})"
     elif path.suffix in {".csv", ".tsv", ".txt"}:
-        array = f"numpy.loadtxt({path.name!r}, delimiter=',', dtype='float32')"
+        array = f"numpy.loadtxt({path.name!r}, delimiter=',', dtype='float32', skiprows=LINES_OF_HEADER)"
+    elif path.suffix.lower() in _PICTURES:
+        return f"name the folder of the images: {path.parent}"
+    elif path.suffix.lower() in _PACKED:
+        return "unpack it, and name the folder or the file"
     elif path.suffix == ".json":
         return "write one JSON object a line, into a .jsonl file"
     return f"numpy.savez({path.stem + '.npz'!r}, **{{{name!r}: {array}}}) writes a .npz file"
@@ -189,48 +200,13 @@ def _arrays(path: Path) -> dict[str, Array]:
                 "the array holds pickled Python objects, which mlopt never loads",
                 where=f"{path}: array '{name}'",
                 expected="an array of numbers",
-                fix="save it with a dtype: numpy.asarray(x, dtype=numpy.float32), or text as x.astype(str)",
+                fix=f"save numbers as x.astype(numpy.float32), text as x.astype(str); of several sizes, after {PAD}",
             ) from error
         where = str(path) if name is None else f"{path}: array '{name}'"
         raise DataError(
-            "the .npz file is damaged", where=where, got=_line(error), fix="write the file again"
+            "the .npz file is damaged", where=where, got=in_a_line(error), fix="write the file again"
         ) from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise DataError("this entry of the .npz file is no array", where=f"{path}: '{name}'", fix="remove it")
     return arrays
-
-
-def call(code: CodeReference) -> Samples:
-    """Call a recipe's data function; it returns ``{input: array}`` or ``({input: array}, labels)``."""
-    try:
-        result = code.load()()
-    except MloptError:
-        raise
-    except Exception as error:  # a recipe's own code may raise anything; it is the user's to fix
-        failed = DataError("the function failed", where=_last_line(code, error), got=_line(error))
-        raise with_traceback(failed, error) from error
-    inputs, labels = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs):
-        raise DataError(
-            "the function returns something else than samples",
-            where=str(code),
-            got=type(inputs).__name__,
-            expected="{input: array} or ({input: array}, labels), with text as keys",
-        )
-    try:
-        arrays = {name: np.asarray(array) for name, array in inputs.items()}
-        return Samples(arrays, None if labels is None else np.asarray(labels))
-    except ValueError as error:  # rows of different lengths
-        raise DataError("the function returns lists that are no arrays", where=str(code), got=_line(error)) from error
-
-
-def _last_line(code: CodeReference, error: Exception) -> str:
-    """Where in the recipe's own file the error arose."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(code.path)]
-    return f"{code.path}:{frames[-1].lineno}" if frames else str(code)
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mlopt.data.dataset import Array
 from mlopt.data.folders import Found, shown
 from mlopt.data.labels import label_array
 from mlopt.errors import DataError
@@ -41,7 +42,7 @@ def read_labels(file: Path, folder: Path) -> Found:
         raise DataError("the file with the labels does not exist", where=str(file), fix="check `labels`")
     text, notes = _text(file)
     rows, (of_name, of_label) = _table(text, file, folder)
-    files, labels = [], []
+    files, labels, lines = [], [], []
     for number, row in rows:
         name, label = (row[place].strip() if place < len(row) else "" for place in (of_name, of_label))
         if not name or not label:
@@ -52,9 +53,32 @@ def read_labels(file: Path, folder: Path) -> Found:
                             expected="a class, or a number with a point", fix="write numbers with a point")  # fmt: skip
         files.append(_image(name, folder, f"{file}:{number}"))
         labels.append(label)
+        lines.append(number)
     if not files:
         raise DataError("the file names no images", where=str(file), expected=_EXPECTED)
-    return Found(tuple(files), label_array(labels, str(file)), (), notes)
+    found = label_array(labels, str(file), lines)
+    again = _check_repeated(files, found, labels, lines, file)
+    return Found(tuple(files), found, (), (*notes, *again))
+
+
+def _check_repeated(
+    files: Sequence[Path], found: Array, labels: Sequence[str], lines: Sequence[int], where: Path
+) -> Iterator[str]:
+    """Raise ``DataError`` if an image has two labels; yield a note if it has one twice, since it then counts twice."""
+    first: dict[Path, int] = {}
+    again = []
+    for row, file in enumerate(files):
+        known = first.setdefault(file, row)
+        if found[known] != found[row]:
+            raise DataError(
+                "one image has two labels", where=f"{where}:{lines[row]}",
+                got=f"{shown(file.name)} is {labels[row]!r} here, and {labels[known]!r} in line {lines[known]}",
+                expected="one label for each image", fix="remove one of the two lines",
+            )  # fmt: skip
+        again += [row] if known != row else []
+    if again:
+        rows = "1 row names an image" if len(again) == 1 else f"{len(again)} rows name images"
+        yield f"{where.name}: {rows} once more, which then counts as often: line {lines[again[0]]} is the first"
 
 
 def _text(file: Path) -> tuple[str, tuple[str, ...]]:

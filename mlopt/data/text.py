@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.labels import label_array
 from mlopt.data.padding import Padding, padding_of
-from mlopt.errors import DataError, MissingPackage
+from mlopt.data.tokenizing import encode, open_tokenizer
+from mlopt.data.unequal import PAD
+from mlopt.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -60,7 +62,11 @@ def read_text(
 ) -> Samples:
     """Tokenize the lines that ``window`` chooses; arrays are int64 of shape [samples, tokens]."""
     if options is None:
-        raise DataError("text needs a tokenizer", where=str(path), fix="add `text: {tokenizer: tokenizer.json}`")
+        raise DataError(
+            "text needs a tokenizer",
+            where=str(path),
+            fix="name it in a recipe, beside `source`: `text: {tokenizer: tokenizer.json}`",
+        )
     names = [spec.name for spec in inputs]
     unknown = [name for name in names if name not in _FIELDS]
     if unknown or not names:
@@ -75,7 +81,7 @@ def read_text(
     texts = [_texts(row, options, f"{path}:{number}") for number, row in rows]
     labels = _labels(rows, options.label, path)
     chosen = window(len(rows), labels, texts)
-    tokenizer = _tokenizer(base / options.tokenizer)
+    tokenizer = open_tokenizer(base / options.tokenizer)
     special = tokenizer.num_special_tokens_to_add(is_pair=options.pair is not None)
     if options.max_length <= special:  # the library would answer with rows of different lengths
         raise DataError(
@@ -84,7 +90,10 @@ def read_text(
             got=str(options.max_length),
             expected=f"{special + 1} or more",
         )
-    encodings = _encode(tokenizer, [texts[row] for row in chosen], options, path)
+    encodings = encode(
+        tokenizer, [texts[row] for row in chosen], [f"{path}:{rows[row][0]}" for row in chosen],
+        base / options.tokenizer, options.max_length, pairs=options.pair is not None,
+    )  # fmt: skip
     padding = _fill(tokenizer, encodings, options, base / options.tokenizer)
     arrays = {name: _array(encodings, _FIELDS[name]) for name in names}
     return Samples(arrays, None if labels is None else labels[chosen], tuple(_remarks(padding, names)))
@@ -123,7 +132,12 @@ def _texts(row: dict[str, Any], options: TextOptions, where: str) -> str | tuple
 def _text(row: dict[str, Any], field: str, where: str) -> str:
     value = _field(row, field, where)
     if not isinstance(value, str):
-        raise DataError(f"the field '{field}' is not text", where=where, got=type(value).__name__)
+        listed = isinstance(value, list)
+        raise DataError(
+            f"the field '{field}' is not text", where=where, got=json.dumps(value)[:80], expected="text in quotes",
+            fix=f"give token ids as arrays in a .npz file, padded to one length: {PAD}" if listed
+            else "write it as text, or name the key that holds the text in the recipe: `text: {field: KEY}`",
+        )  # fmt: skip
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
@@ -140,42 +154,8 @@ def _field(row: dict[str, Any], field: str, where: str) -> object:
 def _labels(rows: list[tuple[int, dict[str, Any]]], field: str | None, path: Path) -> Array | None:
     if field is None:
         return None
-    return label_array([_field(row, field, f"{path}:{number}") for number, row in rows], str(path))
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingPackage(
-            "text needs the tokenizers library", where=str(path), fix='pip install "mlopt[data]"'
-        ) from error
-    if not path.is_file():
-        raise DataError("the tokenizer file does not exist", where=str(path), fix="check text.tokenizer")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more specific
-        raise DataError("this is no tokenizer.json", where=str(path), got=str(error)) from error
-
-
-def _encode(
-    tokenizer: Tokenizer, texts: Sequence[str | tuple[str, str]], options: TextOptions, path: Path
-) -> list[Encoding]:
-    """Encode every text, cut where the tokenizer's file says if it is too long."""
-    cut = tokenizer.truncation or {}
-    tokenizer.enable_truncation(
-        options.max_length, **{key: cut[key] for key in ("strategy", "direction") if key in cut}
-    )
-    section = tokenizer.padding
-    tokenizer.no_padding()
-    try:
-        encodings: list[Encoding] = tokenizer.encode_batch(texts)
-    except Exception as error:  # nothing more specific; such as that its vocabulary lacks its own unknown token
-        raise DataError("the tokenizer cannot read these texts", where=str(path), got=str(error)) from error
-    finally:
-        if section:
-            tokenizer.enable_padding(**section)
-    return encodings
+    labels = [_field(row, field, f"{path}:{number}") for number, row in rows]
+    return label_array(labels, str(path), [number for number, _ in rows])
 
 
 def _fill(tokenizer: Tokenizer, encodings: Sequence[Encoding], options: TextOptions, file: Path) -> Padding | None:

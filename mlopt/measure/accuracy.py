@@ -19,6 +19,7 @@ from mlopt.data.ragged import is_ragged
 from mlopt.errors import DataError, MloptError
 from mlopt.measure import classes, parity, resampling
 from mlopt.measure.classes import predicted_classes
+from mlopt.measure.known_labels import check_known
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
 from mlopt.report.schema import Accuracy, AccuracyDrop
 from mlopt.usercode import own_line, with_traceback
@@ -95,7 +96,8 @@ def score(
             )  # fmt: skip
         name = output[0] if isinstance(output, tuple) else output
         found = predicted_classes(outputs, name, reference)
-        hits = _shares(classes.hits(found, _known(np.asarray(labels), outputs, name)), found)
+        check_known(np.asarray(labels), found, classes.classes_in(outputs, name))
+        hits = _shares(classes.hits(found, np.asarray(labels)), found)
     elif metric in OF_CLASSES:
         hits = _agreeing(metric, outputs, _needed(metric, reference), output)
     elif metric == "fidelity":
@@ -173,20 +175,6 @@ def _needed(metric: str, reference: Outputs | None) -> Outputs:
     if reference is None:
         raise DataError(f"the metric '{metric}' needs the outputs of the source model", where="metric.name")
     return reference
-
-
-def _known(labels: Array, outputs: Outputs, name: str | None) -> Array:
-    """Return the labels if the model has a class for each: labels that count from 1 are the usual mistake."""
-    count = classes.classes_in(outputs, name)
-    if count is None or labels.dtype.kind not in "biuf" or not labels.size:
-        return labels
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= count:
-        raise DataError(
-            "a label is no class of the model", where="data.evaluation", got=f"labels from {low} to {high}",
-            expected=f"0 to {count - 1}", fix="number the classes as the model does, from 0",
-        )  # fmt: skip
-    return labels
 
 
 def _agreeing(metric: str, outputs: Outputs, reference: Outputs, output: Named) -> Floats:

@@ -104,10 +104,19 @@ def hits(predicted: Array, labels: Array) -> Floats:
             "the labels do not fit the output", where="data.evaluation",
             got=f"labels {labels.dtype}{list(labels.shape)}",
             expected=f"class {'names' if text else 'numbers'} {list(predicted.shape)}",
-            fix="give the names that the model answers with" if text
-            else "give class numbers from 0, not names or one-hot rows",
+            fix="give the names that the model answers with" if text else _numbered(predicted, labels),
         )  # fmt: skip
     return np.asarray((predicted == wanted).reshape(len(wanted), -1).mean(axis=1, dtype=np.float64))
+
+
+def _numbered(predicted: Array, labels: Array) -> str:
+    """Return how to make class numbers of such labels."""
+    if labels.dtype.kind in _TEXT:
+        return "give class numbers from 0, in the order of the model's classes, not names"
+    if squeezed(labels).ndim == predicted.ndim + 1:
+        own = "write the metric as a function: metric.name: ./file.py:function"
+        return f"of one-hot rows, or a share of each class, give labels.argmax(axis=-1); of several classes, {own}"
+    return "give one class number from 0 for each class that the model gives"
 
 
 def sequence_hits(predicted: Array, wanted: Array) -> Floats:

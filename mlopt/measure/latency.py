@@ -47,6 +47,8 @@ class Run:
     """What is left of candidates that were lost before that."""
     lost: dict[str, str]
     """For each candidate that could not go on: the cause."""
+    fixes: dict[str, str]
+    """For those of them where that is known: what to do."""
     notes: tuple[str, ...]
     """What happened on the way, such as a process that died and was replaced."""
     looks: int
@@ -115,6 +117,7 @@ def measure(
         measured=measured,
         partial={name: each for name, each in with_rounds(1).items() if name not in measured},
         lost={turn.name: turn.lost for turn in turns if turn.lost is not None},
+        fixes={turn.name: turn.fix for turn in turns if turn.fix is not None},
         notes=tuple(note for turn in turns for note in turn.notes),
         looks=course.looks,
         looks_planned=schedule.looks if undecided is not None else 1,
@@ -143,6 +146,7 @@ class _Turn:
     def __init__(self, candidate: Candidate, samples: Dataset, log: Path, patience: Patience) -> None:
         self.candidate = candidate
         self.lost: str | None = None
+        self.fix: str | None = None
         self.notes: list[str] = []
         self._samples, self._log, self._patience = samples, log, patience
         self._worker: Worker | None = None
@@ -170,6 +174,7 @@ class _Turn:
             self._start()
         except (WorkerDiedError, WorkerRaisedError, MloptError) as error:
             self.lost = f"{_in_a_line(error)}, when it was opened"
+            self.fix = error.problems[0].fix if isinstance(error, MloptError) else None
 
     def block(self, seconds: float, least: int, *, settle: bool) -> None:
         """Run one timed block. A process that dies in one is replaced once, and the block runs in the new one."""

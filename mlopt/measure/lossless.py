@@ -9,7 +9,7 @@ two codes of INT8). The latter moves outputs, but far less than the lossy step i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,13 @@ class Change:
         return f"{where}: {self.first}; {self.samples} of {self.count} evaluation samples differ"
 
 
-def change(expected: Outputs, got: Outputs, source: Outputs | None = None) -> Change | None:
+def change(
+    expected: Outputs, got: Outputs, source: Outputs | None = None, samples: Sequence[int] | None = None
+) -> Change | None:
     """Return where ``got`` is not ``expected`` up to rounding; {output: [samples, ...] or ragged} of equal names.
 
-    ``source`` are the outputs of a model that lossy steps may have led away from on the way to ``expected``.
+    ``source`` are the outputs of a model that lossy steps may have led away from on the way to ``expected``;
+    ``samples`` says which sample each row is, where some were run more than once: a sample is counted once.
     """
     if set(expected) != set(got):
         raise MeasureError("the outputs are not of the same names", got=", ".join(got), expected=", ".join(expected))
@@ -75,8 +78,9 @@ def change(expected: Outputs, got: Outputs, source: Outputs | None = None) -> Ch
                 found.setdefault(sample, (name, _shapes(sample, expected[name], got[name]) or first))
     if not found:
         return None
-    number = min(found)
-    return Change(number, *found[number], len(found), len(next(iter(expected.values()))))
+    row = min(found)
+    of_row = range(len(next(iter(expected.values())))) if samples is None else samples
+    return Change(of_row[row], *found[row], len({of_row[row] for row in found}), len(set(of_row)))
 
 
 def not_finite(outputs: Outputs) -> dict[int, str]:
@@ -93,7 +97,9 @@ def not_finite(outputs: Outputs) -> dict[int, str]:
 def _differing(expected: Array, got: Array) -> dict[int, Difference]:
     """Return the first difference in each sample that differs."""
     if expected.shape != got.shape:
-        return {0: Difference("the shape of all samples", str(got.shape), str(expected.shape))}
+        return dict.fromkeys(
+            range(len(expected)), Difference("the shape of all samples", str(got.shape), str(expected.shape))
+        )
     relative, typical, largest = relative_tolerance(expected, got), 0.0, 0.0
     if relative:
         sizes = np.concatenate([_magnitude(wanted) for _, wanted, _ in _pieces(expected, got)])

@@ -9,7 +9,6 @@ operator, a buffer or an attribute.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlopt.data.dataset import Dataset
@@ -75,17 +74,14 @@ def _rows(count: int, size: int, most: int) -> list[int]:
 def _again(
     run: Run, model: Model, samples: Dataset, batch_size: int, outputs: Outputs, rows: Sequence[int]
 ) -> Change | None:
-    found = change(
-        {name: array[list(rows)] for name, array in outputs.items()},
-        predict(run, samples, model.inputs, batch_size, rows),
-    )
-    return None if found is None else replace(found, sample=rows[found.sample])
+    first = {name: array[list(rows)] for name, array in outputs.items()}
+    return change(first, predict(run, samples, model.inputs, batch_size, rows), samples=rows)
 
 
 def _told(found: Change) -> str:
     first = found.first
     where = f"output '{found.output}', sample {found.sample}: {first.place} was {first.expected}, then {first.got}"
-    return f"{where}; {found.samples} of {found.count} answers differ"
+    return f"{where}; {found.samples} of {found.count} samples differ"
 
 
 def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> ModelError:

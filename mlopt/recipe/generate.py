@@ -64,9 +64,11 @@ def load_source(
         expected = "a recipe (.yaml) or a model (.onnx)"
         if not source.exists():
             raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
-        kind, fix = told(source), "a PyTorch model needs a recipe: see docs/recipe.md"
-        if kind is None or source.suffix in _PYTORCH:
-            raise RecipeError("mlopt cannot tell what this is", where=str(source), expected=expected, fix=fix)
+        kind, fix = told(source), "check the path, or download the file again"
+        if kind is None:
+            empty = source.is_file() and not source.stat().st_size
+            what = "the file is empty" if empty else "mlopt cannot tell what this is"
+            raise RecipeError(what, where=str(source), expected=expected, fix=fix)
         what, fix = f"this is {kind.name}, where a recipe or a model belongs", kind.fix
         if kind.name in (RECIPE, MODEL):
             what = f"this is {kind.name}, by its content, under a name that does not say so"
@@ -85,7 +87,6 @@ _METRIC = {
     "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
     "array\n`labels` in the data, `accuracy`) says more.",
 }
-_PYTORCH = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt2")
 _PASSES = """\
 In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
 See `mlopt passes` for all passes and their keys."""

@@ -164,14 +164,14 @@ def create_session(model: Model, native: onnxruntime.SessionOptions, device: str
     try:
         session = _load(ort, model.path, native, providers)
     except runtime_errors() as error:
-        raise _refused(model.path, cause(error)) from error
+        raise refused(model.path, cause(error)) from error
     session.disable_fallback()
     if session.get_providers()[0] != providers[0]:
         raise _no_cuda(f"the session runs on {session.get_providers()[0]}")
     return session
 
 
-def _refused(path: Path, reason: str) -> ModelError:
+def refused(path: Path, reason: str) -> ModelError:
     """Say why ONNX Runtime does not load a file; and what to do, where that is known."""
     named = _SAME_NAME.search(reason)
     if named is None:

@@ -16,7 +16,7 @@ from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import sort_nodes, subgraphs
 from mlopt.runtimes.base import RuntimeOptions
-from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors, session_options
+from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, refused, runtime_errors, session_options
 from mlopt.tensors.graph import View, exposed
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Side:
         try:
             session = import_onnxruntime().InferenceSession(graph, native, providers=["CPUExecutionProvider"])
         except runtime_errors() as error:
-            raise ModelError(f"ONNX Runtime refuses the model: {cause(error)}", where=str(self.model.path)) from error
+            raise refused(self.model.path, cause(error)) from error
         own = frozenset(spec.name for spec in self.model.outputs)
         return Exposed(str(self.model.path), own, session)
 
@@ -99,7 +99,6 @@ class Exposed:
         except runtime_errors() as error:
             got = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feeds.items())
             raise ModelError(
-                f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got,
-                fix="give samples that the model takes: --data FILE.npz",
-            ) from error  # fmt: skip
+                f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got
+            ) from error
         return dict(zip(wanted, found, strict=True))

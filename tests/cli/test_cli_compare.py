@@ -14,6 +14,7 @@ from packed_artifact import pack
 from planted_fault import planted, samples
 
 from mlopt.cli.app import run
+from mlopt.errors import ExitCode
 
 Pair = tuple[Path, Path]
 
@@ -134,3 +135,21 @@ def test_bad_input_is_one_error_with_its_fix(pair: Pair, tmp_path: Path, capsys:
     assert "only models with the same inputs can be compared" in capsys.readouterr().err
     assert run(["compare", str(pair[0]), str(tmp_path / "absent.onnx")]) == 2
     assert "the model file does not exist" in capsys.readouterr().err
+
+
+def test_inputs_are_blamed_only_where_they_were_made_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second model takes fewer ids than were made up to fit the first; real ones may be as many."""
+    for name, rows in (("a", 2), ("b", 1)):
+        table = numpy_helper.from_array(np.ones((rows, 4), np.float32), "table")
+        given = onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["n", 3])
+        given_back = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 3, 4])
+        node = onnx.helper.make_node("Gather", ["table", "ids"], ["y"], "look up")
+        graph = onnx.helper.make_graph([node], "g", [given], [given_back], [table])
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / f"{name}.onnx")
+    np.savez(tmp_path / "data.npz", ids=np.ones((2, 3), np.int64))
+    pair = ["compare", str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")]
+    assert run(pair) == ExitCode.USAGE
+    assert "fix       the inputs were made up, which may be the cause" in capsys.readouterr().err
+    assert run([*pair, "--data", str(tmp_path / "data.npz")]) == ExitCode.USAGE
+    assert "fix" not in capsys.readouterr().err

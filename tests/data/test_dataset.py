@@ -88,7 +88,7 @@ def test_an_input_may_be_empty_beside_others(tmp_path: Path) -> None:
         (Samples({"x": np.array(1.0)}), "input 'x' is a single number"),
         (Samples({"x": np.zeros(2), "y": np.zeros(3)}), "the arrays hold different numbers of samples"),
         (Samples({"x": np.zeros(2)}, np.zeros(3)), "the arrays hold different numbers of samples"),
-        (Samples({"x": np.array([{}, []], dtype=object)}), "the array holds values that mlopt cannot use"),
+        (Samples({"x": np.array([{}, []], dtype=object)}), "these are no numbers and no text"),
         (Samples({"x": np.zeros(2, dtype=complex)}), "the array holds values that mlopt cannot use"),
         (Samples({"x": np.zeros(2)}, np.array([0.0, np.nan])), "the labels hold NaN or infinity"),
     ],
@@ -130,3 +130,13 @@ def test_a_damaged_directory_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({"inputs": []})[:-1])
     with pytest.raises(DataError, match="the stored data set is damaged"):
         open_dataset(tmp_path)
+
+
+def test_equal_samples_with_different_labels_are_told(tmp_path: Path) -> None:
+    inputs = {"x": np.float32([[1], [2], [1], [2], [2]])}
+    same = store(Samples(inputs, np.array([0, 1, 0, 1, 1])), tmp_path / "same", "data")
+    odd = store(Samples(inputs, np.array([[0], [1], [0], [2], [0]])), tmp_path / "odd", "data")
+    assert same.notes == ()
+    assert odd.notes == (
+        "2 samples have another label than an equal one before: samples 1 and 3 are the first such pair",
+    )

@@ -230,3 +230,30 @@ def test_what_differs_in_size_is_kept_sample_by_sample(rows: list[int], size: in
     for number, boxes in enumerate(outputs["boxes"]):
         assert (boxes == number).all()
         assert boxes.reshape(-1, 4).shape == (rows[number], 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((5, 9, 8, 3), (3, 9, 8)), ((5, 9, 8, 3), (3, "h", "w")), ((3, 9, 8), (3, 9, 8)), ((3, 9, 8), (3, "h", "w")),
+        ((5, 216), (3, 9, 8)), ((5, 9, 8), (1, 9, 8)), ((5, 9, 8), (1, "h", "w")), ((5, 9, 8), (9, 8, 1)), ((4,), (4,)),
+        ((5, 3, 9, 8), (9, 8, 3)),
+    ],
+)  # fmt: skip
+def test_what_makes_an_array_fit_does(shape: tuple[int, ...], wanted: tuple[int | str, ...]) -> None:
+    specs = (TensorSpec("x", "float32", ("n", *wanted)),)
+    with pytest.raises(DataError) as caught:
+        check_inputs(Samples({"x": np.zeros(shape, np.float32)}), specs)
+    python = str(caught.value.problems[0].fix).rpartition("give ")[2]
+    array = eval(python, {"numpy": np, "x": np.zeros(shape, np.float32)})
+    fitted = check_inputs(Samples({"x": array}), specs).inputs["x"]
+    assert fitted.size == np.prod(shape)
+    if shape[-1] == 3 and wanted[0] == 3:
+        assert fitted.shape[1:] == (3, 9, 8)
+
+
+def test_nothing_is_told_that_does_not_help() -> None:
+    specs = (TensorSpec("x", "float32", ("n", 3, 8, 8)),)
+    with pytest.raises(DataError) as caught:
+        check_inputs(Samples({"x": np.zeros((5, 3, 4, 4), np.float32)}), specs)
+    assert "the others must be the model's" in str(caught.value.problems[0].fix)

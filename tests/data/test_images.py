@@ -129,7 +129,10 @@ def test_folders_that_are_wrong(tmp_path: Path) -> None:
     (tmp_path / "images/stray.png").unlink()
     assert problem_of(tmp_path, labels="absent.csv").what == "the file with the labels does not exist"
     open_size = (TensorSpec("image", "float32", ("batch", 3, "height", "width")),)
-    assert problem_of(tmp_path, specs=open_size).fix == "set image.size"
+    assert (
+        problem_of(tmp_path, specs=open_size).fix
+        == "set it in the recipe, beside `source`: `image: {size: [HEIGHT, WIDTH]}`"
+    )
     assert "exactly one input" in problem_of(tmp_path, specs=(*SPEC, *SPEC)).what
 
 

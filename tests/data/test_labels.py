@@ -18,6 +18,8 @@ from mlopt.errors import DataError
         (["0.5", "1"], [0.5, 1.0], "float32"),
         (["dog", "cat", "dog"], [1, 0, 1], "int64"),
         (["nan", "inf"], [1, 0], "int64"),
+        ([True, False], [1, 0], "bool"),
+        (["1.0", "2.0"], [1, 2], "float32"),
     ],
 )
 def test_numbers_stay_and_names_are_numbered(values: list[object], expected: list[float], dtype: str) -> None:
@@ -26,7 +28,10 @@ def test_numbers_stay_and_names_are_numbered(values: list[object], expected: lis
     assert array.dtype == dtype
 
 
-@pytest.mark.parametrize("values", [["cat", 1], ["cat", "1"], [None], [True], [[1]], [2**70], [10**400, 0.5]])
+@pytest.mark.parametrize(
+    "values",
+    [["cat", 1], ["cat", "1"], [None], [True, 1], [[1]], [float("nan")], [1, "nan"], [2**70], [10**400, 0.5]],
+)
 def test_mixtures_are_refused(values: list[object]) -> None:
     with pytest.raises(DataError):
         label_array(values, "here")
@@ -35,3 +40,22 @@ def test_mixtures_are_refused(values: list[object]) -> None:
 @given(st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1))
 def test_integers_survive(values: list[int]) -> None:
     assert label_array(values, "here").tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1, None], ("a label is missing", "data.jsonl:20", "null", "leave the sample out")),
+        ([1, True], ("a label is neither a number nor a name", "data.jsonl:20", "true", "write true as 1")),
+        ([[0, 1], 1], ("a label is neither a number nor a name", "data.jsonl:10", "[0, 1]", "one label a sample")),
+        ([1, "nan", 2], ("labels are partly numbers and partly names", "data.jsonl:20", "'nan'", "repair this label")),
+        (["a", "b", "3"], ("labels are partly numbers and partly names", "data.jsonl:30", "'3'", "class numbers")),
+        ([1.5, 1e39], ("a label does not fit into float32", "data.jsonl:20", "1e+39", "repair it")),
+    ],
+)
+def test_the_line_and_what_to_do_are_told(values: list[object], said: tuple[str, str, str, str]) -> None:
+    with pytest.raises(DataError) as caught:
+        label_array(values, "data.jsonl", [10, 20, 30])
+    (problem,) = caught.value.problems
+    assert (problem.what, problem.where, problem.got) == said[:3]
+    assert said[3] in str(problem.fix)

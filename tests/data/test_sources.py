@@ -222,7 +222,7 @@ def test_python_functions_give_samples(tmp_path: Path) -> None:
     ("function", "message", "line"),
     [
         ("wrong", "the function returns something else than samples", None),
-        ("ragged", "the function returns lists that are no arrays", None),
+        ("ragged", "the samples differ in size", "ragged: input 'x'"),
         ("broken", "the function failed", 17),
     ],
 )

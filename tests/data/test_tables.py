@@ -52,7 +52,9 @@ def test_one_reading_is_found(content: bytes | str, folder: Path) -> None:
 
 
 @given(
-    rows=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-9, 99)), min_size=1, max_size=6),
+    rows=st.lists(
+        st.tuples(st.sampled_from(NAMES), st.integers(-9, 99)), min_size=1, max_size=6, unique_by=lambda row: row[0]
+    ),
     delimiter=st.sampled_from(",;\t|"),
     header=st.sampled_from([("filename", "label"), ("FILE", "Class"), ("img_name", "y")]),
     turned=st.booleans(),
@@ -77,6 +79,30 @@ def test_what_a_tool_writes_is_read(
     assert found == ([name for name, _ in rows], [label for _, label in rows])
 
 
+@pytest.mark.parametrize("again", ["a.png,8", "./a.png,8", "images/../a.png,8", "a.png , cat"])
+def test_an_image_has_one_label(again: str, folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        labels_of(f"filename,label\nd/e.png,9\na.png,7\n\n{again}\n", folder)
+    (problem,) = caught.value.problems
+    if ".." in again:
+        assert problem.what == "the path leaves the image folder"
+    elif "cat" in again:
+        assert (problem.what, problem.where) == (
+            "labels are partly numbers and partly names", f"{folder.parent}/labels.csv:5",
+        )  # fmt: skip
+    else:
+        assert (problem.what, problem.where) == ("one image has two labels", f"{folder.parent}/labels.csv:5")
+        assert problem.got == "a.png is '8' here, and '7' in line 3"
+
+
+def test_an_image_that_is_named_again_counts_again_and_is_told(folder: Path) -> None:
+    file = folder.parent / "labels.csv"
+    file.write_text("filename,label\na.png,7\nd/e.png,7\na.png,7.0\n./a.png,7\n")
+    found = read_labels(file, folder)
+    assert len(found.files) == 4
+    assert found.notes == ("labels.csv: 2 rows name images once more, which then counts as often: line 4 is the first",)
+
+
 def test_an_encoding_that_was_guessed_is_told(folder: Path) -> None:
     (folder.parent / "labels.csv").write_bytes("filename,label\nü.png,1\n".encode("latin-1"))
     found = read_labels(folder.parent / "labels.csv", folder)
@@ -96,7 +122,7 @@ def test_an_encoding_that_was_guessed_is_told(folder: Path) -> None:
         ("filename,label\n", "the file names no images"),
         ("filename,label\na.png\n", "a row lacks a value"),
         ("filename,label\na.png, \n", "a row lacks a value"),
-        ("filename,label\na.png,1\na.png,cat\n", "labels are partly names and partly something else"),
+        ("filename,label\na.png,1\na.png,cat\n", "labels are partly numbers and partly names"),
         ("filename;label\na.png;0,5\n", "a label is a number with a decimal comma"),
         ("", "the file has no columns that name the images and their labels"),
         ("id,score\n1,2\n", "the file has no columns that name the images and their labels"),

@@ -107,8 +107,8 @@ def test_a_tokenizer_without_its_own_unknown_token(tmp_path: Path) -> None:
     tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="[UNK]")).save(str(tmp_path / "odd.json"))
     write(tmp_path, {"text": "b"})
     found = problem_of(tmp_path, options(tokenizer="odd.json"), SPECS[:1])
-    assert found.what == "the tokenizer cannot read these texts"
-    assert found.got == "WordLevel error: Missing [UNK] token from the vocabulary"
+    assert found.what == "the tokenizer cannot read this text"
+    assert found.got == "'b': WordLevel error: Missing [UNK] token from the vocabulary"
 
 
 def vocabulary(base: Path, *words: str, special: tuple[str, ...] = (), **padding: object) -> None:

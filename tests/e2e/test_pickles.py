@@ -156,15 +156,28 @@ def test_a_pickle_as_the_source(name: str, told: Told) -> None:
     said = told(from_source(save(name)), 2)
     assert "a model in a pickle is never loaded: that can run any code" in said
     said = told(["optimize", save(name), "--no-sign"], 2)
-    assert "mlopt cannot tell what this is" in said
+    assert "this is a pickle of Python objects" in said
+    assert "where you trust it" in said
 
 
-@pytest.mark.parametrize(("write", "kind"), [(save, "a ZIP archive"), (save_plain, "a pickle")])
+@pytest.mark.parametrize(("write", "kind"), [(save, "a pickle of"), (save_plain, "a pickle of")])
 def test_a_source_renamed(write: Callable[[str], str], kind: str, told: Told) -> None:
     said = told(["optimize", write("m.onnx"), "--no-sign"], 2)
     assert f"m.onnx: this is {kind}" in said
     assert "where a model belongs" in said
     assert "this is not a program of torch.export" in told(from_source(write("m.pt2")), 2)
+
+
+def test_other_files_under_the_name_of_a_pickle_are_named(told: Told) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, "w.pt")
+    said = told(with_weights("w.pt", "--allow-pickle"), 2)
+    assert "got weights alone (safetensors)" in said
+    assert "rename it to w.safetensors" in said
+    torch.export.save(torch.export.export(torch.nn.Linear(3, 2), (torch.ones(1, 3),)), "p.pt2")
+    Path("p.pt2").rename("p.pt")
+    assert "got a program of torch.export (.pt2)" in told(with_weights("p.pt", "--allow-pickle"), 2)
 
 
 def archive(**parts: bytes) -> bytes:

@@ -96,9 +96,23 @@ def test_a_size_that_changed_is_named() -> None:
     assert (
         str(found) == "output 'y', sample 1: the shape is [1] where [2] was expected; 1 of 2 evaluation samples differ"
     )
-    assert change({"y": np.ones((2, 3))}, {"y": np.ones((2, 4))}) is not None
+    of_all = change({"y": np.ones((2, 3))}, {"y": np.ones((2, 4))})
+    assert str(of_all).endswith("the shape is [4] where [3] was expected; 2 of 2 evaluation samples differ")
     with pytest.raises(MeasureError, match="not of the same names"):
         change({"y": np.ones((2, 3))}, {"z": np.ones((2, 3))})
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (1, 2, 3), None])
+def test_a_sample_that_was_run_twice_counts_once(shape: tuple[int, ...] | None) -> None:
+    """Whatever the rank, a size of its own for each sample included."""
+    rows = [2, 0, 1, 2, 2]
+    y = ragged([np.zeros(row + 1) for row in rows]) if shape is None else np.zeros((5, *shape))
+    got = ragged([np.array(part) for part in y]) if shape is None else y.copy()
+    for row in (0, 2, 4):
+        got[row] += 1
+    found = change({"y": y}, {"y": got}, samples=rows)
+    assert found is not None
+    assert (found.sample, found.samples, found.count) == (2, 2, 3)
 
 
 def test_after_a_lossy_step_a_code_may_tip_over() -> None:

@@ -71,6 +71,7 @@ def test_a_random_operator_is_named(named: str, twice: Run, tmp_path: Path) -> N
     said = twice(saved(tmp_path, NOISY[named]))
     assert "the model is random: the same input gives other outputs each time" in said
     assert named in said
+    assert "; 7 of 7 samples differ" in said
     assert "make the noise an input of the model" in said
     assert "a `seed` does not help" in said
 
