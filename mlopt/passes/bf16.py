@@ -77,7 +77,7 @@ def run(model: Model, config: Bf16Config, context: Context) -> PassResult | Refu
 
 PASS = Pass(
     name="bf16",
-    version=4,
+    version=5,
     summary="bfloat16 on a GPU, for values that FP16 cannot hold",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

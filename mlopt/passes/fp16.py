@@ -62,7 +62,7 @@ def run(model: Model, config: Fp16Config, context: Context) -> PassResult | Refu
 
 PASS = Pass(
     name="fp16",
-    version=5,
+    version=6,
     summary="FP16 where real samples show that the values fit",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

@@ -231,7 +231,7 @@ def _result(
 
 PASS = Pass(
     name="quantize",
-    version=5,
+    version=6,
     summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({Kind.ONNX}),
     produces=Kind.ONNX,

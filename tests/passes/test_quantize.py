@@ -303,3 +303,13 @@ def test_portable_weights_are_right_on_every_cpu(tmp_path: Path, config: dict[st
 def test_portable_does_not_go_with_what_writes_other_weights(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         QuantizeConfig(**config, portable=True)
+
+
+@pytest.mark.parametrize("config", [STATIC, DYNAMIC, {"mode": "weight_only", "block_size": 16}])
+def test_a_bias_that_is_left_out_by_an_empty_name(tmp_path: Path, config: dict[str, Any]) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w", ""], ["y"], name="product")]
+    ports = [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 8])]
+    model, data = write(tmp_path / "m.onnx", nodes, {"w": random(16, 8)}, *ports), {"x": random(12, 16)}
+    result = applied(run_pass(PASS, model, config, tmp_path, calibration=data))
+    assert (result.notes["quantized"], result.notes["left_alone"]) == (1, {})
+    assert cosine(outputs_of(result.path, data)["y"], outputs_of(model, data)["y"]) > 0.99
