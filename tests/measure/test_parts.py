@@ -100,6 +100,28 @@ def test_a_number_that_tells_nothing_apart_is_useless() -> None:
     assert broken(kelvin, noisy(answers((200, 1)), 0.1) + 300) == []
 
 
+@pytest.mark.parametrize("shape", [(200, 4), (64, 12, 5), (32, 3, 9, 9)])
+def test_an_offset_of_all_samples_hides_nothing(shape: tuple[int, ...]) -> None:
+    """Of an output that is the same for every sample, but for a thousandth, a thousandth is an error of all it says."""
+    common = 10 + answers((1, *shape[1:]), seed=1)
+    expected = common + 0.01 * answers(shape)
+    assert broken(expected, np.broadcast_to(common, shape)) == ["fidelity.worst_part"]
+    assert broken(expected, np.round(expected * 10) / 10) == ["fidelity.worst_part"]
+    assert broken(expected, expected + 0.002 * answers(shape, seed=2)) == []
+    same = np.repeat(common, shape[0], axis=0)
+    assert broken(same, same + 0.002 * answers(shape, seed=2)) == []
+    found = fidelity({"y": expected}, {"y": np.broadcast_to(common, shape)})
+    assert (found.part, found.worst_part) == ("what varies between samples of output 'y'", pytest.approx(1, abs=0.05))
+
+
+def test_samples_of_several_sizes_have_no_places_in_common() -> None:
+    expected, got = (np.empty(20, object) for _ in range(2))
+    for row in range(20):
+        expected[row] = 5 + 0.01 * answers((row % 3 + 1, 4), seed=row)
+        got[row] = np.full_like(expected[row], 5)
+    assert "fidelity.worst_part" not in broken(expected, got)
+
+
 def test_scores_beside_boxes_have_a_scale_of_their_own() -> None:
     rng = np.random.default_rng(0)
     boxes, scores = rng.uniform(0, 320, (8, 4, 100)), rng.uniform(0, 0.9, (8, 80, 100)) ** 4
