@@ -240,7 +240,7 @@ def _hoist_constants(graph: onnx.GraphProto) -> None:
 
 
 def _drop_missing(graph: onnx.GraphProto) -> None:
-    """Leave out what stands for a missing value where nothing does as well: the tools take an empty name for a tensor."""
+    """Leave out the empty names where nothing does as well: the tools take one for that of a tensor."""
     for node in graph.node:
         for names in (node.input, node.output):
             while names and not names[-1]:
