@@ -54,7 +54,7 @@ def remedy(model: Model) -> str:
 
 
 def in_training(model: Model) -> list[str]:
-    """Return the nodes of an ONNX model that were exported in training mode and take their statistics from the batch."""
+    """Return the nodes of an ONNX model that take their statistics from the batch: it was exported in training mode."""
     if model.kind is not Kind.ONNX:
         return []
     from mlopt.onnx_file import read_graph

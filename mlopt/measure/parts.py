@@ -26,6 +26,7 @@ _NOTHING = 1e10
 """The relative error where there should be nothing, and is something: that of an SQNR of -200 dB."""
 _LOUD = 1 / 16  # of the mean energy of the channels: fainter ones are lost in the noise of the others
 _FEW, _LEAST_RMS = 16, 0.05  # of so few channels each is a quantity of its own, unless it is as good as nothing
+_MANY, _SILENT = 0.75, 1e-8  # a quarter of the channels that say anything, by their energy beside the mean
 _SAMPLES, _VALUES = 8, 16  # that speak for a channel: of fewer, one that changed its class would stand for all
 _VARIED = 3e-4  # of an output's size: what varies less is a constant
 _OPPOSITE = 2.0  # how far a sample is from its opposite
@@ -117,11 +118,15 @@ class Channels:
         heard = energy >= _LOUD * energy.mean()
         if len(energy) <= _FEW:
             heard |= energy >= _LEAST_RMS**2 * self._values
-        heard &= speak >= min(_SAMPLES, self._samples / 2)
+        speak_up = speak >= min(_SAMPLES, self._samples / 2)
+        heard &= speak_up
         if self._values < _VALUES or not heard.any():
             return 0.0, ""
-        ratios = np.sqrt(np.divide(self._error, energy, out=np.zeros_like(energy), where=heard & (energy > 0)))
-        number = int(ratios.argmax())
+        ratios = np.sqrt(np.divide(self._error, energy, out=np.zeros_like(energy), where=energy > 0))
+        number = int(np.where(heard, ratios, 0.0).argmax())
+        alive = ratios[speak_up & (energy > _SILENT * energy.mean())]
+        if len(alive) > _FEW and (many := float(np.quantile(alive, _MANY))) > ratios[number]:
+            return many, f"a quarter of the channels of axis {self.axis}"
         return float(ratios[number]), f"channel {number} of axis {self.axis}"
 
 
