@@ -2,8 +2,9 @@
 
 The output must be of the declared kind and load in its runtime; inputs and outputs must keep names, dtypes, ranks,
 sizes and the names of dynamic axes; what was dynamic must still be, which a second shape proves; and on real samples
-the output must agree with the pass's input: within rounding for a lossless pass, measured for a lossy one. Runs in the
-pass's worker process.
+the output must agree with the pass's input: within rounding for a lossless pass, measured for a lossy one. A model
+whose samples influence each other is judged in a batch, too: what a lossy pass learnt from single samples may not hold
+there. Runs in the pass's worker process.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.data.ragged import of_one_call, ragged
 from mlopt.errors import ModelError, PassError
+from mlopt.measure import coupling
+from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
 from mlopt.model import Kind, Model, TensorSpec
@@ -56,11 +59,18 @@ def check_output(
             "the pass changed the model's interface", where=where, got="; ".join(broken),
             expected="the same names, dtypes, ranks, sizes and names of dynamic axes", fix=_report_it(pass_),
         )  # fmt: skip
-    found = list(_compare(before, after, samples, options))
+    pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
+    found = list(_compare(pairs, after, options))
     reasons = [reason for _, reason in found if reason is not None]
     if reasons and not pass_.lossy:
         raise PassError(
             CHANGED, where=where, got=reasons[0], expected="equal outputs within rounding", fix=remedy(pass_),
+        )  # fmt: skip
+    if pass_.lossy and (apart := coupling.apart(pairs, [parity for parity, _ in found])) is not None:
+        raise PassError(
+            "the result is right for single samples only: in this model the samples of a batch influence each other",
+            where=where, got=apart, expected="about the same error for one sample as for several together",
+            fix=coupling.remedy(before),
         )  # fmt: skip
     return Conformity(_worst([parity for parity, _ in found]))
 
@@ -95,11 +105,8 @@ def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]
             yield f"axis {axis} of {where} became {new!a} (was {old!a})"
 
 
-def _compare(
-    before: Model, after: Model, samples: Dataset, options: RuntimeOptions
-) -> Iterator[tuple[Parity, str | None]]:
+def _compare(pairs: Sequence[Pair], after: Model, options: RuntimeOptions) -> Iterator[tuple[Parity, str | None]]:
     """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
-    pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
     _give_back_memory()
     of_each = [scales({name: ragged([array]) for name, array in expected.items()}) for _, expected, _ in pairs]
     largest = {name: max(known[name] for known in of_each) for name in of_each[0]}
@@ -121,9 +128,9 @@ def _placed(reason: str, row: int | None, feeds: Feeds) -> str:
     return f"with inputs of other sizes ({', '.join(f'{n}: {list(a.shape)}' for n, a in feeds.items())}): {reason}"
 
 
-def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[tuple[Feeds, Feeds, int | None]]:
+def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[Pair]:
     """Return feeds in several shapes, each with what the model makes of it, and the sample that it is."""
-    pairs: list[tuple[Feeds, Feeds, int | None]] = []
+    pairs: list[Pair] = []
     with open_session(model, options) as session:
         for feeds, row in _shapes(model.inputs, samples):
             try:
@@ -144,12 +151,13 @@ def _give_back_memory() -> None:
 
 def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dict[str, Array], int | None]]:
     """Yield feeds: first samples with their numbers, then, without one, other sizes of every dynamic axis."""
-    for row in some(samples, _SAMPLES).tolist():
+    chosen = some(samples, _SAMPLES).tolist()
+    for row in chosen:
         yield from ((feeds, row) for feeds, _ in batches(samples, specs, 1, [row]))
     batched = {spec.name: samples.inputs[spec.name].ndim == len(spec.shape) for spec in specs}
     if batch_of(samples, specs, 2) == 2:
-        rows = np.arange(3) % samples.count
-        yield from ((feeds, None) for feeds, _ in batches(samples, specs, 3, rows.tolist()))
+        rows = (chosen * coupling.TOGETHER)[: coupling.TOGETHER]
+        yield from ((feeds, None) for feeds, _ in batches(samples, specs, coupling.TOGETHER, rows))
     own = next(batches(samples, specs, 1, [0]))[0]
     for resize in (_halved, _doubled):
         other = {s.name: resize(own[s.name], [a for a in s.dynamic_axes if a or not batched[s.name]]) for s in specs}

@@ -6,9 +6,9 @@ was saturated or one sample that came out as its opposite is no noise, and may s
 
 - its *shift*: the share of the error that a change of scale and an offset of all values explain. Of an output that is
   10 % too large it is 0.1, of honest quantization hardly more than 0;
-- its *worst part*: how wrong the worst channel, the worst sample, or the variation of a single number is, where 0 is
-  right and 1 is useless: a channel that is as far off as zeros would be, a sample that came out as its opposite, a
-  number that tells samples apart no better than a constant.
+- its *worst part*: how wrong the worst channel, the worst sample, or what varies between samples is, where 0 is
+  right and 1 is useless: a channel that is as far off as zeros would be, a sample that came out as its opposite, an
+  output that tells samples apart no better than a constant.
 
 ``docs/gates.md`` has the reasons for the limits. Pure sums over pieces, so outputs may be memory-mapped and large.
 """
@@ -26,8 +26,9 @@ _NOTHING = 1e10
 """The relative error where there should be nothing, and is something: that of an SQNR of -200 dB."""
 _LOUD = 1 / 16  # of the mean energy of the channels: fainter ones are lost in the noise of the others
 _FEW, _LEAST_RMS = 16, 0.05  # of so few channels each is a quantity of its own, unless it is as good as nothing
+_MANY, _SILENT = 0.75, 1e-8  # a quarter of the channels that say anything, by their energy beside the mean
 _SAMPLES, _VALUES = 8, 16  # that speak for a channel: of fewer, one that changed its class would stand for all
-_VARIED = 3e-4  # of a number's size: what varies less is a constant
+_VARIED = 3e-4  # of an output's size: what varies less is a constant
 _OPPOSITE = 2.0  # how far a sample is from its opposite
 _QUIET = 0.5  # of a typical sample's energy: what says less is judged as if it said so much
 
@@ -58,14 +59,33 @@ class Sums:
             explained -= 2 * rest / (n - 2)
         return math.sqrt(max(explained, 0.0) / aa)
 
+
+class Variation:
+    """What differs from sample to sample, at each place of an output of one shape.
+
+    An offset that all samples share makes any error small beside the whole, and cosines equal to 1.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._sum = np.zeros(shape)
+        self._samples, self._energy, self._error = 0, 0.0, 0.0
+
+    def add(self, a: Floats, b: Floats) -> None:
+        """Add samples, [samples, ...]; of another shape, the places mean nothing, and nothing is said."""
+        self._samples = self._samples + len(a) if a.shape[1:] == self._shape and self._samples >= 0 else -1
+        if self._samples >= 0:
+            self._sum += a.sum(axis=0)
+            self._energy += float((a * a).sum())
+            self._error += float(((a - b) ** 2).sum())
+
     @property
     def lost(self) -> float | None:
         """The error over what varies: 1 if a constant would answer as well. None for what does not vary."""
-        n, a, _, aa, ab, bb = self._sums.tolist()
-        spread = aa - a * a / n if n else 0.0
-        if n < _SAMPLES or spread <= _VARIED**2 * aa:
+        if self._samples < _SAMPLES:
             return None
-        return math.sqrt(max(aa - 2 * ab + bb, 0.0) / spread)
+        spread = self._energy - float((self._sum**2).sum()) / self._samples
+        return math.sqrt(self._error / spread) if spread > _VARIED**2 * self._energy else None
 
 
 class Channels:
@@ -98,11 +118,15 @@ class Channels:
         heard = energy >= _LOUD * energy.mean()
         if len(energy) <= _FEW:
             heard |= energy >= _LEAST_RMS**2 * self._values
-        heard &= speak >= min(_SAMPLES, self._samples / 2)
+        speak_up = speak >= min(_SAMPLES, self._samples / 2)
+        heard &= speak_up
         if self._values < _VALUES or not heard.any():
             return 0.0, ""
-        ratios = np.sqrt(np.divide(self._error, energy, out=np.zeros_like(energy), where=heard & (energy > 0)))
-        number = int(ratios.argmax())
+        ratios = np.sqrt(np.divide(self._error, energy, out=np.zeros_like(energy), where=energy > 0))
+        number = int(np.where(heard, ratios, 0.0).argmax())
+        alive = ratios[speak_up & (energy > _SILENT * energy.mean())]
+        if len(alive) > _FEW and (many := float(np.quantile(alive, _MANY))) > ratios[number]:
+            return many, f"a quarter of the channels of axis {self.axis}"
         return float(ratios[number]), f"channel {number} of axis {self.axis}"
 
 
@@ -111,13 +135,16 @@ class Parts:
 
     def __init__(self, *, floating: bool) -> None:
         self._whole, self._faint = Sums(), Sums()
-        self._single = floating
+        self._floating = floating
         self._channels: dict[int, Channels] | None = None
+        self._variation: Variation | None = None
 
     def add(self, a: Floats, b: Floats) -> None:
         """Add samples, [samples, ...]; ``a`` is what is expected. Axes whose size varies have no channels."""
         self._whole.add(a, b)
-        self._single &= a.size == len(a)
+        if self._variation is None:
+            self._variation = Variation(a.shape[1:])
+        self._variation.add(a, b)
         sizes = {axis: a.shape[axis] for axis in (1, a.ndim - 1) if 0 < axis < a.ndim and a.shape[axis] > 1}
         if self._channels is None:
             self._channels = {axis: Channels(axis, size) for axis, size in sizes.items()}
@@ -141,7 +168,7 @@ class Parts:
         with np.errstate(over="ignore"):  # where nothing was expected: it is cut below
             off = np.sqrt(error / np.maximum(expected, _QUIET * typical)) / _OPPOSITE
         found = [(float(off.max(initial=0.0)), f"sample {int(off.argmax())}"), *self._of_channels()]
-        lost = self._whole.lost if self._single else None
+        lost = self._variation.lost if self._variation is not None and self._floating else None
         if lost is not None:
             found.append((lost, "what varies between samples"))
         value, name = max(found, key=lambda each: each[0])

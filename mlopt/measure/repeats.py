@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import Run, batch_of, batches, predict
 from mlopt.errors import MloptError, ModelError
+from mlopt.measure import coupling
 from mlopt.measure.lossless import Change, Outputs, change
 from mlopt.model import Kind, Model
 from mlopt.onnx_graph import reads
@@ -93,6 +94,7 @@ def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> M
     elif kept:
         what = "the model keeps state between calls: the same input gives other outputs the next time"
         fix = "take the state as an input and return it as an output, or set it anew at the start of forward()"
+        fix = fix if model.kind is Kind.TORCH else f"it was exported in training mode: {coupling.EXPORT_AGAIN}"
     else:
         what = "the model does not repeat itself: the same input gives other outputs the next time"
         causes = ["neither a random operator nor a changed buffer or attribute was seen"]
@@ -108,7 +110,7 @@ def _listed(head: str, names: Sequence[str]) -> str:
 def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> tuple[list[str], list[str]]:
     """Return what the model draws from, and what it changes when it runs."""
     if model.kind is not Kind.TORCH:
-        return list(random_nodes(model, (found.output,))), []
+        return list(random_nodes(model, (found.output,))), coupling.in_training(model)
     feeds = [feed for feed, _ in batches(samples, model.inputs, batch_size, [0, found.sample])]
     try:
         return traced(model, [*feeds, *feeds])

@@ -139,6 +139,7 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     told = onnx.ModelProto(graph=onnx.GraphProto(input=proto.graph.input, output=proto.graph.output))
     describe(told, proto)
     _hoist_constants(proto.graph)
+    _drop_missing(proto.graph)
     strip_initializer_inputs(proto)
     _name_nodes(proto.graph)  # before anything is added, so that names do not depend on what that is
     names = isolate(proto)
@@ -240,6 +241,17 @@ def _hoist_constants(graph: onnx.GraphProto) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _drop_missing(graph: onnx.GraphProto) -> None:
+    """Leave out the empty names where nothing does as well: the tools take one for that of a tensor."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            while names and not names[-1]:
+                del names[-1]
+    named = [value for value in graph.value_info if value.name]
+    del graph.value_info[:]
+    graph.value_info.extend(named)
 
 
 def _raise_opset(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:

@@ -218,12 +218,16 @@ def _leave_out_zeros(graph: onnx.GraphProto) -> None:
 
 
 def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | None:
-    """Return ranges by tokens: a copy, since the quantizer narrows some."""
+    """Return ranges by tokens: a copy, since the quantizer narrows some.
+
+    It makes scales of all, those of tensors that stay in FP32 too, and fails on an end that is not finite.
+    """
     from onnxruntime.quantization.calibrate import TensorsData
 
     if ranges is None:
         return None
     ends = {names.value(name): data.range_value for name, data in ranges.items()}
+    ends = {name: values for name, values in ends.items() if np.isfinite(values).all()}
     return TensorsData(ranges.calibration_method, ends)
 
 

@@ -30,7 +30,7 @@ from mlopt.onnx_graph import nodes, sort_nodes, subgraphs
 from mlopt.packages import versions
 from mlopt.quantization.graph import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
-from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
+from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -207,8 +207,7 @@ def outputs(path: Path, feeds: Mapping[str, Array] | None) -> list[Array]:
     All graph optimizations are on, as in deployment: some faults show only in the fused graph.
     """
     session = quiet_session(path)
-    results: list[Array] = session.run(None, dict(feeds)) if feeds is not None else []
-    return results
+    return [as_text(output) for output in session.run(None, dict(feeds))] if feeds is not None else []
 
 
 def same_outputs(a: Path, b: Path, feeds: Mapping[str, Array]) -> bool:

@@ -29,7 +29,7 @@ from mlopt.onnx_file import read_graph
 from mlopt.onnx_names import fresh, value_names
 from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.halves import Half, always_float, float_tensors
-from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
+from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -199,4 +199,4 @@ def _decibels(noise: float) -> float:
 
 def _run(session: onnxruntime.InferenceSession, feed: Mapping[str, Array]) -> dict[str, Array]:
     names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feed)), strict=True))
+    return dict(zip(names, map(as_text, session.run(names, dict(feed))), strict=True))

@@ -50,6 +50,23 @@ def plain(weight: Array, channel_axis: int) -> NDArray[np.float32]:
     return np.asarray(np.abs(rows.reshape(len(rows), -1)).max(axis=1), dtype=np.float32)
 
 
+def not_finite(graph: onnx.GraphProto, folder: Path) -> dict[str, str]:
+    """Return the nodes that read a constant no scale is found for, as it holds NaN or infinity, and which."""
+    from onnx import numpy_helper
+
+    odd = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type == tensor.FLOAT and not np.isfinite(numpy_helper.to_array(loaded(tensor, folder))).all()
+    }
+    return {
+        node.name: f"constant '{name}' holds NaN or infinity"
+        for node in graph.node
+        for name in reversed(node.input)
+        if name in odd
+    }
+
+
 def is_depthwise(node: onnx.NodeProto, weight: Array) -> bool:
     """Whether a Conv gives each input channel one kernel: onnxruntime's kernel for these adds in 32 bits.
 

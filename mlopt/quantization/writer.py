@@ -25,6 +25,7 @@ from mlopt.quantization.graph import RECURRENT, Prepared, Survey, first_output, 
 from mlopt.quantization.integers import PER_CHANNEL_OPSET, Job, Outcome, quantize, quantized_layers
 from mlopt.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
 from mlopt.quantization.smooth import quantize_with_nncf
+from mlopt.quantization.weights import not_finite
 from mlopt.target import Objective
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Writer:
             excluded |= self._of_type(RECURRENT, f"TensorRT has no {RECURRENT} in INT8")
         if mode is Mode.STATIC:
             excluded |= _too_wide(self.graph, self.ranges)
+        excluded |= self._not_finite
         return excluded | matching(self.graph, self.config.exclude, where="passes.quantize.exclude")
 
     def write(self, mode: Mode, layers: Collection[str], out: Path) -> Outcome:
@@ -172,6 +174,14 @@ class Writer:
             out, self.prepared.path, self.calibration, self.model.inputs, external=external, deadline=deadline
         )
         return done > 0
+
+    @cached_property
+    def _not_finite(self) -> dict[str, str]:
+        return {
+            name: why
+            for name, why in not_finite(self.graph, self.prepared.path.parent).items()
+            if name in self.weighted
+        }
 
     @cached_property
     def _input_means(self) -> Mapping[str, Array]:

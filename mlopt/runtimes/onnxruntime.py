@@ -106,10 +106,10 @@ class _Session:
                 f"ONNX Runtime could not run the model: {cause(error)}", where=self._where, got=got or "no inputs",
                 expected="; ".join(str(spec) for spec in self.inputs),
             ) from error  # fmt: skip
-        return dict(zip(self._names, map(_as_text, outputs), strict=True))
+        return dict(zip(self._names, map(as_text, outputs), strict=True))
 
 
-def _as_text(output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def as_text(output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return text as NumPy's own, which can be stored and compared; ONNX Runtime gives it as Python objects."""
     return output.astype(str) if output.dtype == object else output
 

@@ -94,10 +94,49 @@ def test_each_quantity_of_an_output_is_judged() -> None:
     assert broken(expected, got) == ["fidelity.worst_part"]
 
 
+@pytest.mark.parametrize("scales", [np.repeat([200.0, 1.0], 20), 10.0 ** np.linspace(0, 4, 40)])
+@pytest.mark.parametrize("shape", [(100, 40), (24, 40, 6, 6), (24, 36, 40)])
+def test_many_faint_channels_are_not_lost_in_silence(scales: np.ndarray, shape: tuple[int, ...]) -> None:
+    """One scale of INT8 for quantities of several sizes; each alone is too faint to be judged on its own."""
+    places = scales if shape[-1] == 40 else scales[:, None, None]
+    expected = answers(shape) * places
+    step = 2 * np.abs(expected).max() / 255
+    assert broken(expected, np.round(expected / step) * step) == ["fidelity.worst_part"]
+    assert broken(expected, expected + 0.05 * places * answers(shape, seed=1)) == []
+    few = np.where(np.arange(40) < 6, 1.0, 200.0)
+    mostly_loud = answers(shape) * (few if shape[-1] == 40 else few[:, None, None])
+    assert "fidelity.worst_part" not in broken(mostly_loud, np.round(mostly_loud / 6) * 6)
+    dead = np.where(np.arange(40) < 20, 1e-5, 200.0)
+    half_dead = answers(shape) * (dead if shape[-1] == 40 else dead[:, None, None])
+    assert "fidelity.worst_part" not in broken(half_dead, np.round(half_dead / 6) * 6)
+
+
 def test_a_number_that_tells_nothing_apart_is_useless() -> None:
     kelvin = 300 + answers((200, 1))
     assert broken(kelvin, np.full_like(kelvin, 300)) == ["fidelity.worst_part"]
     assert broken(kelvin, noisy(answers((200, 1)), 0.1) + 300) == []
+
+
+@pytest.mark.parametrize("shape", [(200, 4), (64, 12, 5), (32, 3, 9, 9)])
+def test_an_offset_of_all_samples_hides_nothing(shape: tuple[int, ...]) -> None:
+    """Of an output that is the same for every sample, but for a thousandth, a thousandth is an error of all it says."""
+    common = 10 + answers((1, *shape[1:]), seed=1)
+    expected = common + 0.01 * answers(shape)
+    assert broken(expected, np.broadcast_to(common, shape)) == ["fidelity.worst_part"]
+    assert broken(expected, np.round(expected * 10) / 10) == ["fidelity.worst_part"]
+    assert broken(expected, expected + 0.002 * answers(shape, seed=2)) == []
+    same = np.repeat(common, shape[0], axis=0)
+    assert broken(same, same + 0.002 * answers(shape, seed=2)) == []
+    found = fidelity({"y": expected}, {"y": np.broadcast_to(common, shape)})
+    assert (found.part, found.worst_part) == ("what varies between samples of output 'y'", pytest.approx(1, abs=0.05))
+
+
+def test_samples_of_several_sizes_have_no_places_in_common() -> None:
+    expected, got = (np.empty(20, object) for _ in range(2))
+    for row in range(20):
+        expected[row] = 5 + 0.01 * answers((row % 3 + 1, 4), seed=row)
+        got[row] = np.full_like(expected[row], 5)
+    assert "fidelity.worst_part" not in broken(expected, got)
 
 
 def test_scores_beside_boxes_have_a_scale_of_their_own() -> None:

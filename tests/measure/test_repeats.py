@@ -116,6 +116,17 @@ def test_a_dropout_that_still_trains(twice: Run, tmp_path: Path) -> None:
     assert twice(saved(tmp_path, [node("Dropout", "x", "y")])) is None
 
 
+def test_statistics_that_are_written_into_a_shared_constant(twice: Run, tmp_path: Path) -> None:
+    """onnxruntime keeps the running mean and variance where they were read, and there the scale and the bias are."""
+    ones, zeros = (node("Constant", "", name, value=helper.make_tensor(name, FLOAT, [4], [number] * 4))
+                   for name, number in (("ones", 1.0), ("zeros", 0.0)))  # fmt: skip
+    norm = node("BatchNormalization", "x ones zeros zeros ones", "y mean variance", name="norm", training_mode=1)
+    said = twice(saved(tmp_path, [ones, zeros, norm]))
+    assert "the model keeps state between calls" in said
+    assert "changed by a call: BatchNormalization 'norm'" in said
+    assert "call `model.eval()` and export the model again" in said
+
+
 HEAD = """
 import random, time
 import numpy as np

@@ -233,3 +233,28 @@ def test_an_operator_that_has_no_fp16_stays_in_fp32(tmp_path: Path) -> None:
     result = convert(model, tmp_path, X)
     assert result.notes["kept_fp32"] == {"celu": "Celu takes no FP16 at opset 20"}
     assert cosine(outputs_of(result.path, X)["y"], outputs_of(model, X)["y"]) > 0.9999
+
+
+def test_a_model_that_also_answers_in_words(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="scores"),
+        helper.make_node("ArgMax", ["y"], ["best"], axis=1, keepdims=0, name="best"),
+        helper.make_node("Cast", ["best"], ["word"], to=TensorProto.STRING, name="word"),
+    ]
+    outputs = [*PORTS[1], ("word", TensorProto.STRING, ["n"])]
+    model = write(tmp_path / "m.onnx", nodes, {"w": random(4, 4)}, PORTS[0], outputs)
+    result = convert(model, tmp_path, X)
+    assert list(outputs_of(result.path, X)["word"]) == list(outputs_of(model, X)["word"])
+
+
+def test_outputs_that_an_lstm_does_not_give(tmp_path: Path) -> None:
+    nodes = [helper.make_node("LSTM", ["x", "w", "r", "", ""], ["", "h", ""], hidden_size=4, name="lstm"),
+             helper.make_node("Squeeze", ["h", "zero"], ["y"], name="last")]  # fmt: skip
+    weights = {"w": random(1, 16, 4), "r": random(1, 16, 4), "zero": np.array([0])}
+    model = write(tmp_path / "m.onnx", nodes, weights, [("x", FLOAT, [3, "n", 4])], PORTS[1])
+    proto = onnx.load(model)
+    proto.graph.value_info.append(helper.make_tensor_value_info("", TensorProto.FLOAT, None))  # as onnxsim leaves it
+    onnx.save(proto, model)
+    data = {"x": random(2, 3, 4)}
+    result = convert(model, tmp_path, data)
+    assert result.notes["converted"] == 2
