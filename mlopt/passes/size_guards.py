@@ -153,5 +153,8 @@ def _is(condition: Any, sizes: Mapping[str, int], outcome: bool) -> bool:
     """Whether that is what it comes to; one that is not decided by these sizes is neither."""
     import sympy
 
-    decided = condition.xreplace({s: sympy.Integer(sizes[str(s)]) for s in condition.free_symbols})
+    try:
+        decided = condition.xreplace({s: sympy.Integer(sizes[str(s)]) for s in condition.free_symbols})
+    except (ArithmeticError, AssertionError, ValueError, TypeError):  # what has no value at these sizes: x % 0
+        return False
     return bool(decided == (sympy.true if outcome else sympy.false))

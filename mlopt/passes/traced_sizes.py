@@ -106,12 +106,14 @@ def check_sizes(
 def _another_size(probe: Probe, traced: Mapping[str, int], difference: str) -> PassError:
     names = list(probe.sizes)
     sizes = ", ".join(f"{name} = {size}" for name, size in probe.sizes.items())
+    number = f"or declare a number instead of '{names[0]}'"
     return PassError(
         "the exported graph does not hold for every size of a dynamic dimension",
         where=f"model.inputs: dimension {', '.join(map(repr, names))}", got=f"at {sizes}: {difference}",
         expected=f"what the module gives; it was traced at {', '.join(f'{name} = {traced[name]}' for name in names)}",
-        fix=f"do not branch on sizes in forward(){f' (it reads one in {probe.line})' if probe.line else ''}, "
-        f"or declare a number instead of '{names[0]}'",
+        fix=f"do not branch on sizes in forward() (it reads one in {probe.line}), {number}" if probe.line else
+        "an operator was exported for some sizes only: compute it from others (of interpolation and pooling to a fixed "
+        f"size, that is often it), {number}",
     )  # fmt: skip
 
 

@@ -53,11 +53,19 @@ def test_the_tracer_is_held_to_the_numbers_in_the_line(condition: str, tmp_path:
         run_pass(PASS, model(tmp_path, condition), {"exporter": "torchscript"}, tmp_path)
 
 
-@pytest.mark.parametrize("condition", ["x.shape[0] > 20", "x.shape[1] >= LIMIT"])
+@pytest.mark.parametrize(
+    "condition", ["x.shape[0] > 20", "x.shape[1] >= LIMIT", "x.shape[0] > 20 and x.shape[1] % (x.shape[1] // 3) == 0"]
+)
 def test_a_branch_that_changes_nothing_is_no_problem(condition: str, tmp_path: Path) -> None:
     notes: dict[str, Any] = dict(applied(run_pass(PASS, model(tmp_path, condition, "x + x"), {}, tmp_path)).notes)
     assert notes["exporter"] == "dynamo"
     assert max(max(sizes) for sizes in notes["sizes_checked"].values()) > 20
+
+
+def test_an_operator_that_is_exported_for_some_sizes_is_not_called_a_branch(tmp_path: Path) -> None:
+    pool = "torch.nn.functional.adaptive_avg_pool2d(x[None, None], (3, 2))[0]"
+    with pytest.raises(PassError, match="an operator was exported for some sizes only"):
+        run_pass(PASS, model(tmp_path, "x.ndim", pool), {"exporter": "dynamo"}, tmp_path)
 
 
 def test_as_many_outputs_as_there_are_rows_is_one_clear_error(tmp_path: Path) -> None:
