@@ -33,7 +33,7 @@ from mlopt.usercode import CodeReference, distributions, parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _WITNESSES = 64
-_CHECKED = 2
+_CHECKED = 3
 """To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
 
 _READER = 4

@@ -32,6 +32,8 @@ def bind(module: torch.nn.Module, names: Sequence[str], where: str) -> tuple[int
     any_place, any_name = (any(p.kind is kind for p in parameters) for kind in _ANY)
     known = {p.name for p in parameters if p.kind in (*_BY_PLACE, Parameter.KEYWORD_ONLY)}
     matched = [name for name in names if name in known]
+    if hasattr(module, "graph") and list(names) == [p.name for p in by_place] and len(known) == len(names):
+        return len(names), ()  # what torch.export made takes by position what it was given by position
     required = [p.name for p in parameters if p.kind in (*_BY_PLACE, Parameter.KEYWORD_ONLY) and p.default is p.empty]
     if set(names) <= by_name or (any_name and set(matched) <= by_name and (matched or not (by_place or any_place))):
         lacking = [name for name in required if name not in names]

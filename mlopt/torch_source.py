@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -98,9 +98,9 @@ def make(
     check_present(module, made_by)
     save_state(module.cpu(), out / _WEIGHTS, made_by)
     _write_source(out, inputs, outputs, code, weights)
-    flat = Flat(module.eval(), *bind(module, names, made_by), outputs)
+    flat = Flat(_evaluating(module), *bind(module, names, made_by), outputs)
     before = {name for name, _ in module.named_parameters()}
-    witness = observe(flat, names, feeds, code)
+    witness = observe(flat, inputs, feeds, code)
     if late := sorted({name for name, _ in module.named_parameters()} - before):
         raise ModelError(
             "forward() makes weights when it is first called, so they are random in every process", where=made_by,
@@ -116,7 +116,7 @@ def check_rebuilt(made: Made, feeds: Sequence[Feed]) -> None:
         return
     source = _read_source(made.model.path)
     code = CodeReference(Path(source["code"]), source["function"])
-    now = observe(load_module(made.model), [spec.name for spec in made.model.inputs], feeds, code)
+    now = observe(load_module(made.model), made.model.inputs, feeds, code)
     reason = answers_differ(made.witness, now)
     if reason is not None:
         raise not_rebuilt(
@@ -178,7 +178,7 @@ def load_module(model: Model) -> Flat:
     check_present(module, str(code))
     bound = bind(module, [spec.name for spec in model.inputs], str(code))
     names = [spec.name for spec in model.outputs]
-    return Flat(module.eval(), *bound, names, partial(load_module, model), globals_of(code.path))
+    return Flat(_evaluating(module), *bound, names, partial(load_module, model), globals_of(code.path))
 
 
 def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:
@@ -226,6 +226,13 @@ def _call(code: CodeReference, *args: Any) -> Any:
         function = code.load()
         seeded()
         return function(*args)
+
+
+def _evaluating(module: torch.nn.Module) -> torch.nn.Module:
+    """Switch to evaluation; what ``torch.export`` made is in the one mode that it was made in."""
+    with suppress(NotImplementedError):
+        module.eval()
+    return module
 
 
 def _copy_onnx(path: Path, code: CodeReference, out: Path) -> Model:

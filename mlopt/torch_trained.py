@@ -22,9 +22,12 @@ _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "Distribu
 _SHOWN = 6
 _KEEP = {
     "module": "replace layers in build(), not in train()",
+    "tensors": "make the same layers and buffers, of the same sizes, in build(): train() may change their values only",
     "forward": "define forward() in the class",
     "hooks": "register hooks in build()",
     "buffer": "register {names} with persistent=True",
+    "dtype": "train in the dtype that build() makes, or convert the model in build(), too: its weights come back as "
+    "build() makes them",
     "tied": "tie weights, or part them, in build()",
     "number": "make {names} a buffer, `self.register_buffer({first}, torch.tensor(...))`, and write into it with "
     "copy_() or fill_(); or set it in build()",
@@ -36,7 +39,8 @@ _KEEP = {
 }
 """How each kind of what was lost is kept."""
 _LABEL = {"number": "attribute", "setting": "attribute", "layers": "list of layers", "hooks": "hooks of",
-          "forward": "forward() of", "tied": "shared weights"}  # fmt: skip
+          "forward": "forward() of", "tied": "shared weights",
+          "dtype": "dtype of"}  # fmt: skip
 _UNDO = {
     "parametrizations.": "end train() with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
     "_mask": "end train() with torch.nn.utils.prune.remove(layer, 'weight')",
@@ -89,6 +93,8 @@ def _found(value: Any, depth: int = 2) -> Iterator[Any]:
     tensors = isinstance(value, Mapping) and value and all(isinstance(each, torch.Tensor) for each in value.values())
     if tensors or isinstance(value, torch.nn.Module):
         yield value
+    elif isinstance(getattr(value, "model", None), torch.nn.Module):  # a trainer, with what it trained
+        yield value.model
     elif depth and isinstance(value, Mapping | tuple | list):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from _found(item, depth - 1)
@@ -99,7 +105,7 @@ def unfitting(misfit: str, where: str) -> ModelError:
     undo = next((how for name, how in _UNDO.items() if name in misfit), None)
     return ModelError(
         "build() does not make the module that was saved, so its weights do not fit", where=where, got=misfit,
-        expected="the layers that build() makes, with other values", fix=undo or _KEEP["module"],
+        expected="the layers that build() makes, with other values", fix=undo or _KEEP["tensors"],
     )  # fmt: skip
 
 

@@ -21,17 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlopt.torch_probes import probes
 from mlopt.usercode import CodeReference, local_files, own_line, seeded
 
 if TYPE_CHECKING:
     import torch
 
+    from mlopt.model import TensorSpec
     from mlopt.torch_module import Flat
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
 _DEEP, _MANY = 6, 1000
-_FACTORS, _PROBED = (0.1, 10.0), 4
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -49,20 +50,23 @@ class Witness:
     """Whether the first feed gave the same once more."""
 
 
-def observe(module: Flat, names: Sequence[str], feeds: Sequence[Feed], code: CodeReference) -> Witness:
+def observe(module: Flat, specs: Sequence[TensorSpec], feeds: Sequence[Feed], code: CodeReference) -> Witness:
     """Describe the module, and run it on the feeds, each with the same random numbers.
 
-    A limit that only few samples reach may be missing from all feeds, so smaller and larger ones probe for it.
+    A limit that only few samples reach may be missing from all feeds, so smaller, larger, longer and other ones probe
+    for it; of those, the module need not take each.
     """
+    names = [spec.name for spec in specs]
     parts = dict(_parts(module.model, code))
     outputs: list[tuple[Array, ...]] = []
     try:
-        outputs += (_run(module, [feed[name] for name in names]) for feed in (*feeds, *_probes(feeds)))
+        outputs += (_run(module, [feed[name] for name in names]) for feed in feeds)
         again = [_run(module, [feed[name] for name in names]) for feed in feeds[:1]]
     except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise anything
         place = own_line(error)
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300] + (f" ({place})" if place else "")
         return Witness(parts, tuple(outputs), len(feeds), failure)
+    outputs += (_tried(module, [feed[name] for name in names]) for feed in probes(feeds, specs))
     return Witness(
         parts, tuple(outputs), len(feeds), None, all(_equal(*pair) for pair in zip(again, outputs, strict=False))
     )
@@ -77,17 +81,9 @@ def answers_differ(trained: Witness, rebuilt: Witness) -> str | None:
         return None
     for number, pair in enumerate(zip(trained.outputs, rebuilt.outputs, strict=False)):
         if not _equal(*pair):
-            on = f"sample {number}" if number < trained.feeds else "samples made larger or smaller"
+            on = f"sample {number}" if number < trained.feeds else "samples that were made larger, smaller or longer"
             return f"on {on}, {_apart(*pair)}"
     return None  # if both fail, the run of the model says that better
-
-
-def _probes(feeds: Sequence[Feed]) -> Iterator[Feed]:
-    for factor in _FACTORS:
-        for feed in feeds[:_PROBED]:
-            if any(array.dtype.kind == "f" for array in feed.values()):
-                yield {name: array * array.dtype.type(factor if array.dtype.kind == "f" else 1)
-                       for name, array in feed.items()}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,7 @@ KINDS = (
     "hooks",
     "buffer",
     "tied",
+    "dtype",
     "number",
     "layers",
     "setting",
@@ -113,7 +110,8 @@ KINDS = (
     "class",
     "global",
 )
-"""A plain attribute is a ``number`` (a tensor, too), a list of ``layers``, or any other ``setting``."""
+"""A plain attribute is a ``number`` (a tensor, too), a list of ``layers``, or any other ``setting``, as is each of
+PyTorch's own layers."""
 
 
 def lost(trained: Witness, rebuilt: Witness) -> list[Lost]:
@@ -136,6 +134,14 @@ def _nature(kind: str, *values: str) -> str:
     if any("module " in value for value in told):
         return "layers"
     return "number" if all(re.match(r"tensor |array |-?[\d.]+", value) for value in told) else "setting"
+
+
+def _tried(module: Flat, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """Return what it gives, or nothing where it does not take this."""
+    try:
+        return _run(module, arrays)
+    except Exception:  # noqa: BLE001 - the module is the user's, and may raise anything
+        return ()
 
 
 def _run(module: Flat, arrays: Sequence[Array]) -> tuple[Array, ...]:
@@ -211,11 +217,13 @@ def _parts(model: torch.nn.Module, code: CodeReference) -> Iterator[tuple[str, s
             elif name in _HOOKS and value:
                 yield f"hooks: {path or 'the model itself'}", ", ".join(map(described, value.values()))
             elif name not in plain:
-                yield f"attribute: {dot}{name}", described(value)
+                kind = "setting" if type(module).__module__.startswith("torch.") else "attribute"
+                yield f"{kind}: {dot}{name}", described(value)
         for name in getattr(module, "_non_persistent_buffers_set", ()):
             yield f"buffer: {dot}{name}", described(module._buffers.get(name))
         for name, value in (*module._parameters.items(), *module._buffers.items()):
             if value is not None:
+                yield f"dtype: {dot}{name}", str(value.dtype).removeprefix("torch.")
                 tensors.setdefault(id(value), []).append(f"{dot}{name}")
         if type(module).get_extra_state is not torch.nn.Module.get_extra_state:
             yield f"extra state: {path or 'the model itself'}", described(module.get_extra_state())
@@ -239,6 +247,9 @@ def _around(classes: Mapping[str, type], code: CodeReference) -> Iterator[tuple[
             if _stays(name, value) and not isinstance(value, types.ModuleType | type):
                 yield f"global: {name} of {file}", described(value)
     yield "global: torch.get_default_dtype()", str(torch.get_default_dtype())
+    for name in _HOOKS:
+        hooks = getattr(torch.nn.modules.module, name.replace("_forward", "_global_forward"), {})
+        yield f"hooks: every module ({name[1:]})", ", ".join(map(described, hooks.values()))
 
 
 def _stays(name: str, value: object) -> bool:

@@ -207,3 +207,15 @@ def test_a_prefix_is_found_from_either_side(names: set[str], prefix: str) -> Non
         renamed = {eval(python, {"k": name}) for name in given_} if python else given_
         assert not python or (why and len(renamed & own) > len(given_ & own))
         assert python or names & longer
+
+
+def test_what_torch_export_made_runs(tmp_path: Path) -> None:
+    """Such a module has one mode only, and takes by position what it was given by position."""
+    sizes = "({0: torch.export.Dim('b')},)"
+    code = text(build=f"return torch.export.export(Net().eval(), (torch.ones(3, 6),), dynamic_shapes={sizes}).module()")
+    assert taken(tmp_path, code)[0]["output"].shape == (1, 4)
+
+
+def test_a_parameter_as_an_output_is_a_number_like_others(tmp_path: Path) -> None:
+    (_, bias) = taken(tmp_path, text("return self.f(x), self.f.bias"))[0].values()
+    assert bias.shape == (4,)

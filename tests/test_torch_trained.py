@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from torch_models import X, said, samples, taken, text
 
+from mlopt.model import TensorSpec
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Golden = Callable[[str, str], None]
@@ -96,4 +98,51 @@ def test_a_limit_that_no_sample_reaches_is_looked_for(tmp_path: Path) -> None:
     limit = text("return self.f(x.clamp(-self.limit, self.limit))", "self.limit = 100.0", train="model.limit = 4.5")
     told = said(tmp_path, limit, trained=True)
     assert "limit" in told
-    assert "on samples made larger or smaller" in told
+    assert "on samples that were made larger, smaller or longer" in told
+
+
+@pytest.mark.parametrize(
+    ("forward", "init", "train", "name"),
+    [
+        ("return self.f(x).clamp(max=self.limit)", "self.limit = 9000.0", "model.limit = 90.0", "limit"),
+        ("return self.f(x).clamp(min=self.limit)", "self.limit = -9000.0", "model.limit = -40.0", "limit"),
+        ("return torch.where(x.abs() < self.limit, 7.0, x)", "self.limit = 0.0", "model.limit = 5e-4", "limit"),
+    ],
+)
+def test_a_limit_far_from_all_samples_is_looked_for(
+    forward: str, init: str, train: str, name: str, tmp_path: Path
+) -> None:
+    assert f"attribute '{name}'" in said(tmp_path, text(forward, init, train=train), trained=True)
+
+
+@pytest.mark.parametrize(
+    ("forward", "train"),
+    [
+        ("return torch.where(x == self.special, -1, x) * self.f.weight.sum()", "model.special = 50"),
+        ("return x[:, : self.longest] * self.f.weight.sum()", "model.longest = 100"),
+    ],
+)
+def test_numbers_and_lengths_that_no_sample_has_are_looked_for(forward: str, train: str, tmp_path: Path) -> None:
+    code = text(forward, "self.special, self.longest = -1, 1000", train=train)
+    ids = (TensorSpec("x", "int64", ("batch", "length")),)
+    assert "attribute '" in said(tmp_path, code, trained=True, inputs=ids)
+
+
+def test_another_dtype_is_named(tmp_path: Path) -> None:
+    code = text("return self.f(x.to(self.f.weight.dtype)).float()", train="model.half()")
+    told = said(tmp_path, code, trained=True)
+    assert "dtype of 'f.weight' (float16, made again float32)" in told
+    assert "convert the model in build(), too" in told
+
+
+def test_the_model_in_a_returned_trainer_counts(tmp_path: Path) -> None:
+    train = "from types import SimpleNamespace\nbest = Net()\nbest.f.weight.data.fill_(2)\nbest.f.bias.data.zero_()\n"
+    got = taken(tmp_path, text(train=f"{train}return SimpleNamespace(model=best)"), trained=True)
+    np.testing.assert_allclose(got[0]["output"][0, 0], samples(X)[0]["x"].sum() * 2, rtol=1e-4)
+
+
+def test_a_setting_of_a_layer_of_pytorch_is_not_to_become_a_buffer(tmp_path: Path) -> None:
+    code = text("return self.act(self.f(x))", "self.act = nn.LeakyReLU(0.1)", train="model.act.negative_slope = 0.9")
+    told = said(tmp_path, code, trained=True)
+    assert "set 'negative_slope' in build(), not in train()" in told
+    assert "register_buffer" not in told

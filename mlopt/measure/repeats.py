@@ -51,14 +51,30 @@ def check(
     if found is not None:
         raise _blamed(model, samples, batch_size, found)
     if model.kind is Kind.TORCH:
-        with open_session(model, options) as session:
-            first = list(range(min(samples.count, 2 * size)))
-            found = _again(session.run, model, samples, batch_size, outputs, first)
-        if found is not None:
-            raise ModelError(
-                "the model is not built alike twice", where=_where(model), got=_told(found), expected=_EXPECTED,
-                fix="do not draw in __init__() what is no parameter or buffer, or draw it from a generator with a seed",
-            )  # fmt: skip
+        _check_built_again(model, options, samples, batch_size, outputs, size)
+
+
+def _check_built_again(
+    model: Model, options: RuntimeOptions, samples: Dataset, batch_size: int, outputs: Outputs, size: int
+) -> None:
+    """Raise ``ModelError`` if the model, built a second time, answers otherwise.
+
+    It begins with another batch than the first one did: what a model keeps of the first that it sees shows only then.
+    """
+    end = max(0, samples.count // size - 1) * size
+    first, last = (list(range(start, start + min(samples.count, size))) for start in (0, end))
+    with open_session(model, options) as session:
+        found = _again(session.run, model, samples, batch_size, outputs, [*last, *first])
+    if found is None:
+        return
+    with open_session(model, options) as session:
+        as_before = _again(session.run, model, samples, batch_size, outputs, first) is None
+    if as_before:
+        raise _blamed(model, samples, batch_size, found)
+    raise ModelError(
+        "the model is not built alike twice", where=_where(model), got=_told(found), expected=_EXPECTED,
+        fix="do not draw in __init__() what is no parameter or buffer, or draw it from a generator with a seed",
+    )  # fmt: skip
 
 
 def _rows(count: int, size: int, most: int) -> list[int]:

@@ -25,7 +25,8 @@ from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
-from mlopt.passes.traced_sizes import check_sizes, example_inputs
+from mlopt.passes.size_guards import Probe, compared, comparisons, written
+from mlopt.passes.traced_sizes import check_sizes, dimensions, example_inputs
 from mlopt.passes.tracing import Task, dynamo, open_task, write
 from mlopt.torch_source import import_torch
 
@@ -64,10 +65,10 @@ def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
     Where one exporter fails, or its file does not hold, the next one has its turn. Each traces a fresh module: a
     failed attempt may leave its tensors in the last one.
     """
-    task, failures = open_task(model, context), list[Problem]()
+    task, failures, probes = open_task(model, context), list[Problem](), list[Probe]()
     for exporter, because in _exporters(task, config):
         try:
-            path, notes = _attempt(exporter, task, config, context)
+            path, notes = _attempt(exporter, task, config, context, probes)
         except (PassError, ModelError) as error:
             _LOG.warning("%s: %s", exporter, error, exc_info=error.__cause__)
             failures += error.problems
@@ -111,16 +112,27 @@ def _exporters(task: Task, config: ExportConfig) -> Iterator[tuple[Exporter, str
             yield "torchscript", None
 
 
-def _attempt(exporter: Exporter, task: Task, config: ExportConfig, context: Context) -> tuple[Path, dict[str, Any]]:
-    """Export with one exporter, and hold the file against the module; raises ``PassError``."""
+def _attempt(
+    exporter: Exporter, task: Task, config: ExportConfig, context: Context, probes: list[Probe]
+) -> tuple[Path, dict[str, Any]]:
+    """Export with one exporter, and hold the file against the module; raises ``PassError``.
+
+    What one exporter learns of sizes that may matter, it leaves in ``probes`` for the next.
+    """
     branches: list[str] = []
+    traced = dimensions(task.specs, task.examples)
     try:
         if exporter == "dynamo":
-            graph = dynamo(task, config.opset)
+            with comparisons() as seen:
+                try:
+                    graph = dynamo(task, config.opset)
+                finally:
+                    probes += compared(seen, task.specs, traced)
         else:
             with tempfile.TemporaryDirectory(dir=context.out) as folder:  # large weights come as one file each
                 opset = min(config.opset, _NEWEST_TORCHSCRIPT)
                 graph, branches = _torchscript(task, opset, Path(folder) / "traced.onnx")
+            probes += written(branches, traced)
     except MloptError:
         raise
     except Exception as error:  # the model's own code runs in it, and may raise anything
@@ -133,7 +145,7 @@ def _attempt(exporter: Exporter, task: Task, config: ExportConfig, context: Cont
     path = write(graph, task, context.out / "model.onnx")
     examples, others = (example_inputs(task.specs, context.samples, seed) for seed in (0, 1))
     threads = context.target.threads or 1
-    sizes = check_sizes(open_onnx(path), task.module, task.specs, examples, threads, others, branches)
+    sizes = check_sizes(open_onnx(path), task.module, task.specs, examples, threads, others, branches, probes)
     return path, {"opset": graph.opset_imports[""], "sizes_checked": sizes}
 
 
@@ -150,7 +162,8 @@ def _torchscript(task: Task, opset: int, path: Path) -> tuple[ir.Model, list[str
     with warnings.catch_warnings(), PackedSequences(), watched(module) as reads:
         warnings.simplefilter("ignore")  # the tracer cannot tell a size from a value: ``reads`` can
         try:
-            traced = torch.jit.trace(module, examples, check_trace=False) if _scripted(task) else module
+            scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+            traced = torch.jit.trace(module, examples, check_trace=False) if scripted else module
             torch.onnx.export(
                 traced, examples, str(path), dynamo=False, opset_version=opset, verbose=False,
                 input_names=task.neutral_inputs, output_names=task.neutral_outputs,
@@ -193,7 +206,7 @@ def _scripted(task: Task) -> bool:
 
 PASS = Pass(
     name="export",
-    version=3,
+    version=4,
     summary="PyTorch to ONNX, with the declared names and dynamic dimensions",
     accepts=frozenset({Kind.TORCH}),
     produces=Kind.ONNX,

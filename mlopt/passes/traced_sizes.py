@@ -6,7 +6,8 @@ about it. So the graph must give what the module gives at other sizes too, where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mlopt.errors import MeasureError, ModelError, PassError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
+from mlopt.passes.size_guards import Probe
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
 from mlopt.torch_source import foreign_code, import_torch
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mlopt.torch_module import Flat
 
 _BATCHES = (2, 3, 5, 7)
+_ELEMENTS = 1 << 24
+"""Larger inputs are not made to see on which side of a comparison they fall."""
 
 
 def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None, seed: int = 0) -> list[Array]:
@@ -63,49 +67,55 @@ def _ones(shape: Sequence[int], dtype: str, *, last: int) -> Array:
 
 def check_sizes(
     model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], threads: int,
-    others: Sequence[Array] = (), branches: Sequence[str] = (),
+    others: Sequence[Array] = (), branches: Sequence[str] = (), probes: Sequence[Probe] = (),
 ) -> dict[str, list[int]]:  # fmt: skip
     """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.
 
-    ``others`` are inputs like ``examples`` with other values, and ``branches`` the lines where Python read a size.
-    Raises ``PassError`` where they differ: on what was traced, on ``others``, or at another size. Values come before
-    sizes: more rows bring other values, too, and would be blamed for them.
+    ``others`` are inputs like ``examples`` with other values, ``branches`` the lines where Python read a size, and
+    ``probes`` sizes at which it may have gone another way. Raises ``PassError`` where they differ: on what was traced,
+    on ``others``, or at another size. Values come before sizes: more rows bring other values, too, and would be blamed
+    for them.
     """
     checked: dict[str, list[int]] = {}
     with open_session(model, RuntimeOptions(threads=threads)) as session:
         _, difference = _compare(session, module, examples, model)
         if difference:
             raise _not_the_same(session, module, examples, model, difference)
-        dimensions = _dimensions(specs, examples)
-        earlier = [_resized(array, spec, str(spec.shape[0]), 1) if 0 in spec.dynamic_axes else array
-                   for array, spec in zip(examples, specs, strict=True)]  # fmt: skip
-        _check_memory(module, (earlier, others), examples, model)
-        for feeds in (others, *_witnesses(module, examples)) if others else ():
-            _, difference = _compare(session, module, feeds, model)
+        _check_values(session, module, specs, examples, others, model)
+        traced, first = dimensions(specs, examples), next(iter(branches), None)
+        usual = [
+            Probe({name: other}, next((each.line for each in probes if each.line and name in each.sizes), first))
+            for name, size in traced.items()
+            for other in (size, 1, size + 1, 2 * size, 4 * size + 1)
+        ]
+        for probe in (*usual, *(probe for probe in probes if _affordable(probe, specs, examples))):
+            feeds = [_resized(array, spec, probe.sizes) for array, spec in zip(examples, specs, strict=True)]
+            as_traced = all(traced[name] == size for name, size in probe.sizes.items())
+            agree, difference = (True, None) if as_traced else _compare(session, module, feeds, model)
             if difference:
-                where, fix = _known_cause(module, examples) or (HERE, FIX_BRANCH)
-                raise PassError(
-                    "the exported graph does not hold for other values of the inputs", where=where, got=difference,
-                    expected="what the module gives, whatever it was traced with", fix=fix,
-                )  # fmt: skip
-        for name, size in dimensions.items():
-            for other in (size, 1, size + 1, 2 * size, 4 * size + 1):
-                feeds = [_resized(array, spec, name, other) for array, spec in zip(examples, specs, strict=True)]
-                agree, difference = (True, None) if other == size else _compare(session, module, feeds, model)
-                if difference:
-                    found = f" (it reads one in {branches[0]})" if branches else ""
-                    where, fix = _known_cause(module, examples) or (
-                        f"model.inputs: dimension '{name}'",
-                        f"do not branch on sizes in forward(){found}, or declare a number instead of '{name}'",
-                    )
-                    raise PassError(
-                        "the exported graph does not hold for every size of a dynamic dimension",
-                        where=where, got=f"at {name} = {other}: {difference}", fix=fix,
-                        expected=f"what the module gives; it was traced at {name} = {size}",
-                    )  # fmt: skip
-                if agree:
-                    checked.setdefault(name, []).append(other)
+                raise _another_size(probe, traced, difference, _known_cause(module, examples))
+            (name, size), *more = probe.sizes.items()
+            if agree and not more and size not in checked.setdefault(name, []):
+                checked[name].append(size)
     return checked
+
+
+def _check_values(
+    session: Session, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], others: Sequence[Array],
+    model: Model,
+) -> None:  # fmt: skip
+    """Raise ``PassError`` where graph and module differ on inputs of the same sizes, or on a second one."""
+    one = [_resized(array, spec, {str(spec.shape[0]): 1}) if 0 in spec.dynamic_axes else array
+           for array, spec in zip(examples, specs, strict=True)]  # fmt: skip
+    _check_memory(module, (one, others), examples, model)
+    for feeds in (others, *_witnesses(module, examples)) if others else ():
+        _, difference = _compare(session, module, feeds, model)
+        if difference:
+            where, fix = _known_cause(module, examples) or (HERE, FIX_BRANCH)
+            raise PassError(
+                "the exported graph does not hold for other values of the inputs", where=where, got=difference,
+                expected="what the module gives, whatever it was traced with", fix=fix,
+            )  # fmt: skip
 
 
 def _witnesses(module: Flat, examples: Sequence[Array]) -> Iterator[Sequence[Array]]:
@@ -144,6 +154,29 @@ def _check_memory(module: Flat, earlier: Iterable[Sequence[Array]], examples: Se
             )  # fmt: skip
 
 
+def _another_size(probe: Probe, traced: Mapping[str, int], difference: str, cause: tuple[str, str] | None) -> PassError:
+    names = list(probe.sizes)
+    sizes = ", ".join(f"{name} = {size}" for name, size in probe.sizes.items())
+    number = f"or declare a number instead of '{names[0]}'"
+    where, fix = cause or (
+        f"model.inputs: dimension {', '.join(map(repr, names))}",
+        f"do not branch on sizes in forward() (it reads one in {probe.line}), {number}" if probe.line else
+        "an operator was exported for some sizes only: compute it from others (of interpolation and pooling to a fixed "
+        f"size, that is often it), {number}",
+    )  # fmt: skip
+    return PassError(
+        "the exported graph does not hold for every size of a dynamic dimension", where=where,
+        got=f"at {sizes}: {difference}", fix=fix,
+        expected=f"what the module gives; it was traced at {', '.join(f'{name} = {traced[name]}' for name in names)}",
+    )  # fmt: skip
+
+
+def _affordable(probe: Probe, specs: Sequence[TensorSpec], examples: Sequence[Array]) -> bool:
+    shapes = ([probe.sizes.get(str(name), size) for name, size in zip(spec.shape, array.shape, strict=True)]
+              for spec, array in zip(specs, examples, strict=True))  # fmt: skip
+    return bool(sum(math.prod(shape) for shape in shapes) <= _ELEMENTS)
+
+
 def _not_the_same(
     session: Session, module: Flat, feeds: Sequence[Array], model: Model, difference: str
 ) -> PassError:  # fmt: skip
@@ -177,7 +210,7 @@ def _not_the_same(
     )  # fmt: skip
 
 
-def _dimensions(specs: Sequence[TensorSpec], examples: Sequence[Array]) -> dict[str, int]:
+def dimensions(specs: Sequence[TensorSpec], examples: Sequence[Array]) -> dict[str, int]:
     """Return each dynamic dimension's size in the examples."""
     pairs = [
         (spec.shape[axis], array.shape[axis])
@@ -187,10 +220,10 @@ def _dimensions(specs: Sequence[TensorSpec], examples: Sequence[Array]) -> dict[
     return {str(name): size for name, size in pairs}
 
 
-def _resized(array: Array, spec: TensorSpec, name: str, size: int) -> Array:
-    """Repeat or cut the array along the axes that are called ``name``."""
-    for axis in (axis for axis in spec.dynamic_axes if spec.shape[axis] == name):
-        array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+def _resized(array: Array, spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
+    """Repeat or cut the array along the axes that have a name in ``sizes``."""
+    for axis in (axis for axis in spec.dynamic_axes if spec.shape[axis] in sizes):
+        array = np.take(array, np.arange(sizes[str(spec.shape[axis])]) % array.shape[axis], axis=axis)
     return array
 
 
@@ -217,7 +250,14 @@ def _eager(
                 values = fresh(*(torch.from_numpy(feed) for feed in given))
     except ModelError:
         return None
-    return {spec.name: value.numpy() for spec, value in zip(model.outputs, values, strict=True)}
+    if len(values) != len(model.outputs):
+        raise PassError(
+            "forward() returns another number of outputs for other sizes of its inputs", where=HERE,
+            got=f"{len(values)} for {', '.join(str(list(feed.shape)) for feed in feeds)}",
+            expected=str(len(model.outputs)),
+            fix="return always as many: one tensor with another axis (torch.stack) instead of a list",
+        )  # fmt: skip
+    return {spec.name: value.detach().numpy() for spec, value in zip(model.outputs, values, strict=True)}
 
 
 def _difference(run: Callable[[], dict[str, Array]], expected: dict[str, Array]) -> str | None:

@@ -198,7 +198,7 @@ def _of_odd_floats(path: Path) -> dict[str, str]:
     return {
         "got": f"tensors in {' and '.join(names)}",
         "expected": "float32, or float16: there are few kernels for others",
-        "fix": "give the model in float32 (of PyTorch: `model.float()` before the export)",
+        "fix": "give the model in float32 (of PyTorch: `model.float()` before the export, and no torch.autocast)",
     }
 
 

@@ -64,7 +64,7 @@ class _Session:
         with self._torch.inference_mode(), foreign_code("the model's forward() failed", self._where, advice):
             values = self._module(*tensors.values())
         names = output_names([spec.name for spec in self.outputs], len(values), self._where)
-        return {name: np.array(value.cpu().numpy()) for name, value in zip(names, values, strict=True)}
+        return {name: np.array(value.detach().cpu().numpy()) for name, value in zip(names, values, strict=True)}
 
     def _advice(self, error: Exception, tensors: Mapping[str, torch.Tensor]) -> str | None:
         from mlopt.torch_module import dtype_advice

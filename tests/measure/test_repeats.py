@@ -241,6 +241,25 @@ def test_what_a_module_remembers_is_named(named: str, count: int, twice: Run, bu
     assert "take the state as an input" in said
 
 
+@pytest.mark.parametrize(
+    ("named", "made", "kept"),
+    [
+        ("attribute 'mean'", "self.mean = None", "self.mean = x.mean() if self.mean is None else self.mean"),
+        (
+            "buffer 'mean'", "self.register_buffer('mean', torch.zeros(()))",
+            "self.mean.copy_(torch.where(self.mean == 0, x.mean(), self.mean))",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_module_keeps_of_the_first_that_it_sees_is_named(
+    named: str, made: str, kept: str, twice: Run, built: Run
+) -> None:
+    body = f"def __init__(self):\n    super().__init__()\n    {made}\ndef forward(self, x):\n    {kept}\n"
+    said = twice(built(f"\n{body}    return x - self.mean\n"), count=6)
+    assert "the model keeps state between calls" in said
+    assert f"changed by a call: {named}" in said
+
+
 def test_a_clock_is_seen_to_be_something_else(twice: Run, built: Run) -> None:
     said = twice(built("def forward(self, x):\n    return x + time.perf_counter_ns() % 997\n"))
     assert "the model does not repeat itself" in said

@@ -390,6 +390,21 @@ def test_a_scripted_module_keeps_its_branches(tmp_path: Path) -> None:
         run_pass(PASS, model, {"exporter": "dynamo"}, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_module_inside_another_keeps_its_branches(tmp_path: Path) -> None:
+    text = (
+        "class Part(nn.Module):\n    def forward(self, x):\n"
+        "        if bool(x.sum() > 0):\n            return x\n        return x - 1\n"
+        "class Net(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.part = torch.jit.script(Part())\n"
+        "    def forward(self, x):\n        return self.part(x) * 2\n"
+    )
+    model = source(tmp_path, text, MATRIX)
+    result = export(model, tmp_path)
+    for value in (1, -1):
+        assert_same_results(model, result.path, {"x": np.full((2, 3), value, np.float32)})
+
+
 def test_a_program_of_torch_export_is_exported_with_declared_dimensions(tmp_path: Path) -> None:
     import torch
 
