@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.errors import OutputError
+from mlopt.locks import locked
 
 Parts = Mapping[str, Any]
 
@@ -169,19 +169,6 @@ def differences(old: Parts, new: Parts) -> list[str]:
             digests = isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64
             lines.append(f"{name} changed" if digests else f"{name}: {was} -> {now}")
     return lines
-
-
-@contextlib.contextmanager
-def locked(file: Path, *, shared: bool = False, wait: bool = True, busy: str = "") -> Iterator[None]:
-    """Hold ``file`` locked among processes; the kernel frees it when its holder dies."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
-        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(stream, mode if wait else mode | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(busy or "another process holds the lock", where=str(file), fix="wait for it") from error
-        yield
 
 
 @contextlib.contextmanager
