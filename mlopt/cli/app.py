@@ -12,7 +12,7 @@ from importlib import import_module
 
 import typer
 
-from mlopt import __version__
+from mlopt import __version__, network
 from mlopt.cli import ends
 from mlopt.errors import ExitCode, MloptError
 
@@ -72,6 +72,7 @@ def main() -> None:
     """
     ends.open_streams()
     ends.end_in_order()
+    network.guard()
     os._exit(ends.flushed(run(sys.argv[1:])))
 
 
