@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from mlopt import __version__
 from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown
 from mlopt.artifact.workspace import inside, lock_of, new_folder, put, workspace
 from mlopt.errors import IntegrityError, OutputError
+from mlopt.foreign_text import as_json
 from mlopt.locks import locked
 from mlopt.model import Kind, Model, TensorSpec
 
@@ -118,7 +118,7 @@ class Manifest(Content):
     def to_json(self) -> bytes:
         """Return the text of ``mlopt.json``."""
         value = {"schema": SCHEMA, **self.model_dump(mode="json", by_alias=True)}
-        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+        return (as_json(value) + "\n").encode()
 
 
 def read_manifest(directory: Path, read: Read = read_capped) -> Manifest:

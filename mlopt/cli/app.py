@@ -58,10 +58,14 @@ def _root(
 ) -> None:
     import logging
 
+    from mlopt.cli.console import LogFormatter
+
     del version
     logger = logging.getLogger("mlopt")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    logger.handlers = [logging.StreamHandler()]  # one, however often the program runs in a process
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter())
+    logger.handlers = [handler]  # one, however often the program runs in a process
 
 
 def main() -> None:
@@ -140,5 +144,5 @@ def _bug(error: Exception) -> int:
 def _tell(what: str, text: str) -> None:
     from mlopt.cli.console import err
 
-    err.print(f"[bold red]{what}:[/] ", end="")
-    err.print(text, markup=False)
+    err.print(f"{what}:", style="bold red", end=" ")
+    err.print(text)
