@@ -1,19 +1,23 @@
 """Fingerprints and a content-addressed store: work whose inputs did not change is not done again.
 
-An entry is a directory ``<root>/<group>/<fingerprint>/`` with ``entry.json`` (what the fingerprint was made of, and
-the result) and ``out/`` (the files). It appears by one rename, so it is whole or absent, whatever kills a run; of two
-runs that need the same entry, one makes it and the other waits. Failures are never stored.
+An entry is a directory ``<root>/<group>/<fingerprint>/`` with ``entry.json`` (what the fingerprint was made of, the
+result, and a digest of each file) and ``out/`` (the files). It appears by one rename, so it is whole or absent,
+whatever kills a run; of two runs that need the same entry, one makes it and the other waits. Failures are never stored.
+
+What is kept ends up in signed artifacts. So an entry that is not as it was made, or that another user may have made or
+moved there, is none: it is made again. A whole cache that others can write to is not used.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.errors import OutputError
+from mlopt.locks import locked
+from mlopt.ownership import distrusted
 
 Parts = Mapping[str, Any]
 
+_LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16
 _UNWRITABLE = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
@@ -53,6 +60,8 @@ class Entry:
     label: str
     parts: Parts
     result: Mapping[str, Any]
+    files: Mapping[str, str]
+    """The SHA-256 of each, by its name relative to ``out``."""
 
     @property
     def out(self) -> Path:
@@ -65,9 +74,11 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._seen: set[str] = set()
+        """The fingerprints of entries that were found whole, so that large files are not read again and again."""
 
     def get(self, key: Key) -> Entry | None:
-        """Return the entry, or None. A hit counts as use for ``gc``."""
+        """Return the entry, or None; its files are not looked at. A hit counts as use for ``gc``."""
         entry = _read(self.root / key.group / key.fingerprint)
         if entry is not None:
             with contextlib.suppress(OSError):  # the entry may be owned by someone else: then its age stays as it is
@@ -75,32 +86,71 @@ class Store:
         return entry
 
     def fetch(self, key: Key, make: Callable[[Path], Mapping[str, Any]]) -> tuple[Entry, bool]:
-        """Return the entry and whether it was there; otherwise ``make(out)`` fills ``out`` and returns its JSON."""
-        found = self.get(key)
+        """Return the entry and whether it was there; otherwise ``make(out)`` fills ``out`` and returns its JSON.
+
+        An entry that is damaged counts as not there.
+        """
+        found = self._whole(key)
         if found is not None:
             return found, True
-        final = self.root / key.group / key.fingerprint
-        with writing(self.root), locked(self.root / "locks" / key.fingerprint):
-            found = self.get(key)
+        with writing(self.root), self._held(key):
+            found = self._whole(key)
             if found is not None:
                 return found, True
-            work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
-            (work / "out").mkdir(parents=True)
-            try:
-                with asking_the_disk(self.root):
-                    result = make(work / "out")
-                text = json.dumps({"label": key.label, "parts": key.parts, "result": result}, indent=1)
-                (work / "entry.json").write_text(text, encoding="utf-8")
-                final.parent.mkdir(parents=True, exist_ok=True)
-                if final.exists():  # what is there is not a readable entry
-                    shutil.rmtree(final)
-                work.rename(final)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        return Entry(final, key.label, key.parts, result), False
+            return self._made(key, make), False
+
+    @contextlib.contextmanager
+    def _held(self, key: Key) -> Iterator[None]:
+        self._make_root()
+        with locked(self.root / "locks" / key.fingerprint):
+            yield
+
+    def _make_root(self) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _whole(self, key: Key) -> Entry | None:
+        """Return the entry if each of its files is as it was made."""
+        found = self.get(key)
+        if found is not None and (key.fingerprint in self._seen or _files(found.out) == dict(found.files)):
+            self._seen.add(key.fingerprint)
+            return found
+        path = self.root / key.group / key.fingerprint
+        if os.path.lexists(path):
+            _LOG.warning("%s is damaged, or not this user's alone, and is made again", path)
+        return None
+
+    def _made(self, key: Key, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
+        final = self.root / key.group / key.fingerprint
+        work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
+        for folder in (work.parent, final.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        work.mkdir(mode=0o700)
+        (work / "out").mkdir()
+        try:
+            with asking_the_disk(self.root):
+                result = make(work / "out")
+            files = _files(work / "out")
+            if files is None:
+                raise OutputError(
+                    "what was to be kept is no plain file", where=str(work), fix="--no-cache does without the cache"
+                )
+            content = json.loads(json.dumps(
+                {"label": key.label, "parts": key.parts, "result": result, "files": files}
+            ))  # fmt: skip
+            text = json.dumps({**content, "digest": _digest(content)}, indent=1)
+            (work / "entry.json").write_text(text, encoding="utf-8")
+            (work / "entry.json").chmod(0o600)
+            if os.path.lexists(final):  # what is there is not a readable entry
+                _remove(final)
+            work.rename(final)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self._seen.add(key.fingerprint)
+        return Entry(final, key.label, key.parts, result, files)
 
     def forget(self, entry: Entry) -> None:
-        """Remove one entry, for example because its files are damaged."""
+        """Remove one entry."""
+        self._seen.discard(entry.path.name)
         shutil.rmtree(entry.path, ignore_errors=True)
 
     def entries(self) -> list[tuple[str, Entry]]:
@@ -142,8 +192,26 @@ class Store:
         """Keep ``gc`` of other processes away while a run holds paths into the store."""
         with contextlib.ExitStack() as stack:
             with writing(self.root):
+                self._make_root()
                 stack.enter_context(locked(self.root / "in-use.lock", shared=True))
             yield
+
+
+def why_unusable(root: Path) -> str | None:
+    """Return in words why a cache is not to be used, and what to do; None if it may be, or is not there yet."""
+    folders = [root, *(path for path in root.glob("*") if path.is_dir())]
+    reason = next((found for path in folders if (found := _distrusted(path)) is not None), None)
+    if reason is None:
+        return None
+    mend = f"`rm -r {root}` starts a new one, MLOPT_CACHE=DIR puts it elsewhere"
+    return f"the cache {root} is not used, and nothing is kept: {reason}; {mend}"
+
+
+def _distrusted(path: Path) -> str | None:
+    try:
+        return distrusted(path.stat())
+    except OSError:
+        return None
 
 
 def default_root() -> Path:
@@ -169,19 +237,6 @@ def differences(old: Parts, new: Parts) -> list[str]:
             digests = isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64
             lines.append(f"{name} changed" if digests else f"{name}: {was} -> {now}")
     return lines
-
-
-@contextlib.contextmanager
-def locked(file: Path, *, shared: bool = False, wait: bool = True, busy: str = "") -> Iterator[None]:
-    """Hold ``file`` locked among processes; the kernel frees it when its holder dies."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
-        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(stream, mode if wait else mode | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(busy or "another process holds the lock", where=str(file), fix="wait for it") from error
-        yield
 
 
 @contextlib.contextmanager
@@ -214,11 +269,53 @@ def writing(root: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> Entry | None:
+    """Read an entry; None if it is absent, damaged, of another user, or another than its folder's name says."""
     try:
-        entry = json.loads((path / "entry.json").read_bytes())
-        return Entry(path, entry["label"], entry["parts"], entry["result"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent, or damaged: then it is made again
+        kinds = ((path.parent, stat.S_ISDIR), (path, stat.S_ISDIR), (path / "entry.json", stat.S_ISREG))
+        if not all(_is_own(place, kind) for place, kind in kinds):
+            return None
+        content = json.loads((path / "entry.json").read_bytes())
+        digest = content.pop("digest")
+        entry = Entry(path, **content)
+        same = digest == _digest(content)
+        return entry if same and Key(path.parent.name, entry.label, entry.parts).fingerprint == path.name else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _is_own(path: Path, kind: Callable[[int], bool]) -> bool:
+    status = path.lstat()
+    return kind(status.st_mode) and distrusted(status) is None
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files(out: Path) -> dict[str, str] | None:
+    """Return the SHA-256 of each file below ``out``, by name; None if one is a link, or of another user."""
+    found: dict[str, str] = {}
+    try:
+        for path in sorted(out.rglob("*")):
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
+                return None
+            with path.open("rb") as stream:
+                found[path.relative_to(out).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+    return found
+
+
+def _remove(path: Path) -> None:
+    """Remove what stands where an entry belongs, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _flat(parts: Any, prefix: str = "") -> dict[str, Any]:

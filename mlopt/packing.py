@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.errors import ExitCode, IntegrityError, ModelError
 from mlopt.evidence import RAW
-from mlopt.hardware import INT8_DOT
+from mlopt.hardware import INT8_DOT, usable_cores
 from mlopt.model import Model, digest_file
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE
@@ -35,6 +36,7 @@ from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.usercode import distributions
 
+_LOG = logging.getLogger(__name__)
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {"model.onnx": Role.MODEL, RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,
           "report.md": Role.REPORT_PAGE, "report.html": Role.REPORT_PAGE, bom.BOM: Role.BOM}  # fmt: skip
@@ -177,11 +179,21 @@ def _copy_files(model: Model, names: Sequence[str], folder: Path) -> Model:
 
 
 def stated_options(directory: Path, manifest: Manifest) -> RuntimeOptions:
-    """Return how the manifest says to open the model; raises ``IntegrityError`` if that makes no sense."""
+    """Return how the manifest says to open the model, with no more threads than there are cores.
+
+    Raises ``IntegrityError`` if that makes no sense.
+    """
     try:
-        return RuntimeOptions.model_validate(manifest.options)
+        options = RuntimeOptions.model_validate(manifest.options, strict=True)
     except ValidationError as error:
         raise IntegrityError(
             "the model cannot be opened as the manifest says", where=str(directory / MANIFEST),
             got=first_problem(error), fix="use the mlopt that wrote it, or newer",
         ) from error  # fmt: skip
+    cores = usable_cores()
+    if options.threads > cores:
+        _LOG.warning(
+            "%s: it was measured with %d threads, and is opened with the %d that this machine has cores for",
+            directory, options.threads, cores,
+        )  # fmt: skip
+    return options.model_copy(update={"threads": min(options.threads, cores)})

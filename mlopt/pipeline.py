@@ -216,7 +216,7 @@ def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
 
 
 def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
-    """Get the step's result from the cache or from a worker; a damaged entry is made again."""
+    """Get the step's result from the cache or from a worker."""
 
     def make(out: Path) -> Mapping[str, Any]:
         context = Context(
@@ -233,20 +233,7 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
                 replace(problem, where=problem.where or key.label) for problem in error.problems
             ) from error
 
-    entry, hit = job.store.fetch(key, make)
-    if hit and not _intact(entry):
-        job.store.forget(entry)
-        entry, hit = job.store.fetch(key, make)
-    return entry, hit
-
-
-def _intact(entry: Entry) -> bool:
-    if "refused" in entry.result:
-        return True
-    try:
-        return bool(open_onnx(entry.out / entry.result["path"]).digest == entry.result["digest"])
-    except MloptError:
-        return False
+    return job.store.fetch(key, make)
 
 
 def execute(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,17 @@ from mlopt.runtimes.base import Array
 from mlopt.target import Objective, Target
 
 _SAMPLES = 16
+_MARK = "# Written by mlopt, which replaces this folder when the step fails again.\n"
 
 
 def write(
     folder: Path, model: Model, step: Step, samples: Dataset, calibration: Dataset | None, target: Target,
     objective: Objective, log: Path,
 ) -> Path:  # fmt: skip
-    """Write the folder anew and return it; what it takes to run the step alone."""
+    """Write the folder anew and return it; what it takes to run the step alone.
+
+    Only one that was written here before is replaced: beside any other, the new one gets a number.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     data = {"evaluation": {"source": "./evaluation.npz"}}
@@ -46,14 +52,29 @@ def write(
         "passes": [{step.name: step.config.model_dump(mode="json", exclude_defaults=True)}],
         "gates": [{"metric": "fidelity.cosine", "min": 0.99}],
     }
-    (work / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+    (work / "recipe.yaml").write_text(_MARK + dump(recipe), encoding="utf-8")
     if log.exists():
         shutil.copyfile(log, work / "step.log")
     else:
         (work / "step.log").write_text("the step ended before it wrote a line\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    work.rename(folder)
-    return folder
+    place = _place(folder)
+    shutil.rmtree(place, ignore_errors=True)
+    work.rename(place)
+    return place
+
+
+def _place(folder: Path) -> Path:
+    """Return the first of ``folder``, ``folder-2`` ... that is free, or a failure bundle itself."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain((folder,), numbered) if not os.path.lexists(path) or _is_bundle(path))
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        with (path / "recipe.yaml").open(encoding="utf-8") as stream:
+            return not path.is_symlink() and stream.read(len(_MARK)) == _MARK
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _source(model: Model, work: Path) -> dict[str, object]:

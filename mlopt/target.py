@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_THREADS = 1024
+
 
 class Objective(StrEnum):
     """What "better" means for a recipe."""
@@ -26,7 +28,7 @@ class Target(BaseModel):
     threads: int | None = Field(
         default=None,
         ge=1,
-        le=1024,
+        le=MAX_THREADS,
         description="threads inside one inference; if absent, the usable cores",
     )
     batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")

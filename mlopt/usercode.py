@@ -15,13 +15,14 @@ import random
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+from mlopt import digested
 from mlopt.errors import MloptError, ModelError
 from mlopt.packages import version
 
@@ -41,37 +42,35 @@ class CodeReference:
     @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the file and of each local module that it imports, by path relative to the file's folder."""
-        files, base = local_files(self.path), self.path.parent
+        return self._digests(_read(self.path))
+
+    def _digests(self, sources: Mapping[str, bytes]) -> dict[str, str]:
+        base = self.path.parent
         return {
-            Path(os.path.relpath(file, base)).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in files
+            Path(os.path.relpath(file, base)).as_posix(): hashlib.sha256(source).hexdigest()
+            for file, source in sources.items()
         }
 
     @property
     def digest(self) -> str:
         """One SHA-256 over ``digests``, names included."""
-        lines = "".join(f"{digest}  {name}\n" for name, digest in self.digests.items())
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return _as_one(self.digests)
 
     def load(self) -> Callable[..., Any]:
-        """Import the file (which runs it) and return the function."""
+        """Import the file (which runs it, as it is digested) and return the function."""
         name = f"mlopt_recipe_{self.path.stem}"
         folder = str(self.path.parent)
         if folder not in sys.path:
             sys.path.insert(0, folder)
-        module, digest = sys.modules.get(name), self.digest
+        sources = _read(self.path)
+        module, digest = sys.modules.get(name), _as_one(self._digests(sources))
         if module is None or module.__file__ != str(self.path) or vars(module).get(_LOADED) != digest:
-            _forget(local_files(self.path))
-            spec = importlib.util.spec_from_file_location(name, self.path)
-            if spec is None or spec.loader is None:
-                raise ModelError("Python cannot import this file", where=str(self.path), expected="a .py file")
-            module = importlib.util.module_from_spec(spec)
-            before = set(sys.modules)
-            sys.modules[name] = module
+            _forget(sources)
+            digested.watch(sources)
+            module = sys.modules[name] = digested.module(name, self.path)
             setattr(module, _LOADED, digest)
             try:
-                spec.loader.exec_module(module)
-                self._check_covered(set(sys.modules) - before)
+                module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
             except BaseException as error:
                 del sys.modules[name]
                 if isinstance(error, MloptError) or not isinstance(error, Exception):
@@ -92,18 +91,6 @@ class CodeReference:
             )
         function: Callable[..., Any] = found
         return function
-
-    def _check_covered(self, names: set[str]) -> None:
-        """Raise ``ModelError`` if one of these modules, just imported, comes from a file that the digest leaves out."""
-        covered = {str(file) for file in local_files(self.path)}
-        for name in sorted(names):
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if file and file not in covered and not _is_installed(Path(file)):
-                raise ModelError(
-                    "the recipe's Python ran a file that its digest does not cover", where=str(self.path), got=file,
-                    expected="modules that an import statement names",
-                    fix=f"write `import {name.partition('.')[0]}` into the file that needs it",
-                )  # fmt: skip
 
 
 def parse_reference(text: str, base: Path) -> CodeReference | None:
@@ -134,7 +121,7 @@ def own_frame(frames: traceback.StackSummary) -> str | None:
     """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package."""
     for frame in reversed(frames):
         file = Path(frame.filename)
-        if file.is_file() and not _is_installed(file):
+        if file.is_file() and not is_installed(file):
             return f"{file}:{frame.lineno}"
     return None
 
@@ -216,13 +203,13 @@ def _elsewhere(name: str) -> list[Path]:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # ValueError: a module that was made and not imported
         return []
-    if spec is None or spec.origin is None or _is_installed(Path(spec.origin)):
+    if spec is None or spec.origin is None or spec.origin.endswith(".pyc") or is_installed(Path(spec.origin)):
         return []
     origin = Path(spec.origin)
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
-def _is_installed(file: Path) -> bool:
+def is_installed(file: Path) -> bool:
     """Whether a file belongs to Python, to an installed distribution or to mlopt."""
     if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
         return True
@@ -242,10 +229,20 @@ def _distributions_by_module() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _forget(files: list[Path]) -> None:
+def _read(path: Path) -> dict[str, bytes]:
+    """Return the content of ``local_files``, by path."""
+    return {str(file): file.read_bytes() for file in local_files(path)}
+
+
+def _as_one(digests: Mapping[str, str]) -> str:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _forget(paths: Iterable[str]) -> None:
     """Drop the modules of these files, so that a changed one is read again in a process that lives long."""
-    paths = {str(file) for file in files}
-    for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) in paths]:
+    files = set(paths)
+    for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) in files]:
         del sys.modules[name]
 
 

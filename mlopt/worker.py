@@ -4,7 +4,7 @@ A crash in a native library ends the child, not the run; memory and threads of o
 The protocol is a pickle over a pair of connected sockets without a name, which no other process can reach: both ends
 are one user's and one program's, and no byte of a file gets into it. Functions travel by name, so they stand at module
 level. What the child prints goes to its log file. The child runs code of recipes and reads models of others, so it gets
-nothing to sign with (``child_environment``).
+nothing to sign with (``child_environment``), and no network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+from mlopt import network
 from mlopt.errors import MloptError
 
 P = ParamSpec("P")
@@ -160,6 +161,7 @@ def serve(descriptor: int) -> None:
     """Answer the parent until it closes the pipe. The child's side of the protocol."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    network.close()
     pipe = Connection(descriptor)
     hosted: Any = None
     with contextlib.suppress(EOFError, BrokenPipeError):

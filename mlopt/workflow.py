@@ -7,6 +7,7 @@ outside the cache; a run that ends early leaves the previous artifact as it was.
 from __future__ import annotations
 
 import errno
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.budget import budget_of
-from mlopt.cache import Store, default_root
+from mlopt.cache import Store, default_root, why_unusable
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
@@ -37,6 +38,7 @@ from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
 from mlopt.runtimes.base import RuntimeOptions
 
+_LOG = logging.getLogger(__name__)
 Notify = Callable[[str, str, float | None], None]
 """Called with the stage at hand and, within it, the detail and the share that is done (0 to 1; None: not known)."""
 S = TypeVar("S")
@@ -126,9 +128,19 @@ def planned_for(request: Request) -> Iterator[Planned]:
 @contextmanager
 def _started(request: Request, notify: Notify) -> Iterator[Started]:
     with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
-        store = Store(default_root() if request.use_cache else Path(folder) / "cache")
+        store = Store(_cache(request) or Path(folder) / "cache")
         with store.in_use():
             yield Started(request, notify, store, Path(folder), evidence.now())
+
+
+def _cache(request: Request) -> Path | None:
+    """Return where results are kept, if they are."""
+    if not request.use_cache:
+        return None
+    reason = why_unusable(root := default_root())
+    if reason is not None:
+        _LOG.warning("%s", reason)
+    return root if reason is None else None
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_a_file_that_no_digest_covers_does_not_run_unnoticed(tmp_path: Path) -> 
         "import importlib\nimportlib.import_module('sly_' + 'helper')\ndef f(): 1\n"
     )
     (tmp_path / "sly_helper.py").write_text("")
-    with pytest.raises(ModelError, match="ran a file that its digest does not cover") as caught:
+    with pytest.raises(ModelError, match="was about to run a file that its digest does not cover") as caught:
         CodeReference(tmp_path / "sly_recipe.py", "f").load()
     assert caught.value.problems[0].got == str(tmp_path / "sly_helper.py")
     assert caught.value.problems[0].fix == "write `import sly_helper` into the file that needs it"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlopt.artifact import bundle
-from mlopt.artifact.files import parse_json, read_capped, reading, shown, write_atomic
+from mlopt.artifact.files import parse_json, read_capped, reading, shown
 from mlopt.artifact.layout import CLAIMS
 from mlopt.artifact.trust import UnknownSignerError
+from mlopt.artifact.workspace import changing
 from mlopt.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
@@ -67,14 +68,15 @@ def attach(directory: Path, statements: Sequence[bytes], signer: Signer) -> Path
     signed = [signer.sign(statement) for statement in statements]
     subjects = [parse_json(statement, CLAIMS)["subject"] for statement in statements]
     owners = [_claimed_signer(line, CLAIMS) for line in signed]
-    with reading(directory):
-        others = [
-            line + b"\n"
-            for line, where in _lines(directory)
-            if _claimed_signer(line, where) not in owners and _claimed_subjects(line, where) in subjects
-        ]
     try:
-        write_atomic(directory / CLAIMS, b"".join([*others, *signed]))
+        with changing(directory) as write:
+            with reading(directory):
+                others = [
+                    line + b"\n"
+                    for line, where in _lines(directory)
+                    if _claimed_signer(line, where) not in owners and _claimed_subjects(line, where) in subjects
+                ]
+            write(CLAIMS, b"".join([*others, *signed]))
     except OSError as error:
         raise OutputError(
             f"the claims could not be written: {error.strerror}", where=str(directory), fix="check its permissions"

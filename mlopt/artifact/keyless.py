@@ -18,6 +18,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mlopt import network
 from mlopt.artifact import bundle
 from mlopt.artifact.files import shown
 from mlopt.artifact.trust import GET_AGAIN, Opened, UnknownSignerError
@@ -69,11 +70,12 @@ class KeylessSigner:
 
         expired = (ExpiredCertificate, ExpiredIdentity)
         try:
-            try:
-                signed = self._sign(statement)
-            except expired:
-                self._session = None
-                signed = self._sign(statement)
+            with network.opened():
+                try:
+                    signed = self._sign(statement)
+                except expired:
+                    self._session = None
+                    signed = self._sign(statement)
         except (Error, FulcioClientError, RekorClientError, IssuerError, OSError, ValueError, *expired) as error:
             raise OutputError(
                 "sigstore gave no signature", got=shown(f"{type(error).__name__}: {error}"),
@@ -206,7 +208,8 @@ def _ambient_token() -> str | None:
     from sigstore.oidc import IdentityError, detect_credential
 
     try:
-        return detect_credential()
+        with network.opened():
+            return detect_credential()
     except IdentityError as error:
         raise OutputError(
             "the CI system gives no identity to sign with", got=shown(str(error)), fix=_NO_IDENTITY

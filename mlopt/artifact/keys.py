@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from mlopt.artifact import passphrase
 from mlopt.artifact.files import write_atomic
 from mlopt.errors import OutputError
+from mlopt.ownership import distrusted
 
 CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _MAX_PEM_BYTES = 1 << 16
@@ -160,17 +161,24 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
 
 
 def read_pem(path: Path, *, what: str = "key", secret: bool = False) -> bytes:
-    """Read a small file; raises ``OutputError``, also if it is ``secret`` and others can read it."""
+    """Read a small file; raises ``OutputError``, also if others can change it, or read it though it is ``secret``."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, f"the {what} is not a regular file", "check the path")
-        if secret and status.st_mode & 0o077:
-            mode = status.st_mode & 0o777
-            raise _refused(path, f"others can read the private key (mode {mode:04o})", f"chmod 600 {path}")
-        if status.st_size > _MAX_PEM_BYTES:
-            raise _refused(path, f"the file is too large for a {what}", "check the path")
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(path, f"the {what} is not a regular file", "check the path")
+            if secret and status.st_mode & 0o077:
+                mode = status.st_mode & 0o777
+                raise _refused(path, f"others can read the private key (mode {mode:04o})", f"chmod 600 {path}")
+            if (reason := distrusted(status)) is not None:
+                fix = "take it from whom you trust, into a file of your own: `cp` makes one; `chmod go-w` closes it"
+                raise _refused(path, f"the {what} decides whom you trust, and {reason}", fix)
+            if status.st_size > _MAX_PEM_BYTES:
+                raise _refused(path, f"the file is too large for a {what}", "check the path")
+            return os.read(descriptor, _MAX_PEM_BYTES)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         make = ", or make one: mlopt keygen -o FILE" if what == "key" else ""
         raise _refused(path, f"the {what} file does not exist", f"check the path{make}") from error

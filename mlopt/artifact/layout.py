@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,8 +17,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mlopt import __version__
-from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown, sync
+from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown
+from mlopt.artifact.workspace import inside, lock_of, new_folder, put, workspace
 from mlopt.errors import IntegrityError, OutputError
+from mlopt.foreign_text import as_json
+from mlopt.locks import locked
 from mlopt.model import Kind, Model, TensorSpec
 
 SCHEMA = "mlopt.artifact/v1"
@@ -118,7 +118,7 @@ class Manifest(Content):
     def to_json(self) -> bytes:
         """Return the text of ``mlopt.json``."""
         value = {"schema": SCHEMA, **self.model_dump(mode="json", by_alias=True)}
-        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+        return (as_json(value) + "\n").encode()
 
 
 def read_manifest(directory: Path, read: Read = read_capped) -> Manifest:
@@ -178,7 +178,7 @@ def check_output(out: Path) -> None:
     with _os_errors(target):
         _check_place(target)
         if target.exists():
-            with _locked(target):
+            with locked(lock_of(target)):
                 _old_version(target)
 
 
@@ -208,17 +208,10 @@ def replacing(out: Path) -> Iterator[tuple[Path, int]]:
     target = out.resolve()
     with _os_errors(target):
         _check_place(target)
-    with _os_errors(target), _locked(target):
-        new, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
-        _recover(target, new, old)
+    with _os_errors(target), workspace(target) as work:
         version = _old_version(target)
-        try:
-            new.mkdir()
-            yield new, version
-            sync([*new.rglob("*"), new])
-            _swap(new, target, old)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        yield new_folder(work), version
+        put(work, target)
 
 
 def _check_place(target: Path) -> None:
@@ -228,28 +221,6 @@ def _check_place(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise OutputError("this directory is not writable", where=str(target.parent), fix="choose another with -o DIR")
-
-
-def _recover(target: Path, new: Path, old: Path) -> None:
-    """Clean up after a run that was killed; the lock is held, so these names belong to nobody else."""
-    if old.exists() and not target.exists():
-        old.rename(target)
-    for leftover in (new, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-
-
-def _swap(new: Path, target: Path, old: Path) -> None:
-    if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    sync([target.parent])
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _stamp(content: Content, version: int) -> Manifest:
@@ -280,20 +251,6 @@ def _foreign(target: Path, got: str) -> OutputError:
 
 
 @contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock on ``target``: no other run puts a new artifact there meanwhile.
-
-    Its file stays, since deleting a lock file lets two holders in.
-    """
-    descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def _os_errors(target: Path) -> Iterator[None]:
     """Turn a full disk, a missing permission and the like into one clear error."""
     try:
@@ -304,5 +261,5 @@ def _os_errors(target: Path) -> Iterator[None]:
         room = "make room or " if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
         raise OutputError(
             f"the artifact could not be written: {reason}", where=str(target),
-            got=error.filename and str(error.filename), fix=f"{room}choose another place with -o DIR",
+            got=error.filename and inside(target, Path(error.filename)), fix=f"{room}choose another place with -o DIR",
         ) from error  # fmt: skip

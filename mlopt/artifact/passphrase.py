@@ -12,8 +12,10 @@ import stat
 from pathlib import Path
 
 from mlopt.errors import OutputError
+from mlopt.ownership import distrusted
 
 VARIABLE = "MLOPT_KEY_PASSPHRASE"
+_OWN = "copy it into a file of your own: `install -m 600 FILE mine`"
 _MAX_BYTES = 1023  # what PKCS #8 encryption takes
 
 
@@ -64,6 +66,8 @@ def _read(file: Path) -> bytes:
                     f"others can read the passphrase (mode {status.st_mode & 0o777:04o})", where=str(file),
                     fix=f"chmod 600 {file}",
                 )  # fmt: skip
+            if (reason := distrusted(status)) is not None and stat.S_ISREG(status.st_mode):
+                raise OutputError(f"the passphrase file is not yours alone: {reason}", where=str(file), fix=_OWN)
             data = stream.read(_MAX_BYTES + 2)
     except OSError as error:
         raise OutputError(

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.artifact import bundle
-from mlopt.artifact.files import hash_files, is_safe, list_files, reading, shown, write_atomic
+from mlopt.artifact.files import hash_files, is_safe, list_files, reading, shown
 from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
+from mlopt.artifact.workspace import changing
 from mlopt.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlopt.artifact.signers import Signer
+    from mlopt.artifact.workspace import Write
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ def sign(directory: Path, signer: Signer, *, allow_ungated: bool = False) -> Pat
     under the signature; ``IntegrityError`` when the directory is not an artifact, or holds more or less than it lists.
     """
     with reading(directory):
-        manifest = read_manifest(directory)
-        check_manifest(directory, manifest, set(list_files(directory)) - UNSIGNED)
+        read_manifest(directory)
     try:
-        if manifest.verdict != "pass":
-            _record_ungated(directory, manifest, allow_ungated)
-        digests = digest(directory)
-        payload = bundle.statement(manifest.name, digests.files, tuple(sorted(UNSIGNED)))
-        write_atomic(directory / SIGNATURE, signer.sign(payload))
+        with changing(directory) as write:
+            with reading(directory):
+                manifest = read_manifest(directory)
+                check_manifest(directory, manifest, set(list_files(directory)) - UNSIGNED)
+            if manifest.verdict != "pass":
+                _record_ungated(directory, manifest, allow_ungated, write)
+            digests = digest(directory)
+            payload = bundle.statement(manifest.name, digests.files, tuple(sorted(UNSIGNED)))
+            write(SIGNATURE, signer.sign(payload))
     except OSError as error:
         raise OutputError(
             f"the signature could not be written: {error.strerror}", where=str(directory), fix="check its permissions"
@@ -69,11 +74,11 @@ def _check_names(directory: Path, names: list[str]) -> None:
         )  # fmt: skip
 
 
-def _record_ungated(directory: Path, manifest: Manifest, allow_ungated: bool) -> None:
+def _record_ungated(directory: Path, manifest: Manifest, allow_ungated: bool, write: Write) -> None:
     if not allow_ungated:
         raise OutputError(
             "not signed: its gates did not pass", where=str(directory), got=f"verdict {manifest.verdict}",
             expected="verdict pass", fix=f"mlopt gate {directory} says why; --allow-ungated signs it and records that",
         )  # fmt: skip
     if not manifest.ungated:
-        write_atomic(directory / MANIFEST, manifest.model_copy(update={"ungated": True}).to_json())
+        write(MANIFEST, manifest.model_copy(update={"ungated": True}).to_json())

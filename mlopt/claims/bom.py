@@ -5,7 +5,6 @@ It is a file of the artifact, under its signature. The library of CycloneDX know
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from mlopt.artifact.layout import ModelEntry
 from mlopt.claims.facts import FILE
 from mlopt.claims.naming import package_url, portable
+from mlopt.foreign_text import as_json
 from mlopt.recipe.lock import Origin, installed
 from mlopt.report.schema import Report
 
@@ -46,7 +46,7 @@ def render(
         "dependencies": [{"ref": _MODEL, "dependsOn": runtime}],
         "compositions": [{"aggregate": "incomplete", "assemblies": [_MODEL]}],
     }
-    return json.dumps(portable(bom), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(portable(bom)) + "\n"
 
 
 def _model(

@@ -12,7 +12,8 @@ from importlib import import_module
 
 import typer
 
-from mlopt import __version__
+from mlopt import __version__, network
+from mlopt.cli import ends
 from mlopt.errors import ExitCode, MloptError
 
 VERBS = (
@@ -57,10 +58,14 @@ def _root(
 ) -> None:
     import logging
 
+    from mlopt.cli.console import LogFormatter
+
     del version
     logger = logging.getLogger("mlopt")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    logger.handlers = [logging.StreamHandler()]  # one, however often the program runs in a process
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter())
+    logger.handlers = [handler]  # one, however often the program runs in a process
 
 
 def main() -> None:
@@ -69,13 +74,10 @@ def main() -> None:
     The process ends at once: all is written and closed by then, and taking apart what was imported would cost
     ``mlopt verify`` a tenth of its CPU time.
     """
-    code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = ExitCode.PIPE_CLOSED
-    os._exit(code)
+    ends.open_streams()
+    ends.end_in_order()
+    network.guard()
+    os._exit(ends.flushed(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -94,12 +96,13 @@ def run(arguments: list[str]) -> int:
     except SystemExit as leaving:  # typer and rich end with 1 when nobody reads on, which would say that a gate failed
         if not isinstance(leaving.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.PIPE_CLOSED
+        return ends.unwritable(leaving.__context__)
     except Exception as error:  # noqa: BLE001 - the outermost boundary: told to the user in full
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
             error.show()  # type: ignore[attr-defined]
             return ExitCode.USAGE
+        if isinstance(error, OSError) and ends.is_of_a_stream(error):
+            return ends.unwritable(error)
         return _bug(error)
     if code == ExitCode.INTERRUPTED:  # typer, too, turns an interrupt into this code
         _tell("interrupted", "what was finished is in the cache, and the same command goes on from there")
@@ -141,5 +144,5 @@ def _bug(error: Exception) -> int:
 def _tell(what: str, text: str) -> None:
     from mlopt.cli.console import err
 
-    err.print(f"[bold red]{what}:[/] ", end="")
-    err.print(text, markup=False)
+    err.print(f"{what}:", style="bold red", end=" ")
+    err.print(text)

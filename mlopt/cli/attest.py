@@ -103,4 +103,4 @@ def _show(paths: list[Path], as_json: bool, what: str) -> None:
         console.emit_json({"files": [str(path) for path in paths]})
         return
     for path in paths:
-        console.out.print(f"{what}: {path}", markup=False)
+        console.out.print(f"{what}: {path}")

@@ -20,7 +20,7 @@ _CAUSE = 80
 
 def show(result: Result, console: Console) -> None:
     """Print everything; names and messages are shown as they are, without markup or control characters."""
-    from mlopt.report.facts import plain
+    from mlopt.foreign_text import plain
     from mlopt.report.trust import sampling_line, warning
 
     console.print(_speeds(result), soft_wrap=False)
@@ -32,7 +32,7 @@ def show(result: Result, console: Console) -> None:
         return
     for line in filter(None, (sampling_line(report), warning(report))):
         console.print()
-        console.print(plain(line), markup=False)
+        console.print(plain(line))
     if report.sweep:
         console.print()
         console.print(_sweep(report.sweep), soft_wrap=False)
@@ -40,7 +40,7 @@ def show(result: Result, console: Console) -> None:
         console.print()
         console.print(_operators(name, operators), soft_wrap=False)
     for note in report.notes:
-        console.print(f"note: {plain(note)}", markup=False)
+        console.print(f"note: {plain(note)}")
     if report.gates:
         console.print()
     _gates(report, console)
@@ -104,12 +104,12 @@ def _operators(name: str, operators: Sequence[OperatorTime]) -> Table:
 
 
 def _gates(report: Report, console: Console) -> None:
-    from mlopt.report.facts import plain
+    from mlopt.foreign_text import plain
 
     for one in report.gates:
         console.print(f"{one.verdict:<13}", style=_STYLES[one.verdict], end="")
-        console.print(plain(f"{one.metric} {one.limit}"), markup=False)
-        console.print(f"{'':<13}{plain(one.message)}", markup=False)
+        console.print(plain(f"{one.metric} {one.limit}"))
+        console.print(f"{'':<13}{plain(one.message)}")
     if report.gates:
         console.print("verdict      ", end="")
         console.print(report.verdict, style=_STYLES[report.verdict])
@@ -119,7 +119,7 @@ def _table(first: str, *numbers: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from mlopt.report.facts import plain
+    from mlopt.foreign_text import plain
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(Text(plain(first)), overflow="fold")
@@ -131,7 +131,7 @@ def _table(first: str, *numbers: str) -> Table:
 def _add(table: Table, *cells: str) -> None:
     from rich.text import Text
 
-    from mlopt.report.facts import plain
+    from mlopt.foreign_text import plain
 
     table.add_row(*(Text(plain(cell)) for cell in cells))
 

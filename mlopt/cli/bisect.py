@@ -10,7 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from mlopt.bisect import Chosen, Figure, Finding, Suspect
 
@@ -43,14 +44,12 @@ def bisect(
     screen = err if json else out
     _show(found, screen)
     if output is not None and found.chosen is None:
-        err.print("nothing was written", markup=False)
+        err.print("nothing was written")
     elif output is not None and found.chosen is not None:
         write_text(output, found.chosen.edited.text)
-        err.print(
-            f"wrote {output}{'' if found.chosen.edited.whole else ' (anew: its comments are lost)'}", markup=False
-        )
+        err.print(f"wrote {output}{'' if found.chosen.edited.whole else ' (anew: its comments are lost)'}")
         if found.met:
-            err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}", markup=False)
+            err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}")
     if json:
         emit_json(_plain(found))
     raise typer.Exit(ExitCode.OK if found.met else ExitCode.GATE_FAILED)
@@ -77,27 +76,26 @@ def _check(recipe: Path, output: Path | None) -> None:
 
 
 def _show(found: Finding, screen: Console) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     limits = found.chain[0].figures
     table = Table(box=None, pad_edge=False, title_justify="left", title=f"on {found.samples} evaluation samples")
     for name in ("step", "status", *(f"{each.metric} {each.limit}" for each in limits)):
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(name, overflow="fold")
     for number, row in enumerate(found.chain):
-        cells = [_cell(figure) for figure in row.figures] or ["" for _ in limits]
-        table.add_row(escape(f"{number} {row.step}" if number else row.step), escape(row.status), *cells)
+        cells: list[RenderableType] = [*map(_cell, row.figures)] or ["" for _ in limits]
+        table.add_row(f"{number} {row.step}" if number else row.step, row.status, *cells)
     screen.print(table)
     for number, row in enumerate(found.chain):
         if row.reason:
-            screen.print(f"{number} {row.step} was {row.status}: {row.reason}", markup=False)
+            screen.print(f"{number} {row.step} was {row.status}: {row.reason}")
     screen.print()
     for line in _told(found):
-        screen.print(line, markup=False)
+        screen.print(line)
     if found.chosen is not None:
         _show_chosen(found, found.chosen, screen)
     for note in found.notes:
-        screen.print(f"note: {note}", markup=False)
+        screen.print(f"note: {note}")
 
 
 def _told(found: Finding) -> list[str]:
@@ -114,7 +112,7 @@ def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
 
     rows = [(each.node, each.op_type, each.tensor or "", *_decibels(each)) for each in chosen.nodes]
     for line in columns([_COLUMNS, *rows], _TEXTS):
-        screen.print(line, markup=False)
+        screen.print(line)
     screen.print()
     word = "holds" if found.met else "is still broken"
     lines = [
@@ -126,11 +124,13 @@ def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
         "put this into the recipe:" if found.met else "the exclusion, which is not enough by itself:",
     ]
     for line in [*lines, *chosen.edited.step.splitlines()]:
-        screen.print(line, markup=False)
+        screen.print(line)
 
 
-def _cell(figure: Figure) -> str:
-    return _value(figure) if figure.holds else f"[red]{_value(figure)} broken[/]"
+def _cell(figure: Figure) -> Text:
+    from rich.text import Text
+
+    return Text(_value(figure)) if figure.holds else Text(f"{_value(figure)} broken", style="red")
 
 
 def _value(figure: Figure) -> str:

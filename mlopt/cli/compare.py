@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.foreign_text import as_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -68,7 +70,7 @@ def compare(
         write_text(html, tensor_page.render(found))
     for written in (output, html):
         if written is not None:
-            console.err.print(f"wrote {written}", markup=False)
+            console.err.print(f"wrote {written}")
 
 
 def _evidence(
@@ -121,11 +123,10 @@ def _opened(path: Path) -> tuple[Model, RuntimeOptions]:
 
 
 def _json(found: Evidence) -> str:
-    import json
 
     from mlopt.report.tensor_page import document
 
-    return json.dumps(document(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(document(found)) + "\n"
 
 
 def _show(found: Evidence, sort: Order, limit: int) -> None:
@@ -137,15 +138,15 @@ def _show(found: Evidence, sort: Order, limit: int) -> None:
     rows = [tensor_page.COLUMNS, *map(tensor_page.cells, shown)]
     styles = ["bold", *("red" if quality(one) < found.threshold_db else "" for one in shown)]
     for line, style in zip(columns(rows, _TEXTS), styles, strict=True):
-        out.print(line, style=style, markup=False)
+        out.print(line, style=style)
     left = len(found.comparison.differences) - len(shown)
     if left:
         out.print(f"and {left} more: --limit N, --json or --html shows them")
     out.print()
-    out.print(tensor_page.coverage(found), markup=False)
+    out.print(tensor_page.coverage(found))
     for note in found.comparison.notes:
-        out.print(f"note: {note}", markup=False)
-    out.print(tensor_page.headline(found), markup=False)
+        out.print(f"note: {note}")
+    out.print(tensor_page.headline(found))
 
 
 def _chosen(found: Evidence, sort: Order, limit: int) -> list[TensorDifference]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.foreign_text import as_json, plain
+
 if TYPE_CHECKING:
     from mlopt.report.difference import Difference, Row
     from mlopt.report.schema import Report
@@ -47,14 +49,13 @@ def diff(
     render = {Format.TEXT: _text, Format.MD: _markdown, Format.JSON: _json}[Format.JSON if as_json else format_]
     shown = render(was, now, compare(was, now))
     if out is None:
-        typer.echo(shown, nl=False)
+        console.emit_document(shown)
     else:
         write_text(out, shown)
-        console.err.print(f"wrote {out}", markup=False)
+        console.err.print(f"wrote {out}")
 
 
 def _text(was: Report, now: Report, found: Difference) -> str:
-    from mlopt.report.facts import plain
 
     lines = [f"old  {_identity(was)}", f"new  {_identity(now)}", ""]
     if found.environment:
@@ -86,15 +87,13 @@ def _markdown(was: Report, now: Report, found: Difference) -> str:
 
 
 def _json(was: Report, now: Report, found: Difference) -> str:
-    import json
     from dataclasses import asdict
 
     reports = {key: {"name": one.name, "created": one.created} for key, one in (("old", was), ("new", now))}
-    return json.dumps(reports | asdict(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(reports | asdict(found)) + "\n"
 
 
 def _identity(report: Report) -> str:
-    from mlopt.report.facts import plain
 
     return plain(f"{report.name}, {report.created}, {report.environment.cpu.model}")
 
@@ -120,7 +119,6 @@ def _figure(value: float | None, unit: str) -> str:
 
 def _reasons(found: Difference) -> dict[str, list[str]]:
     """Return each reason for not comparing, with the figures that it holds for."""
-    from mlopt.report.facts import plain
 
     reasons: dict[str, list[str]] = {}
     for row in found.rows:

@@ -19,5 +19,5 @@ def digest(
         console.emit_json({"root": digests.root, "files": digests.files})
         return
     for name, value in digests.files.items():
-        console.out.print(f"{value}  {name}", markup=False)
-    console.out.print(f"{digests.root}  (root)", markup=False)
+        console.out.print(f"{value}  {name}")
+    console.out.print(f"{digests.root}  (root)")

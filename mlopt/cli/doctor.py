@@ -156,13 +156,15 @@ def _providers(hardware: Hardware) -> Check:
 
 
 def _show(checks: list[Check]) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from mlopt.cli import console
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for check in checks:
-        found = escape(check.found) + (f"\n[bold]{escape(check.fix)}[/]" if check.fix else "")
-        table.add_row(check.name, f"[{_COLOURS[check.status]}]{check.status}[/]", found)
+        found = Text(check.found)
+        if check.fix:
+            found.append(f"\n{check.fix}", style="bold")
+        table.add_row(check.name, Text(check.status, style=_COLOURS[check.status]), found)
     console.out.print(table)

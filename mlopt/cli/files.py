@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from mlopt.artifact.files import write_atomic
 from mlopt.errors import OutputError
 
 if TYPE_CHECKING:
@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 
 def write_text(path: Path, text: str) -> None:
     """Write ``path`` through a temporary file beside it."""
-    work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        work.write_text(text, encoding="utf-8")
-        work.replace(path)
+        write_atomic(path, text.encode())
     except OSError as error:
-        work.unlink(missing_ok=True)
         raise OutputError(
             f"the file cannot be written: {error.strerror}", where=str(path), fix="choose another"
         ) from error

@@ -62,7 +62,7 @@ def gate(
     screen = console.err if as_json else console.out
     _show(evidence, note, screen)
     if annotations or (annotations is None and not as_json and os.environ.get("GITHUB_ACTIONS") == "true"):
-        screen.print(github.annotate(evidence), markup=False, end="")
+        console.emit_commands(github.annotate(evidence))
     if as_json:
         found = [one.model_dump(mode="json") for one in evidence.gates]
         console.emit_json({"source": str(source), "name": evidence.name, "verdict": evidence.verdict, "gates": found})
@@ -126,28 +126,22 @@ def _append_summary(evidence: Report, path: Path) -> None:
     except OSError as error:
         raise OutputError(f"the summary cannot be written: {error.strerror}", where=str(path)) from error
     if not written:
-        console.err.print(f"{path} is full: GitHub shows at most 1 MiB for each step", markup=False)
+        console.err.print(f"{path} is full: GitHub shows at most 1 MiB for each step")
 
 
 def _show(evidence: Report, note: str | None, screen: Console) -> None:
+    from mlopt.foreign_text import plain
     from mlopt.report.ci import accepted_undecided, title
 
     for one in evidence.gates:
         style = _STYLES["inconclusive" if accepted_undecided(one) else one.verdict]
         screen.print(f"{one.verdict:<13}", style=style, end="")
-        screen.print(_inert(title(one)), markup=False)
-        screen.print(f"{'':<13}{_inert(one.message)}", markup=False)
+        screen.print(title(one))
+        screen.print(f"{'':<13}{plain(one.message)}")
     if note is not None:
-        screen.print(_inert(note), markup=False)
+        screen.print(plain(note))
     screen.print("verdict      ", end="")
     screen.print(evidence.verdict, style=_STYLES[evidence.verdict])
-
-
-def _inert(text: str) -> str:
-    """Return untrusted text that neither a terminal nor GitHub's runner, which reads every line, takes as a command."""
-    from mlopt.report.facts import plain
-
-    return plain(text).replace("::", ": :").replace("##[", "## [")
 
 
 def _check_integrity(source: Path, trust: Trust | None) -> str | None:

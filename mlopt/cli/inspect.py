@@ -49,6 +49,7 @@ def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
 def _show(found: Inspection) -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from mlopt.cli import console
 
@@ -56,7 +57,7 @@ def _show(found: Inspection) -> None:
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in _facts(found):
-        facts.add_row(f"[bold]{name}[/]", value)
+        facts.add_row(Text(name, style="bold"), value)
     console.out.print(facts)
     counts = Table(box=box.SIMPLE_HEAD)
     counts.add_column("operator")
@@ -67,9 +68,7 @@ def _show(found: Inspection) -> None:
 
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:
-    from rich.markup import escape
-
-    rows = [
+    return [
         ("model", found.path),
         ("sha256", found.digest),
         (
@@ -85,7 +84,6 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("precision", _precision(found)),
         ("MACs", _macs(found)),
     ]
-    return [(name, escape(value)) for name, value in rows]
 
 
 def _parameters(found: Inspection) -> str:

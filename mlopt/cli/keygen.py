@@ -44,6 +44,6 @@ def keygen(
             fix="name another file with -o FILE; --force replaces it, and what it signed can no longer be signed again",
         ) from error  # fmt: skip
     protection = "encrypted" if encrypt else "keep it secret"
-    console.out.print(f"private key  {path}  ({protection})", markup=False)
-    console.out.print(f"public key   {public}", markup=False)
-    console.out.print(f"fingerprint  {keys.fingerprint(keys.load_public(public))}", markup=False)
+    console.out.print(f"private key  {path}  ({protection})")
+    console.out.print(f"public key   {public}")
+    console.out.print(f"fingerprint  {keys.fingerprint(keys.load_public(public))}")

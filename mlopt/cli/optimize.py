@@ -52,10 +52,10 @@ def optimize(
         artifact = execute(request, progress.update)
     screen = err if json else out
     show(artifact.report, screen)
-    screen.print(f"report    {artifact.path / 'report.html'}", markup=False)
-    screen.print(f"artifact  {artifact.path}{'' if artifact.signed else '  (not signed)'}", markup=False)
+    screen.print(f"report    {artifact.path / 'report.html'}")
+    screen.print(f"artifact  {artifact.path}{'' if artifact.signed else '  (not signed)'}")
     for line in artifact.messages:
-        screen.print(line, markup=False)
+        screen.print(line)
     if json:
         emit_json(artifact.report.model_dump(mode="json", by_alias=True))
     raise typer.Exit(artifact.exit_code)

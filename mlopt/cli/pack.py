@@ -41,7 +41,7 @@ def pack(
         found = {"name": manifest.name, "version": manifest.version, "sha256": digest}
         console.emit_json({"file" if oci is None else "oci": str(written), **found})
     else:
-        console.out.print(f"{digest}  {written}", markup=False)
+        console.out.print(f"{digest}  {written}")
 
 
 def _file_for(name: str, version: int) -> Path:

@@ -72,7 +72,6 @@ def _type(schema: dict[str, Any], named: dict[str, Any]) -> str:
 
 def _show_all(described: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     from mlopt.cli import console
@@ -87,20 +86,20 @@ def _show_all(described: list[dict[str, Any]]) -> None:
             one["extra"] or "-",
             one["summary"],
         ]
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(*cells)
     console.out.print(table)
     console.out.print("`mlopt passes NAME` shows what a pass can be told.")
 
 
 def _show_one(one: dict[str, Any]) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     from mlopt.cli import console
     from mlopt.packages import install_command
 
-    console.out.print(f"[bold]{escape(one['name'])}[/] {one['version']}: {escape(one['summary'])}")
+    console.out.print(one["name"], style="bold", end=" ")
+    console.out.print(f"{one['version']}: {one['summary']}")
     needs = [what for key, what in (("needs_gpu", "a GPU"), ("needs_calibration", "calibration data")) if one[key]]
     needs += [install_command(one["extra"])] if one["extra"] else []
     facts = (
@@ -108,15 +107,13 @@ def _show_one(one: dict[str, Any]) -> None:
         f"needs: {', '.join(needs) or 'nothing more'}",
     )
     for fact in facts:
-        console.out.print(fact, markup=False)
+        console.out.print(fact)
     if not one["config"]:
         console.out.print("There is nothing to configure.")
         return
     table = Table("key", "type", "default", "meaning", box=box.SIMPLE_HEAD)
     for key, entry in one["config"].items():
-        table.add_row(
-            *(escape(str(cell)) for cell in (key, entry["type"], _yaml(entry["default"]), entry["description"]))
-        )
+        table.add_row(*map(str, (key, entry["type"], _yaml(entry["default"]), entry["description"])))
     console.out.print(table)
 
 

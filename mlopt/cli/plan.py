@@ -31,21 +31,21 @@ def plan(
     else:
         show(steps)
     for note in notes:
-        err.print(f"note: {note}", markup=False)
+        err.print(f"note: {note}")
 
 
 def show(steps: Sequence[Outlook]) -> None:
     """Print one line per step."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from mlopt.cli.console import out
 
     table = Table(box=None, pad_edge=False)
     for name in ("step", "cache", "why", "what"):
         table.add_column(name, overflow="fold")
-    words = {True: "[green]cached[/]", False: "[yellow]runs[/]", None: "[dim]open[/]"}
+    words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
     for step in steps:
         name = f"{step.name} (optional)" if step.optional else step.name
-        table.add_row(escape(name), words[step.cached], escape(step.why), f"[dim]{escape(step.detail)}[/]")
+        table.add_row(name, Text(*words[step.cached]), step.why, Text(step.detail, style="dim"))
     out.print(table)

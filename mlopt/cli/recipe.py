@@ -43,8 +43,8 @@ def init(
         raise OutputError("the recipe exists already", where=str(path), fix="name another file with -o") from error
     except OSError as error:
         raise OutputError("the recipe cannot be written", where=str(path), got=str(error)) from error
-    err.print(f"wrote {path}", markup=False)
-    err.print(f"next: mlopt optimize {path}", markup=False)
+    err.print(f"wrote {path}")
+    err.print(f"next: mlopt optimize {path}")
 
 
 @app.command()
@@ -69,13 +69,11 @@ def check(
     if problems:
         raise RecipeError.of(problems)
     for advice in chain.advice(loaded.recipe):
-        err.print(f"{recipe}: {advice}", markup=False)
+        err.print(f"{recipe}: {advice}")
     if as_json:
         emit_json(resolved(loaded.recipe))
     else:
-        out.print(
-            f"{recipe}: ok: {' > '.join(step.name for step in loaded.recipe.passes) or 'no passes'}", markup=False
-        )
+        out.print(f"{recipe}: ok: {' > '.join(step.name for step in loaded.recipe.passes) or 'no passes'}")
 
 
 @app.command()

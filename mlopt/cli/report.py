@@ -42,10 +42,10 @@ def report(
 
         show(evidence, console.out)
     elif out is None:
-        typer.echo(_text(evidence, source, wanted), nl=False)
+        console.emit_document(_text(evidence, source, wanted))
     else:
         write_text(out, _text(evidence, source, wanted))
-        console.err.print(f"wrote {out}", markup=False)
+        console.err.print(f"wrote {out}")
 
 
 def _format(format_: Format | None, out: Path | None, *, as_json: bool) -> Format | None:
@@ -89,6 +89,6 @@ def _samples(evidence: Report, folder: Path) -> dict[str, list[float]]:
     if Path(name).name != name:
         raise UserError("the file with the samples is not beside the report", where=str(folder), got=ascii(name))
     if not (folder / name).exists():
-        console.err.print(f"no {name} in {folder}: the report has no picture of how latency is spread", markup=False)
+        console.err.print(f"no {name} in {folder}: the report has no picture of how latency is spread")
         return {}
     return read_samples(folder / name)

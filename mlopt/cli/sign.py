@@ -26,5 +26,5 @@ def sign(
     who = signer(key, passphrase_file, chain, keyless)
     signature = signing.sign(directory, who, allow_ungated=allow_ungated)
     claims.attest(directory, who)  # what was claimed before was about the artifact as it was then
-    console.out.print(f"signed: {signature}", markup=False)
-    console.out.print(f"signer  {who.name}", markup=False)
+    console.out.print(f"signed: {signature}")
+    console.out.print(f"signer  {who.name}")

@@ -51,7 +51,7 @@ def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, k
         own = keys.user_key(passphrase_file)
         private = own.private
         if own.created:
-            console.err.print(f"made your signing key: {own.path}", markup=False)
+            console.err.print(f"made your signing key: {own.path}")
     else:
         private = keys.load_private(key, passphrase_file)
     passphrase.forget()

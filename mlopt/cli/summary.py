@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlopt.foreign_text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,7 +32,7 @@ def show(report: Report, console: Console) -> None:
     """Print the summary. Text from the report is shown as it is, without markup or control characters."""
     from rich.text import Text
 
-    from mlopt.report import facts, outcome
+    from mlopt.report import outcome
 
     def line(*parts: RenderableType) -> None:
         console.print(*parts, soft_wrap=False)
@@ -38,14 +40,14 @@ def show(report: Report, console: Console) -> None:
     line(_steps(report))
     for step in report.steps:
         if step.reason and step.status in ("dropped", "refused", "failed"):
-            line(_marked(step.status, f"{facts.plain(step.name)}: {facts.plain(step.reason)}"))
+            line(_marked(step.status, f"{plain(step.name)}: {plain(step.reason)}"))
     line("")
     line(_figures(report))
     _say_sampling(report, line)
     line("")
     for gate in report.gates:
         found = gate.found or gate.verdict
-        line(_marked(found, facts.plain(f"{gate.metric} {gate.limit}: {gate.message}")))
+        line(_marked(found, plain(f"{gate.metric} {gate.limit}: {gate.message}")))
     if not report.gates:
         line("no gates: nothing was judged")
     line("")
@@ -56,18 +58,18 @@ def _say_sampling(report: Report, line: Callable[[RenderableType], None]) -> Non
     """Say how the latencies were sampled, who was lost on the way, and whether ratios hold."""
     from rich.text import Text
 
-    from mlopt.report import facts, trust
+    from mlopt.report import trust
 
     sampled = trust.sampling_line(report)
     if sampled is not None:
         line(Text(f"sampled: {sampled}", style="dim"))
     for name, cause in (report.sampling.lost if report.sampling else {}).items():
-        line(_marked("lost", f"{facts.plain(name)}: {facts.plain(cause)}"))
+        line(_marked("lost", f"{plain(name)}: {plain(cause)}"))
     warning = trust.warning(report)
     if warning is not None:
         line(Text(warning, style="bold red"))
     for note in report.notes:
-        line(Text(f"note: {facts.plain(note)}", style="dim"))
+        line(Text(f"note: {plain(note)}", style="dim"))
 
 
 def _steps(report: Report) -> Table:
@@ -85,7 +87,7 @@ def _steps(report: Report) -> Table:
     for stage in facts.stages(report):
         style = {"reference": "dim", "final": "bold"}.get(stage.part, "" if stage.kept else "dim")
         status = Text(stage.status, style=_COLOUR[stage.status]) if stage.status else Text(stage.part)
-        table.add_row(Text(facts.plain(stage.label)), status, *map(Text, _measured(stage)), style=style)
+        table.add_row(Text(plain(stage.label)), status, *map(Text, _measured(stage)), style=style)
     return table
 
 
@@ -110,7 +112,7 @@ def _figures(report: Report) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
     for one in facts.figures(report):
-        table.add_row(Text(one.label), Text(one.value, style="bold"), Text(facts.plain(one.detail)))
+        table.add_row(Text(one.label), Text(one.value, style="bold"), Text(plain(one.detail)))
     return table
 
 

@@ -44,9 +44,9 @@ def unpack(
         found = {"artifact": str(verified.directory), "name": manifest.name, "version": manifest.version}
         console.emit_json({**found, "signer": verified.signer, "verdict": manifest.verdict, "root": verified.root})
         return
-    console.out.print(f"unpacked   {verified.directory}: it is what was signed", markup=False)
-    console.out.print(f"artifact   {manifest.name}, version {manifest.version}, gates {manifest.verdict}", markup=False)
-    console.out.print(f"signed by  {verified.signer}", markup=False)
+    console.out.print(f"unpacked   {verified.directory}: it is what was signed")
+    console.out.print(f"artifact   {manifest.name}, version {manifest.version}, gates {manifest.verdict}")
+    console.out.print(f"signed by  {verified.signer}")
 
 
 def _directory_for(file: Path) -> Path:

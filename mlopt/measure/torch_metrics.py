@@ -1,7 +1,8 @@
 """Metrics of torchmetrics by their name, as functions like a recipe's own: outputs and labels in, one number out.
 
-Limits: classes that are made without other metrics or models, take predictions and targets, and for which higher is
-better. Everything else is refused with its reason.
+Limits: classes that compute from two arrays and load nothing, and for which higher is better. Others look for models by
+a name or a path, on the network too, and unpickle what they find: a recipe's own Python may do that, with consent.
+Everything else is refused with its reason.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from mlopt.errors import DataError, MissingPackage, RecipeError
 from mlopt.packages import install_command
 
 Array = NDArray[Any]
+
+_FROM_ARRAYS = (
+    "classification", "regression", "segmentation", "nominal", "clustering", "audio.sdr", "audio.snr", "image.psnr",
+    "image.psnrb", "image.scc", "image.ssim", "image.uqi", "image.vif",
+)  # fmt: skip
+"""The parts of torchmetrics whose classes load nothing."""
+_MOST_VALUES = 1 << 27
+"""What a metric may keep: some count pairs of classes."""
 
 
 class TorchMetric:
@@ -89,6 +98,13 @@ def _made(name: str, args: Mapping[str, Any]) -> Any:
             "torchmetrics has no such metric", where="metric.name", got=name,
             fix=f"did you mean '{near[0]}'?" if near else None,
         )  # fmt: skip
+    if not _is_from_arrays(known[name]):
+        raise RecipeError(
+            f"{name} cannot be named: it is none that computes from the arrays of outputs and labels alone",
+            where="metric.name", expected=f"a class of torchmetrics.{', .'.join(_FROM_ARRAYS)}",
+            fix="call it in a function, ./file.py:function, which runs with --allow-code and without a network",
+        )  # fmt: skip
+    _check_size(args)
     try:
         made = known[name](**args)
     except (TypeError, ValueError, ImportError) as error:  # ImportError: it needs another package
@@ -101,6 +117,25 @@ def _made(name: str, args: Mapping[str, Any]) -> Any:
             where="metric.name", fix="choose another, or return its negative from ./file.py:function",
         )  # fmt: skip
     return made
+
+
+def _is_from_arrays(metric: type[Any]) -> bool:
+    """Whether it, or what it is a second name of, stands in a part whose classes load nothing."""
+    second_name = metric.__module__.endswith("._deprecated")
+    module = (metric.__bases__[0] if second_name else metric).__module__.removeprefix("torchmetrics.")
+    return any(module == part or module.startswith(f"{part}.") for part in _FROM_ARRAYS)
+
+
+def _check_size(args: Mapping[str, Any]) -> None:
+    """Raise ``RecipeError`` if the metric would keep more values than any of its use needs."""
+    sizes = [value for value in args.values() if isinstance(value, int) and value > 1]
+    classes = max((args[key] for key in ("num_classes", "num_labels") if isinstance(args.get(key), int)), default=1)
+    wanted = max(classes, 1) * max((*sizes, 1))
+    if wanted > _MOST_VALUES:
+        raise RecipeError(
+            "the metric would keep too many values", where="metric.args", got=f"{wanted:,}",
+            expected=f"at most {_MOST_VALUES:,}", fix="use the metric accuracy or agreement, which count no pairs",
+        )  # fmt: skip
 
 
 def _classes(package: ModuleType) -> dict[str, type[Any]]:

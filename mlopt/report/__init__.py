@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mlopt.errors import Problem, UserError
 from mlopt.filetype import JSON, REPORT, told
+from mlopt.foreign_text import as_json
 from mlopt.report.schema import Report
 
 REPORT_FILE = "report.json"
@@ -45,9 +46,7 @@ def write(report: Report, path: Path) -> None:
 
 def to_json(report: Report) -> str:
     """Return ``report.json``'s text, its keys in the schema's order; raises ``ValueError`` on NaN and infinity."""
-    return (
-        json.dumps(report.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    return as_json(report.model_dump(mode="json", by_alias=True)) + "\n"
 
 
 def read(path: Path) -> Report:

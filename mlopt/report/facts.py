@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from mlopt.foreign_text import plain
 from mlopt.report import control
 from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
 
@@ -183,12 +183,6 @@ def between(interval: Interval, text: Callable[[float], str]) -> str:
     """Return an interval, each end written by ``text``."""
     low, high = interval
     return f"{text(low)} to {text(high)}"
-
-
-def plain(text: str) -> str:
-    """Return untrusted text on one line, without control, bidirectional and other invisible characters."""
-    spaced = " ".join(text.split())
-    return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in spaced)
 
 
 def shorten(text: str, length: int) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlopt.foreign_text import as_shown, plain
 from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
 from mlopt.report.schema import Report
 from mlopt.report.svg import PALETTE, Picture
@@ -32,8 +33,9 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=as_shown,
     )
-    environment.filters |= {"plain": facts.plain, "compact": _compact, "together": _together}
+    environment.filters |= {"plain": plain, "compact": _compact, "together": _together}
     template = environment.get_template("report.html.j2")
     drawn = {
         section: [(picture, Markup(picture.svg)) for picture in found]  # noqa: S704 - our SVG
@@ -78,4 +80,4 @@ def _compact(value: Any) -> str:
 
 def _together(text: str) -> str:
     """Keep a number and its unit on one line."""
-    return _UNIT.sub("\u00a0", facts.plain(text))
+    return _UNIT.sub("\u00a0", plain(text))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from mlopt.foreign_text import plain
 from mlopt.report import facts, load, operators, outcome, quality, search, trust
 from mlopt.report.facts import Stage
 from mlopt.report.schema import Report, Step
@@ -18,6 +19,8 @@ from mlopt.report.search import Search
 _NOTE_LENGTH = 200
 _OPERATORS = 5
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_]))")
+_LINKED = re.compile(r"(@|#(?=\d)|\bGH(?=-\d)|:(?=//)|\bwww(?=\.))", re.IGNORECASE)
+"""After what GitHub would link something for: a space without width then keeps it from being seen."""
 
 
 def render(report: Report) -> str:
@@ -43,13 +46,13 @@ def render(report: Report) -> str:
 
 
 def text(value: str) -> str:
-    """Return untrusted text as one line that shows as it is."""
-    return _SPECIAL.sub(r"\\\1", facts.plain(value))
+    """Return untrusted text as one line that shows as it is: names nobody, refers to no issue and becomes no link."""
+    return _LINKED.sub(r"\1&#8203;", _SPECIAL.sub(r"\\\1", plain(value)))
 
 
 def code(value: str) -> str:
     """Return untrusted text as a code span, safe in a table."""
-    return "`" + (facts.plain(value).replace("`", "'").replace("|", "\\|") or " ") + "`"
+    return "`" + (plain(value).replace("`", "'").replace("|", "\\|") or " ") + "`"
 
 
 def _top(report: Report) -> Iterator[str]:

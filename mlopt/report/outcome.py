@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mlopt.foreign_text import plain
 from mlopt.report import control, facts
 from mlopt.report.schema import Report, Step
 
@@ -29,14 +30,14 @@ def headline(report: Report) -> str:
 def _nothing_helped(report: Report) -> str:
     """Say that the result is the reference itself, and what became of each step."""
     tried = "; ".join(_became(step) for step in report.steps)
-    return f"Nothing that was tried helped, so the result is {facts.plain(report.speedup.vs)} as it is. Tried: {tried}."
+    return f"Nothing that was tried helped, so the result is {plain(report.speedup.vs)} as it is. Tried: {tried}."
 
 
 def _became(step: Step) -> str:
-    name = facts.plain(step.name)
+    name = plain(step.name)
     if step.status not in _LEFT:
         return f"{name} (changes nothing)"
-    reason = facts.plain(step.reason or "")
+    reason = plain(step.reason or "")
     found = _RATIO.search(reason)
     told = f"{reason.partition(':')[0]}, {found.group()}" if found else reason
     told = facts.shorten(told, _TOLD)

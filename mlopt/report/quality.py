@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlopt.foreign_text import plain
 from mlopt.report import facts
 from mlopt.report.schema import AccuracyDrop, Report
 from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head
@@ -19,7 +20,7 @@ def differences(report: Report) -> str | None:
     drop = report.accuracy_drop
     if drop is None:
         return None
-    total = f"The scores of {facts.plain(drop.vs)} and {facts.plain(report.final.name)} differ on "
+    total = f"The scores of {plain(drop.vs)} and {plain(report.final.name)} differ on "
     total += f"{drop.disagreements:,} of {drop.n:,} samples"
     if drop.lost is None or drop.gained is None:
         return f"{total}."
@@ -52,7 +53,7 @@ def drop_picture(report: Report) -> Picture | None:
         axes.plot(drop.ci95, (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
         axes.plot(drop.pt, y, "o", color=colour(role), markersize=8, zorder=4)
 
-    title = f"{facts.upper_first(facts.metric_name(report))} against {facts.plain(drop.vs)}"
+    title = f"{facts.upper_first(facts.metric_name(report))} against {plain(drop.vs)}"
     svg = draw("drop", title, (len(parts) + 1) * _ROW, Margins(right=10, bottom=24), paint)
     caption = "Percentage points of the samples; right of zero is worse. "
     return Picture(title, f"{caption}The interval is of 95 %; amber could be no drop at all.", svg)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from mlopt.report import facts
+from mlopt.foreign_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,7 +179,7 @@ def write(
 ) -> None:
     """Put text at height ``y``; ``x`` is a share of the axes' width (data if not ``across``), moved by ``dx`` units."""
     axes.annotate(
-        facts.plain(text),
+        plain(text),
         (x, y),
         xycoords=axes.get_yaxis_transform() if across else "data",
         xytext=(dx, 0),
@@ -206,7 +206,7 @@ def _for_the_page(document: str, name: str, title: str) -> str:
     root = ET.fromstring(document)  # noqa: S314 - matplotlib wrote it a line above
     for key in ("width", "height", "version"):
         del root.attrib[key]
-    root.attrib |= {"role": "img", "aria-label": facts.plain(title), "class": "picture"}
+    root.attrib |= {"role": "img", "aria-label": plain(title), "class": "picture"}
     for element in root.iter():
         _restyle(element, name)
     for parent in [*root.iter()]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlopt.foreign_text import as_shown, plain
 from mlopt.model import Model
 from mlopt.report import facts
 from mlopt.report.svg import PALETTE, Margins, Picture, Scale, colour, draw
@@ -80,7 +81,7 @@ def cells(difference: TensorDifference) -> tuple[str, ...]:
     """Return a row of the table: a text for each of ``COLUMNS``."""
     mark = " (output)" if difference.is_output else ""
     return (
-        facts.plain(difference.node), facts.plain(difference.op_type), facts.plain(difference.tensor) + mark,
+        plain(difference.node), plain(difference.op_type), plain(difference.tensor) + mark,
         _decibels(difference.sqnr_db), _decibels(difference.channel_db), f"{difference.cosine:.5f}",
         "NaN or inf" if difference.broken else f"{difference.max_abs:.4g}", f"{difference.max_rel:.3g}",
     )  # fmt: skip
@@ -91,7 +92,7 @@ def coverage(evidence: Evidence) -> str:
     found = evidence.comparison
     return (
         f"compared {len(found.differences)} of {found.tensors} tensors on {found.samples} "
-        f"sample{'' if found.samples == 1 else 's'} ({facts.plain(evidence.data)})"
+        f"sample{'' if found.samples == 1 else 's'} ({plain(evidence.data)})"
     )
 
 
@@ -102,9 +103,9 @@ def render(evidence: Evidence) -> str:
 
     environment = Environment(
         loader=PackageLoader("mlopt.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=as_shown,
     )  # fmt: skip
-    environment.filters["plain"] = facts.plain
+    environment.filters["plain"] = plain
     drawn = picture(evidence)
     return environment.get_template("compare.html.j2").render(
         evidence=evidence,
@@ -145,8 +146,8 @@ def picture(evidence: Evidence) -> Picture:
 
 
 def _place(difference: TensorDifference) -> str:
-    node, tensor = facts.plain(difference.node), facts.plain(difference.tensor)
-    return f"node '{node}' ({facts.plain(difference.op_type)}), tensor '{tensor}'"
+    node, tensor = plain(difference.node), plain(difference.tensor)
+    return f"node '{node}' ({plain(difference.op_type)}), tensor '{tensor}'"
 
 
 def _level(difference: TensorDifference) -> str:

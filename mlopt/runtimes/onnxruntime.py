@@ -115,8 +115,9 @@ def as_text(output: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def import_onnxruntime() -> Any:
-    """Return the module, its telemetry off; raises ``MissingPackage``."""
+    """Return the module, its telemetry and the settings that a model brings off; raises ``MissingPackage``."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"
     try:
         import onnxruntime
     except ImportError as error:
@@ -152,7 +153,7 @@ def session_options(options: RuntimeOptions, model: Model | None = None) -> onnx
     native.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
     native.log_severity_level = _ERRORS_ONLY
     entries = exact.entries(model, options) if model is not None else {}
-    for key, value in {**options.config_entries, **entries}.items():
+    for key, value in entries.items():
         native.add_session_config_entry(key, value)
     return native
 

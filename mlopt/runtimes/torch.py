@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """Runs PyTorch models; ``graph_optimization`` and ``config_entries`` mean nothing here."""
+    """Runs PyTorch models; ``graph_optimization`` means nothing here."""
 
     name: str = "torch"
     kinds: frozenset[Kind] = frozenset({Kind.TORCH})

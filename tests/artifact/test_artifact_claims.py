@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path, monk
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(claims, "write_atomic", refuse)
+    monkeypatch.setattr(claims, "changing", refuse)
     with pytest.raises(OutputError, match="the claims could not be written: Permission denied"):
         attach(tmp_path, [made()], OURS)
 

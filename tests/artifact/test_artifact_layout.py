@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.artifact import layout
+from mlopt.artifact import layout, workspace
 from mlopt.artifact.layout import Content, Role, check_output, read_manifest, write
 from mlopt.errors import IntegrityError, MloptError, OutputError
 
@@ -188,30 +188,37 @@ def test_a_verdict_that_the_report_does_not_give_is_noticed(tmp_path: Path, fill
 
 
 def test_a_run_killed_between_the_two_renames_is_mended(tmp_path: Path, fill: Any) -> None:
-    out = tmp_path / "digits"
+    out, work = tmp_path / "digits", tmp_path / ".digits.mlopt-1"
     write(out, fill())
-    out.rename(tmp_path / ".digits.old")
-    (tmp_path / ".digits.new").mkdir()
+    (work / "new").mkdir(parents=True)
+    (work / "mlopt-workspace").touch()
+    out.rename(work / "old")
     assert write(out, fill()).version == 2
     assert names(tmp_path) == [".digits.lock", "digits"]
 
 
-def test_a_failing_rename_puts_the_old_artifact_back(
-    tmp_path: Path, fill: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_failing_rename_leaves_the_old_artifact(
+    tmp_path: Path, fill: Any, monkeypatch: pytest.MonkeyPatch, exchanged: bool
 ) -> None:
     out = tmp_path / "digits"
     write(out, fill())
     rename = Path.rename
 
     def fail_for_new(self: Path, target: Path) -> Path:
-        if self.name == ".digits.new":
+        if self.name == "new":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return rename(self, target)
 
+    def fail(*_: Path) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     monkeypatch.setattr(Path, "rename", fail_for_new)
+    monkeypatch.setattr(workspace, "_exchanged", fail if exchanged else lambda *_: False)
     with pytest.raises(OutputError, match="Input/output error"):
         write(out, fill(weights=b"new"))
     assert (out / "model.onnx").read_bytes() == b"weights"
+    assert names(tmp_path) == [".digits.lock", "digits"]
 
 
 def _write_often(out: Path, make: Callable[[Path], Content]) -> None:

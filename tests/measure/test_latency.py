@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -199,8 +200,8 @@ def test_real_models_are_measured(model: Model, samples: Dataset) -> None:
 
 
 def test_a_model_that_cannot_be_opened_is_lost_alone(model: Model, samples: Dataset) -> None:
-    good, bad = RuntimeOptions(threads=1), RuntimeOptions(threads=1, config_entries={"session.nonsense" * 200: "x"})
-    run = measure([Candidate("good", model, good), Candidate("bad", model, bad)], samples, QUICK,
+    options, gone = RuntimeOptions(threads=1), replace(model, path=model.path.with_name("gone.onnx"))
+    run = measure([Candidate("good", model, options), Candidate("bad", gone, options)], samples, QUICK,
                   notify=lambda _, __: None)  # fmt: skip
     assert set(run.measured) == {"good"}
     assert run.lost["bad"].endswith("when it was opened")

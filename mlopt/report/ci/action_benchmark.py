@@ -7,19 +7,19 @@ action compares by the ratio of two commits. A drop in accuracy lies around zero
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from mlopt.foreign_text import as_json, plain
 from mlopt.report.ci import QUANTILES, finite
-from mlopt.report.facts import PERCENT_METRICS, metric_name, plain
+from mlopt.report.facts import PERCENT_METRICS, metric_name
 from mlopt.report.schema import Interval, Report
 
 
 def render(report: Report) -> str:
     """Return a list with an entry for each figure of the final model that is better when smaller."""
     entries = [one for one in _entries(report) if one is not None]
-    return json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(entries) + "\n"
 
 
 def _entries(report: Report) -> Iterator[dict[str, Any] | None]:

@@ -5,9 +5,9 @@ Source: "Endpoint Badge" in the documentation of shields.io.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from mlopt.foreign_text import as_json
 from mlopt.report import control, facts
 from mlopt.report.schema import Report
 
@@ -23,7 +23,7 @@ def render(report: Report) -> str:
         badge |= {"message": "inconclusive", "color": "yellow"}
     else:
         badge |= {"message": _achieved(report), "color": "brightgreen"}
-    return json.dumps(badge, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(badge) + "\n"
 
 
 def _achieved(report: Report) -> str:

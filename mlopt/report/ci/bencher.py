@@ -7,10 +7,10 @@ measured model is a benchmark of its own, so a change of the machine shows as a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mlopt.foreign_text import as_json
 from mlopt.report.ci import QUANTILES, candidates, finite
 from mlopt.report.facts import shorten
 from mlopt.report.schema import Candidate, Interval, Report
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
         shorten(f"{report.name}: {name}", _NAME_LENGTH): dict(_metrics(_measures(report, one)))
         for name, one in candidates(report).items()
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(document) + "\n"
 
 
 def _measures(report: Report, one: Candidate) -> Iterator[_Measure]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree as ET
 
+from mlopt.foreign_text import plain
 from mlopt.report.ci import accepted_undecided, title
-from mlopt.report.facts import plain
 from mlopt.report.schema import GateVerdict, Report
 
 

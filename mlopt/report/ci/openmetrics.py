@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mlopt.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
-from mlopt.report.facts import plain
 from mlopt.report.schema import Candidate, Report, Speedup, Verdict
 
 STATES: Mapping[Verdict, int] = {"pass": 0, "inconclusive": 1, "fail": 2}

@@ -1,0 +1,159 @@
+"""Every verb, with hostile names in everything that it reads: nothing in what leaves the program does anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import onnx
+import pytest
+from gate_evidence import STEP, report
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from packed_artifact import PASSED, pack
+
+from mlopt import report as reports
+from mlopt.cli.app import run
+from mlopt.foreign_text import as_json, inert, plain, visible
+from mlopt.report import html, markdown
+from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
+from mlopt.report.schema import Report
+
+CORPUS = (
+    "::error file=x::owned", "  ::set-output name=x::y", "##[error]owned", "x ##vso[task.setvariable variable=a]b",
+    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "\x9b31m", "\x90q\x9c",
+    "a\rb", "a\nb\n::warning::x", "a\x00b\x08\x08\x08c", "\u202egnp.exe", "\u2066x\u2069", "\u200e\u061c",
+    "\u2028::error::x", "\x85::error::x", "[/b]", "[bold]x[/bold]", "[link=http://evil]x[/link]", ":skull:",
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;", "\"'>", "]]>", "<!--", "{{7*7}}",
+    "@everyone", "#123", "http://evil.example/x", "www.evil.example", "[x](http://evil)", "![x](http://evil)",
+    "`x`", "|x|", "$(id)", "\ufeff", "\U000e0041", "=1+1", "\ud800",
+)  # fmt: skip
+"""What a terminal, a CI system's log, Markdown, HTML, XML, a template or a table might take for its own."""
+WELL_FORMED = tuple(text for text in CORPUS if "\ud800" not in text)
+JOINED = " ".join(WELL_FORMED)
+COMMAND = re.compile(r"^\s*::|##\[|##vso\[", re.MULTILINE)
+
+
+def is_inert(text: str) -> bool:
+    hidden = {c for c in text if unicodedata.category(c)[0] == "C" and c not in "\n\t"} | (
+        {*text} & {"\u2028", "\u2029"}
+    )
+    return not hidden and COMMAND.search(text) is None
+
+
+@given(st.text() | st.lists(st.sampled_from(CORPUS)).map("".join) | st.lists(st.sampled_from(CORPUS)).map("\n".join))
+def test_the_door(text: str) -> None:
+    assert is_inert(inert(text))
+    assert inert(inert(text)) == inert(text)
+    assert "\n" not in plain(text)
+    assert all(unicodedata.category(c)[0] != "C" or c in "\n\t" for c in visible(text))
+    assert json.loads(as_json({text: [text]})) == {text: [text]}
+    assert all(unicodedata.category(c)[0] != "C" or c == "\n" for c in as_json([text]))
+
+
+def test_what_is_harmless_stays_as_it_is() -> None:
+    for text in ("größe: 3 ms", "日本語", "std::vector", "a [b] c", "x\n\ty", "100 % of #5", "C:\\x"):
+        assert inert(text) == text
+
+
+def hostile_report() -> Report:
+    """Return a report of which every free text is hostile."""
+    gate = PASSED.model_copy(update={"message": JOINED, "metric": f"latency.p95_ms {JOINED}", "limit": JOINED})
+    step = STEP.model_copy(update={"name": JOINED, "reason": JOINED, "status": "dropped"})
+    return report(
+        name=JOINED, notes=(JOINED,), gates=(gate,), steps=(step,), objective="latency",
+        data={"evaluation": {"source": JOINED, "samples": 5, "digest": "e" * 64}},
+    )  # fmt: skip
+
+
+def hostile_model(path: Path) -> Path:
+    """Write a model of which every name is hostile, its operator's domain included."""
+    n = [f"{text}{index}" for index, text in enumerate(WELL_FORMED)]
+    nodes = [
+        helper.make_node("MatMul", [JOINED, n[0]], [n[1]], name=n[2]),
+        *(helper.make_node("Relu", [n[1 + k]], [n[2 + k]], name=f"node {n[2 + k]}") for k in range(len(n) - 3)),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, JOINED, [value(JOINED, TensorProto.FLOAT, [JOINED, 4])],
+        [value(n[len(n) - 2], TensorProto.FLOAT, [JOINED, 4])],
+        [numpy_helper.from_array(np.eye(4, dtype=np.float32), n[0])], doc_string=JOINED,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name=JOINED)
+    helper.set_model_props(model, {JOINED.replace("\x00", ""): JOINED})
+    onnx.save(model, path)
+    return path
+
+
+def printed(capfd: pytest.CaptureFixture[str]) -> str:
+    told = capfd.readouterr()
+    return told.out + "\n" + told.err
+
+
+FILES = ("report --format md", "report --format html", "report --format json")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report R", "gate R", "gate R --json", "diff R R", "diff R R --format md", "diff R R --json",
+        *(f"{c} R" for c in FILES),
+        "inspect M", "inspect M --json", "compare M M", "compare M M --json", "bench M --time 0.1",
+        "plan M", "optimize M --no-sign -o made", "recipe init M -o x.yaml", "recipe check Y", "optimize Y", "plan Y",
+        "verify A", "inspect A", "bench A --time 0.1", "report A", "gate A", "gate R --gates Y", "bench M --gate G",
+        "unpack M -o out --key M", "passes N", "bisect Y M", "digest N", "sign N", "attest N", "compare N M",
+    ],
+)  # fmt: skip
+def test_every_verb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_ACTIONS", "false")
+    hostile_model(Path("m.onnx"))
+    Path("r.json").write_text(reports.to_json(hostile_report()))
+    pack(tmp_path, None)
+    manifest = json.loads(Path("digits/mlopt.json").read_text())
+    Path("digits/mlopt.json").write_text(json.dumps(manifest | {JOINED: JOINED, "schema": JOINED, "runtime": JOINED}))
+    Path("y.yaml").write_text(json.dumps({"apiVersion": JOINED, "name": JOINED, JOINED: [JOINED], "passes": [JOINED]}))
+    names = {"R": "r.json", "M": "m.onnx", "A": "digits", "Y": "y.yaml", "N": JOINED.replace("\x00", ""), "G": JOINED}
+    code = run([names.get(word, word) for word in command.split()])
+    text = printed(capfd)
+    assert code != 70, text
+    assert "Traceback" not in text
+    assert is_inert(text), [line for line in text.splitlines() if not is_inert(line)][:3]
+
+
+def test_commands_to_github_are_our_own_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = github.annotate(hostile_report())
+    for line in found.splitlines():
+        assert re.match(r"::(notice|warning|error) title=[^:,]*::", line)
+        assert is_inert(line.split("::", 2)[2].replace("::", "").replace("##", ""))
+    assert len(found.splitlines()) <= 1
+
+
+def test_xml_and_metrics_and_json() -> None:
+    made = hostile_report()
+    ET.fromstring(junit.render(made))
+    for text in (openmetrics.render(made), junit.render(made)):
+        assert is_inert(text.replace("::", "").replace("##", ""))
+    for text in (badge.render(made), bencher.render(made), action_benchmark.render(made), reports.to_json(made)):
+        json.loads(text)
+        assert all(unicodedata.category(c)[0] != "C" or c == "\n" for c in text)
+
+
+def test_html_shows_and_does_nothing() -> None:
+    page = html.render(hostile_report(), {}, JOINED)
+    assert is_inert(re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL).replace("::", "").replace("##", ""))
+    assert re.search(r"<(script|img|iframe|a )", page) is None or "<script>alert" not in page
+
+
+def test_markdown_names_nobody_and_links_nowhere() -> None:
+    page = re.sub(r"`[^`]*`", "", markdown.render(hostile_report()))
+    assert is_inert(page.replace("::", "").replace("##", ""))
+    for linked in (r"@\w", r"(?<!&)#\d", r"\w://\w", r"www\.\w", r"(?<!\\)\]\(", r"(?<!\\)<\w"):
+        assert re.search(linked, page.replace("https://", "")) is None, linked
