@@ -13,7 +13,7 @@ from importlib import import_module
 import typer
 
 from mlopt import __version__, network
-from mlopt.cli import ends
+from mlopt.cli import ends, log
 from mlopt.errors import ExitCode, MloptError
 
 VERBS = (
@@ -56,16 +56,8 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done to standard error."),
 ) -> None:
-    import logging
-
-    from mlopt.cli.console import LogFormatter
-
     del version
-    logger = logging.getLogger("mlopt")
-    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter())
-    logger.handlers = [handler]  # one, however often the program runs in a process
+    log.start(verbose=verbose)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ JSON, goes past it.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -31,14 +30,6 @@ def _console(*, stderr: bool = False) -> Console:
 
 err = _console(stderr=True)
 out = _console()
-
-
-class LogFormatter(logging.Formatter):
-    """Lets messages of the log pass the same door."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
-        return inert(super().format(record))
 
 
 def columns(rows: Sequence[Sequence[str]], texts: int) -> Iterator[str]:
