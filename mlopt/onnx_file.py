@@ -13,6 +13,7 @@ from mlopt.errors import ModelError
 from mlopt.external_data import external_files
 from mlopt.filetype import MODEL, told
 from mlopt.model import Kind, Model, TensorSpec, digest_file
+from mlopt.onnx_bounds import check_bounds
 from mlopt.onnx_graph import with_defaults
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _WEIGHTS_ARE_INPUTS = 3
 def open_onnx(path: Path) -> Model:
     """Return the model at ``path``; raises ``ModelError`` when it is missing, empty, truncated or unsafe."""
     proto = read_graph(path)
+    check_bounds(path, proto)
     files = (path, *external_files(path, proto))
     optional = with_defaults(proto.graph)
     inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in optional)

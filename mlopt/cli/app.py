@@ -22,6 +22,7 @@ VERBS = (
     "inspect", "compare", "bisect", "passes", "doctor",
 )  # fmt: skip
 """Each is a module here with a function, all of one name."""
+_SHOWN_PROBLEMS = 50
 GROUPS = ("recipe", "cache")
 """Each is a module here with an ``app`` of its own verbs."""
 
@@ -104,8 +105,10 @@ def run(arguments: list[str]) -> int:
 def _show(error: MloptError) -> None:
     import logging
 
-    for problem in error.problems:
+    for problem in error.problems[:_SHOWN_PROBLEMS]:
         _tell("error", str(problem))
+    if len(error.problems) > _SHOWN_PROBLEMS:
+        _tell("error", f"{len(error.problems) - _SHOWN_PROBLEMS:,} more, which are not shown")
     traces = _tracebacks(error)
     if traces and logging.getLogger("mlopt").isEnabledFor(logging.DEBUG):
         _tell("traceback", traces[-1])

@@ -5,6 +5,7 @@ Which sizes and values a model takes, only running it tells. So they are tried u
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ SYNTHETIC = "synthetic"
 """The source of samples that were made up."""
 _REAL = "give real ones: --data FILE.npz, or `data.evaluation` in a recipe"
 _SAMPLES = 16
+_BYTES = 1 << 29
+"""Of all samples, at 8 bytes a value, which is what a random number takes."""
 _SECONDS = 60.0
 """After that no other sizes are tried."""
 _MASK, _POSITION = re.compile("mask", re.IGNORECASE), re.compile(r"(^|_)pos(ition)?(_?ids?|s)?($|_)", re.IGNORECASE)
@@ -93,13 +96,32 @@ def samples_of(
 ) -> Samples:
     """Return random samples of the right dtypes and of these sizes."""
     random = np.random.default_rng(0)
-    inputs = {}
     longest = _longest(attempt, specs)
-    for spec in specs:
-        sizes = [size_of(size, attempt.sizes) for size in spec.shape[0 if attempt.whole else 1 :]]
-        known = (words or {}).get(spec.name) or _WORDS
-        inputs[spec.name] = _values(spec, (_SAMPLES, *sizes), random, longest, known, other=attempt.other_values)
+    shapes = {
+        spec.name: [size_of(size, attempt.sizes) for size in spec.shape[0 if attempt.whole else 1 :]] for spec in specs
+    }
+    count = _affordable(shapes)
+    inputs = {
+        spec.name: _values(
+            spec, (count, *shapes[spec.name]), random, longest, (words or {}).get(spec.name) or _WORDS,
+            other=attempt.other_values,
+        )
+        for spec in specs
+    }  # fmt: skip
     return Samples(inputs, None, _note(attempt, specs, inputs))
+
+
+def _affordable(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return how many samples of these shapes fit into memory; raises ``ModelError`` if not even one does."""
+    each = sum(8 * math.prod(shape) for shape in shapes.values())
+    if each > _BYTES:
+        largest = max(shapes, key=lambda name: math.prod(shapes[name]))
+        raise ModelError(
+            "one sample of the inputs is too large to be made up", where=f"input '{largest}'",
+            got=f"{list(shapes[largest])}: {each / 1e9:.3g} GB", expected=f"at most {_BYTES / 1e9:.3g} GB",
+            fix=f"if that size is meant, {_REAL}",
+        )  # fmt: skip
+    return max(1, min(_SAMPLES, _BYTES // max(each, 1)))
 
 
 def _values(

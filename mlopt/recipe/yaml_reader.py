@@ -33,6 +33,8 @@ from mlopt.recipe.document import Document, KeyPath, Place, shorten
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
+MAX_VALUES = 20_000
+"""Each can be wrong in its own way, and is told then."""
 
 # The plain scalars of the YAML 1.2 core schema that are not text.
 NULL = re.compile(r"~|null|Null|NULL|")
@@ -116,6 +118,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.keys: dict[KeyPath, Place] = {}
         self.values: dict[KeyPath, Place] = {}
+        self.count = 0
 
     def document(self) -> Any:
         data, documents = None, 0
@@ -135,6 +138,10 @@ class _Builder:
 
     def _value(self, event: Event, path: KeyPath) -> Any:
         self.values[path] = self._place(event)
+        self.count += 1
+        if self.count > MAX_VALUES:
+            where = str(self._place(event))
+            raise RecipeError("the file holds too many values", where=where, expected=f"at most {MAX_VALUES:,}")
         if len(path) > MAX_DEPTH:
             where = str(self._place(event))
             raise RecipeError("this is nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels")

@@ -22,6 +22,8 @@ from mlopt.report.schema import Report
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.lock.yaml"
 SIZE_LIMIT = 64 * 1024 * 1024
+"""Of raw samples."""
+REPORT_LIMIT = 16 * 1024 * 1024
 _SHOWN_PROBLEMS = 10
 
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -52,7 +54,9 @@ def to_json(report: Report) -> str:
 def read(path: Path) -> Report:
     """Read a ``report.json``, or the one in an artifact directory; raises ``UserError``."""
     file = path / REPORT_FILE if path.is_dir() else path
-    content = _read_bytes(file, what="report", fix="mlopt optimize RECIPE writes an artifact with its report")
+    content = _read_bytes(
+        file, what="report", fix="mlopt optimize RECIPE writes an artifact with its report", limit=REPORT_LIMIT
+    )
     try:
         report = Report.model_validate_json(content, strict=True)
         to_json(report)
@@ -85,7 +89,7 @@ def read_samples(path: Path) -> dict[str, list[float]]:
 
 def read_blocks(path: Path) -> dict[str, list[list[float]]]:
     """Read the raw samples, ``{candidate: blocks of milliseconds}`` in the order measured; raises ``UserError``."""
-    content = _read_bytes(path, what="sample file", fix="keep the file that stood beside report.json")
+    content = _read_bytes(path, what="sample file", fix="keep the file that stood beside report.json", limit=SIZE_LIMIT)
     try:
         raw = _RAW_FILE.validate_json(content, strict=True)
     except ValidationError as error:
@@ -99,23 +103,25 @@ def read_recipe(folder: Path) -> str:
     if not file.exists():
         return ""
     try:
-        return _read_bytes(file, what="recipe", fix="keep the file that stood beside report.json").decode("utf-8")
+        return _read_bytes(
+            file, what="recipe", fix="keep the file that stood beside report.json", limit=REPORT_LIMIT
+        ).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError("the recipe is not UTF-8 text", where=str(file)) from error
 
 
-def _read_bytes(path: Path, *, what: str, fix: str) -> bytes:
+def _read_bytes(path: Path, *, what: str, fix: str, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UserError(f"the {what} is not a regular file", where=str(path), fix=fix)
         with path.open("rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
+            content = file.read(limit + 1)
     except FileNotFoundError as error:
         raise UserError(f"there is no {what} here", where=str(path), fix=fix) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise UserError(f"the {what} cannot be read: {error}", where=str(path)) from error
-    if len(content) > SIZE_LIMIT:
-        raise UserError(f"the {what} is too large", where=str(path), expected=f"at most {SIZE_LIMIT >> 20} MiB")
+    if len(content) > limit:
+        raise UserError(f"the {what} is too large", where=str(path), expected=f"at most {limit >> 20} MiB")
     return content
 
 

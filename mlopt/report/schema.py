@@ -6,11 +6,15 @@ Times are milliseconds, sizes bytes, intervals 95 % unless their key says otherw
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "mlopt.report/v1"
+T = TypeVar("T")
+Few = Annotated[T, Field(max_length=200)]
+Many = Annotated[T, Field(max_length=1000)]
+"""More of anything than a run can give is refused: a page of it would take minutes to make."""
 Interval = tuple[float, float]
 Verdict = Literal["pass", "fail", "inconclusive"]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -38,7 +42,7 @@ class Environment(Section):
     gpu: str | None
     os: str
     python: str
-    packages: dict[str, str]
+    packages: Many[dict[str, str]]
     mlopt: str
 
 
@@ -96,7 +100,7 @@ class Fidelity(Section):
     """How wrong the worst channel or sample is: 0 is right, 1 is useless."""
     part: str | None = None
     """Which that is, in words."""
-    outputs: dict[str, OutputFidelity] = Field(default_factory=dict)
+    outputs: Many[dict[str, OutputFidelity]] = Field(default_factory=dict)
 
     @property
     def relative_error(self) -> float:
@@ -148,7 +152,7 @@ class Sampling(Section):
     """Why no more was measured: every gate was decided, ``max_time`` was spent, or no look was left."""
     seconds: float
     """Wall time of measuring, all candidates together."""
-    lost: dict[str, str] = Field(default_factory=dict)
+    lost: Many[dict[str, str]] = Field(default_factory=dict)
     """For each candidate whose process died: the cause."""
 
 
@@ -279,23 +283,23 @@ class Report(Section):
     verdict: Verdict
     environment: Environment
     baseline: Candidate
-    references: dict[str, Candidate]
+    references: Many[dict[str, Candidate]]
     """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch. ``baseline`` is one of them."""
     final: Candidate
     speedup: Speedup
-    speedups: dict[str, Speedup]
+    speedups: Many[dict[str, Speedup]]
     """The same against every reference, by name."""
     accuracy_drop: AccuracyDrop | None
-    steps: tuple[Step, ...]
-    gates: tuple[GateVerdict, ...]
-    data: dict[str, dict[str, Any]]
+    steps: Few[tuple[Step, ...]]
+    gates: Few[tuple[GateVerdict, ...]]
+    data: Many[dict[str, dict[str, Any]]]
     """For each data set: source, samples, digest."""
-    notes: tuple[str, ...] = ()
+    notes: Many[tuple[str, ...]] = ()
     sampling: Sampling | None = None
-    sweep: tuple[SweepPoint, ...] = ()
-    operators: dict[str, tuple[OperatorTime, ...]] = Field(default_factory=dict)
+    sweep: Many[tuple[SweepPoint, ...]] = ()
+    operators: Many[dict[str, Many[tuple[OperatorTime, ...]]]] = Field(default_factory=dict)
     """For the baseline and the final model, by name: operators, the most time first."""
-    differing: tuple[Disagreement, ...] = ()
+    differing: Many[tuple[Disagreement, ...]] = ()
     """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
     made_by: MadeBy | None = None
     """Absent in reports of ``mlopt bench``, and in those of older versions."""

@@ -96,7 +96,7 @@ def test_a_report_of_nan_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "SIZE_LIMIT", 1 << 20)
+    monkeypatch.setattr(reports, "REPORT_LIMIT", 1 << 20)
     assert "too large" in refusal(tmp_path, " " * ((1 << 20) + 1))
 
 
