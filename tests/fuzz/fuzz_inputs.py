@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache as once
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import gate, gates_file, inspection, onnx_file, report
+from mlopt import cache, foreign_text, gate, gates_file, inspection, onnx_file, report, usercode
 from mlopt.data import dataset, sources
 from mlopt.data.text import TextOptions
 from mlopt.errors import MloptError
@@ -177,7 +179,7 @@ def _read_arrays(file: Path) -> None:
     dataset.store(found, file.with_name("stored"), file.name)
 
 
-@cache
+@once
 def _tokenizer() -> bytes:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -208,6 +210,55 @@ def _read_text(file: Path) -> None:
     dataset.store(found, file.with_name("stored"), "data.jsonl")
 
 
+# --- text, cached results and a recipe's Python
+
+
+def _door(data: bytes, _folder: Path) -> None:
+    """Whatever comes in, what goes out holds no control character and no command."""
+    text = data.decode("utf-8", errors="surrogateescape")
+    shown = foreign_text.inert(text)
+    for line in (*shown.split("\n"), foreign_text.plain(text)):
+        assert not any(unicodedata.category(each)[0] == "C" and each != "\t" for each in line)
+        assert "##[" not in shown
+        assert not shown.startswith("::")
+    assert json.loads(foreign_text.as_json(text)) == text
+    markdown.text(text)
+    markdown.code(text)
+
+
+def _texts() -> list[bytes]:
+    return [b"::error::x\n##[x]\x1b[31m", "\u202e\u2028 \U000e0041 größe".encode(), b"[/b] @me #12 http://x |`<x>"]
+
+
+_CACHED = cache.Key("passes", "x: 1 simplify", {"opset": 20})
+
+
+def _cached(data: bytes, folder: Path) -> None:
+    """A damaged entry is made again, and never an error."""
+    store = cache.Store(folder / "cache")
+    path = store.fetch(_CACHED, _fill)[0].path
+    (path / "entry.json").write_bytes(data)
+    entry, _ = cache.Store(store.root).fetch(_CACHED, _fill)
+    assert (entry.out / entry.result["path"]).read_bytes() == b"model"
+
+
+def _fill(out: Path) -> dict[str, Any]:
+    (out / "model.onnx").write_bytes(b"model")
+    return {"path": "model.onnx"}
+
+
+def _entries() -> list[bytes]:
+    with TemporaryDirectory() as folder:
+        return [(cache.Store(Path(folder)).fetch(_CACHED, _fill)[0].path / "entry.json").read_bytes()]
+
+
+_PYTHON = b"import json\nfrom . import beside\ndef build():\n    return 1\n"
+
+
+def _digest_python(file: Path) -> None:
+    usercode.CodeReference(file, "build").digest  # noqa: B018 - the files that it names are found by parsing it
+
+
 INPUTS = (
     Target("report", replacing("report.json", _read_report), reports, mutate_json, _prepare_report),
     Target("pictures", replacing("report.json", _read_pictures), reports, mutate_json, examples=5),
@@ -224,6 +275,14 @@ INPUTS = (
         _beside,
     ),
     Target("npz", replacing("data.npz", _read_arrays), _arrays, mutate_zip),
+    Target("text", _door, _texts, mutate_bytes),
+    Target("cache", _cached, _entries, mutate_json),
+    Target(
+        "python",
+        replacing("build.py", _digest_python),
+        lambda: [b"import json\ndef build():\n    return 1\n"],
+        mutate_bytes,
+    ),
     Target("jsonl", replacing("data.jsonl", _read_text), _lines, mutate_json_lines, _prepare_text),
     Target("tokenizer", replacing("tokenizer.json", _read_text), lambda: [_tokenizer()], mutate_json, _prepare_text),
 )

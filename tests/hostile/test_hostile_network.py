@@ -69,7 +69,6 @@ def commands(_folder: Path) -> dict[str, list[str]]:
         "doctor": ["doctor"],
         "passes": ["passes"],
         "plan": ["plan", "source.onnx"],
-        "optimize": ["optimize", "source.onnx", "--no-sign", "-o", "made"],
         "recipe": ["recipe", "init", "source.onnx"],
         "keygen": ["keygen", "-o", "new.key"],
         "sign": ["sign", "digits"],

@@ -1,0 +1,21 @@
+"""What the docs tell people to run in their CI is pinned: a tag can be moved to another commit, a digest cannot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+USES = [(file.name, line.strip()) for file in DOCS for line in file.read_text().splitlines() if "uses:" in line]
+
+
+def test_there_are_examples() -> None:
+    assert len(USES) >= 6
+
+
+@pytest.mark.parametrize(("file", "line"), USES)
+def test_an_action_is_pinned_by_digest_with_its_tag_beside(file: str, line: str) -> None:
+    assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), f"{file}: {line}"
