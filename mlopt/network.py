@@ -7,18 +7,14 @@ audit hook guards it, and is also what puts a refusal in words.
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import platform
-import socket
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LOCAL = (int(socket.AF_UNIX), 16)
-"""The families that reach nobody else's machine: the second asks Linux about its own network."""
+_LOCAL = (1, 16)
+"""The families that reach nobody else's machine: AF_UNIX, and AF_NETLINK, which asks Linux about its own network."""
 _OF_AN_OPEN_ONE = -1
 _TOLD = (
     "mlopt lets nothing that it runs use the network: get what it needs before, into a file, and read that "
@@ -47,6 +43,10 @@ def guard() -> None:
 
 def close() -> None:
     """Refuse the network to this process and its children for good; where the kernel cannot, to its Python."""
+    import ctypes
+    import platform
+    import struct
+
     guard()
     found = _SOCKET_CALLS.get(platform.machine())
     if sys.platform != "linux" or found is None:
@@ -79,6 +79,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _filter(architecture: int, number: int) -> bytes:
     """Return a program for the kernel that lets ``socket`` make local ones only, and lets everything else pass."""
+    import struct
+
     lines = [
         (_LOAD, 0, 0, _ARCHITECTURE), (_JUMP_IF_EQUAL, 0, 6, architecture),
         (_LOAD, 0, 0, _NUMBER), (_JUMP_IF_EQUAL, 0, 4, number),

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from mlopt.torch_module import Flat
 
 _SOURCE, _WEIGHTS = "source.json", "weights.safetensors"
+_NO_MODULE = (
+    "wrap it: class Model(torch.nn.Module): with `def forward(self, x): return function(x)`, and return Model()"
+)
 _DECLARE = "declare it in the recipe: model.inputs: {image: {dtype: float32, shape: [batch, 3, 224, 224]}}"
 
 
@@ -85,6 +88,7 @@ def make(
         raise ModelError(
             "the function does not return a model", where=str(code), got=type(built).__name__,
             expected="torch.nn.Module, torch.jit.ScriptModule, or the path of an .onnx file",
+            fix=_NO_MODULE if callable(built) else f"end {code.function}() with `return model`",
         )  # fmt: skip
     if not inputs:
         raise ModelError("a PyTorch model does not say what it takes", where=str(code), fix=_DECLARE)

@@ -6,12 +6,8 @@ one to change the artifact clears the leftovers away: only what lies in a folder
 
 from __future__ import annotations
 
-import ctypes
-import glob
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -33,6 +29,8 @@ def workspace(target: Path) -> Iterator[Path]:
 
     It is removed at the end. Raises ``OSError``, and ``OutputError`` when the lock's name is taken.
     """
+    import tempfile
+
     with locked(lock_of(target)):
         _recover(target)
         work = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
@@ -120,6 +118,8 @@ def _prefix(target: Path) -> str:
 
 def _recover(target: Path) -> None:
     """Clear up after processes that were killed; the lock is held, so none of them is at work."""
+    import glob
+
     for left in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         if not _is_ours(left, stat.S_ISDIR):
             continue
@@ -134,11 +134,13 @@ def _recover(target: Path) -> None:
 
 def _clear(work: Path) -> None:
     """Remove a workspace, its mark last: so that what is left of it can be told for one."""
+    from shutil import rmtree
+
     for path in work.iterdir():
         if path.name == _MARK:
             continue
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            rmtree(path)
         else:
             path.unlink()
     (work / _MARK).unlink(missing_ok=True)
@@ -156,6 +158,8 @@ def _is_ours(path: Path, kind: Callable[[int], bool]) -> bool:
 
 def _exchanged(new: Path, target: Path) -> bool:
     """Swap two folders, so that at no time there is none; False where the system cannot do that."""
+    import ctypes
+
     swap = getattr(ctypes.CDLL(None), "renameat2", None)
     names = os.fsencode(new), os.fsencode(target)
     return swap is not None and swap(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0

@@ -113,7 +113,7 @@ def _show(error: MloptError) -> None:
     if traces and logging.getLogger("mlopt").isEnabledFor(logging.DEBUG):
         _tell("traceback", traces[-1])
     elif traces:
-        _tell("hint", "`mlopt -v optimize ...` shows the traceback of that Python")
+        _tell("hint", "`mlopt -v optimize ...` shows the traceback")
 
 
 def _tracebacks(error: BaseException | None) -> list[str]:
