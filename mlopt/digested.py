@@ -18,7 +18,9 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mlopt.errors import ModelError
+from mlopt.worker import GENERATED
 
+_GENERATED = os.environ.get(GENERATED)
 _BYTECODE = (".pyc", ".pyo")
 _sources: dict[str, bytes] = {}
 """What was read of each file that a digest covers, by its path; the files of all recipes of this process."""
@@ -91,9 +93,10 @@ def _check(file: str, name: str | None) -> None:
 
 
 def _is_trusted(file: str) -> bool:
+    """Whether a file is installed, or was written by PyTorch's compiler for this run."""
     from mlopt.usercode import is_installed
 
-    return is_installed(Path(file))
+    return is_installed(Path(file)) or (_GENERATED is not None and Path(file).is_relative_to(_GENERATED))
 
 
 def _at_work() -> bool:

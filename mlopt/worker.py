@@ -29,6 +29,8 @@ from mlopt.errors import MloptError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+GENERATED = "TORCHINDUCTOR_CACHE_DIR"
+"""Where ``torch.compile`` puts the code that it writes: in the run's own folder, and not where others can."""
 _PR_SET_PDEATHSIG = 1
 _SECRETS = frozenset({
     "MLOPT_KEY_PASSPHRASE",
@@ -53,7 +55,9 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self.log = log
         parent, child = _pipe()
-        environment = child_environment() | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
+        environment = child_environment() | {
+            "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(log.resolve().parent / "generated"),
+        }  # fmt: skip
         with log.open("ab") as stream:
             self._printed_before = stream.tell()
             self._process = subprocess.Popen(

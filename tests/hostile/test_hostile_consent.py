@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopt import usercode
+from mlopt import digested, usercode
 from mlopt.errors import MloptError
 from mlopt.usercode import CodeReference
 
@@ -153,6 +153,17 @@ def test_what_is_not_digested_does_not_run(tmp_path: Path, name: str, monkeypatc
     with pytest.raises((MloptError, ImportError, OSError)) as caught:
         loaded(tmp_path, code)
     assert REFUSED in str(caught.value) or "mlopt reads no bytecode" in str(caught.value)
+
+
+def test_what_pytorchs_compiler_writes_for_the_run_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "generated").mkdir()
+    outside(tmp_path / "generated")
+    at = "parent.joinpath('generated', 'helper.py')"
+    code = SPEC.replace("with_name('NAME')", at).replace("LOADER", "SourceFileLoader")
+    with pytest.raises(MloptError, match=REFUSED):
+        loaded(tmp_path, code)
+    monkeypatch.setattr(digested, "_GENERATED", str(tmp_path / "generated"))
+    assert loaded(tmp_path, code) == "evil"
 
 
 def test_a_native_module_that_is_named_is_digested(tmp_path: Path) -> None:
