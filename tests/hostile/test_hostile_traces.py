@@ -24,14 +24,15 @@ CHANGES = "rename,renameat,renameat2,link,linkat,symlink,symlinkat,mkdir,mkdirat
 OTHERS = re.compile(rf'(?:{CHANGES.replace(",", "|")})\(.*?"([^"]*)"')
 REACHED = re.compile(r"(connect|sendto|bind)\(.*sa_family=(AF_INET6?)")
 HARMLESS = ("/dev/null", "/dev/tty", "/proc/self/", "/proc/thread-self/", "/dev/shm/")
+QUICK = ("--set", "measure.seconds=0.1", "--set", "measure.max_time=1")
 VERBS = {
     "verify": ["verify", "digits", "--key", "k.pub"],
     "gate": ["gate", "digits", "--junit", "out/gates.xml"],
     "report": ["report", "digits", "-o", "out/r.html"],
     "inspect": ["inspect", "digits"],
     "bench": ["bench", "source.onnx", "--time", "0.1", "-o", "out/b.json"],
-    "optimize a model": ["optimize", "source.onnx", "--no-sign", "-o", "out/made"],
-    "optimize a recipe": ["optimize", "r.yaml", "--no-sign", "-o", "out/made"],
+    "optimize a model": ["optimize", "source.onnx", "--no-sign", "-o", "out/made", *QUICK],
+    "optimize a recipe": ["optimize", "r.yaml", "--no-sign", "-o", "out/made", *QUICK],
     "optimize without consent": ["optimize", "code.yaml", "--no-sign", "-o", "out/made"],
 }
 RECIPE = """\
