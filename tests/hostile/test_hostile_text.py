@@ -112,11 +112,13 @@ FILES = ("report --format md", "report --format html", "report --format json")
 def test_every_verb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "[/b]\x1b[31m" / "::error::x ##[y]\u202e"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     hostile_model(Path("m.onnx"))
     Path("r.json").write_text(reports.to_json(hostile_report()))
-    pack(tmp_path, None)
+    pack(tmp_path, None).path.rename(folder / "digits")
     manifest = json.loads(Path("digits/mlopt.json").read_text())
     Path("digits/mlopt.json").write_text(json.dumps(manifest | {JOINED: JOINED, "schema": JOINED, "runtime": JOINED}))
     Path("y.yaml").write_text(json.dumps({"apiVersion": JOINED, "name": JOINED, JOINED: [JOINED], "passes": [JOINED]}))
