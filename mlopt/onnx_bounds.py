@@ -7,6 +7,7 @@ from the graph alone, before anything else looks at it. The caps are far above w
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -22,6 +23,7 @@ _MOST_NODES = 1 << 19
 """Those in functions counted as often as they are called."""
 _MOST_VALUES = 1 << 31
 _MOST_ROUNDS = 1 << 24
+_LARGEST_FLOAT = sys.float_info.max
 _LARGEST_CONSTANT = 1 << 16
 """In bytes: longer ones hold no sizes."""
 _FIX = "a model does not need that: check where the file is from"
@@ -46,18 +48,21 @@ def check_bounds(path: Path, proto: onnx.ModelProto) -> None:
             for what, count, most in _asked(node, constants):
                 if not count <= most:
                     name = f"node '{node.name}' ({node.op_type})" if node.name else f"a node {node.op_type}"
-                    raise _too_much(where, name, f"{count:.3g} {what}", f"at most {most:.3g}")
+                    raise _too_much(where, name, count, what, most)
 
 
 def _check_size(where: str, name: str, dims: Iterable[int]) -> None:
     count = math.prod(dims)
     if count > _MOST_VALUES:
-        raise _too_much(where, name, f"{count:.3g} values", f"at most {_MOST_VALUES:.3g}")
+        raise _too_much(where, name, count, "values", _MOST_VALUES)
 
 
-def _too_much(where: str, name: str, got: str, expected: str) -> ModelError:
-    return ModelError("the model asks for more than can be computed", where=f"{where}: {name}", got=got,
-                      expected=expected, fix=_FIX)  # fmt: skip
+def _too_much(where: str, name: str, count: float, what: str, most: float) -> ModelError:
+    got = f"{float(count):.3g}" if count < _LARGEST_FLOAT else "no end of"
+    return ModelError(
+        "the model asks for more than can be computed", where=f"{where}: {name}", got=f"{got} {what}",
+        expected=f"at most {most:,.0f}", fix=_FIX,
+    )  # fmt: skip
 
 
 def _check_functions(where: str, proto: onnx.ModelProto) -> None:
@@ -75,7 +80,7 @@ def _check_functions(where: str, proto: onnx.ModelProto) -> None:
                          expected="functions that end", fix=_FIX) from error  # fmt: skip
     total = sum(counts.get(_called(node), 1) for node in nodes(proto.graph))
     if total > _MOST_NODES:
-        raise _too_much(where, "its functions", f"{total:.3g} nodes", f"at most {_MOST_NODES:.3g}")
+        raise _too_much(where, "its functions", total, "nodes", _MOST_NODES)
 
 
 def _called(node: onnx.NodeProto) -> Function:

@@ -30,8 +30,8 @@ _WEIGHTS_ARE_INPUTS = 3
 def open_onnx(path: Path) -> Model:
     """Return the model at ``path``; raises ``ModelError`` when it is missing, empty, truncated or unsafe."""
     proto = read_graph(path)
-    check_bounds(path, proto)
     files = (path, *external_files(path, proto))
+    check_bounds(path, proto)
     optional = with_defaults(proto.graph)
     inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in optional)
     defaults = tuple(value.name for value in proto.graph.input if value.name in optional)

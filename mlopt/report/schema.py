@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA = "mlopt.report/v1"
 T = TypeVar("T")
 Few = Annotated[T, Field(max_length=200)]
-Many = Annotated[T, Field(max_length=1000)]
+Many = Annotated[T, Field(max_length=2000)]
 """More of anything than a run can give is refused: a page of it would take minutes to make."""
 Interval = tuple[float, float]
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -291,7 +291,7 @@ class Report(Section):
     """The same against every reference, by name."""
     accuracy_drop: AccuracyDrop | None
     steps: Few[tuple[Step, ...]]
-    gates: Few[tuple[GateVerdict, ...]]
+    gates: Many[tuple[GateVerdict, ...]]
     data: Many[dict[str, dict[str, Any]]]
     """For each data set: source, samples, digest."""
     notes: Many[tuple[str, ...]] = ()
