@@ -15,7 +15,7 @@ from packed_artifact import pack
 
 from mlopt.errors import ExitCode
 
-COMMANDS = ("gate digits", "gate digits --json", "report digits", "inspect digits", "digest digits", "--help")
+COMMANDS = ("gate digits", "report digits", "digest digits --json", "--help")
 
 
 @pytest.fixture

@@ -56,43 +56,51 @@ sys.addaudithook(trap)
 """
 
 
-def commands(_folder: Path) -> dict[str, list[str]]:
-    return {
-        "bench": ["bench", "source.onnx", "--time", "0.1"],
-        "compare": ["compare", "source.onnx", "digits"],
-        "gate": ["gate", "digits"],
-        "report": ["report", "digits", "--format", "html", "-o", "out.html"],
-        "diff": ["diff", "digits", "digits"],
-        "inspect": ["inspect", "digits"],
-        "digest": ["digest", "digits"],
-        "verify": ["verify", "digits", "--key", "digits.pub"],
-        "doctor": ["doctor"],
-        "passes": ["passes"],
-        "plan": ["plan", "source.onnx"],
-        "recipe": ["recipe", "init", "source.onnx"],
-        "keygen": ["keygen", "-o", "new.key"],
-        "sign": ["sign", "digits"],
-        "attest": ["attest", "digits"],
-        "cache": ["cache", "ls"],
-        "bisect": ["bisect", "source.onnx", "source.onnx"],
-    }
+VERBS = [
+    ["bench", "source.onnx", "--time", "0.1"],
+    ["compare", "source.onnx", "digits"],
+    ["gate", "digits"],
+    ["report", "digits", "--format", "html", "-o", "out.html"],
+    ["diff", "digits", "digits"],
+    ["inspect", "digits"],
+    ["digest", "digits"],
+    ["verify", "digits", "--key", "digits.pub"],
+    ["doctor"],
+    ["passes"],
+    ["plan", "source.onnx"],
+    ["recipe", "init", "source.onnx"],
+    ["keygen", "-o", "new.key"],
+    ["sign", "digits"],
+    ["attest", "digits"],
+    ["cache", "ls"],
+    ["bisect", "source.onnx", "source.onnx"],
+]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("verb", commands(Path()))
-def test_no_verb_goes_out(tmp_path: Path, verb: str) -> None:
-    """A trap in every process of Python that the verb starts, before any other code."""
+def test_no_verb_goes_out(tmp_path: Path) -> None:
+    """A trap in every process of Python that the verbs start, before any other code."""
     dense(tmp_path / "source.onnx")
     pack(tmp_path, None)
     (tmp_path / "trap").mkdir()
     told = tmp_path / "told"
     (tmp_path / "trap" / "sitecustomize.py").write_text(TRAP.replace("FILE", repr(str(told))))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "trap"), *sys.path])}
-    subprocess.run(
-        [sys.executable, "-m", "mlopt", *commands(tmp_path)[verb]], cwd=tmp_path, env=environment, check=False,
-        capture_output=True, timeout=120,
+    every = f"from mlopt.cli.app import run\nfor command in {VERBS!r}:\n    print(command[0], run(command))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", every], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True,
+        timeout=250,
     )  # fmt: skip
     assert not told.exists(), told.read_text()
+    assert all(f"{command[0]} " in done.stdout for command in VERBS)
+    assert " 70" not in done.stdout
+
+
+def test_the_trap_catches(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    trap = TRAP.replace("FILE", repr(str(told)))
+    tried = "import socket\ntry: socket.create_connection(('127.0.0.1', 9), 0.1)\nexcept OSError: pass\n"
+    subprocess.run([sys.executable, "-c", trap + tried], check=True)
+    assert "socket.getaddrinfo" in told.read_text()
 
 
 def _outside() -> list[str]:

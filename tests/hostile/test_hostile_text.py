@@ -95,6 +95,7 @@ def printed(capfd: pytest.CaptureFixture[str]) -> str:
     return told.out + "\n" + told.err
 
 
+QUICK = "--set measure.seconds=0.05 --set measure.rounds=7 --set measure.max_time=1"
 FILES = ("report --format md", "report --format html", "report --format json")
 
 
@@ -104,7 +105,7 @@ FILES = ("report --format md", "report --format html", "report --format json")
         "report R", "gate R", "gate R --json", "diff R R", "diff R R --format md", "diff R R --json",
         *(f"{c} R" for c in FILES),
         "inspect M", "inspect M --json", "compare M M", "compare M M --json", "bench M --time 0.1",
-        "plan M", "optimize M --no-sign -o made --set measure.seconds=0.1 --set measure.max_time=1",
+        "plan M", f"optimize M --no-sign -o made {QUICK}",
         "recipe init M -o x.yaml", "recipe check Y", "optimize Y", "plan Y",
         "verify A", "inspect A", "bench A --time 0.1", "report A", "gate A", "gate R --gates Y", "bench M --gate G",
         "unpack M -o out --key M", "passes N", "bisect Y M", "digest N", "sign N", "attest N", "compare N M",

@@ -24,7 +24,7 @@ CHANGES = "rename,renameat,renameat2,link,linkat,symlink,symlinkat,mkdir,mkdirat
 OTHERS = re.compile(rf'(?:{CHANGES.replace(",", "|")})\(.*?"([^"]*)"')
 REACHED = re.compile(r"(connect|sendto|bind)\(.*sa_family=(AF_INET6?)")
 HARMLESS = ("/dev/null", "/dev/tty", "/proc/self/", "/proc/thread-self/", "/dev/shm/")
-QUICK = ("--set", "measure.seconds=0.1", "--set", "measure.max_time=1")
+QUICK = ("--set", "measure.seconds=0.05", "--set", "measure.rounds=7", "--set", "measure.max_time=1")
 VERBS = {
     "verify": ["verify", "digits", "--key", "k.pub"],
     "gate": ["gate", "digits", "--junit", "out/gates.xml"],
