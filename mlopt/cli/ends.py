@@ -6,11 +6,13 @@ import errno
 import os
 import signal
 import sys
+import time
 from types import FrameType
 
 from mlopt.errors import ExitCode
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 5.0
 
 
 def open_streams() -> None:
@@ -26,10 +28,26 @@ def open_streams() -> None:
 
 
 def end_in_order() -> None:
-    """Let the signals that ask a program to end unwind it, so that temporary folders go; those ignored stay so."""
+    """Let the signals that ask a program to end unwind it, so that temporary folders go; those ignored stay so.
+
+    Native code that computes on does not let Python do that; after a few seconds the program ends all the same.
+    """
+    import threading
+
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_last, args=(told,), daemon=True).start()
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def _end_at_last(told: int) -> None:
+    while number := os.read(told, 1):
+        if number[0] in _ENDING:
+            time.sleep(_PATIENCE_S)
+            os._exit(128 + number[0])
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

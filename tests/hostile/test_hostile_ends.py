@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from bench_models import dense
 from packed_artifact import pack
+from small_files import endless
 
 from mlopt.errors import ExitCode
 
@@ -68,6 +69,27 @@ def test_a_run_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal
     process.send_signal(number)
     assert process.wait(30) == 128 + number
     assert [path.name for path in scratch.iterdir() if "measuring" not in path.name] == []
+
+
+def test_native_code_that_never_returns_is_ended_too(tmp_path: Path) -> None:
+    endless(tmp_path / "m.onnx")
+    told = (
+        "from mlopt.cli.ends import end_in_order; end_in_order()\n"
+        "import onnxruntime, numpy\n"
+        "session = onnxruntime.InferenceSession('m.onnx', providers=['CPUExecutionProvider'])\n"
+        "print('running', flush=True)\n"
+        "session.run(None, {'x': numpy.ones(1, numpy.float32)})\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", told], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    process.stdout.close()
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
