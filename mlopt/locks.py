@@ -38,7 +38,7 @@ def locked(file: Path, *, shared: bool = False, wait: bool = True, busy: str = "
 
 
 def _open(file: Path) -> int:
-    flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # NFS locks only what is writable
     try:
         descriptor = os.open(file, flags, 0o644)
     except OSError as error:
