@@ -109,6 +109,8 @@ def _fix(graph: onnx.GraphProto, inputs: Sequence[TensorSpec], shapes: Shapes) -
     for value in graph.input:
         if value.name in given:
             spec, dims = given[value.name], value.type.tensor_type.shape.dim
+            if len(dims) != len(spec.shape):
+                raise UnknownError(f"two inputs are called '{value.name}'")
             for name, dim, size in zip(spec.shape, dims, shapes[value.name], strict=True):
                 dim.dim_value = size
                 sizes[str(name)] = size

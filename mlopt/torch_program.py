@@ -54,7 +54,9 @@ _CALM = (
     ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 _TREES = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
-_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError, ValueError, RuntimeError)
+_BROKEN = (
+    zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError, ValueError, RuntimeError, LookupError,
+)  # fmt: skip
 """What zipfile raises for bytes that are no archive, or one that it cannot read."""
 
 

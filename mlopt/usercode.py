@@ -192,7 +192,10 @@ def local_files(path: Path) -> list[Path]:
 def _modules(folder: Path, name: str) -> list[Path]:
     """The files of a module or a package in a folder."""
     module, package = folder / f"{name}.py", folder / name
-    return [*([module] if module.is_file() else []), *(package.rglob("*.py") if package.is_dir() else [])]
+    try:
+        return [*([module] if module.is_file() else []), *(package.rglob("*.py") if package.is_dir() else [])]
+    except OSError:  # a name that is too long for a file
+        return []
 
 
 def _elsewhere(name: str) -> list[Path]:
@@ -201,7 +204,7 @@ def _elsewhere(name: str) -> list[Path]:
         return []
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # ValueError: a module that was made and not imported
+    except (ImportError, OSError, ValueError):  # ValueError: a module that was made and not imported
         return []
     if spec is None or spec.origin is None or spec.origin.endswith(".pyc") or is_installed(Path(spec.origin)):
         return []
@@ -249,9 +252,9 @@ def _forget(paths: Iterable[str]) -> None:
 def _imported(file: Path) -> set[str]:
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: it is nested too deeply
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        got = error.msg if isinstance(error, SyntaxError) else str(error)
+        got = error.msg if isinstance(error, SyntaxError) else str(error) or "it is nested too deeply"
         raise ModelError("the Python file does not parse", where=f"{file}{line}", got=got) from error
     names: set[str] = set()
     for node in ast.walk(tree):

@@ -28,8 +28,8 @@ from mlopt.usercode import parse_reference
 
 SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
 _BROKEN_NPZ = (
-    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, NotImplementedError,
-    RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, LookupError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What NumPy and zipfile raise for bytes that are no .npz file; NumPy parses an array's header as Python text."""
 
