@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mlopt.errors import ModelError
+from mlopt.packages import is_installed
 from mlopt.worker import GENERATED
 
 _GENERATED = os.environ.get(GENERATED)
@@ -71,14 +72,18 @@ class _Finder:
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str) and arguments[0].endswith(_BYTECODE):
-        if not _is_trusted(arguments[0]) and _at_work():  # Python's own loader then compiles the source
+        if not _is_trusted(_absolute(arguments[0])) and _at_work():  # Python's own loader then compiles the source
             raise FileNotFoundError(errno.ENOENT, "mlopt reads no bytecode of a recipe's Python", arguments[0])
     elif event == "exec" and isinstance(arguments[0], CodeType):
-        file = arguments[0].co_filename
-        if file.endswith(".py") and Path(file).is_absolute():
+        file = _absolute(arguments[0].co_filename)
+        if os.path.isfile(file):  # noqa: PTH113 - asked of all code that is run; most is none of a file's own
             _check(file, Path(file).stem)
     elif event == "ctypes.dlopen" and isinstance(arguments[0], str) and os.path.sep in arguments[0]:
-        _check(str(Path(arguments[0]).resolve()), None)
+        _check(_absolute(arguments[0]), None)
+
+
+def _absolute(file: str) -> str:
+    return os.path.abspath(file)  # noqa: PTH100 - links stay: what is installed may be one
 
 
 def _check(file: str, name: str | None) -> None:
@@ -94,8 +99,6 @@ def _check(file: str, name: str | None) -> None:
 
 def _is_trusted(file: str) -> bool:
     """Whether a file is installed, or was written by PyTorch's compiler for this run."""
-    from mlopt.usercode import is_installed
-
     return is_installed(Path(file)) or (_GENERATED is not None and Path(file).is_relative_to(_GENERATED))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sysconfig
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 # Two distributions give the same module, and their kernels differ: whichever is installed is what counts.
 _ALTERNATIVES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}
@@ -29,3 +31,10 @@ def versions(distributions: tuple[str, ...]) -> dict[str, str]:
 def install_command(extra: str) -> str:
     """Return the command that installs an extra."""
     return f'pip install "mlopt[{extra}]"'
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python, to an installed distribution or to mlopt."""
+    if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
+        return True
+    return file.is_relative_to(Path(__file__).parent) or file.is_relative_to(sysconfig.get_path("stdlib"))

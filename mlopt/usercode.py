@@ -13,7 +13,6 @@ import importlib.util
 import os
 import random
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Any
 
 from mlopt import digested
 from mlopt.errors import MloptError, ModelError
-from mlopt.packages import version
+from mlopt.packages import is_installed, version
 
 _LOADED = "__mlopt_digest__"
 
@@ -210,13 +209,6 @@ def _elsewhere(name: str) -> list[Path]:
         return []
     origin = Path(spec.origin)
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-
-
-def is_installed(file: Path) -> bool:
-    """Whether a file belongs to Python, to an installed distribution or to mlopt."""
-    if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
-        return True
-    return file.is_relative_to(Path(__file__).parent) or file.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def distributions(path: Path) -> tuple[str, ...]:

@@ -132,6 +132,25 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
         outside, ("import runpy\nfrom pathlib import Path\n"
         "def build(): return runpy.run_path(str(Path(__file__).with_name('helper.py')))['WHO']\n")
     ),
+    "a relative path": (
+        outside,
+        (
+            "import os, runpy\nfrom pathlib import Path\ndef build():\n"
+            "    os.chdir(Path(__file__).parent)\n    return runpy.run_path('helper.py')['WHO']\n"
+        ),
+    ),
+    "a relative .pyc": (
+        sourceless,
+        (
+            "import os\nfrom importlib.machinery import SourcelessFileLoader\nfrom pathlib import Path\ndef build():\n"
+            "    os.chdir(Path(__file__).parent)\n"
+            "    exec(SourcelessFileLoader('helper', 'helper.pyc').get_code('helper'))\n"
+        ),
+    ),
+    "another suffix": (
+        lambda folder: (folder / "helper.txt").write_text(EVIL) and None,
+        SPEC.replace("NAME", "helper.txt").replace("LOADER", "SourceFileLoader"),
+    ),
     "a native module": (library, "def build(): return __import__('hel' + 'per').WHO\n"),
     "a library": (
         library, ("import ctypes\nfrom pathlib import Path\n"
@@ -148,6 +167,7 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize("name", WAYS)
 def test_what_is_not_digested_does_not_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
     prepare, code = WAYS[name]
     prepare(tmp_path)
     with pytest.raises((MloptError, ImportError, OSError)) as caught:
