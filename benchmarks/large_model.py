@@ -138,8 +138,8 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions."""
-    from mlopt.evidence import environment
     from mlopt.hardware import detect
+    from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")
 

@@ -15,9 +15,11 @@ from mlopt.gate import judge
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Notify
 from mlopt.model import Model
-from mlopt.pipeline import Guard, Ruling
+from mlopt.outcomes import Guard, Ruling
+from mlopt.recipe.gates import gates as gates_of
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
+from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.target import Objective
 
 
@@ -47,7 +49,7 @@ class _Trial:
 
     def _report(self, best: Model, model: Model) -> Report:
         """Make a report in miniature: the best model so far is the baseline, the step's model the result."""
-        pairs = ((evidence.BASELINE, best), (evidence.CONTROL, best), (evidence.FINAL, model))
+        pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
         recipe, evaluator = self.campaign.recipe, self.campaign.evaluator
         batch_size = recipe.target.batch_size
         contenders = tuple(Candidate(name, each, evaluator.options, batch_size) for name, each in pairs)
@@ -67,9 +69,7 @@ class _Trial:
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""
-        gates = [
-            gate for gate in evidence.gates(self.campaign.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
-        ]
+        gates = [gate for gate in gates_of(self.campaign.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))]
         if not gates:
             return None
         verdicts = judge(gates, report, baselines=self.campaign.baselines)

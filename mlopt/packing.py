@@ -20,8 +20,8 @@ from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, Manifest
 from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.errors import ExitCode, IntegrityError, ModelError
-from mlopt.evidence import RAW
 from mlopt.hardware import INT8_DOT, usable_cores
+from mlopt.measure.figures import RAW
 from mlopt.model import Model, digest_file
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE

@@ -22,11 +22,12 @@ from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassEr
 from mlopt.hardware import Hardware, usable_cores
 from mlopt.model import Kind, Model, TensorSpec, count_of
 from mlopt.onnx_file import open_onnx
+from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.packages import versions
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
-from mlopt.report.schema import Accuracy, Latency, Parity
+from mlopt.report.schema import Parity
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
@@ -64,34 +65,6 @@ class Job(Setting):
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one step did. ``model`` is None unless the step was kept."""
-
-    step: Step
-    version: int
-    status: str
-    reason: str | None
-    model: Model | None = None
-    seconds: float | None = None
-    peak_rss_bytes: int | None = None
-    parity: Parity | None = None
-    notes: Mapping[str, Any] | None = None
-    trial: Ruling | None = None
-    """What the guard measured, of an optional step."""
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
-
-    reason: str | None
-    latency_ms: Latency | None = None
-    accuracy: Accuracy | None = None
-
-
-Guard = Callable[[Model, Model, bool], Ruling]
-"""``guard(best, candidate, lossy)`` decides whether an optional step's model is kept."""
 Notify = Callable[[str], None]
 
 

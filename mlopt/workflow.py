@@ -30,12 +30,16 @@ from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
 from mlopt.measure.accuracy import sample_notice
 from mlopt.model import Model
+from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
 from mlopt.recipe import Loaded, load_source
+from mlopt.recipe.gates import check_answerable
+from mlopt.recipe.gates import gates as gates_of
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
+from mlopt.results.environment import now
 from mlopt.runtimes.base import RuntimeOptions
 
 _LOG = logging.getLogger(__name__)
@@ -90,7 +94,7 @@ class Prepared(Planned):
 class Transformed(Prepared):
     """What each step did."""
 
-    outcomes: tuple[pipeline.Outcome, ...]
+    outcomes: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _started(request: Request, notify: Notify) -> Iterator[Started]:
     with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
         store = Store(_cache(request) or Path(folder) / "cache")
         with store.in_use():
-            yield Started(request, notify, store, Path(folder), evidence.now())
+            yield Started(request, notify, store, Path(folder), now())
 
 
 def _cache(request: Request) -> Path | None:
@@ -197,7 +201,7 @@ def ready(planned: Planned) -> Prepared:
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
-    evidence.check_gates(recipe, source, planned.baselines)
+    check_answerable(recipe, evidence.source_name(source), planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:
         evaluation = read("evaluation", specs=source.inputs, defaults=source.defaults)
@@ -252,7 +256,7 @@ def measure(transformed: Transformed) -> Measured:
     batch_size = transformed.loaded.recipe.target.batch_size
     exported = pipeline.exported(transformed.source, transformed.outcomes, transformed.job)
     lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options, batch_size, exported)
-    findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
+    findings = campaign.conduct(_campaign(transformed), lineup.contenders, transformed.notify)
     return _extend(Measured, transformed, lineup=lineup, findings=findings)
 
 
@@ -269,7 +273,7 @@ def judge(measured: Measured) -> Judged:
         "sweep": findings.sweep, "operators": findings.operators,
         "made_by": MadeBy(command=measured.request.command, artifact=told(measured.output)),
     })  # fmt: skip
-    verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
+    verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
     return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))
 
 

@@ -52,7 +52,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def compared(folder: Path, wanted: Recipe) -> tuple[Run, Lineup]:
     _, _, lineup = chain(folder)
-    return campaign.compare(Campaign(wanted, figures(folder), {}, folder / "repro"), lineup, quiet), lineup
+    return campaign.experiment(
+        Campaign(wanted, figures(folder), {}, folder / "repro"), lineup.contenders, quiet
+    ), lineup
 
 
 def quiet(_detail: str, _share: float) -> None:
@@ -143,7 +145,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
     monkeypatch.setattr(operators, "profile", profile)
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup, said)
+    found = campaign.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup.contenders, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -152,5 +154,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup, said)
+    found = campaign.conduct(
+        Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup.contenders, said
+    )
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())

@@ -12,7 +12,7 @@ from campaign_parts import chain, figures, model, recipe, run_of
 
 from mlopt import evidence, guard
 from mlopt.campaign import Campaign
-from mlopt.pipeline import Ruling
+from mlopt.outcomes import Ruling
 from mlopt.target import Objective
 
 

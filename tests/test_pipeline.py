@@ -14,8 +14,9 @@ from mlopt.budget import Budget
 from mlopt.cache import Store
 from mlopt.errors import PassError
 from mlopt.model import Model
+from mlopt.outcomes import Outcome, Ruling
 from mlopt.passes import table
-from mlopt.pipeline import Job, Outcome, Ruling
+from mlopt.pipeline import Job
 from mlopt.recipe.schema import Step
 from mlopt.target import Objective, Target
 

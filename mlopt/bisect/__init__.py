@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlopt import evidence, pipeline
+from mlopt import pipeline
 from mlopt.bisect.edit import KEY, Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
@@ -19,8 +19,10 @@ from mlopt.bisect.suspects import Suspect
 from mlopt.bisect.trials import Trials, choose, keep
 from mlopt.errors import GateError
 from mlopt.gate import Gate
-from mlopt.pipeline import Outcome
+from mlopt.outcomes import Outcome
+from mlopt.recipe.gates import gates as gates_of
 from mlopt.request import Request
+from mlopt.results.environment import environment
 from mlopt.workflow import Notify, Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
@@ -33,9 +35,9 @@ def bisect(request: Request, notify: Notify) -> Finding:
     """
     with planned_for(request) as planned:
         stated = [
-            gate for gate in evidence.gates(planned.loaded.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
+            gate for gate in gates_of(planned.loaded.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
         ]
-        gates = limits(stated, evidence.environment(planned.hardware))
+        gates = limits(stated, environment(planned.hardware))
         if not gates:
             raise GateError(
                 "no gate limits accuracy or fidelity on this machine", where=str(request.source),

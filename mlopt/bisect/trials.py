@@ -18,7 +18,7 @@ from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
 from mlopt.gate import Gate
 from mlopt.model import Model
-from mlopt.pipeline import Outcome, Ruling
+from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Step
 from mlopt.tensors import TensorDifference, compare_tensors
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker

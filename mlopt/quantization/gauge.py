@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlopt.data.dataset import Dataset
 from mlopt.errors import MeasureError
-from mlopt.measure import latency, operators, statistics
+from mlopt.measure import compare, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured
 from mlopt.measure.operators import NodeTime
@@ -20,7 +20,7 @@ from mlopt.runtimes.base import RuntimeOptions
 _PROFILE_SECONDS = 1.0
 _RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
 _ROUNDS, _LOOKS, _LEAST = 10, 2, 20
-_FP32, _CONTROL = "fp32", "control"
+_FP32, _CONTROL = _COPIES = "fp32", "control"
 _PROMISING = 1.03
 
 
@@ -68,11 +68,10 @@ class Gauge:
         schedule = Schedule(seconds, _ROUNDS, max_time, looks=_LOOKS, least=_LEAST)
 
         def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
-            close = [n for n, speed in _speeds(measured).items() if speed.median > _PROMISING and not speed.faster]
-            return {_FP32, _CONTROL, *close} if close else ()
+            return [n for n, speed in _speeds(measured).items() if speed.median > _PROMISING and not speed.faster]
 
-        run = latency.measure(
-            candidates, self.samples, schedule, notify=lambda _text, _share: None, undecided=undecided
+        run = compare.compare(
+            candidates, self.samples, schedule, copies=_COPIES, undecided=undecided, notify=lambda _text, _share: None
         )
         if _FP32 not in run.measured:
             raise MeasureError("the FP32 model could not be measured", got=run.lost.get(_FP32))
@@ -84,10 +83,10 @@ class Gauge:
 
 def _speeds(measured: Mapping[str, Measured]) -> dict[str, Speed]:
     """Return each version's speed against the faster of the two FP32 copies, which only chance tells apart."""
-    copies = [measured[name].blocks for name in (_FP32, _CONTROL) if name in measured]
+    copies, alpha = [measured[name].blocks for name in _COPIES if name in measured], statistics.ALPHA / _LOOKS
     found = {}
     for name in measured:
-        if name not in (_FP32, _CONTROL):
-            against = [Speed(*statistics.speedup(copy, measured[name].blocks, 0.05 / _LOOKS)) for copy in copies]
+        if name not in _COPIES:
+            against = [Speed(*statistics.speedup(copy, measured[name].blocks, alpha)) for copy in copies]
             found[name] = min(against, key=lambda speed: speed.median)
     return found

@@ -20,6 +20,7 @@ from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION
 from mlopt.recipe.scores import Scores, scores_of
 from mlopt.recipe.yaml_writer import dump
+from mlopt.results.roles import BASELINE
 
 
 def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
@@ -141,7 +142,7 @@ def _gates(metric: str) -> list[dict[str, Any]]:
         "agreement": [{"metric": "accuracy.value", "min": 0.95, **undecided}],
     }
     same["sequence_agreement"] = same["agreement"]
-    faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", **undecided}
+    faster = {"metric": "speedup.median", "min": 1.0, "vs": BASELINE, **undecided}
     size = of_size()
     limits = ({"metric": f"fidelity.{name}", "max": value} for name, value in asdict(size).items())
     return [{"metric": "fidelity.cosine", "min": COSINE}, *limits, *same.get(metric, []), faster]

@@ -1,0 +1,41 @@
+"""What became of the steps of a chain, as data: made by the pipeline, told by the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlopt.model import Model
+from mlopt.recipe.schema import Step
+from mlopt.report.schema import Accuracy, Latency, Parity
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
+
+    reason: str | None
+    latency_ms: Latency | None = None
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did. ``model`` is None unless the step was kept."""
+
+    step: Step
+    version: int
+    status: str
+    reason: str | None
+    model: Model | None = None
+    seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    parity: Parity | None = None
+    notes: Mapping[str, Any] | None = None
+    trial: Ruling | None = None
+    """What the guard measured, of an optional step."""
+
+
+Guard = Callable[[Model, Model, bool], Ruling]
+"""``guard(best, candidate, lossy)`` decides whether an optional step's model is kept."""
