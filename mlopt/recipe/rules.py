@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mlopt.errors import Problem
 from mlopt.gate import BASELINE, is_stored
+from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
-from mlopt.recipe.schema import Recipe, is_code, is_torch_metric
+from mlopt.recipe.schema import Recipe, is_code
 from mlopt.usercode import CodeReference, parse_reference
 
 _REFERENCES = ("onnx_fp32", "torch_eager")
