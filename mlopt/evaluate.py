@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
 from mlopt.hardware import Hardware

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlopt import repro
-from mlopt.cache import Entry, Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem

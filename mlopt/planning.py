@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlopt import pipeline, prepare
-from mlopt.cache import Entry, Key
+from mlopt.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
