@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
 from mlopt.hardware import Hardware
@@ -22,11 +23,9 @@ from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.measure.torch_metrics import TorchMetric
+from mlopt.measure.torch_metrics import TorchMetric, is_torch_metric
 from mlopt.model import Kind, Model
 from mlopt.packages import versions
-from mlopt.recipe.schema import Metric as MetricKeys
-from mlopt.recipe.schema import is_torch_metric
 from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import Array, RuntimeOptions
@@ -45,12 +44,12 @@ def load_metric(name: str, base: Path, args: Mapping[str, Any] | None = None, ou
     return name if code is None else code.load()
 
 
-def metric_problems(keys: MetricKeys) -> list[Problem]:
+def metric_problems(name: str, args: Mapping[str, Any] | None = None, output: Named = None) -> list[Problem]:
     """Return why a metric of torchmetrics cannot work, found before any work by making it once."""
-    if not is_torch_metric(keys.name):
+    if not is_torch_metric(name):
         return []
     try:
-        load_metric(keys.name, Path(), keys.args, keys.output)
+        load_metric(name, Path(), args, output)
     except (MissingPackage, RecipeError) as error:
         return list(error.problems)
     return []

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlopt import repro
-from mlopt.budget import Budget
-from mlopt.cache import Entry, Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
@@ -28,6 +28,7 @@ from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
+from mlopt.results.budget import Budget
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlopt import pipeline, prepare
-from mlopt.budget import budget_of
-from mlopt.cache import Entry, Key
+from mlopt.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
@@ -61,7 +60,7 @@ def outlook(planned: Planned) -> list[Outlook]:
     setting = pipeline.Setting(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, inputs or (),
         recipe.model.outputs, digests.get("calibration"), digests.get("evaluation", ""),
-        budget_of(recipe, base),
+        recipe.budget(base),
     )  # fmt: skip
     before = [digest] if digest is not None else []
     for number, step in enumerate(recipe.passes):

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
-from mlopt.budget import budget_of
 from mlopt.cache import Store, default_root, why_unusable
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
@@ -172,7 +171,7 @@ def plan(started: Started) -> Planned:
     problems = [
         *chain.check(recipe, passes, hardware),
         *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
-        *metric_problems(recipe.metric),
+        *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
@@ -224,7 +223,7 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
-        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
+        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, recipe.budget(base),
         planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
     )  # fmt: skip
     said = dict.fromkeys((*(note for data in given for note in data.notes), *evaluator.notes))

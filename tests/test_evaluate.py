@@ -19,7 +19,6 @@ from mlopt.hardware import detect
 from mlopt.measure import accuracy
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.recipe.schema import Metric
 from mlopt.runtimes.base import RuntimeOptions
 
 
@@ -101,7 +100,7 @@ def test_a_metric_has_its_keys(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_never_work_is_found_without_data(keys: dict[str, Any], where: list[str]) -> None:
-    assert [problem.where for problem in metric_problems(Metric(**keys))] == where
+    assert [problem.where for problem in metric_problems(**keys)] == where
 
 
 def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:

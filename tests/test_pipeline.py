@@ -10,7 +10,6 @@ import pytest
 from campaign_parts import OPTIONS, figures, model
 
 from mlopt import pipeline
-from mlopt.budget import Budget
 from mlopt.cache import Store
 from mlopt.errors import PassError
 from mlopt.model import Model
@@ -18,6 +17,7 @@ from mlopt.outcomes import Outcome, Ruling
 from mlopt.passes import table
 from mlopt.pipeline import Job
 from mlopt.recipe.schema import Step
+from mlopt.results.budget import Budget
 from mlopt.target import Objective, Target
 
 

@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from mlopt.budget import Budget
 from mlopt.cache import Store
 from mlopt.data import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
+from mlopt.results.budget import Budget
 from mlopt.target import Objective, Target
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mlopt.budget import SHARE, Budget
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
@@ -19,6 +18,7 @@ from mlopt.measure import parity
 from mlopt.measure.accuracy import BUILT_IN, score
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
+from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
 

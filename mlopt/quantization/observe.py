@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches

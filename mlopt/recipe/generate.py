@@ -12,7 +12,7 @@ from typing import Any
 from mlopt.data.sources import DataSource, read
 from mlopt.errors import RecipeError
 from mlopt.filetype import MODEL, RECIPE, told
-from mlopt.gate.defaults import COSINE, of_size
+from mlopt.gate.defaults import of_size
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
@@ -20,6 +20,7 @@ from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION
 from mlopt.recipe.scores import Scores, scores_of
 from mlopt.recipe.yaml_writer import dump
+from mlopt.results.budget import COSINE
 from mlopt.results.roles import BASELINE
 
 

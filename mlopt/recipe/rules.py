@@ -8,9 +8,10 @@ from pathlib import Path
 from mlopt.errors import Problem
 from mlopt.gate import BASELINE as STORED
 from mlopt.gate import is_stored
+from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
-from mlopt.recipe.schema import Recipe, is_code, is_torch_metric
+from mlopt.recipe.schema import Recipe, is_code
 from mlopt.results.roles import BASELINE, REFERENCES, SOURCE
 from mlopt.usercode import CodeReference, parse_reference
 

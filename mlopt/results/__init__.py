@@ -1,1 +1,1 @@
-"""What a run finds and may lose, as frozen data, and the words in which reports and recipes speak of it."""
+"""Figures and budgets as frozen data: what is measured, judged, stored and shown."""
