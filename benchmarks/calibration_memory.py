@@ -21,7 +21,8 @@ from mlopt.data.dataset import Samples, open_dataset, store
 from mlopt.hardware import detect
 from mlopt.onnx_file import open_onnx
 from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import Calibration, observe
+from mlopt.quantization.observe import observe
+from mlopt.quantization.settings import Calibration
 from mlopt.quantization.writer import BETWEEN, LAYERS
 from mlopt.request import Request
 from mlopt.results.environment import environment, now

@@ -15,7 +15,7 @@ from typing import Any
 from mlopt.cache import Store
 from mlopt.cache_entry import Key
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
+from mlopt.errors import DataError, MeasureError, ModelError
 from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
@@ -23,36 +23,12 @@ from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.measure.torch_metrics import TorchMetric, is_torch_metric
 from mlopt.model import Kind, Model
 from mlopt.packages import versions
 from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import runtime_for
 from mlopt.runtimes.base import Array, RuntimeOptions
-from mlopt.usercode import parse_reference
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
-
-
-def load_metric(name: str, base: Path, args: Mapping[str, Any] | None = None, output: Named = None) -> str | Metric:
-    """Return the name of a built-in metric, or a function: the recipe's own, loaded, or one of torchmetrics.
-
-    Raises ``ModelError`` if the recipe's file or function is missing, and what ``TorchMetric`` raises.
-    """
-    if is_torch_metric(name):
-        return TorchMetric(name, args or {}, output[0] if isinstance(output, tuple) else output)
-    code = parse_reference(name, base)
-    return name if code is None else code.load()
-
-
-def metric_problems(name: str, args: Mapping[str, Any] | None = None, output: Named = None) -> list[Problem]:
-    """Return why a metric of torchmetrics cannot work, found before any work by making it once."""
-    if not is_torch_metric(name):
-        return []
-    try:
-        load_metric(name, Path(), args, output)
-    except (MissingPackage, RecipeError) as error:
-        return list(error.problems)
-    return []
 
 
 @dataclass(frozen=True)

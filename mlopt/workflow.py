@@ -20,14 +20,15 @@ from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.cache import Store, default_root, why_unusable
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
-from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
+from mlopt.gate.sample_notice import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
-from mlopt.measure.accuracy import sample_notice
+from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.model import Model
 from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact

@@ -13,10 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.cache import Store
 from mlopt.data import Samples, store
-from mlopt.errors import RecipeError
-from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.evaluate import Evaluator
 from mlopt.hardware import detect
-from mlopt.measure import accuracy
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import RuntimeOptions
@@ -75,38 +73,6 @@ def test_scores_are_computed_once(evaluator: Evaluator, final: Model, monkeypatc
     monkeypatch.setattr("mlopt.evaluate.score", None)
     assert evaluator.drop(final) == first
     assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
-
-
-def test_a_metric_has_its_keys(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "own.py").write_text("def margin(outputs, labels, reference):\n    return outputs['y'][:, 0]\n")
-    own: Any = load_metric("./own.py:margin", tmp_path)
-    assert own.__name__ == "margin"
-    assert load_metric("agreement", tmp_path) == "agreement"
-    args = {"task": "multiclass", "num_classes": 3, "average": "macro"}
-    f1: Any = load_metric("torchmetrics.F1Score", tmp_path, args, "y")
-    outputs = {"z": np.zeros((3, 3), np.float32), "y": np.eye(3, dtype=np.float32)}
-    assert f1(outputs, np.arange(3), None) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("keys", "where"),
-    [
-        ({"name": "torchmetrics.F1Scor"}, ["metric.name"]),
-        ({"name": "torchmetrics.F1Score", "args": {"task": "multiclass"}}, ["metric.args"]),
-        ({"name": "torchmetrics.Accuracy", "args": {"task": "multiclass", "num_classes": 3}}, []),
-        ({"name": "accuracy"}, []),
-        ({"name": "./not_there.py:function"}, []),
-    ],
-)
-def test_what_can_never_work_is_found_without_data(keys: dict[str, Any], where: list[str]) -> None:
-    assert [problem.where for problem in metric_problems(**keys)] == where
-
-
-def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no such metric"):
-        load_metric("torchmetrics.Nothing", tmp_path)
-    assert "torchmetrics" not in accuracy.BUILT_IN
 
 
 def test_what_a_lossless_step_changed_on_any_sample_is_told(evaluator: Evaluator, source: Model, final: Model) -> None:

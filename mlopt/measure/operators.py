@@ -12,7 +12,6 @@ import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -25,6 +24,7 @@ from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
 from mlopt.model import Kind
 from mlopt.report.schema import OperatorTime
+from mlopt.results.node_time import NodeTime
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 _SECONDS = 0.5
@@ -33,15 +33,6 @@ _LEAST_CALLS = 3
 _MOST_CALLS = 100  # each adds an event per node to a file that is read whole
 _NODE_SUFFIX = "_kernel_time"
 _OPEN_TIMEOUT, _RUN_TIMEOUT = 600.0, 600.0
-
-
-@dataclass(frozen=True)
-class NodeTime:
-    """The median time of one node in one inference; a node with a body (If, Loop, Scan) counts without it."""
-
-    name: str
-    op_type: str
-    ms: float
 
 
 def profiles(

@@ -16,9 +16,10 @@ from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.mending import advised
-from mlopt.quantization.graph import Prepared, Survey, matching, prepare, survey
+from mlopt.quantization.graph import Survey, matching, prepare, survey
 from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
+from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.rehearsal import Admission, Verdict, admit, rehearse, set_stage
 from mlopt.runtimes import RuntimeOptions, open_session
 

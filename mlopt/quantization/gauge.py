@@ -11,10 +11,11 @@ from mlopt.errors import MeasureError
 from mlopt.measure import compare, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured
-from mlopt.measure.operators import NodeTime
 from mlopt.measure.schedule import Schedule
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
+from mlopt.quantization.versions import Speed
+from mlopt.results.node_time import NodeTime
 from mlopt.runtimes.base import RuntimeOptions
 
 _PROFILE_SECONDS = 1.0
@@ -22,23 +23,6 @@ _RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
 _ROUNDS, _LOOKS, _LEAST = 10, 2, 20
 _FP32, _CONTROL = _COPIES = "fp32", "control"
 _PROMISING = 1.03
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How many times faster than FP32 a version is, with its interval."""
-
-    median: float
-    low: float
-    high: float
-
-    @property
-    def faster(self) -> bool:
-        """Whether it is measurably faster."""
-        return self.low > 1.0
-
-    def __str__(self) -> str:
-        return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
 
 
 @dataclass(frozen=True)

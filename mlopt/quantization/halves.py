@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.onnx_graph import default_opset, sort_nodes
 from mlopt.onnx_names import isolate, restore
-from mlopt.quantization.graph import Prepared, save
+from mlopt.quantization.prepared import Prepared, save
 
 if TYPE_CHECKING:
     import onnx

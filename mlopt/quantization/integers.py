@@ -25,9 +25,10 @@ from mlopt.quantization import copies
 from mlopt.quantization.choice import Integers, Mode
 from mlopt.quantization.fallback import Fit, largest
 from mlopt.quantization.float_layers import keep_float_layers
-from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
 from mlopt.quantization.pieces import computed_by, rewrite_pieces
+from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
+from mlopt.quantization.versions import Written
 from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
 
 if TYPE_CHECKING:
@@ -70,22 +71,7 @@ class Job:
     """Operators whose results stay as they come out of the accumulator; static mode."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the nodes of a job that was written."""
-
-    quantized: frozenset[str]
-    per_tensor: Mapping[str, str]
-    """Nodes with one scale per weight although one per channel was asked for, and why."""
-    left: Mapping[str, str]
-    """Nodes that had to stay in floating point, and why."""
-    fault: str | None = None
-    """Why the file is of no use, if it is of none."""
-    remarks: tuple[str, ...] = ()
-    """What else the report should say of the file."""
-
-
-def quantize(job: Job, out: Path) -> Outcome:
+def quantize(job: Job, out: Path) -> Written:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
     batched = _batched(job)
     fault = _attempt(job, job.nodes, batched, out)
@@ -95,7 +81,7 @@ def quantize(job: Job, out: Path) -> Outcome:
         fault = _attempt(job, job.nodes, batched, out)
     if fault is None:
         remarks = copies.remarks(job.prepared.path, _forms(job, job.nodes, batched))
-        return Outcome(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
+        return Written(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
     _LOG.debug("looking for the nodes at fault: %s", fault)
     first = largest(job.nodes, lambda nodes: _attempt(job, nodes, batched, out))
     second = Fit((), first.refused)
@@ -108,9 +94,9 @@ def quantize(job: Job, out: Path) -> Outcome:
     nodes = tuple(name for name in job.nodes if name not in second.refused)
     fault = _attempt(job, nodes, per_tensor, out)
     if fault is not None:
-        return Outcome(frozenset(), per_tensor, second.refused, fault)
+        return Written(frozenset(), per_tensor, second.refused, fault)
     remarks = copies.remarks(job.prepared.path, _forms(job, nodes, per_tensor))
-    return Outcome(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
+    return Written(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
 
 
 def _batched(job: Job) -> dict[str, str]:

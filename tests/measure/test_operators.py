@@ -13,9 +13,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.errors import MeasureError, MloptError
 from mlopt.measure.candidate import Candidate
-from mlopt.measure.operators import NodeTime, by_type, node_times, profile
+from mlopt.measure.operators import by_type, node_times, profile
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
+from mlopt.results.node_time import NodeTime
 from mlopt.runtimes.base import RuntimeOptions
 
 

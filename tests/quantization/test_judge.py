@@ -13,6 +13,7 @@ from quantization_models import FLOAT, cnn, random, write
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.gate.allowance import budget_of
 from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.passes.quantize import score_by
 from mlopt.quantization.judge import Judge, hold_back
 from mlopt.results.budget import Budget
 from mlopt.runtimes import RuntimeOptions
@@ -35,7 +36,8 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
 
 
 def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
-    return Judge(model, data, open_onnx(model).inputs, budget, RuntimeOptions(threads=1), 1)
+    options = RuntimeOptions(threads=1)
+    return Judge(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
 
 
 def test_samples_are_held_back_once(tmp_path: Path) -> None:
