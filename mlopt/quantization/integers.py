@@ -30,6 +30,7 @@ from mlopt.quantization.pieces import computed_by, rewrite_pieces
 from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.versions import Written
 from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
+from mlopt.runtimes.onnxruntime_messages import copied_wrongly
 
 if TYPE_CHECKING:
     import onnx
@@ -41,8 +42,6 @@ PER_CHANNEL_OPSET = 13
 """DequantizeLinear has an axis from here on."""
 _TYPED_OPSET = 21
 """QuantizeLinear has the attribute `output_dtype` from here on."""
-_UNLOADED = "output_dtype"
-"""What onnxruntime's loader says of signed activations that it copied wrongly (see ``_leave_out_zeros``)."""
 _LOG = logging.getLogger(__name__)
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizer raises on a graph that it cannot handle: it has no error of its own."""
@@ -75,7 +74,7 @@ def quantize(job: Job, out: Path) -> Written:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
     batched = _batched(job)
     fault = _attempt(job, job.nodes, batched, out)
-    if fault is not None and _UNLOADED in fault and not job.integers.placement.symmetric_activations:
+    if fault is not None and copied_wrongly(fault) and not job.integers.placement.symmetric_activations:
         placement = replace(job.integers.placement, symmetric_activations=True)
         job = replace(job, integers=replace(job.integers, placement=placement))
         fault = _attempt(job, job.nodes, batched, out)
