@@ -194,6 +194,6 @@ def _report_it(pass_: Pass[PassConfig]) -> str:
 def remedy(pass_: Pass[PassConfig]) -> str:
     """Say what a user can do about a lossless pass that changes results."""
     sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
-    if pass_.accepts == {Kind.TORCH}:
+    if pass_.accepts == {Kind.TORCH} and pass_.produces is Kind.ONNX:
         return f"{sample}; else write what it computes there another way, or try the other `exporter`"
     return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"

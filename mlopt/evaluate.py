@@ -134,7 +134,7 @@ class Evaluator:
         return few(differing(self.metric, scores, outputs, self.dataset.labels, self.output), limit)
 
     def fidelity(self, model: Model) -> Fidelity | None:
-        """Return how close the outputs are to the source model's; None for a PyTorch model, which is that source."""
-        if model.kind is Kind.TORCH:
+        """Return how close the outputs are to the source model's; None for a source in PyTorch itself."""
+        if model.kind is Kind.TORCH and model.digest == self.source.digest:
             return None
         return fidelity(self.reference, self.outputs(model))

@@ -22,7 +22,7 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step did. ``model`` is None unless the step was kept."""
+    """What one step did. A step that was dropped still has the model that it wrote; see ``kept``."""
 
     step: Step
     version: int
@@ -35,6 +35,11 @@ class Outcome:
     notes: Mapping[str, Any] | None = None
     trial: Ruling | None = None
     """What the guard measured, of an optional step."""
+
+    @property
+    def kept(self) -> Model | None:
+        """The model that the chain goes on with; None if it goes on with the one before."""
+        return None if self.status == "dropped" else self.model
 
 
 Guard = Callable[[Model, Model, bool], Ruling]

@@ -1,14 +1,13 @@
-"""The chain of passes, folded over the steps: each in the cache, and in its own process.
+"""One step of a chain: from the cache or in a process of its own, and held to what its pass declares.
 
-``run`` keeps the best valid model so far: an optional step that fails, refuses or does not help is left out with its
-reason; a required one that fails ends the run, and what was done before stays in the cache.
+``mlopt.run.loop`` folds it over the steps. What was done before a step that fails stays in the cache.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,25 @@ from mlopt.cache import Store
 from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
+from mlopt.errors import MloptError, PassError, Problem
 from mlopt.hardware import Hardware, usable_cores
 from mlopt.model import Kind, Model, TensorSpec, count_of
 from mlopt.onnx_file import open_onnx
-from mlopt.outcomes import Guard, Outcome, Ruling
+from mlopt.outcomes import Outcome
 from mlopt.packages import versions
-from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
 from mlopt.results.budget import Budget
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
+from mlopt.torch_source import open_program, open_torch
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
 Passes = Mapping[str, Pass[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What the results of steps depend on, besides their input and configuration."""
 
@@ -47,71 +46,45 @@ class Setting:
     hardware: Hardware
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
-    calibration_digest: str | None
+    calibration_digest: str | None = None
+    train_digest: str | None = None
     samples_digest: str
     budget: Budget
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job(Setting):
     """A setting with what it takes to run steps in it."""
 
     store: Store
     options: RuntimeOptions
     samples: Dataset
-    calibration: Dataset | None
+    calibration: Dataset | None = None
+    train: Dataset | None = None
     logs: Path
     repro: Path
     changed: Callable[[Model, Model], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
-Notify = Callable[[str], None]
+def exported(source: Model, outcomes: Sequence[Outcome], job: Job) -> Model:
+    """Return the source as it is when it is only exported: what the result is compared with.
 
-
-def run(source: Model, steps: Sequence[Step], job: Job, guard: Guard, notify: Notify) -> Iterator[Outcome]:
-    """Yield the outcome of each step, in order; the last outcome with a model is what the chain came to.
-
-    Raises ``PassError`` when a required step fails or refuses.
+    That is the source itself where it is ONNX, or what the chain's first kept step made of it, if all that this did was
+    to export. Else ``export`` runs for it alone, as the recipe configures it; raises ``PassError`` if that fails.
     """
-    best = source
-    for number, step in enumerate(steps):
-        notify(f"{step.name} ({number + 1} of {len(steps)})")
-        outcome = _held(best, number, step, job)
-        if (
-            outcome.model is not None
-            and outcome.status != "dropped"
-            and step.optional
-            and outcome.model.kind is best.kind
-        ):
-            ruling = _ruling(guard, best, outcome.model, lossy=job.passes[step.name].lossy)
-            outcome = replace(outcome, trial=ruling)
-            if ruling.reason is not None:
-                outcome = replace(outcome, status="dropped", reason=ruling.reason)
-        yield outcome
-        if outcome.model is not None and outcome.status != "dropped":
-            best = outcome.model
-
-
-def exported(source: Model, outcomes: Sequence[Outcome], job: Job) -> Model | None:
-    """Return the source in FP32 as ONNX if no step gave that, because the one that left PyTorch is lossy; else None.
-
-    It is what the result is compared with. Raises ``PassError`` if ``export`` fails.
-    """
-    first = next((each.step.name for each in outcomes if each.model is not None and each.status != "dropped"), None)
-    if source.kind is Kind.ONNX or first is None or not job.passes[first].lossy:
-        return None
+    if source.kind is Kind.ONNX:
+        return source
+    changes = ((job.passes[each.step.name], each.kept) for each in outcomes if each.kept is not None)
+    by, first = next(((by, made) for by, made in changes if made.digest != source.digest), (None, source))
+    if by is not None and not by.lossy and first.kind is Kind.ONNX:
+        return first
     export = job.passes["export"]
-    return _held(source, len(outcomes), Step(name=export.name, config=export.config()), job).model
-
-
-def _ruling(guard: Guard, best: Model, model: Model, *, lossy: bool) -> Ruling:
-    """Ask the guard; a model that it cannot measure or score is not kept, and the run goes on."""
-    try:
-        return guard(best, model, lossy)
-    except (DataError, MeasureError, ModelError) as error:
-        problem = error.problems[0]
-        return Ruling(f"it could not be judged: {problem.what}{_detail(problem)}")
+    stated = next((each.step.config for each in outcomes if each.step.name == export.name), export.config())
+    made = held(source, len(outcomes), Step(name=export.name, config=stated), job).model
+    if made is None:
+        raise PassError("'export' made no model of the source", where="the baseline")
+    return made
 
 
 def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
@@ -126,11 +99,13 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
         "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
         "checked on": job.samples_digest,
     }
-    if pass_.accepts == {Kind.TORCH}:
+    if Kind.TORCH in pass_.accepts:
         parts["inputs"] = [str(spec) for spec in job.inputs]
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
         parts["calibration"] = job.calibration_digest
+    if needs.training:
+        parts["train"] = job.train_digest
     if step.config.searches:
         parts["budget"] = job.budget.parts
         parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
@@ -155,7 +130,7 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
         ]
         if not step.optional:
             raise PassError.of(problems) from error
-        return Outcome(step, pass_.version, "failed", problems[0].what + _detail(problems[0]))
+        return Outcome(step, pass_.version, "failed", problems[0].what + detail_of(problems[0]))
     seconds = time.monotonic() - started
     if (refusal := entry.result.get("refused")) is not None:
         if hit and entry.result.get("notes"):
@@ -167,12 +142,12 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
     result = entry.result
     return Outcome(
         step, pass_.version, "cached" if hit else "applied", None if hit else why,
-        model=open_onnx(entry.out / result["path"]), seconds=result["seconds"],
+        model=_made(best, pass_.produces, entry.out / result["path"], result["digest"]), seconds=result["seconds"],
         peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
     )  # fmt: skip
 
 
-def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
+def held(best: Model, number: int, step: Step, job: Job) -> Outcome:
     """Run one step and, if it is lossless, hold it to that on all evaluation samples."""
     outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
     if outcome.model is None or pass_.lossy or outcome.model.digest == best.digest:
@@ -180,7 +155,7 @@ def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
     found = job.changed(best, outcome.model)
     if found is None:
         return outcome
-    if step.optional and pass_.produces is best.kind:
+    if step.optional:
         return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
     told = _keep(number, best, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
@@ -192,14 +167,16 @@ def _held(best: Model, number: int, step: Step, job: Job) -> Outcome:
 def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
     """Get the step's result from the cache or from a worker."""
 
+    pass_ = job.passes[step.name]
+
     def make(out: Path) -> Mapping[str, Any]:
         context = Context(
-            out, job.target, job.objective, job.hardware,
-            job.calibration if job.passes[step.name].lossy else None, job.samples, job.inputs, job.outputs,
-            job.budget, job.store,
+            out=out, target=job.target, objective=job.objective, hardware=job.hardware,
+            calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
+            samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, store=job.store,
         )  # fmt: skip
         try:
-            return run_in_worker(log, execute, step.name, before, step.config, context, job.options)
+            return run_in_worker(log, execute, pass_, before, step.config, context, job.options)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
         except MloptError as error:
@@ -211,10 +188,9 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
 
 
 def execute(
-    name: str, before: Model, config: PassConfig, context: Context, options: RuntimeOptions
+    pass_: Pass[Any], before: Model, config: PassConfig, context: Context, options: RuntimeOptions
 ) -> Mapping[str, Any]:
     """Run one pass and check what it wrote; in the worker. Returns the entry's JSON."""
-    pass_ = table()[name]
     started = time.monotonic()
     reason = pass_.refuse(before, config, context)
     result = Refusal(reason) if reason is not None else pass_.run(before, config, context)
@@ -222,10 +198,10 @@ def execute(
         shutil.rmtree(context.out)
         context.out.mkdir()
         return {"refused": result.reason, "notes": dict(result.notes)}
-    after = open_onnx(result.path)
+    after = _opened(before, pass_.produces, result.path)
     seconds = time.monotonic() - started
     if context.samples is None:
-        raise PassError("there are no samples to check the pass on", where=f"pass '{name}'")
+        raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
     conformity = check_output(pass_, before, after, context.samples, options)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
@@ -237,21 +213,45 @@ def execute(
     }
 
 
+def _opened(before: Model, kind: Kind, path: Path) -> Model:
+    """Open what a pass wrote, as the kind that it declares; in the worker, since a ``.pt2`` file is loaded for it."""
+    if kind is Kind.TORCH and path.is_file():
+        return open_program(path, before.inputs, tuple(spec.name for spec in before.outputs))
+    return open_torch(path) if kind is Kind.TORCH else open_onnx(path)
+
+
+def _made(before: Model, kind: Kind, path: Path, digest: str) -> Model:
+    """Return the handle on what was opened in the worker; its interface is its input's, which was checked there."""
+    if kind is Kind.TORCH and path.is_file():
+        return replace(before, path=path, digest=digest, files=(path,))
+    return open_torch(path) if kind is Kind.TORCH else open_onnx(path)
+
+
 def _fixed(before: Model, after: Model) -> dict[str, str]:
     """Name the inputs that a caller could still set before the pass, and that are constants now."""
     gone = [name for name in before.defaults if name not in after.defaults]
     return {"inputs fixed to their defaults": count_of(gone)} if gone else {}
 
 
-def _detail(problem: Problem) -> str:
+def detail_of(problem: Problem) -> str:
+    """Return what was found, to follow what is wrong in one line."""
     return f": {problem.got}" if problem.got else ""
+
+
+def _alone(step: Step, job: Job) -> list[Step]:
+    """Return the step as a whole chain: what writes PyTorch needs an export after it."""
+    export = job.passes.get("export")
+    if job.passes[step.name].produces is not Kind.TORCH or export is None:
+        return [step]
+    return [step, Step(name=export.name, config=export.config())]
 
 
 def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
     """Leave what it takes to run the step alone, and say where; that it cannot be written hides no other error."""
     folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
     try:
-        kept = repro.write(folder, best, step, job.samples, job.calibration, job.target, job.objective, log)
+        data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
+        kept = repro.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
     except OSError as error:
         return f"{folder} could not be written: {error.strerror}"
     consent = " --allow-code" if best.kind is Kind.TORCH and best.path.is_dir() else ""

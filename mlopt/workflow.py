@@ -40,6 +40,7 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
 from mlopt.results.environment import now
+from mlopt.run import loop
 from mlopt.runtimes.base import RuntimeOptions
 
 _LOG = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Prepared(Planned):
     source: Model
     evaluation: Dataset
     calibration: Dataset | None
+    train: Dataset | None
     evaluator: Evaluator
     job: pipeline.Job
 
@@ -207,12 +209,15 @@ def ready(planned: Planned) -> Prepared:
         evaluation = read("evaluation", specs=source.inputs, defaults=source.defaults)
     else:
         evaluation = prepare.made_up(recipe.name, source, recipe.target.batch_size, planned.store, log)
-    calibration = None
-    if recipe.data.calibration:
-        calibration = read("calibration", specs=source.inputs, defaults=source.defaults)
-    if calibration is not None:
-        check_disjoint(calibration, evaluation)
-    given = [data for data in (evaluation, calibration) if data is not None]
+    fitted = {
+        role: read(role, specs=source.inputs, defaults=source.defaults)
+        for role in ("calibration", "train")
+        if getattr(recipe.data, role) is not None
+    }
+    for role, data in fitted.items():
+        check_disjoint(data, evaluation, role)
+    calibration, train = fitted.get("calibration"), fitted.get("train")
+    given = [evaluation, *fitted.values()]
     for data in given:
         check_finite(data, source, planned.options, log)
     evaluator = Evaluator(
@@ -223,9 +228,12 @@ def ready(planned: Planned) -> Prepared:
     planned.notify("data", "running the source model on it", None)
     evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
     job = pipeline.Job(
-        recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
-        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, recipe.budget(base),
-        planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
+        name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
+        hardware=planned.hardware, inputs=source.inputs, outputs=recipe.model.outputs,
+        calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,
+        samples_digest=evaluation.digest, budget=recipe.budget(base), store=planned.store, options=planned.options,
+        samples=evaluation, calibration=calibration, train=train, logs=planned.scratch, repro=Path("repro"),
+        changed=evaluator.changed,
     )  # fmt: skip
     said = dict.fromkeys((*(note for data in given for note in data.notes), *evaluator.notes))
     notices = (
@@ -235,7 +243,7 @@ def ready(planned: Planned) -> Prepared:
     )
     for notice in notices:
         planned.notify(notice, "", None)
-    return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
+    return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration, train=train,
                    evaluator=evaluator, job=job, notes=(*planned.notes, *notices))  # fmt: skip
 
 
@@ -247,7 +255,8 @@ def transform(prepared: Prepared) -> Transformed:
     def notify(step: str) -> None:
         prepared.notify(f"pass {step}", "", None)
 
-    outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
+    outcomes = tuple(loop.run(prepared.source, recipe.passes, prepared.job, keep, notify))
+    loop.final(prepared.source, outcomes)
     return _extend(Transformed, prepared, outcomes=outcomes)
 
 
@@ -265,7 +274,7 @@ def judge(measured: Measured) -> Judged:
     measured.notify("judge", "accuracy and gates", None)
     prepare.check_unchanged(measured.code, measured.loaded, measured.source)
     recipe, findings = measured.loaded.recipe, measured.findings
-    data = {"evaluation": measured.evaluation, "calibration": measured.calibration}
+    data = {"evaluation": measured.evaluation, "calibration": measured.calibration, "train": measured.train}
     report = evidence.report(
         recipe, measured.lineup, measured.outcomes, findings.run, measured.evaluator, data,
         (*measured.notes, *findings.notes),
@@ -281,7 +290,7 @@ def pack(judged: Judged) -> Artifact:
     """Write the artifact, and sign it if the gates passed."""
     judged.notify("pack", str(judged.output), None)
     request = judged.request
-    data = {"evaluation": judged.evaluation, "calibration": judged.calibration}
+    data = {"evaluation": judged.evaluation, "calibration": judged.calibration, "train": judged.train}
     sources = prepare.digests(judged.loaded, judged.source, data)
     origin = packing.origin(judged.loaded, sources, judged.report, request.overrides, judged.begun)
     return packing.write(

@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlopt import pipeline
 from mlopt.bisect.edit import KEY, Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
 from mlopt.bisect.suspects import Suspect
-from mlopt.bisect.trials import Trials, choose, keep
+from mlopt.bisect.trials import Trials, choose
 from mlopt.errors import GateError
 from mlopt.gate import Gate
 from mlopt.outcomes import Outcome
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.request import Request
 from mlopt.results.environment import environment
+from mlopt.run import loop
 from mlopt.workflow import Notify, Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
@@ -57,7 +57,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     def notify(step: str) -> None:
         prepared.notify(f"pass {step}", "", None)
 
-    outcomes = list(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
+    outcomes = list(loop.run(prepared.source, recipe.passes, prepared.job, None, notify))
     chain = _chain(prepared, gates, outcomes)
     broken = next((place for place, each in enumerate(chain) if not hold(each.figures)), None)
     finding = Finding(chain, prepared.evaluation.count, broken, notes=left)

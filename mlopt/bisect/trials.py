@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from glob import escape
 
-from mlopt import pipeline
 from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
@@ -18,19 +17,15 @@ from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
 from mlopt.gate import Gate
 from mlopt.model import Model
-from mlopt.outcomes import Outcome, Ruling
+from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step
+from mlopt.run import loop
 from mlopt.tensors import TensorDifference, compare_tensors
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.workflow import Prepared
 
 _UNTOUCHED = ("left_alone", "kept_fp32")
 """The notes in which the passes with an ``exclude`` list the nodes that they did not change."""
-
-
-def keep(_best: Model, _model: Model, _lossy: bool) -> Ruling:
-    """Be the guard that drops nothing."""
-    return Ruling(None)
 
 
 @dataclass
@@ -88,7 +83,7 @@ class Trials:
             self.prepared.notify("trials", f"run {len(self.done) + 1}, nodes excluded: {len(asked)}", None)
             step = self.excluding(asked).model_copy(update={"optional": True})
             job = replace(self.prepared.job, repro=self.prepared.scratch / "repro")
-            (self.done[asked],) = pipeline.run(self.before, (step,), job, keep, lambda _: None)
+            (self.done[asked],) = loop.run(self.before, (step,), job, None, lambda _: None)
         return self.done[asked]
 
     def enough(self, evaluator: Evaluator, nodes: Sequence[str]) -> bool:
@@ -151,7 +146,7 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
     prepared.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = pipeline.run(prepared.source, steps, prepared.job, keep, lambda _: None)
+    outcomes = loop.run(prepared.source, steps, prepared.job, None, lambda _: None)
     end = [outcome.model for outcome in outcomes if outcome.model is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,

@@ -6,6 +6,7 @@ passes of one name are an error, whoever brings them.
 
 from __future__ import annotations
 
+import pickle
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -42,6 +43,13 @@ def table() -> dict[str, Pass[Any]]:
                 f"the entry point '{point.name}' is not a pass", where=brought_by,
                 got=type(pass_).__name__, expected="a mlopt.passes.base.Pass",
             )  # fmt: skip
+        try:
+            pickle.dumps(pass_)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RecipeError(
+                f"the pass '{point.name}' cannot be handed to its worker", where=brought_by, got=str(error),
+                expected="functions and a config that stand at the top of a module, no lambda among them",
+            ) from error  # fmt: skip
         if pass_.name in found:
             raise RecipeError(
                 f"two passes are called '{pass_.name}'", where=f"{origin[pass_.name]} and {brought_by}",

@@ -54,6 +54,8 @@ class Requires:
     gpu: bool = False
     calibration: bool = False
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
+    training: bool = False
+    """Whether the pass trains: it gets ``data.train``, which must be there, and its result depends on that."""
     device_bound: bool = False
     """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
 
@@ -79,6 +81,8 @@ class Context:
     """What the recipe lets a lossy pass lose."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
+    train: Dataset | None = None
+    """Samples to train on, for a pass that says so; mapped from disk, and never shared with the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class PassResult:
     """What a pass wrote, and what its report should say."""
 
     path: Path
-    """The model inside ``Context.out``: the ``.onnx`` file."""
+    """The model inside ``Context.out``: the ``.onnx`` file, or what a source in PyTorch is on disk."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able facts for the report: fusions that fired, nodes left alone and why, a fallback taken."""
 
@@ -100,9 +104,16 @@ class Refusal:
     """As of ``PassResult``: what it found out before it gave up."""
 
 
+def never(_model: Model, _config: PassConfig, _context: Context) -> None:
+    """Refuse nothing; a function with a name, since a pass travels to its worker."""
+
+
 @dataclass(frozen=True)
 class Pass(Generic[C]):
-    """One plug-in. ``version`` is bumped whenever its output can change."""
+    """One plug-in. ``version`` is bumped whenever its output can change.
+
+    It is handed to its worker, so its functions stand at the top of a module.
+    """
 
     name: str
     version: int
@@ -114,5 +125,5 @@ class Pass(Generic[C]):
     requires: Requires = Requires()
     lossy: bool = False
     """Lossless passes must keep parity with their input; lossy ones answer to the gates."""
-    refuse: Callable[[Model, C, Context], str | None] = lambda _model, _config, _context: None
+    refuse: Callable[[Model, C, Context], str | None] = never
     """A reason why the pass does not apply, from what is known without running it; None if it does."""

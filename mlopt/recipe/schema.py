@@ -151,7 +151,7 @@ class ModelSource(Part):
 
 
 class Data(Part):
-    """The data sets. Calibration and evaluation must not share a sample."""
+    """The data sets. Evaluation must not share a sample with calibration or training."""
 
     train: DataSource | None = Field(default=None, description="for passes that train")
     calibration: DataSource | None = Field(default=None, description="for passes that look at typical values")

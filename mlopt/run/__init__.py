@@ -1,1 +1,1 @@
-"""The stages of ``mlopt optimize``."""
+"""What ``mlopt optimize`` does, part by part."""
