@@ -63,8 +63,8 @@ def lineup(
 
 
 def report(
-    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator,
-    data: Mapping[str, Dataset | None] = {}, notes: Sequence[str] = (),
+    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator, *,
+    data: Mapping[str, Dataset] = {}, notes: Sequence[str] = (),
 ) -> Report:  # fmt: skip
     """Put the evidence together. The verdict is inconclusive until the gates have been judged.
 
@@ -81,7 +81,7 @@ def report(
         update={
             "accuracy_drop": evaluator.drop(lineup.final),
             "steps": tuple(step(each, lineup.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)),
-            "data": {role: _of_data(dataset) for role, dataset in data.items() if dataset is not None},
+            "data": {role: _of_data(dataset) for role, dataset in data.items()},
             "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
             "differing": evaluator.differing(lineup.final),
         }

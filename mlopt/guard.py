@@ -55,7 +55,7 @@ class _Trial:
         contenders = tuple(Candidate(name, each, evaluator.options, batch_size) for name, each in pairs)
         run = trial(self.campaign, contenders, self.notify)
         lineup = evidence.Lineup(evaluator.source, best, model, {}, contenders)
-        return evidence.report(recipe, lineup, (), run, evaluator, {"evaluation": evaluator.dataset})
+        return evidence.report(recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
 
     def _no_gain(self, report: Report) -> str | None:
         if self.campaign.recipe.objective is Objective.SIZE:

@@ -90,8 +90,8 @@ def origin(
 
 
 def write(
-    output: Path, report: Report, model: Model, options: RuntimeOptions, loaded: Loaded,
-    samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, *, signer: Signer | None, sign: bool,
+    output: Path, report: Report, model: Model, options: RuntimeOptions, *, loaded: Loaded,
+    samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
     allow_ungated: bool,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.

@@ -102,7 +102,7 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     recipe = planned.loaded.recipe
     if key is None:
         model, _ = prepare.source(
-            recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch / "plan.log"
+            recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
         )
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
         return model.digest, model.kind, model.inputs
@@ -120,7 +120,7 @@ def _look(
     if not keys:
         rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
         return None
-    entry = next((found for key in keys if (found := planned.store.get(key)) is not None), None)
-    why = "nothing changed" if entry is not None else planned.store.why_missing(keys[0])
+    entry = next((found for key in keys if (found := planned.started.store.get(key)) is not None), None)
+    why = "nothing changed" if entry is not None else planned.started.store.why_missing(keys[0])
     rows.append(Outlook(name, detail, entry is not None, why, **more))
     return entry

@@ -196,7 +196,7 @@ def _beside(described: DataSource, base: Path) -> list[Path]:
 
 
 def dataset(
-    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path,
+    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], *, store: Store, log: Path,
     defaults: tuple[str, ...] = (),
 ) -> Dataset:  # fmt: skip
     """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""

@@ -47,7 +47,7 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     monkeypatch.setattr(evaluator, "source", source, raising=False)
     wide, narrow = ({"metric": "accuracy.drop_pt", "max": most, "vs": "./main.json"} for most in (50.0, 1.0))
     run, data = run_of(lineup.contenders), {"evaluation": evaluator.dataset}
-    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data)
+    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data=data)
 
     def ruling(gate: Mapping[str, Any]) -> Ruling:
         campaign = Campaign(recipe((gate,)), evaluator, {"./main.json": stored}, tmp_path)

@@ -23,7 +23,8 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.request import Request
 from mlopt.results.environment import environment
 from mlopt.run import loop
-from mlopt.workflow import Notify, Prepared, planned_for, ready
+from mlopt.run.start import Notify
+from mlopt.workflow import Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
 
@@ -48,14 +49,14 @@ def bisect(request: Request, notify: Notify) -> Finding:
             for gate in stated
             if gate not in gates
         )
-        return _find(ready(replace(planned, notify=notify)), gates, left)
+        return _find(ready(replace(planned, started=replace(planned.started, notify=notify))), gates, left)
 
 
 def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> Finding:
-    recipe = prepared.loaded.recipe
+    recipe = prepared.planned.loaded.recipe
 
     def notify(step: str) -> None:
-        prepared.notify(f"pass {step}", "", None)
+        prepared.planned.started.notify(f"pass {step}", "", None)
 
     outcomes = list(loop.run(prepared.source, recipe.passes, prepared.job, None, notify))
     chain = _chain(prepared, gates, outcomes)
@@ -76,7 +77,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
 
 
 def _chain(prepared: Prepared, gates: Sequence[Gate], outcomes: Sequence[Outcome]) -> tuple[StepFigures, ...]:
-    prepared.notify("limits", "every model of the chain on the evaluation samples", None)
+    prepared.planned.started.notify("limits", "every model of the chain on the evaluation samples", None)
     rows = [StepFigures("source", "given", figures(gates, prepared.evaluator, prepared.source))]
     for each in outcomes:
         if each.model is None:
@@ -88,7 +89,7 @@ def _chain(prepared: Prepared, gates: Sequence[Gate], outcomes: Sequence[Outcome
 
 def _leave_out(prepared: Prepared, number: int) -> str:
     """Say how to do without a pass."""
-    step = prepared.loaded.recipe.passes[number]
+    step = prepared.planned.loaded.recipe.passes[number]
     if step.optional and prepared.job.passes[step.name].lossy:
         return f"nothing need be done: '{step.name}' is optional, and `mlopt optimize` drops it"
     guarded = " or mark it `optional: true`, and it is dropped" if prepared.job.passes[step.name].lossy else ""
