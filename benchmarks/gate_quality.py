@@ -24,8 +24,8 @@ import simulated_machines as simulated
 from rival_rules import RULES, Rule
 
 from mlopt.evidence import environment
-from mlopt.gate import Gate
 from mlopt.gate.evidence import Evidence
+from mlopt.gate.limits import Gate
 from mlopt.gate.ruling import rule
 from mlopt.hardware import detect
 from mlopt.measure.statistics import LOOKS, Blocks, over_rounds, percentile_interval, samples_needed, tango

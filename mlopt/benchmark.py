@@ -18,7 +18,8 @@ from mlopt.data.sources import DataSource, read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.evidence import ALPHA
 from mlopt.fitting import check_fed, check_finite, make_up
-from mlopt.gate import METRICS, Gate
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate

@@ -14,7 +14,9 @@ from mlopt import report as reports
 from mlopt.errors import MeasureError, Problem
 from mlopt.evaluate import Evaluator
 from mlopt.evidence import BASELINE, CONTROL, FINAL, Lineup
-from mlopt.gate import METRICS, Gate, needs_more
+from mlopt.gate.judge import needs_more
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import latency, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from mlopt.data.dataset import Dataset
 from mlopt.evidence import ALPHA, environment, now, sampling, speedup, timed
-from mlopt.gate import Gate, judge, needs_more, overall
+from mlopt.gate.judge import judge, needs_more, overall
+from mlopt.gate.limits import Gate
 from mlopt.hardware import Hardware
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate

@@ -17,8 +17,8 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
 from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
-from mlopt.gate import Gate
 from mlopt.gate.defaults import implied
+from mlopt.gate.limits import Gate
 from mlopt.hardware import Hardware
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate as Contender

@@ -22,8 +22,8 @@ from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.fitting import check_fed, check_finite
-from mlopt.gate import judge as judge_gates
-from mlopt.gate import overall
+from mlopt.gate.judge import judge as judge_gates
+from mlopt.gate.judge import overall
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect

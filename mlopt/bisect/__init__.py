@@ -18,7 +18,7 @@ from mlopt.bisect.limits import Figure, figures, hold, limits
 from mlopt.bisect.suspects import Suspect
 from mlopt.bisect.trials import Trials, choose, keep
 from mlopt.errors import GateError
-from mlopt.gate import Gate
+from mlopt.gate.limits import Gate
 from mlopt.pipeline import Outcome
 from mlopt.request import Request
 from mlopt.workflow import Notify, Prepared, planned_for, ready

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mlopt.artifact.trust import Trust
-    from mlopt.gate import Gate
+    from mlopt.gate.limits import Gate
     from mlopt.report.schema import Report
 
 _SOURCE = "An artifact directory, or a report.json."
@@ -72,7 +72,8 @@ def gate(
 def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
     """Return the report with the verdicts that count: its own, or those on the gates that are given."""
     from mlopt import report
-    from mlopt.gate import BASELINE, judge, overall
+    from mlopt.gate.judge import judge, overall
+    from mlopt.gate.limits import BASELINE
     from mlopt.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)

@@ -25,7 +25,7 @@ from mlopt.report.schema import Accuracy, AccuracyDrop
 from mlopt.usercode import own_line, with_traceback
 
 if TYPE_CHECKING:
-    from mlopt.gate import Gate
+    from mlopt.gate.limits import Gate
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

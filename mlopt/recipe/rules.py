@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopt.errors import Problem
-from mlopt.gate import BASELINE, is_stored
+from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
