@@ -14,7 +14,8 @@ from mlopt.comparison import Comparison
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.made_up import fixes as made_up_fixes
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.evidence import ALPHA
 from mlopt.fitting import check_fed, check_finite, make_up

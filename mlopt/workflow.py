@@ -32,7 +32,8 @@ from mlopt.model import Model
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
-from mlopt.recipe import Loaded, load_source
+from mlopt.recipe.generate import load_source
+from mlopt.recipe.load import Loaded
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
 from mlopt.runtimes.base import RuntimeOptions

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mlopt.data.sources import DataSource
+from mlopt.data.source import DataSource
 from mlopt.errors import RecipeError
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate

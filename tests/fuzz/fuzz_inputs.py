@@ -18,7 +18,7 @@ from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_
 
 from mlopt import cache, foreign_text, gates_file, inspection, onnx_file, report, usercode
 from mlopt.data import dataset, sources
-from mlopt.data.text import TextOptions
+from mlopt.data.source import TextOptions
 from mlopt.errors import MloptError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
@@ -26,7 +26,8 @@ from mlopt.gate.vocabulary import METRICS
 from mlopt.model import TensorSpec
 from mlopt.passes import table
 from mlopt.recipe.load import load, parse
-from mlopt.recipe.lock import Origin, lock
+from mlopt.recipe.lock import lock
+from mlopt.recipe.origin import Origin
 from mlopt.report import difference, html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
 from mlopt.report.schema import Report
@@ -111,7 +112,7 @@ def _read_recipe(data: bytes, _: Path) -> None:
     path = ROOT / "recipes" / "recipe.yaml"
     loaded = parse(data, path, passes=table())
     loaded.code  # noqa: B018 - a cached property
-    text = lock(loaded, Origin(mlopt="0.2.0", recipe=loaded.text_digest, sources={}, packages={}))
+    text = lock(loaded.recipe, Origin(mlopt="0.2.0", recipe=loaded.text_digest, sources={}, packages={}))
     again = parse(text, path, passes=table())
     assert again.recipe == loaded.recipe
 
