@@ -24,10 +24,10 @@ from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.fitting import check_fed, check_finite
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
+from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
-from mlopt.measure.accuracy import sample_notice
 from mlopt.model import Model
 from mlopt.packing import Artifact
 from mlopt.passes import table
