@@ -23,8 +23,8 @@ import numpy as np
 import simulated_machines as simulated
 from rival_rules import RULES, Rule
 
-from mlopt.gate import Gate
 from mlopt.gate.evidence import Evidence
+from mlopt.gate.limits import Gate
 from mlopt.gate.ruling import rule
 from mlopt.hardware import detect
 from mlopt.measure.statistics import LOOKS, Blocks, over_rounds, percentile_interval, samples_needed, tango

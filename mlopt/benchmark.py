@@ -14,10 +14,12 @@ from mlopt.comparison import Comparison
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.made_up import fixes as made_up_fixes
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.fitting import check_fed, check_finite, make_up
-from mlopt.gate import METRICS, Gate
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.hardware import detect, usable_cores
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate

@@ -10,7 +10,9 @@ from pathlib import Path
 from mlopt import report as reports
 from mlopt.errors import MeasureError, Problem
 from mlopt.evaluate import Evaluator
-from mlopt.gate import METRICS, Gate, needs_more
+from mlopt.gate.judge import needs_more
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import compare, figures, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run

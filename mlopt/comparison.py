@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlopt.data.dataset import Dataset
-from mlopt.gate import Gate, judge, needs_more, overall
+from mlopt.gate.judge import judge, needs_more, overall
+from mlopt.gate.limits import Gate
 from mlopt.hardware import Hardware
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlopt import evidence
 from mlopt.campaign import Campaign, trial
-from mlopt.gate import judge
+from mlopt.gate.judge import judge
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Notify
 from mlopt.model import Model

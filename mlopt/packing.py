@@ -29,7 +29,8 @@ from mlopt.onnx_int8 import overflow
 from mlopt.onnx_save import save_model
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
-from mlopt.recipe.lock import Origin, lock, records, resolved
+from mlopt.recipe.lock import lock, records, resolved
+from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.report.schema import Report
 from mlopt.runtimes import runtime_for
@@ -108,7 +109,7 @@ def write(
         packed = _copy(model, folder)
         reports.write_samples(samples, folder / RAW)
         reports.write(report, folder / "report.json")
-        text = lock(loaded, origin)
+        text = lock(loaded.recipe, origin)
         (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")
         (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
         page = html.render(report, reports.read_samples(folder / RAW), text)

@@ -19,7 +19,8 @@ from mlopt.data.folders import files_below
 from mlopt.data.made_up import samples_of
 from mlopt.data.padding import files_beside
 from mlopt.data.sizes import attempts
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.fitting import make_up
 from mlopt.model import Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric

@@ -18,9 +18,9 @@ from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
-from mlopt.gate import judge as judge_gates
-from mlopt.gate import overall
-from mlopt.gate.sample_notice import sample_notice
+from mlopt.gate.judge import judge as judge_gates
+from mlopt.gate.judge import overall
+from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
@@ -30,9 +30,10 @@ from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
-from mlopt.recipe import Loaded, load_source
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.generate import load_source
+from mlopt.recipe.load import Loaded
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
 from mlopt.run import loop

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlopt.gate import Gate
 from mlopt.gate.allowance import budget_of
+from mlopt.gate.limits import Gate
 
 
 def budget(metric: str, *gates: dict[str, Any]) -> tuple[float, float | None, float | None]:

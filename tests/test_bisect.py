@@ -21,7 +21,7 @@ from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
 from mlopt.errors import GateError
-from mlopt.gate import METRICS
+from mlopt.gate.vocabulary import METRICS
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table

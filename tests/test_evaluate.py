@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.cache import Store
-from mlopt.data import Samples, store
+from mlopt.data.dataset import Samples, store
 from mlopt.evaluate import Evaluator
 from mlopt.hardware import detect
 from mlopt.model import Model

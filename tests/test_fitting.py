@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.data import Dataset, Samples, store
+from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
 from mlopt.fitting import check_fed, check_finite, make_up

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate, HardwareClass, load_baselines
+from mlopt.gate.baselines import load_baselines
+from mlopt.gate.limits import Gate, HardwareClass
+from mlopt.gate.vocabulary import METRICS
 from mlopt.gates_file import load_gates
 from mlopt.report import write
 

@@ -15,7 +15,7 @@ from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
-from mlopt.gate import Gate
+from mlopt.gate.limits import Gate
 from mlopt.model import Model
 from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step

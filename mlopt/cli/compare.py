@@ -82,7 +82,8 @@ def _evidence(
 
     from mlopt.data import made_up
     from mlopt.data.dataset import store
-    from mlopt.data.sources import DataSource, read
+    from mlopt.data.source import DataSource
+    from mlopt.data.sources import read
     from mlopt.errors import ModelError
     from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.gate.defaults import OF_SIZE, implied
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.results.budget import COSINE, Budget
 from mlopt.usercode import parse_reference
 

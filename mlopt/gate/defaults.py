@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.results.budget import COSINE
 
 _ROOM = 1.06  # for samples of different loudness: 0.1414 becomes 0.15

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from mlopt.cache import Store
-from mlopt.data import Dataset
+from mlopt.data.dataset import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget

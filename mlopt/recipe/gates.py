@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from mlopt.errors import RecipeError
 from mlopt.gate.defaults import implied
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.recipe.schema import Recipe
 from mlopt.results.roles import BASELINE, SOURCE
 from mlopt.target import Objective

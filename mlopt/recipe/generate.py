@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import RecipeError
 from mlopt.filetype import MODEL, RECIPE, told
 from mlopt.gate.defaults import of_size

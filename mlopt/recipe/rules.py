@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopt.errors import Problem
-from mlopt.gate import BASELINE as STORED
-from mlopt.gate import is_stored
+from mlopt.gate.limits import BASELINE as STORED
+from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located

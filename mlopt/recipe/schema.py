@@ -27,10 +27,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mlopt.data.sources import DataSource
+from mlopt.data.source import DataSource
 from mlopt.errors import RecipeError
 from mlopt.gate.allowance import budget_of
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass, PassConfig

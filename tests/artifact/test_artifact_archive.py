@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.artifact import archive, container, keys, layout
+from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import UnknownSignerError
 from mlopt.artifact.verify import Verified, verify
 from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
 

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.artifact import bundle, certificates, keys, layout
+from mlopt.artifact.base import Trust, UnknownSignerError
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import CertificateSigner, KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust, Trust, UnknownSignerError, claimed_signer
+from mlopt.artifact.trust import CertificateTrust, KeyTrust, claimed_signer
 from mlopt.artifact.verify import verify
 from mlopt.errors import ExitCode, IntegrityError, OutputError
 

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust, UnknownSignerError
+from mlopt.artifact.trust import KeyTrust
 from mlopt.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")

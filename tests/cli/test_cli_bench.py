@@ -14,7 +14,7 @@ import mlopt.benchmark
 from mlopt.benchmark import Request, Result
 from mlopt.cli.app import run
 from mlopt.errors import ExitCode
-from mlopt.gate import Gate
+from mlopt.gate.limits import Gate
 from mlopt.report import read, read_blocks
 from mlopt.report.schema import OperatorTime, SweepPoint
 
@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     requests: list[Request] = []
 
     def answer(request: Request, _notify: object) -> Result:
-        from mlopt.gate import judge, overall
+        from mlopt.gate.judge import judge, overall
 
         requests.append(request)
         points = [

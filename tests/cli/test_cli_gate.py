@@ -20,7 +20,8 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.gate import gate
 from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
-from mlopt.gate import Gate, judge, overall
+from mlopt.gate.judge import judge, overall
+from mlopt.gate.limits import Gate
 from mlopt.model import Kind, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT

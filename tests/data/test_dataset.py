@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlopt.data import Samples, check_disjoint, open_dataset, shared_samples, store
+from mlopt.data.dataset import Samples, check_disjoint, open_dataset, shared_samples, store
 from mlopt.errors import DataError
 
 

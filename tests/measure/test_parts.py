@@ -11,8 +11,9 @@ from gate_evidence import report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.gate import Gate, judge
 from mlopt.gate.defaults import implied
+from mlopt.gate.judge import judge
+from mlopt.gate.limits import Gate
 from mlopt.measure import parity
 from mlopt.measure.parity import fidelity
 from mlopt.results.budget import COSINE

@@ -12,8 +12,7 @@ from recipe_example import GOOD
 from mlopt.errors import ModelError, Problem, RecipeError
 from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass
-from mlopt.recipe import load
-from mlopt.recipe.load import parse
+from mlopt.recipe.load import load, parse
 from mlopt.target import Objective
 
 Passes = dict[str, Pass[Any]]

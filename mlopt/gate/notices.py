@@ -1,10 +1,10 @@
-"""What can be foreseen of a limit before any model is measured: that there are too few samples to decide it."""
+"""What can be foreseen of gates before anything is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.measure.accuracy import OF_CLASSES, Metric
 from mlopt.measure.statistics import samples_needed
 

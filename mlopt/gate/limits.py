@@ -7,10 +7,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mlopt.gate.evidence import did_you_mean
-from mlopt.gate.metrics import METRICS
+from mlopt.gate.vocabulary import METRICS, did_you_mean
 from mlopt.report.schema import Environment
 
+BASELINE = "baseline"
+"""The name that stands for the stored report given by ``mlopt gate --baseline``."""
 _NO_GPU = "none"
 
 
@@ -88,6 +89,11 @@ class Gate(BaseModel):
         text = f"{'<=' if self.max is not None else '>='} {self.bound:.10g}"
         text += f" vs {self.vs}" if self.vs else ""
         return text + (f" on {self.hardware}" if self.hardware else "")
+
+
+def is_stored(vs: str) -> bool:
+    """Whether ``vs`` names a stored report: ``baseline``, a .json file, or a directory (it has a slash)."""
+    return vs == BASELINE or vs.endswith(".json") or ("/" in vs and not vs.endswith(".onnx"))
 
 
 def _like(name: str, pattern: str) -> bool:

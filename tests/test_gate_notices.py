@@ -1,4 +1,4 @@
-"""What is foreseen of a limit before any model is measured."""
+"""What gates on accuracy make foreseeable: too few samples to decide them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlopt.gate.sample_notice import sample_notice
-
-
-def own(*_: Any) -> float:
-    return 0.0
+from mlopt.gate.notices import sample_notice
 
 
 def gate(metric: str = "accuracy.drop_pt", confidence: float = 0.95, **limits: float) -> Any:
@@ -38,7 +34,7 @@ def test_more_confidence_takes_more_samples() -> None:
         (gate(min=0.9, metric="accuracy.value"), 10, "accuracy"),
         (gate(max=0.0), 10, "accuracy"),
         (gate(max=0.5), 10, "fidelity"),
-        (gate(max=0.5), 10, own),
+        (gate(max=0.5), 10, lambda outputs, labels, reference: 0.0),
     ],
 )
 def test_nothing_is_said_where_samples_are_enough_or_nothing_is_known(one: Any, n: int, metric: Any) -> None:
