@@ -15,7 +15,8 @@ from mlopt.cache import Store
 from mlopt.data.dataset import Samples, store
 from mlopt.evaluate import Evaluator
 from mlopt.hardware import detect
-from mlopt.model import Model
+from mlopt.measure import accuracy
+from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import RuntimeOptions
 
@@ -90,3 +91,17 @@ def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluat
     )
     told = judge.changed(bad, linear(tmp_path / "good.onnx", np.eye(3)))
     assert str(told).endswith("30 of 30 evaluation samples differ; the source itself gives NaN or infinity there")
+
+
+def test_only_a_source_in_pytorch_is_left_without_fidelity(
+    evaluator: Evaluator, source: Model, final: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pass makes of it in PyTorch is compared with it, as anything else."""
+    started, pruned = (replace(each, kind=Kind.TORCH) for each in (source, final))
+    answers = {started.digest: np.eye(3), pruned.digest: np.eye(3) * 1.5}
+    monkeypatch.setattr(Evaluator, "outputs", lambda _self, model: {"y": answers[model.digest]})
+    judge = replace(evaluator, source=started)
+    assert judge.fidelity(started) is None
+    found = judge.fidelity(pruned)
+    assert found is not None
+    assert found.relative_error == pytest.approx(0.5)

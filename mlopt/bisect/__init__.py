@@ -69,7 +69,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     number = broken - 1
     if KEY not in type(recipe.passes[number].config).model_fields:
         return replace(finding, advice=_leave_out(prepared, number))
-    made = [prepared.source, *(each.model for each in outcomes[:number] if each.model is not None)]
+    made = [prepared.source, *(each.kept for each in outcomes[:number] if each.kept is not None)]
     trials, notes = Trials.of(prepared, gates, number, made[-1], outcomes[number]), [*left]
     chosen = choose(trials, notes)
     advice = None if chosen is not None else _leave_out(prepared, number)

@@ -148,7 +148,7 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     steps[trials.number] = trials.excluding(names)
     prepared.planned.started.notify("confirm", "the whole chain with the exclusion", None)
     outcomes = loop.run(prepared.source, steps, prepared.job, None, lambda _: None)
-    end = [outcome.model for outcome in outcomes if outcome.model is not None][-1]
+    end = [outcome.kept for outcome in outcomes if outcome.kept is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,
         before=figures(trials.gates, evaluator, trials.after), after=figures(trials.gates, evaluator, model),
