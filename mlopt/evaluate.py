@@ -72,7 +72,7 @@ class Evaluator:
             candidate = Candidate("evaluation", model, self.options)
             log = self.logs / f"evaluate-{model.digest[:12]}.log"
             try:
-                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, of_source)
+                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, twice=of_source)
             except (WorkerDiedError, WorkerRaisedError) as error:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
 

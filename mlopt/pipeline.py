@@ -176,7 +176,7 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, store=job.store,
         )  # fmt: skip
         try:
-            return run_in_worker(log, execute, pass_, before, step.config, context, job.options)
+            return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
         except MloptError as error:

@@ -135,7 +135,7 @@ def source(
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out, feeds)
+            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
@@ -205,7 +205,7 @@ def dataset(
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            run_in_worker(log, _read, described, base, specs, out, defaults)
+            run_in_worker(log, _read, described, base, specs, out=out, defaults=defaults)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise DataError(f"the {role} data could not be read", where=described.source, got=str(error)) from error
         return {}

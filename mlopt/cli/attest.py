@@ -16,6 +16,7 @@ _NOTHING = "the artifact has no recipe, so nothing is known of how it was made"
 
 
 def attest(
+    *,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
     key: PrivateKey = None,
     passphrase_file: PassphraseFile = None,

@@ -28,6 +28,7 @@ _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": Exi
 
 
 def bench(
+    *,
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,

@@ -37,6 +37,7 @@ _LIMIT = "The worst so many tensors are shown; JSON and HTML have all."
 
 
 def compare(
+    *,
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,

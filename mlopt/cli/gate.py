@@ -33,6 +33,7 @@ _Output = Path | None
 
 
 def gate(
+    *,
     source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,

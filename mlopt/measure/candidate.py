@@ -149,7 +149,9 @@ def write_outputs(
         before = generators()
         outputs = predict(session.run, dataset, model.inputs, batch_size)
         if twice:
-            repeats.check(model, candidate.options, dataset, batch_size, session.run, outputs, before)
+            repeats.check(
+                model, candidate.options, dataset, batch_size, run=session.run, outputs=outputs, before=before
+            )
     for number, values in enumerate(outputs.values()):
         ragged.save(values, out / f"{number}.npy")
     return {"names": list(outputs)}

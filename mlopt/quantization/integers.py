@@ -153,15 +153,15 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -
     give_biases(proto.graph, nodes)
     quantizer = Quantizer(
         proto,
-        job.per_channel,
-        job.integers.reduce_range,
-        _type(signed=job.integers.scheme.signed_weights),
-        _type(signed=job.integers.scheme.signed_activations),
-        _isolated_ranges(job.ranges, names),
-        nodes,
-        [],
-        sorted({node.op_type for node in proto.graph.node}),
-        {
+        per_channel=job.per_channel,
+        reduce_range=job.integers.reduce_range,
+        weight_qType=_type(signed=job.integers.scheme.signed_weights),
+        activation_qType=_type(signed=job.integers.scheme.signed_activations),
+        tensors_range=_isolated_ranges(job.ranges, names),
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=[],
+        op_types_to_quantize=sorted({node.op_type for node in proto.graph.node}),
+        extra_options={
             **job.integers.placement.quantizer_options,
             "TensorQuantOverrides": _overrides(job, proto.graph, nodes, per_tensor),
             "OpTypesToExcludeOutputQuantization": list(job.float_outputs),
