@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mlopt.errors import Problem
+from mlopt.formats import format_for, format_of
 from mlopt.hardware import Hardware
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH, Kind
 from mlopt.packages import install_command, version
 from mlopt.passes.base import Pass
-from mlopt.recipe.schema import Recipe
-from mlopt.target import Objective
+from mlopt.recipe.document import closest
+from mlopt.recipe.schema import Recipe, is_code
+from mlopt.runtimes import runtimes_of
+from mlopt.runtimes import table as runtime_table
+from mlopt.target import AUTO, Objective, Target
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -23,9 +28,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     if recipe.target.device == "cuda" and hardware.gpu is None:
         fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
         problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
-    if version("onnxruntime") is None:
-        extra = "gpu" if recipe.target.device == "cuda" else "cpu"
-        problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
+    problems.extend(_runtimes(recipe.target))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
@@ -41,23 +44,60 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
         if kind not in pass_.accepts:
             accepted = f"{' or '.join(map(_a, sorted(pass_.accepts)))} model"
             move = f", or put it before {giver}" if source in pass_.accepts else ""
-            export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
+            export = kind == TORCH and ONNX in pass_.accepts
             fix = "put `export` before it" if export else f"remove '{step.name}'{move}"
             yield Problem(f"'{step.name}' does not fit here", where, f"{_a(kind)} model, from {giver}", accepted, fix)
             return
         if spare is not None and spare[0] not in pass_.accepts:
             yield _needed(*spare, f"'{step.name}', which takes {_a(kind)} model")
             return
-        if step.optional and pass_.produces is not kind:
+        if step.optional and pass_.produces != kind:
             spare = (kind, where, step.name)
         elif not step.optional:
             spare = None
         kind, giver = pass_.produces, f"'{step.name}'"
-    if kind is not Kind.ONNX:
-        got, fix = f"{_a(kind)} model, from {giver}", "add `export` to the passes"
-        yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
-    elif spare is not None:
-        yield _needed(*spare, "the result, which is an ONNX model")
+    if (unrun := _unrun(kind, giver, recipe.target)) is not None:
+        yield unrun
+    elif spare is not None and _unrun(spare[0], giver, recipe.target) is not None:
+        yield _needed(*spare, f"the result, which is {_a(kind)} model")
+
+
+def _unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
+    """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
+    named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
+    fit = [each for each in able if (each.name in named if named else not each.missing)]
+    if fit:
+        return None
+    every = runtime_table()
+    kinds = {each for name in (named or every) if name in every for each in every[name].kinds}
+    expected = " or ".join(f"{_a(each)} model" for each in sorted(kinds)) or None
+    fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {_a(kind)} model"
+    if not named and able:
+        fix = able[0].install
+    elif kind == TORCH and ONNX in kinds:
+        fix = "add `export` to the passes"
+    what = f"the passes end in a model that {' and '.join(named)} does not run" if named else (
+        "the passes end in a model that no installed runtime runs"
+    )  # fmt: skip
+    return Problem(what, "passes", f"{_a(kind)} model, from {giver}", expected, fix)
+
+
+def _runtimes(target: Target) -> Iterator[Problem]:
+    """Yield what is wrong with the runtimes that the target names, and that the baseline, which is ONNX, cannot run."""
+    every = runtime_table()
+    for name in target.runtimes:
+        if name not in every:
+            known, brings = (*every, AUTO), "or install the package that brings it (entry points mlopt.runtimes)"
+            fix = f"{near} {brings}" if (near := closest(name, known)) else brings.removeprefix("or ")
+            yield Problem("there is no such runtime here", "target.runtime", name, ", ".join(known), fix)
+        elif target.device not in every[name].devices:
+            devices = " or ".join(sorted(every[name].devices))
+            yield Problem(f"the runtime {name} does not run on this device", "target.device", target.device, devices)
+    for name in dict.fromkeys((*target.runtimes, "onnxruntime")):
+        if name in every and every[name].missing:
+            gpu = name == "onnxruntime" and target.device == "cuda"
+            fix = install_command("gpu") if gpu else every[name].install
+            yield Problem(f"{' and '.join(every[name].missing)} is not installed", "target.runtime", fix=fix)
 
 
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
@@ -94,11 +134,10 @@ def advice(recipe: Recipe) -> list[str]:
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:
     """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
-    if recipe.model.source.endswith(".onnx"):
-        return Kind.ONNX
-    if recipe.model.source.endswith(".pt2"):
-        return Kind.TORCH
-    return Kind.TORCH if any(Kind.TORCH in passes[step.name].accepts for step in recipe.passes) else Kind.ONNX
+    file = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+    if file is not None:
+        return file.name
+    return TORCH if any(TORCH in passes[step.name].accepts for step in recipe.passes) else ONNX
 
 
 def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
@@ -114,4 +153,4 @@ def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -
 
 
 def _a(kind: Kind) -> str:
-    return "an ONNX" if kind is Kind.ONNX else "a PyTorch"
+    return format_of(kind).label

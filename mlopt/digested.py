@@ -18,8 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mlopt.errors import ModelError
-from mlopt.packages import is_installed
-from mlopt.worker import GENERATED
+from mlopt.packages import GENERATED, is_installed
 
 _GENERATED = os.environ.get(GENERATED)
 _BYTECODE = (".pyc", ".pyo")

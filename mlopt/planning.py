@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,13 @@ from mlopt import pipeline, prepare
 from mlopt.budget import budget_of
 from mlopt.cache import Entry, Key
 from mlopt.data.dataset import open_dataset
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats import opened
+from mlopt.model import Kind, TensorSpec
 from mlopt.request import Request
 from mlopt.workflow import Planned, planned_for
+
+Came = tuple[str, Mapping[str, Any] | None]
+"""The digest of a model, and how it is run, if a pass chose that."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,24 @@ def outlook(planned: Planned) -> list[Outlook]:
         recipe.model.outputs, digests.get("calibration"), digests.get("evaluation", ""),
         budget_of(recipe, base),
     )  # fmt: skip
-    before = [digest] if digest is not None else []
+    before: list[Came] = [(digest, None)] if digest is not None else []
     for number, step in enumerate(recipe.passes):
         pass_ = planned.passes[step.name]
         blocked = "evaluation" not in digests or (pass_.lossy and not known)
-        keys = [] if blocked else [pipeline.key_of(digest, number, step, setting) for digest in before]
+        keys = (
+            [] if blocked else [pipeline.key_of(digest, number, step, setting, deployed) for digest, deployed in before]
+        )
         more = {"optional": step.optional, "needs": pass_.requires.packages}
         entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
         before = _after(entry, before, optional=step.optional)
     return rows
 
 
-def _after(entry: Entry | None, before: list[str], *, optional: bool) -> list[str]:
-    """Return the digests that the next step may meet: whether an optional step stays is decided by measuring."""
+def _after(entry: Entry | None, before: list[Came], *, optional: bool) -> list[Came]:
+    """Return what the next step may meet: whether an optional step stays is decided by measuring."""
     if entry is not None and "refused" in entry.result:
         return before
-    made = [entry.result["digest"]] if entry is not None else []
+    made = [(entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
     return made + before if optional and entry is not None else made
 
 
@@ -94,7 +99,8 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str
     if entry is None:
         return None, recipe.model.specs or None
     declared = recipe.model.specs
-    return entry.result["digest"], declared or open_onnx(entry.out / entry.result["path"]).inputs
+    path, log = entry.out / entry.result["path"], planned.scratch / "plan.log"
+    return entry.result["digest"], declared or opened(Kind(entry.result["kind"]), path, log).inputs
 
 
 def _look(

@@ -25,12 +25,11 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from mlopt import network
 from mlopt.errors import MloptError
+from mlopt.packages import GENERATED
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-GENERATED = "TORCHINDUCTOR_CACHE_DIR"
-"""Where ``torch.compile`` puts the code that it writes: in the run's own folder, and not where others can."""
 _PR_SET_PDEATHSIG = 1
 _SECRETS = frozenset({
     "MLOPT_KEY_PASSPHRASE",

@@ -23,6 +23,7 @@ from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import OutputError, RecipeError
 from mlopt.evaluate import Evaluator, load_metric, metric_problems
 from mlopt.fitting import check_fed, check_finite
+from mlopt.formats import check_shippable
 from mlopt.gate import judge as judge_gates
 from mlopt.gate import overall
 from mlopt.gates_file import load_baselines
@@ -36,7 +37,7 @@ from mlopt.passes.base import Pass
 from mlopt.recipe import Loaded, load_source
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes import RuntimeOptions, deploy
 
 _LOG = logging.getLogger(__name__)
 Notify = Callable[[str, str, float | None], None]
@@ -197,12 +198,13 @@ def ready(planned: Planned) -> Prepared:
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
+    deployed = deploy(source, planned.options, recipe.target.runtimes)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:
         evaluation = read("evaluation", specs=source.inputs, defaults=source.defaults)
     else:
-        evaluation = prepare.made_up(recipe.name, source, recipe.target.batch_size, planned.store, log)
+        evaluation = prepare.made_up(recipe.name, deployed, recipe.target.batch_size, planned.store, log)
     calibration = None
     if recipe.data.calibration:
         calibration = read("calibration", specs=source.inputs, defaults=source.defaults)
@@ -210,14 +212,14 @@ def ready(planned: Planned) -> Prepared:
         check_disjoint(calibration, evaluation)
     given = [data for data in (evaluation, calibration) if data is not None]
     for data in given:
-        check_finite(data, source, planned.options, log)
+        check_finite(data, deployed, log)
     evaluator = Evaluator(
-        planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), source,
-        evidence.source_name(source), planned.options, recipe.target.batch_size, planned.hardware, planned.scratch,
+        planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), deployed,
+        evidence.source_name(source), recipe.target.batch_size, planned.hardware, planned.scratch,
         recipe.name, metric.output,
     )  # fmt: skip
     planned.notify("data", "running the source model on it", None)
-    evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
+    evaluator.scores(deployed)  # a model that does not run, or a metric that does not fit: before the long work
     job = pipeline.Job(
         recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
         recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
@@ -243,15 +245,16 @@ def transform(prepared: Prepared) -> Transformed:
     def notify(step: str) -> None:
         prepared.notify(f"pass {step}", "", None)
 
-    outcomes = tuple(pipeline.run(prepared.source, recipe.passes, prepared.job, keep, notify))
+    outcomes = tuple(pipeline.run(prepared.evaluator.source, recipe.passes, prepared.job, keep, notify))
     return _extend(Transformed, prepared, outcomes=outcomes)
 
 
 def measure(transformed: Transformed) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     batch_size = transformed.loaded.recipe.target.batch_size
-    exported = pipeline.exported(transformed.source, transformed.outcomes, transformed.job)
-    lineup = evidence.lineup(transformed.source, transformed.outcomes, transformed.options, batch_size, exported)
+    exported = pipeline.exported(transformed.evaluator.source, transformed.outcomes, transformed.job)
+    lineup = evidence.lineup(transformed.evaluator.source, transformed.outcomes, batch_size, exported)
+    check_shippable(lineup.final.model)
     findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
     return _extend(Measured, transformed, lineup=lineup, findings=findings)
 
@@ -281,7 +284,7 @@ def pack(judged: Judged) -> Artifact:
     sources = prepare.digests(judged.loaded, judged.source, data)
     origin = packing.origin(judged.loaded, sources, judged.report, request.overrides, judged.begun)
     return packing.write(
-        judged.output, judged.report, judged.lineup.final, judged.options, judged.loaded,
+        judged.output, judged.report, judged.lineup.final, judged.loaded,
         judged.findings.run.blocks, origin, signer=request.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
     )  # fmt: skip

@@ -19,9 +19,9 @@ from mlopt.evidence import Lineup
 from mlopt.measure import latency, operators
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Run
-from mlopt.measure.operators import NodeTime
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
+from mlopt.runtimes.base import NodeTime
 
 
 @dataclass

@@ -98,7 +98,10 @@ def test_texts_come_from_what_looks_them_up(tmp_path: Path) -> None:
     inputs = [info(name, ("n",), TensorProto.STRING) for name in ("city", "kind", "other")]
     outputs = [info("ids", ("n",), TensorProto.INT64), info("y", ("n", 2)), info("z", ("n",), TensorProto.STRING)]
     found = model(tmp_path, nodes, inputs, outputs)
-    assert known_words(found.path, ("city", "kind", "other")) == {"city": ("Rome", "Oslo"), "kind": ("a", "b")}
+    assert known_words(read_graph(found.path), ("city", "kind", "other")) == {
+        "city": ("Rome", "Oslo"),
+        "kind": ("a", "b"),
+    }
     data = make_up(found, 2, tmp_path / "data", tmp_path / "log")
     assert {name: set(array) for name, array in data.inputs.items()} == {
         "city": {"Rome", "Oslo"}, "kind": {"a", "b"}, "other": {"a", "b"},

@@ -9,7 +9,8 @@ import pytest
 from mlopt.errors import ModelError
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.runtimes import RuntimeOptions, open_session
-from mlopt.torch_source import load_module, materialize, open_program, open_torch
+from mlopt.torch_model import load_module, open_program, open_torch
+from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")

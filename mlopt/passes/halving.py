@@ -20,7 +20,7 @@ from mlopt.quantization.graph import Prepared, Survey, matching, prepare, survey
 from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
 from mlopt.quantization.rehearsal import Admission, Verdict, admit, rehearse, set_stage
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import RuntimeOptions, open_default
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def without_kernel(prepared: Prepared, converted: frozenset[str], device: str) -
     while converted - left.keys():
         write(prepared, converted - left.keys(), BF16, path)
         try:
-            with open_session(open_onnx(path), RuntimeOptions(threads=1, device=device)):
+            with open_default(open_onnx(path), RuntimeOptions(threads=1, device=device)):
                 return left
         except ModelError as error:
             named = re.search(r"implementation for (\w+)\(", error.problems[0].what)

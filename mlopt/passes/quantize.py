@@ -23,7 +23,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mlopt.hardware import usable_cores
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.mending import advised
@@ -37,7 +37,7 @@ from mlopt.quantization.observe import Calibration
 from mlopt.quantization.search import Search
 from mlopt.quantization.weight_only import Algorithm, WeightOnly
 from mlopt.quantization.writer import Writer
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.target import Objective
 
 _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
@@ -168,7 +168,7 @@ def _searched(
     writer = Writer(model, found, config, context, calibration, scratch)
     if (reason := writer.too_old) is not None:
         return Refusal(reason)
-    options = RuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
+    options = OnnxRuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
     judge = Judge(model.path, judging, model.inputs, context.budget, options, batch_size)
     gauge = Gauge(model, judging, options, batch_size, scratch)
@@ -233,8 +233,8 @@ PASS = Pass(
     name="quantize",
     version=6,
     summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=QuantizeConfig,
     run=run,
     requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),

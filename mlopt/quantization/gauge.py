@@ -11,11 +11,12 @@ from mlopt.errors import MeasureError
 from mlopt.measure import latency, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured
-from mlopt.measure.operators import NodeTime
 from mlopt.measure.schedule import Schedule
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import NodeTime
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _PROFILE_SECONDS = 1.0
 _RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
@@ -47,7 +48,7 @@ class Gauge:
 
     model: Model
     samples: Dataset
-    options: RuntimeOptions
+    options: OnnxRuntimeOptions
     batch_size: int
     logs: Path
 
@@ -79,7 +80,7 @@ class Gauge:
         return _speeds(run.measured)
 
     def _candidate(self, name: str, path: Path) -> Candidate:
-        return Candidate(name, open_onnx(path), self.options, self.batch_size)
+        return Candidate(name, deployed(open_onnx(path), self.options), self.batch_size)
 
 
 def _speeds(measured: Mapping[str, Measured]) -> dict[str, Speed]:

@@ -20,7 +20,8 @@ from mlopt.measure.accuracy import BUILT_IN, score
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _HOLD_BACK_ONE_OF, _MOST_HELD_BACK = 3, 96
 _ONE_SIDED = 1.645
@@ -54,7 +55,7 @@ class Judge:
         samples: Dataset,
         inputs: Sequence[TensorSpec],
         budget: Budget,
-        options: RuntimeOptions,
+        options: OnnxRuntimeOptions,
         batch_size: int,
     ) -> None:
         self.samples = samples
@@ -137,7 +138,7 @@ class Judge:
         return score(metric, outputs, self.samples.labels, self._expected, output=budget.output).value
 
     def _outputs(self, path: Path) -> dict[str, Array]:
-        with open_session(open_onnx(path), self._options) as session:
+        with open_session(deployed(open_onnx(path), self._options)) as session:
             return predict(session.run, self.samples, self._inputs, self._batch_size)
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mlopt.measure.operators import NodeTime
 from mlopt.quantization.account import Account, Found, Version
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.choosing import best_set
@@ -27,6 +26,7 @@ from mlopt.quantization.gauge import Speed
 from mlopt.quantization.judge import Judge
 from mlopt.quantization.layer_times import by_layer, conversion_ms
 from mlopt.quantization.writer import Writer
+from mlopt.runtimes.base import NodeTime
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""

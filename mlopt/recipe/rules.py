@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopt.errors import Problem
+from mlopt.formats import format_for
 from mlopt.gate import BASELINE, is_stored
+from mlopt.model import TORCH
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code, is_torch_metric
@@ -62,10 +64,11 @@ def _model(recipe: Recipe) -> Iterator[Located]:
     if recipe.model.weights is not None:
         fix = "remove weights, or name a Python function as the source"
         yield ("model", "weights"), Problem("a model file has its own weights", fix=fix)
-    if recipe.model.source.endswith(".onnx"):
+    found = format_for(Path(recipe.model.source))
+    if found is not None and found.open_declared is None:
         for key in ("inputs", "outputs"):
             if getattr(recipe.model, key):
-                yield ("model", key), Problem(f"an ONNX file declares its own {key}", fix=f"remove {key}")
+                yield ("model", key), Problem(f"{found.label} file declares its own {key}", fix=f"remove {key}")
 
 
 def _metric(recipe: Recipe) -> Iterator[Located]:
@@ -81,8 +84,9 @@ def _gates(recipe: Recipe, base: Path) -> Iterator[Located]:
         if vs is None or vs == _REFERENCES[0]:
             continue
         if vs == "torch_eager":
-            if recipe.model.source.endswith(".onnx"):
-                what = "an ONNX model is never run by PyTorch, so there is no torch_eager to compare with"
+            found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+            if found is not None and found.name != TORCH:
+                what = f"{found.label} model is never run by PyTorch, so there is no torch_eager to compare with"
                 yield path, Problem(what, got=vs, fix="vs: onnx_fp32")
         elif vs == BASELINE:
             what = "`baseline` is the report that `mlopt gate --baseline` is given; a recipe names the file"

@@ -16,7 +16,8 @@ from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import PassResult
 from mlopt.passes.export import PASS
 from mlopt.runtimes import RuntimeOptions, open_session
-from mlopt.torch_source import materialize, open_program
+from mlopt.torch_model import open_program
+from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")

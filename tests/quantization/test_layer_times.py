@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onnx import helper
 
-from mlopt.measure.operators import NodeTime
 from mlopt.quantization.layer_times import by_layer, conversion_ms
+from mlopt.runtimes.base import NodeTime
 
 GRAPH = helper.make_graph(
     [

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from mlopt.measure.operators import NodeTime
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.gauge import Speed
 from mlopt.quantization.integers import Outcome
 from mlopt.quantization.judge import Quality
 from mlopt.quantization.search import Search
+from mlopt.runtimes.base import NodeTime
 
 FP32 = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
 INT8 = {"a": 2.0, "b": 2.0, "c": 1.0, "d": 0.5}
