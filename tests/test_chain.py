@@ -8,7 +8,7 @@ import pytest
 from campaign_parts import recipe
 
 from mlopt.chain import misfits
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.schema import Step
@@ -17,14 +17,14 @@ EITHER: Pass[Any] = Pass(
     name="either",
     version=1,
     summary="",
-    accepts=frozenset(Kind),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX, TORCH}),
+    produces=ONNX,
     config=PassConfig,
     run=pytest.fail,
 )
 
 
-def found(*steps: str, kind: Kind = Kind.TORCH) -> list[tuple[str, str]]:
+def found(*steps: str, kind: Kind = TORCH) -> list[tuple[str, str]]:
     """Return place and fix of each problem; a step that ends in ``?`` is optional."""
     passes = {**table(), "either": EITHER}
     names = [(step.rstrip("?"), step.endswith("?")) for step in steps]
@@ -51,4 +51,4 @@ def test_steps_that_leave_onnx_in_any_case_fit(steps: tuple[str, ...]) -> None:
 
 
 def test_steps_on_an_onnx_model_may_all_be_optional() -> None:
-    assert found("simplify?", "either?", "fuse?", kind=Kind.ONNX) == []
+    assert found("simplify?", "either?", "fuse?", kind=ONNX) == []

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from campaign_parts import OPTIONS, Figures, chain, figures, measured, model, recipe, run_of
+from campaign_parts import Figures, chain, figures, measured, model, recipe, run_of
+from deployables import in_runtime
 
 from mlopt import evidence
 from mlopt.errors import RecipeError
 from mlopt.measure import statistics
-from mlopt.model import Kind
+from mlopt.model import TORCH
 from mlopt.report.schema import Sampling
 
 
@@ -25,7 +26,7 @@ def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Pa
 
 def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_path: Path) -> None:
     source = model(tmp_path, "source")
-    names = [each.name for each in evidence.lineup(source, [], OPTIONS, 1).contenders]
+    names = [each.name for each in evidence.lineup(in_runtime(source), [], 1).contenders]
     assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
 
 
@@ -94,7 +95,7 @@ def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
 
 
 def test_a_drop_against_what_the_run_has_not_is_refused_before_any_work(tmp_path: Path) -> None:
-    source = model(tmp_path, "source", Kind.TORCH)
+    source = model(tmp_path, "source", TORCH)
     limit = {"metric": "accuracy.drop_pt", "max": 1}
     evidence.check_gates(recipe((limit | {"vs": "torch_eager"},)), source, ())
     evidence.check_gates(recipe((limit | {"vs": "old/report.json"},)), source, ("old/report.json",))

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 from campaign_parts import OPTIONS, figures, model
+from deployables import in_runtime
 
 from mlopt import pipeline
 from mlopt.budget import Budget
 from mlopt.cache import Store
 from mlopt.errors import PassError
-from mlopt.model import Model
 from mlopt.passes import table
 from mlopt.pipeline import Job, Outcome, Ruling
 from mlopt.recipe.schema import Step
+from mlopt.runtimes.base import Deployable
 from mlopt.target import Objective, Target
 
 
@@ -33,7 +34,9 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         answer = {"refused": "no layer is faster", "notes": dict(notes)}
         monkeypatch.setattr(pipeline, "run_in_worker", lambda *_: answer)
         step = Step(name="quantize", config=passes["quantize"].config(), optional=optional)
-        (outcome,) = pipeline.run(model(tmp_path, "source"), [step], job, lambda *_: Ruling(None), lambda _detail: None)
+        (outcome,) = pipeline.run(
+            in_runtime(model(tmp_path, "source")), [step], job, lambda *_: Ruling(None), lambda _detail: None
+        )
         return outcome
 
     return run
@@ -56,21 +59,25 @@ def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *optional: bool) -> l
     """Run simplify, quantize and fuse, of which the last one changes a sample; each makes a model of its own."""
     passes, parts, asked = table(), figures(tmp_path), []
 
-    def changed(before: Model, after: Model) -> str | None:
-        asked.append((before.path.stem, after.path.stem))
-        return "output 'y', sample 7: value 0 is 1 where 2 was expected" if after.path.stem == "fuse" else None
+    def changed(before: Deployable, after: Deployable) -> str | None:
+        asked.append((before.model.path.stem, after.model.path.stem))
+        return "output 'y', sample 7: value 0 is 1 where 2 was expected" if after.model.path.stem == "fuse" else None
 
     job = Job(
         "net", passes, Target(), Objective.LATENCY, parts.hardware, (), (), None, "digest", Budget(),
         Store(tmp_path / "cache"), OPTIONS, parts.dataset, None, tmp_path / "logs", tmp_path / "repro", changed,
     )  # fmt: skip
     monkeypatch.setattr(
-        pipeline, "_step", lambda _best, _n, step, _job: Outcome(step, 1, "applied", None, model(tmp_path, step.name))
+        pipeline,
+        "_step",
+        lambda _best, _n, step, _job: Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, step.name))),
     )
     monkeypatch.setattr(pipeline, "_keep", lambda *_: "see repro")
     names = ("simplify", "quantize", "fuse")
     steps = [Step(name=n, config=passes[n].config(), optional=o) for n, o in zip(names, optional, strict=True)]
-    outcomes = list(pipeline.run(model(tmp_path, "source"), steps, job, lambda *_: Ruling(None), lambda _: None))
+    outcomes = list(
+        pipeline.run(in_runtime(model(tmp_path, "source")), steps, job, lambda *_: Ruling(None), lambda _: None)
+    )
     assert asked == [("source", "simplify"), ("quantize", "fuse")]  # of a lossy step, nothing is asked
     return outcomes
 

@@ -16,7 +16,7 @@ from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization.judge import Judge, hold_back
 from mlopt.recipe.schema import Metric
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 
 def dataset(folder: Path, count: int, labels: bool = False) -> Dataset:
@@ -36,7 +36,7 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
 
 
 def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
-    return Judge(model, data, open_onnx(model).inputs, budget, RuntimeOptions(threads=1), 1)
+    return Judge(model, data, open_onnx(model).inputs, budget, OnnxRuntimeOptions(threads=1), 1)
 
 
 def test_samples_are_held_back_once(tmp_path: Path) -> None:
