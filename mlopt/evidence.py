@@ -16,49 +16,50 @@ from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate as Contender
 from mlopt.measure.figures import sampling
 from mlopt.measure.latency import Run
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
 from mlopt.report.schema import Candidate, Report, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
 from mlopt.run.timings import ROLES, described, timings
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable
 
 
 @dataclass(frozen=True)
 class Lineup:
     """The candidates of one run: the references, each kept step's model, and the final one."""
 
-    source: Model
-    baseline: Model
-    final: Model
+    source: Deployable
+    baseline: Deployable
+    final: Deployable
     steps: Mapping[int, str]
     """For each step with a model of its own: its candidate's name."""
     contenders: tuple[Contender, ...]
 
 
 def lineup(
-    source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions, batch_size: int, exported: Model | None = None
+    source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None
 ) -> Lineup:
-    """Choose what is measured; a model that occurs twice in the chain is measured once, the final one always.
+    """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
     ``exported`` is the source in FP32 as ONNX, where the chain has no such model.
     """
-    chain = [source, *(o.model for o in outcomes if o.model is not None and o.status != "dropped")]
-    onnx = [model for model in chain if model.kind is Kind.ONNX]
-    baseline, final = exported or onnx[0], onnx[-1]
-    names = {baseline.digest: BASELINE, source.digest: SOURCE if source.kind is Kind.TORCH else BASELINE}
-    models = {SOURCE: source} if source.kind is Kind.TORCH else {}
-    models |= {BASELINE: baseline, CONTROL: baseline}
+    chain = [source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
+    baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
+    final = chain[-1]
+    names = {baseline.identity: BASELINE, source.identity: source_name(source.model)}
+    found = {SOURCE: source} if source.model.kind == TORCH else {}
+    found |= {BASELINE: baseline, CONTROL: baseline}
     steps = {}
     for number, outcome in enumerate(outcomes):
-        if outcome.model is None or outcome.status == "dropped":
+        if outcome.deployable is None or outcome.status == "dropped":
             continue
-        default = FINAL if outcome.model.digest == final.digest else f"after {outcome.step.name} ({number + 1})"
-        steps[number] = names.setdefault(outcome.model.digest, default)
-        models.setdefault(steps[number], outcome.model)
-    models[FINAL] = final
-    contenders = tuple(Contender(name, model, options, batch_size) for name, model in models.items())
+        same = outcome.deployable.identity == final.identity
+        default = FINAL if same else f"after {outcome.step.name} ({number + 1})"
+        steps[number] = names.setdefault(outcome.deployable.identity, default)
+        found.setdefault(steps[number], outcome.deployable)
+    found[FINAL] = final
+    contenders = tuple(Contender(name, each, batch_size) for name, each in found.items())
     return Lineup(source, baseline, final, steps, contenders)
 
 
@@ -73,7 +74,7 @@ def report(
     """
     alpha = statistics.ALPHA / run.looks_planned
     candidates = {
-        name: _scored(found, run.measured[name].candidate.model, evaluator)
+        name: _scored(found, run.measured[name].candidate.deployable, evaluator)
         for name, found in described(run.measured, evaluator.dataset, alpha).items()
     }
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
@@ -90,11 +91,11 @@ def report(
 
 def source_name(source: Model) -> str:
     """Return the name under which the source model is a reference."""
-    return SOURCE if source.kind is Kind.TORCH else BASELINE
+    return SOURCE if source.kind == TORCH else BASELINE
 
 
-def _scored(described: Candidate, model: Model, evaluator: Evaluator) -> Candidate:
-    return described.model_copy(update={"accuracy": evaluator.accuracy(model), "fidelity": evaluator.fidelity(model)})
+def _scored(described: Candidate, judged: Deployable, evaluator: Evaluator) -> Candidate:
+    return described.model_copy(update={"accuracy": evaluator.accuracy(judged), "fidelity": evaluator.fidelity(judged)})
 
 
 def step(

@@ -14,12 +14,12 @@ from mlopt.campaign import Campaign, trial
 from mlopt.gate.judge import judge
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Notify
-from mlopt.model import Model
 from mlopt.outcomes import Guard, Ruling
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
+from mlopt.runtimes.base import Deployable
 from mlopt.target import Objective
 
 
@@ -30,8 +30,8 @@ class _Trial:
     campaign: Campaign
     notify: Notify
 
-    def __call__(self, best: Model, model: Model, lossy: bool) -> Ruling:
-        if model.digest == best.digest:
+    def __call__(self, best: Deployable, model: Deployable, lossy: bool) -> Ruling:
+        if model.identity == best.identity:
             return Ruling(None)
         report = self._report(best, model)
         reason = self._against(report) or self._no_gain(report) if lossy else self._harm(report)
@@ -47,12 +47,12 @@ class _Trial:
         gainless = self._no_gain(report) if larger else None
         return f"{larger}, and {gainless}" if gainless else None
 
-    def _report(self, best: Model, model: Model) -> Report:
+    def _report(self, best: Deployable, model: Deployable) -> Report:
         """Make a report in miniature: the best model so far is the baseline, the step's model the result."""
         pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
         recipe, evaluator = self.campaign.recipe, self.campaign.evaluator
         batch_size = recipe.target.batch_size
-        contenders = tuple(Candidate(name, each, evaluator.options, batch_size) for name, each in pairs)
+        contenders = tuple(Candidate(name, each, batch_size) for name, each in pairs)
         run = trial(self.campaign, contenders, self.notify)
         lineup = evidence.Lineup(evaluator.source, best, model, {}, contenders)
         return evidence.report(recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})

@@ -22,7 +22,7 @@ from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
 from mlopt.errors import GateError
 from mlopt.gate.vocabulary import METRICS
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
@@ -127,8 +127,8 @@ def half_gone(model: Model, _config: NoKeys, context: Context) -> PassResult:
 @pytest.fixture
 def damaging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give recipes a pass ``half_gone``."""
-    kinds = frozenset({Kind.ONNX})
-    pass_ = Pass("half_gone", 1, "damage", kinds, Kind.ONNX, NoKeys, half_gone, lossy=True)
+    kinds = frozenset({ONNX})
+    pass_ = Pass("half_gone", 1, "damage", kinds, ONNX, NoKeys, half_gone, lossy=True)
     monkeypatch.setattr(workflow, "table", lambda: {**table(), "half_gone": pass_})
 
 

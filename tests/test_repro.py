@@ -10,7 +10,7 @@ from campaign_parts import model
 from mlopt import repro
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.passes import table
-from mlopt.recipe import load_source
+from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
 from mlopt.target import Objective, Target
 

@@ -18,6 +18,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.target import Objective, Target
 
 
@@ -79,6 +80,8 @@ class Context:
     """The declared output names, or none."""
     budget: Budget = field(default_factory=Budget)
     """What the recipe lets a lossy pass lose."""
+    deployable: Deployable | None = None
+    """The pass's model with the runtime and the options that it would be deployed with as it is."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None
@@ -90,9 +93,13 @@ class PassResult:
     """What a pass wrote, and what its report should say."""
 
     path: Path
-    """The model inside ``Context.out``: the ``.onnx`` file, or what a source in PyTorch is on disk."""
+    """The model inside ``Context.out``: a file such as the ``.onnx`` one, or what else the kind's format opens."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able facts for the report: fusions that fired, nodes left alone and why, a fallback taken."""
+    runtime: str | None = None
+    """What the model is to be run in; None: what ran the pass's input, if it takes the kind, else the target's."""
+    options: RuntimeOptions | None = None
+    """How the model is to be opened there, until a later pass says otherwise; None: as the pass's input was."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.quantization.versions import Speed
 from mlopt.results.node_time import NodeTime
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _PROFILE_SECONDS = 1.0
 _RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
@@ -31,7 +32,7 @@ class Gauge:
 
     model: Model
     samples: Dataset
-    options: RuntimeOptions
+    options: OnnxRuntimeOptions
     batch_size: int
     logs: Path
 
@@ -62,7 +63,7 @@ class Gauge:
         return _speeds(run.measured)
 
     def _candidate(self, name: str, path: Path) -> Candidate:
-        return Candidate(name, open_onnx(path), self.options, self.batch_size)
+        return Candidate(name, deployed(open_onnx(path), self.options), self.batch_size)
 
 
 def _speeds(measured: Mapping[str, Measured]) -> dict[str, Speed]:

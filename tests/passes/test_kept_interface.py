@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, dataset, fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,7 +101,7 @@ def keeps(name: str, odd: Sequence[str], tmp_path: Path, **more: int) -> None:
     samples, out = dataset(data, folder), fresh(folder, "out")
     pass_, config = PASSES[name]
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, samples, samples)
-    made = execute(pass_, model, table()[pass_].config(**config), context, RuntimeOptions(threads=1))
+    made = execute(pass_, in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1))
     assert "refused" not in made, made
     after = onnx.load(out / made["path"])
     assert told(after) == told(before)

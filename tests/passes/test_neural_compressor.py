@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import cosine, random
@@ -18,7 +19,7 @@ from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.neural_compressor import PASS
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Target
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
@@ -86,13 +87,13 @@ def source(tmp_path: Path, text: str, inputs: tuple[TensorSpec, ...]) -> Model:
 
 
 def eager(model: Model, feeds: dict[str, Any]) -> Any:
-    with open_session(model, RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(model)) as session:
         return session.run(feeds)["logits"]
 
 
 def fused(path: Path, feeds: dict[str, Any]) -> Any:
     """Run as deployed, with every optimization of the runtime: that is where integers multiply integers."""
-    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(path))) as session:
         return session.run(feeds)["logits"]
 
 

@@ -11,11 +11,11 @@ from mlopt.errors import RecipeError
 from mlopt.passes import BUILTIN, table
 
 PLUGIN = """
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig
 
 PASS = Pass(
-    name="anonymous", version=1, summary="", accepts=frozenset({Kind.ONNX}), produces=Kind.ONNX, config=PassConfig,
+    name="anonymous", version=1, summary="", accepts=frozenset({ONNX}), produces=ONNX, config=PassConfig,
     run=lambda model, config, context: None,
 )
 """

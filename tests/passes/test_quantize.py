@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization import writer
 from mlopt.quantization.choice import Mode
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
@@ -255,7 +256,7 @@ def test_onnxruntime_computes_what_the_file_says(tmp_path: Path) -> None:
     assert result.notes["pair_safe"]
     codes = next(numpy_helper.to_array(t) for t in read_graph(result.path).graph.initializer if t.name == "w_quantized")
     assert codes.max() > 64
-    with open_session(open_onnx(result.path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(result.path))) as session:
         np.testing.assert_allclose(session.run(data)["y"], outputs_of(result.path, data)["y"], rtol=1e-5)
 
 

@@ -100,7 +100,7 @@ def test_what_nothing_can_be_compared_with_is_never_kept(chain: str, missing: st
     outcomes = (world := World()).run(chain)
     assert world.compared == []
     assert outcomes[0].status == "dropped"
-    assert outcomes[0].reason == f"it could not be judged: no required step makes an ONNX model {missing}"
+    assert outcomes[0].reason == f"it could not be judged: no required step makes a model to ship {missing}"
     with pytest.raises(PassError, match="the passes end without an ONNX model") as caught:
         world.final(outcomes)
     assert f"'{outcomes[0].step.name}' was dropped: it could not be judged" in str(caught.value)

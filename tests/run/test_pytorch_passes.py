@@ -30,7 +30,7 @@ import shutil
 
 import safetensors.torch
 
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig, PassResult, Requires
 
 
@@ -48,7 +48,7 @@ def run(model, config, context):
 
 
 PASS = Pass(
-    name="tune", version=1, summary="Scales the weights.", accepts=frozenset({Kind.TORCH}), produces=Kind.TORCH,
+    name="tune", version=1, summary="Scales the weights.", accepts=frozenset({TORCH}), produces=TORCH,
     config=TuneConfig, run=run, requires=Requires(training=True), lossy=True,
 )
 """
