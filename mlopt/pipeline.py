@@ -125,13 +125,19 @@ def run(source: Deployable, steps: Sequence[Step], job: Job, guard: Guard, notif
             best = outcome.deployable
 
 
+def start(source: Model, job: Job) -> Deployable:
+    """Return how the source is run as the target says, until a pass says otherwise: where the chain begins."""
+    return deploy(source, job.options, job.target.runtimes)
+
+
 def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable | None:
     """Return the source in FP32 as ONNX if no step gave that, because the one that left PyTorch is lossy; else None.
 
     It is what the result is compared with. Raises ``PassError`` if ``export`` fails.
     """
-    first = next((each.step.name for each in outcomes if each.model is not None and each.status != "dropped"), None)
-    if source.model.kind == ONNX or first is None or not job.passes[first].lossy:
+    kept = [each for each in outcomes if each.model is not None and each.status != "dropped"]
+    as_it_is = any(each.model is not None and each.model.kind == ONNX for each in kept)
+    if source.model.kind != TORCH or (as_it_is and not job.passes[kept[0].step.name].lossy):
         return None
     export = job.passes["export"]
     return _held(source, len(outcomes), Step(name=export.name, config=export.config()), job).deployable

@@ -198,7 +198,7 @@ def ready(planned: Planned) -> Prepared:
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
-    deployed = deploy(source, planned.options, recipe.target.runtimes)
+    deployed = deploy(source, planned.options)
     evidence.check_gates(recipe, source, planned.baselines)
     planned.notify("data", "reading and checking", None)
     if recipe.data.evaluation:
@@ -245,15 +245,17 @@ def transform(prepared: Prepared) -> Transformed:
     def notify(step: str) -> None:
         prepared.notify(f"pass {step}", "", None)
 
-    outcomes = tuple(pipeline.run(prepared.evaluator.source, recipe.passes, prepared.job, keep, notify))
+    start = pipeline.start(prepared.source, prepared.job)
+    outcomes = tuple(pipeline.run(start, recipe.passes, prepared.job, keep, notify))
     return _extend(Transformed, prepared, outcomes=outcomes)
 
 
 def measure(transformed: Transformed) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     batch_size = transformed.loaded.recipe.target.batch_size
-    exported = pipeline.exported(transformed.evaluator.source, transformed.outcomes, transformed.job)
-    lineup = evidence.lineup(transformed.evaluator.source, transformed.outcomes, batch_size, exported)
+    start, outcomes = pipeline.start(transformed.source, transformed.job), transformed.outcomes
+    exported = pipeline.exported(start, outcomes, transformed.job)
+    lineup = evidence.lineup(transformed.evaluator.source, outcomes, batch_size, exported, start)
     check_shippable(lineup.final.model)
     findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
     return _extend(Measured, transformed, lineup=lineup, findings=findings)

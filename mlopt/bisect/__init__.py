@@ -55,7 +55,8 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     def notify(step: str) -> None:
         prepared.notify(f"pass {step}", "", None)
 
-    outcomes = list(pipeline.run(prepared.evaluator.source, recipe.passes, prepared.job, keep, notify))
+    start = pipeline.start(prepared.source, prepared.job)
+    outcomes = list(pipeline.run(start, recipe.passes, prepared.job, keep, notify))
     chain = _chain(prepared, gates, outcomes)
     broken = next((place for place, each in enumerate(chain) if not hold(each.figures)), None)
     finding = Finding(chain, prepared.evaluation.count, broken, notes=left)
@@ -67,7 +68,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     if KEY not in type(recipe.passes[number].config).model_fields:
         return replace(finding, advice=_leave_out(prepared, number))
     kept = (each.deployable for each in outcomes[:number])
-    made = [prepared.evaluator.source, *(each for each in kept if each is not None)]
+    made = [start, *(each for each in kept if each is not None)]
     trials, notes = Trials.of(prepared, gates, number, made[-1], outcomes[number]), [*left]
     chosen = choose(trials, notes)
     advice = None if chosen is not None else _leave_out(prepared, number)

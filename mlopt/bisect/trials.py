@@ -151,7 +151,7 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
     prepared.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = pipeline.run(prepared.evaluator.source, steps, prepared.job, keep, lambda _: None)
+    outcomes = pipeline.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, keep, lambda _: None)
     end = [outcome.deployable for outcome in outcomes if outcome.deployable is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,
