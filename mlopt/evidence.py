@@ -22,6 +22,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.schema import Candidate, Report, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
 from mlopt.run.timings import ROLES, described, timings
+from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable
 
 
@@ -38,14 +39,18 @@ class Lineup:
 
 
 def lineup(
-    source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None
-) -> Lineup:
+    source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
+    start: Deployable | None = None,
+) -> Lineup:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
-    ``exported`` is the source in FP32 as ONNX, where the chain has no such model.
+    ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
+    runs it, which is the result if no step is kept.
     """
-    chain = [source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
+    chain = [start or source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
     baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
+    if baseline.model.kind == ONNX:  # whatever the target or a pass says, it is run as it is by default
+        baseline = deploy(baseline.model, source.options)
     final = chain[-1]
     names = {baseline.identity: BASELINE, source.identity: source_name(source.model)}
     found = {SOURCE: source} if source.model.kind == TORCH else {}

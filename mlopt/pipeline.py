@@ -68,13 +68,18 @@ class Job(Setting):
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
+def start(source: Model, job: Job) -> Deployable:
+    """Return how the source is run as the target says, until a pass says otherwise: where the chain begins."""
+    return deploy(source, job.options, job.target.runtimes)
+
+
 def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable:
     """Return the source as it is when it is only exported: what the result is compared with.
 
-    That is the source itself where it is ONNX, or what the chain's first kept step made of it, if all that this did was
-    to export. Else ``export`` runs for it alone, as the recipe configures it; raises ``PassError`` if that fails.
+    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all that this
+    did was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
     """
-    if source.model.kind == ONNX:
+    if source.model.kind != TORCH:
         return source
     changes = ((job.passes[each.step.name], each.kept) for each in outcomes if each.kept is not None)
     by, first = next(((by, made) for by, made in changes if made.model.digest != source.model.digest), (None, source))

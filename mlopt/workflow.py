@@ -133,7 +133,7 @@ def ready(planned: Planned) -> Prepared:
     """Read the data and build the source model; both come from the cache when nothing changed."""
     recipe, notify = planned.loaded.recipe, planned.started.notify
     source = _source(planned)
-    deployable = deploy(source, planned.options, recipe.target.runtimes)
+    deployable = deploy(source, planned.options)
     check_answerable(recipe, evidence.source_name(source), planned.baselines)
     notify("data", "reading and checking", None)
     evaluation, fitted = _data(planned, deployable)
@@ -160,17 +160,18 @@ def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
 
-    steps, source = prepared.planned.loaded.recipe.passes, prepared.evaluator.source
-    outcomes = tuple(loop.run(source, steps, prepared.job, keep, tell))
-    loop.final(source, outcomes, prepared.job.target)
+    begin = pipeline.start(prepared.source, prepared.job)
+    outcomes = tuple(loop.run(begin, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
+    loop.final(begin, outcomes, prepared.job.target)
     return outcomes
 
 
 def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    planned, source = prepared.planned, prepared.evaluator.source
-    exported = pipeline.exported(source, outcomes, prepared.job)
-    lineup = evidence.lineup(source, outcomes, planned.loaded.recipe.target.batch_size, exported)
+    planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
+    exported = pipeline.exported(begin, outcomes, prepared.job)
+    batch_size = planned.loaded.recipe.target.batch_size
+    lineup = evidence.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
     check_shippable(lineup.final.model)
     findings = campaign.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
     return Measured(lineup, findings)

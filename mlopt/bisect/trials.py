@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from glob import escape
 
+from mlopt import pipeline
 from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
@@ -147,7 +148,7 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
     prepared.planned.started.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = loop.run(prepared.evaluator.source, steps, prepared.job, None, lambda _: None)
+    outcomes = loop.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, None, lambda _: None)
     end = [outcome.kept for outcome in outcomes if outcome.kept is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,

@@ -70,36 +70,48 @@ def deploy(model: Model, common: RuntimeOptions, wanted: Sequence[str] = ()) -> 
         raise ModelError("no runtime runs models of this kind", got=model.kind, expected=known)
     fit = [each for each in every if common.device in each.devices] or every
     chosen = next((each for each in fit if not each.missing), fit[0])
-    return Deployable(model, chosen.name, chosen.options(threads=common.threads, device=common.device))
+    return Deployable(model, chosen.name, _defaults(chosen, common))
 
 
 def deployed_after(
     before: Deployable, model: Model, common: RuntimeOptions, wanted: Sequence[str] = (),
     runtime: str | None = None, options: RuntimeOptions | None = None,
 ) -> Deployable:  # fmt: skip
-    """Return how what a step wrote is run: as the step says, else as what it was made from, where that can run it.
+    """Return how what a step wrote is run: as the step says, else as an earlier one said, else as ``deploy`` does.
 
-    Raises ``ModelError`` for options or a kind that the runtime does not take.
+    What an earlier step said holds for as long as its runtime takes what is written. Raises ``ModelError`` for options
+    or a kind that the runtime does not take.
     """
-    chosen = runtime_named(runtime) if runtime is not None else runtime_named(before.runtime)
-    if model.kind not in chosen.kinds:
-        if runtime is not None:
-            raise ModelError(
-                f"the runtime '{runtime}' does not run this kind of model", where=str(model.path), got=model.kind,
-                expected=", ".join(sorted(chosen.kinds)),
-            )  # fmt: skip
+    said = before != deploy(before.model, common, wanted)
+    if runtime is not None:
+        chosen = _taking(runtime, model)
+        kept = before.options if runtime == before.runtime else _defaults(chosen, common)
+    elif said and model.kind in runtime_named(before.runtime).kinds:
+        chosen, kept = runtime_named(before.runtime), before.options
+    else:
         default = deploy(model, common, wanted)
         chosen, kept = runtime_named(default.runtime), default.options
-    else:
-        kept = before.options if chosen.name == before.runtime else chosen.options(
-            threads=common.threads, device=common.device
-        )  # fmt: skip
     if options is not None and not isinstance(options, chosen.options):
         raise ModelError(
             f"these are no options of the runtime '{chosen.name}'", where=str(model.path),
             got=type(options).__name__, expected=chosen.options.__name__,
         )  # fmt: skip
     return Deployable(model, chosen.name, options or kept)
+
+
+def _taking(name: str, model: Model) -> Runtime[Any]:
+    found = runtime_named(name)
+    if model.kind not in found.kinds:
+        raise ModelError(
+            f"the runtime '{name}' does not run this kind of model", where=str(model.path), got=model.kind,
+            expected=", ".join(sorted(found.kinds)),
+        )  # fmt: skip
+    return found
+
+
+def _defaults(runtime: Runtime[Any], common: RuntimeOptions) -> RuntimeOptions:
+    options: RuntimeOptions = runtime.options(threads=common.threads, device=common.device)
+    return options
 
 
 @contextmanager
