@@ -27,6 +27,7 @@ from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
 from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
 from mlopt.torch_source import open_program, open_torch
@@ -63,6 +64,8 @@ class Job(Setting):
     train: Dataset | None = None
     logs: Path
     repro: Path
+    measuring: Callable[[Model, Dataset, RuntimeOptions, int, Path], Measuring] | None = None
+    """As of ``Context``."""
     changed: Callable[[Model, Model], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
@@ -174,6 +177,7 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
             calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, store=job.store,
+            measuring=job.measuring,
         )  # fmt: skip
         try:
             return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)

@@ -21,7 +21,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 
 
 @dataclass

@@ -24,7 +24,7 @@ from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
 from mlopt.model import Kind
 from mlopt.report.schema import OperatorTime
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 _SECONDS = 0.5

@@ -18,6 +18,8 @@ from mlopt.data.dataset import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
+from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
 
 
@@ -79,6 +81,9 @@ class Context:
     """The declared output names, or none."""
     budget: Budget = field(default_factory=Budget)
     """What the recipe lets a lossy pass lose."""
+    measuring: Callable[[Model, Dataset, RuntimeOptions, int, Path], Measuring] | None = None
+    """Makes what times versions of a model, for a pass that searches: of the model, samples, options, batch size and a
+    folder for logs. Without it nothing can be measured."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None

@@ -14,8 +14,7 @@ from mlopt.measure.latency import Measured
 from mlopt.measure.schedule import Schedule
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.quantization.versions import Speed
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime, Speed
 from mlopt.runtimes.base import RuntimeOptions
 
 _PROFILE_SECONDS = 1.0

@@ -16,7 +16,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.operators import by_type, node_times, profile
 from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes.base import RuntimeOptions
 
 
