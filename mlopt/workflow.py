@@ -153,7 +153,8 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     """Run the passes."""
     notify = prepared.planned.started.notify
-    keep = guard(_campaign(prepared), partial(notify, "is it worth it?"))
+    trial = partial(campaign.trial, _campaign(prepared), partial(notify, "is it worth it?"))
+    keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
 
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
