@@ -122,7 +122,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     context = Context(folder / "out", Target(threads=2), Objective.SIZE, detect(), calibration=samples, samples=samples)
     name, settings = STEPS[step]
     started = time.monotonic()
-    entry = execute(name, model, table()[name].config(**settings), context, RuntimeOptions(threads=2))
+    entry = execute(table()[name], model, table()[name].config(**settings), context, RuntimeOptions(threads=2))
     if "refused" in entry:
         raise SystemExit(f"{step}: {entry['refused']}")
     return {

@@ -176,7 +176,7 @@ def one(name: str, folder: Path) -> dict[str, Any]:
             out=out, target=Target(threads=1), objective=Objective.LATENCY, hardware=detect(), samples=samples,
             inputs=specs,
         )  # fmt: skip
-        done = execute(step, model, table()[step].config(), context, RuntimeOptions(threads=1))
+        done = execute(table()[step], model, table()[step].config(), context, RuntimeOptions(threads=1))
         if "refused" in done:
             return {**found, "outcome": "refused", "reason": f"{step}: {done['refused']}"}
         model = open_onnx(out / done["path"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mlopt import evidence
 from mlopt import report as reports
 from mlopt.errors import MeasureError, Problem
 from mlopt.evaluate import Evaluator
@@ -22,7 +23,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
 from mlopt.report.schema import OperatorTime, Report, SweepPoint
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
-from mlopt.run.timings import ROLES, described, timings
+from mlopt.runtimes.base import Deployable
 from mlopt.sweep import Load, sweep
 
 _ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
@@ -94,8 +95,18 @@ def experiment(campaign: Campaign, candidates: Sequence[Candidate], notify: Noti
     return run
 
 
-def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
-    """Measure an optional step's model against the one before it, half as long as in the final comparison.
+def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployable) -> Report:
+    """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
+    evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
+    pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
+    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
+    lineup = evidence.Lineup(evaluator.source, best, model, {}, candidates)
+    run = short(campaign, candidates, notify)
+    return evidence.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
+
+
+def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
+    """Measure a trial's models, half as long as in the final comparison.
 
     A gain that seems worth having, but that the noise of the machine may have made, is looked at once more. What is not
     plain by then is no gain worth a lossy step, and no harm worth dropping one.
@@ -121,16 +132,16 @@ def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -
 def _so_far(campaign: Campaign, measured: Mapping[str, Measured], looks: int) -> Report:
     """Report what is known of latencies while it is measured, with so many looks planned."""
     dataset, hardware = campaign.evaluator.dataset, campaign.evaluator.hardware
-    candidates = described(measured, dataset, statistics.ALPHA / looks)
-    return timings(
-        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, ROLES, looks)
+    candidates = evidence.described(measured, dataset, statistics.ALPHA / looks)
+    return evidence.timings(
+        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, evidence.ROLES, looks)
     )  # fmt: skip
 
 
 def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str]:
     """Return the candidates without which there is no verdict."""
     names = {each.name for each in candidates}
-    return {*ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
+    return {*evidence.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
 
 
 def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:

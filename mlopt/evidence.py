@@ -12,18 +12,21 @@ from typing import Any
 
 from mlopt.data.dataset import Dataset
 from mlopt.evaluate import Evaluator
-from mlopt.measure import statistics
+from mlopt.hardware import Hardware
+from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate as Contender
-from mlopt.measure.figures import sampling
-from mlopt.measure.latency import Run
+from mlopt.measure.figures import Roles, Subject
+from mlopt.measure.latency import Measured, Run
 from mlopt.model import ONNX, TORCH, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
-from mlopt.report.schema import Candidate, Report, Step
+from mlopt.report.control import runs_alike
+from mlopt.report.schema import Candidate, Report, Sampling, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
-from mlopt.run.timings import ROLES, described, timings
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable
+
+ROLES = Roles(BASELINE, CONTROL, FINAL)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def report(
         for name, found in described(run.measured, evaluator.dataset, alpha).items()
     }
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
-    return timings(recipe, evaluator.hardware, candidates, run.measured, sampling(run, ROLES)).model_copy(
+    return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
         update={
             "accuracy_drop": evaluator.drop(lineup.final),
             "steps": tuple(step(each, lineup.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)),
@@ -92,6 +95,31 @@ def report(
             "differing": evaluator.differing(lineup.final),
         }
     )
+
+
+def described(measured: Mapping[str, Measured], dataset: Dataset, alpha: float) -> dict[str, Candidate]:
+    """Describe each model that was measured, the baseline's second copy left out."""
+    return {name: figures.timed(each, dataset, alpha) for name, each in measured.items() if name != CONTROL}
+
+
+def timings(
+    recipe: Recipe, hardware: Hardware, candidates: Mapping[str, Candidate], measured: Mapping[str, Measured],
+    sampling: Sampling,
+) -> Report:  # fmt: skip
+    """Put together latencies and their ratios, and nothing else; the verdict is inconclusive until it is judged.
+
+    ``measured`` has at least the baseline, its second copy and the final model.
+    """
+    subject = Subject(recipe.name, recipe.objective.value, ROLES, hardware)
+    references = [name for name in (SOURCE, BASELINE) if name in candidates]
+    report = figures.report(subject, candidates, measured, references, statistics.ALPHA / sampling.looks_planned)
+    speedups = {
+        name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})
+        if runs_alike(report.final, report.references[name])
+        else found
+        for name, found in report.speedups.items()
+    }
+    return report.model_copy(update={"speedup": speedups[BASELINE], "speedups": speedups, "sampling": sampling})
 
 
 def source_name(source: Model) -> str:

@@ -27,6 +27,7 @@ from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
 from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
 from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
@@ -64,6 +65,8 @@ class Job(Setting):
     train: Dataset | None = None
     logs: Path
     repro: Path
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """As of ``Context``."""
     changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
@@ -76,8 +79,8 @@ def start(source: Model, job: Job) -> Deployable:
 def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable:
     """Return the source as it is when it is only exported: what the result is compared with.
 
-    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all that this
-    did was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
+    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all this did
+    was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
     """
     if source.model.kind != TORCH:
         return source
@@ -200,7 +203,7 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
             calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
-            store=job.store,
+            store=job.store, measuring=job.measuring,
         )  # fmt: skip
         try:
             return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)

@@ -31,6 +31,7 @@ from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
+from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.generate import load_source
@@ -155,7 +156,8 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     """Run the passes."""
     notify = prepared.planned.started.notify
-    keep = guard(_campaign(prepared), partial(notify, "is it worth it?"))
+    trial = partial(campaign.trial, _campaign(prepared), partial(notify, "is it worth it?"))
+    keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
 
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
@@ -272,7 +274,7 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
         calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,
         samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
         options=planned.options, samples=evaluation, calibration=calibration, train=train,
-        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed,
+        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Gauge,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 
 
 @dataclass
@@ -129,7 +129,7 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
     monkeypatch.setitem(campaign_parts.PACE, "final", final)
     monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
     _, _, lineup = chain(tmp_path)
-    campaign.trial(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
+    campaign.short(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
     schedule = engine.schedules[0]
     assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
     assert engine.wanted == [{each.name for each in lineup.contenders} if more else set()]

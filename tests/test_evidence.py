@@ -12,7 +12,6 @@ from deployables import in_runtime
 from mlopt import evidence
 from mlopt.measure import statistics
 from mlopt.report.schema import Sampling
-from mlopt.run.timings import described, timings
 
 
 def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Path) -> None:
@@ -87,8 +86,8 @@ def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
     evaluator = figures(tmp_path)
     sampling = Sampling(rounds=10, looks=1, looks_planned=3, stopped="looks", seconds=1.0)
     samples = {each.name: measured(each) for each in lineup.contenders}
-    candidates = described(samples, evaluator.dataset, 0.05 / 3)
-    report = timings(recipe(), evaluator.hardware, candidates, samples, sampling)
+    candidates = evidence.described(samples, evaluator.dataset, 0.05 / 3)
+    report = evidence.timings(recipe(), evaluator.hardware, candidates, samples, sampling)
     assert cast(Figures, evaluator).asked == []
     assert report.speedup.median == pytest.approx(2.0, rel=0.05)
     assert (report.final.accuracy, report.sampling) == (None, sampling)

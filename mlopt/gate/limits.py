@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mlopt.gate.vocabulary import METRICS, did_you_mean
 from mlopt.report.schema import Environment
+from mlopt.results import roles
 
 BASELINE = "baseline"
 """The name that stands for the stored report given by ``mlopt gate --baseline``."""
@@ -52,8 +53,8 @@ class Gate(BaseModel):
     vs: str | None = Field(
         default=None,
         min_length=1,
-        description="for ratios and drops: a reference such as onnx_fp32 (the baseline if absent), or a stored report: "
-        "a report.json or a directory with one, or baseline for the one given by --baseline",
+        description=f"for ratios and drops: a reference such as {roles.BASELINE} (the baseline if absent), or a stored "
+        "report: a report.json or a directory with one, or baseline for the one given by --baseline",
     )
     confidence: float = Field(
         default=0.95, strict=True, gt=0.5, le=0.9999, description="how sure a verdict must be; 0.95 if absent"

@@ -18,6 +18,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.target import Objective, Target
 
@@ -82,6 +83,9 @@ class Context:
     """What the recipe lets a lossy pass lose."""
     deployable: Deployable | None = None
     """The pass's model with the runtime and the options that it would be deployed with as it is."""
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """Makes what times versions of a model, for a pass that searches: of the model as it is deployed, samples, a batch
+    size and a folder for logs. Without it nothing can be measured."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None

@@ -10,9 +10,11 @@ partly FP16 already are refused.
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
-from mlopt.compress.half.convert import Halving
+from mlopt.compress.half.convert import Halving, halve
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes import halving
@@ -76,7 +78,7 @@ def run(model: Model, config: Bf16Config, context: Context) -> PassResult | Refu
         exclude=config.exclude, excluded_by="passes.bf16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,
     )  # fmt: skip
-    return halving.run(model, wanted, context)
+    return halving.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

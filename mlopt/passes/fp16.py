@@ -10,9 +10,11 @@ Limits: graphs with If, Loop or Scan (their bodies cannot be observed) and quant
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
-from mlopt.compress.half.convert import Halving
+from mlopt.compress.half.convert import Halving, halve
 from mlopt.model import ONNX, Model
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
@@ -60,7 +62,7 @@ def run(model: Model, config: Fp16Config, context: Context) -> PassResult | Refu
         exclude=config.exclude, excluded_by="passes.fp16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,
     )  # fmt: skip
-    return halving.run(model, wanted, context)
+    return halving.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from mlopt.compress.half.convert import Halving, halve
-from mlopt.compress.half.convert import objection as of_graph
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlopt.data.dataset import Dataset
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.mending import advised
-from mlopt.quantization.graph import survey
+from mlopt.quantization.graph import Survey, survey
 
 
 def objection(model: Model, context: Context) -> str | None:
     """Return why half precision does not apply, from the graph and the data alone."""
     found = survey(read_graph(model.path))
-    reason = of_graph(found)
+    reason = _objection(found)
     if reason is not None and not found.quantized:
 
         def of_simplified(simplified: Model) -> str | None:
-            return of_graph(survey(read_graph(simplified.path)))
+            return _objection(survey(read_graph(simplified.path)))
 
         return advised(reason, model, context, of_simplified, otherwise=found.remedy)
     if reason is not None:
@@ -28,11 +31,22 @@ def objection(model: Model, context: Context) -> str | None:
     return None
 
 
-def run(model: Model, wanted: Halving, context: Context) -> PassResult | Refusal:
-    """Write the model with every node in half precision that real samples allow."""
+def _objection(found: Survey) -> str | None:
+    if found.quantized:
+        return f"the model is quantized already: it has {', '.join(found.quantized)}"
+    if found.control_flow:
+        return (
+            f"what happens inside {', '.join(found.control_flow)} cannot be observed, so nothing there is known to fit"
+        )
+    if not found.floats:
+        return "nothing to convert: the graph has no float32 constants"
+    return None
+
+
+def run(context: Context, write: Callable[[Dataset, Path], Mapping[str, Any] | str]) -> PassResult | Refusal:
+    """Let ``write`` make the model of samples; it returns facts for the report, or why nothing came of it."""
     data = context.calibration or context.samples
     if data is None:
         return Refusal("there are no samples to observe")
-    out = context.out / "model.onnx"
-    done = halve(model, wanted, data, out)
-    return PassResult(out, done.notes) if done.refused is None else Refusal(done.refused)
+    done = write(data, context.out / "model.onnx")
+    return Refusal(done) if isinstance(done, str) else PassResult(context.out / "model.onnx", done)

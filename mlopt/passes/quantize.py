@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mlopt.data.dataset import Array, Dataset
+from mlopt.errors import PassError
 from mlopt.hardware import usable_cores
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
@@ -32,7 +33,6 @@ from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Re
 from mlopt.passes.mending import advised
 from mlopt.quantization import weight_only
 from mlopt.quantization.choice import Mode, Reader, Scheme, objection
-from mlopt.quantization.gauge import Gauge
 from mlopt.quantization.graph import Survey, survey
 from mlopt.quantization.judge import Judge, Outputs, Score, hold_back
 from mlopt.quantization.search import Search
@@ -40,6 +40,7 @@ from mlopt.quantization.settings import Algorithm, Calibration, Settings, Weight
 from mlopt.quantization.versions import Written
 from mlopt.quantization.writer import Writer
 from mlopt.results.budget import Budget
+from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.target import Objective
 
@@ -177,6 +178,8 @@ def _searched(
     calibration, judging = context.calibration, context.calibration or context.samples
     if judging is None:
         return Refusal("without samples nobody can judge what INT8 does: name data.calibration, or pass --data")
+    if context.measuring is None:
+        raise PassError("mode auto measures, and here is nothing to measure with", where="pass 'quantize'")
     if calibration is not None:
         calibration, judging = hold_back(calibration, scratch)
     writer = _writer(model, found, config, context, calibration, scratch)
@@ -186,9 +189,9 @@ def _searched(
     batch_size = context.target.batch_size
     budget, score = context.budget, score_by(context.budget)
     judge = Judge(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
-    gauge = Gauge(model, judging, options, batch_size, scratch)
+    measuring = context.measuring(deployed(model, options), judging, batch_size, scratch)
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
-    search = Search(writer, judge, gauge, able, scratch, config.seconds)
+    search = Search(writer, judge, measuring, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
     source = "there is no calibration data: these are evaluation samples" if calibration is None else None
     remark = "; ".join(filter(None, (source, judge.remark)))

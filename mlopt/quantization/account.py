@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlopt.quantization.choice import Mode
-from mlopt.quantization.versions import Quality, Speed, Version
+from mlopt.quantization.versions import Quality, Version
+from mlopt.results.timing import Speed
 
 
 @dataclass

@@ -24,8 +24,8 @@ from mlopt.quantization.account import Account
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.choosing import best_set
 from mlopt.quantization.layer_times import by_layer, conversion_ms
-from mlopt.quantization.versions import Found, Quality, Speed, Version, Written
-from mlopt.results.node_time import NodeTime
+from mlopt.quantization.versions import Found, Quality, Version, Written
+from mlopt.results.timing import Measuring
 
 if TYPE_CHECKING:
     import onnx
@@ -81,18 +81,6 @@ class Judging(Protocol):
 
     def quality(self, path: Path) -> Quality:
         """Judge one version."""
-        ...
-
-
-class Measuring(Protocol):
-    """What the search measures with (``gauge.Gauge``)."""
-
-    def profile(self, path: Path) -> list[NodeTime]:
-        """Time the nodes of one version."""
-        ...
-
-    def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
-        """Compare versions with the FP32 model."""
         ...
 
 

@@ -44,23 +44,6 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Speed:
-    """How many times faster than FP32 a version is, with its interval."""
-
-    median: float
-    low: float
-    high: float
-
-    @property
-    def faster(self) -> bool:
-        """Whether it is measurably faster."""
-        return self.low > 1.0
-
-    def __str__(self) -> str:
-        return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
-
-
-@dataclass(frozen=True)
 class Version:
     """A set of layers in one mode, written and judged."""
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.packages import install_command, version
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.target import MAX_THREADS
 
 Array = NDArray[Any]

@@ -23,7 +23,7 @@ from mlopt.onnx_file import check_tensors, read_graph
 from mlopt.onnx_int8 import EXACT
 from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes import exact
 from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

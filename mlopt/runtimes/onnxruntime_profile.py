@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mlopt.results.node_time import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes.base import Feeds
 
 if TYPE_CHECKING:

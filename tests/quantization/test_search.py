@@ -13,8 +13,8 @@ from onnx import helper
 
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.search import Search
-from mlopt.quantization.versions import Quality, Speed, Written
-from mlopt.results.node_time import NodeTime
+from mlopt.quantization.versions import Quality, Written
+from mlopt.results.timing import NodeTime, Speed
 
 FP32 = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
 INT8 = {"a": 2.0, "b": 2.0, "c": 1.0, "d": 0.5}

@@ -173,14 +173,7 @@ class World:
             yield
 
     def _work(
-        self,
-        _log: Path,
-        _execute: Any,
-        pass_: Pass[Any],
-        before: Deployable,
-        config: Any,
-        context: Context,
-        **_options: Any,
+        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any, context: Context, **_: Any
     ) -> Mapping[str, Any]:
         assert before.model.kind in pass_.accepts, f"{pass_.name} was given {self.text(before)}"
         self.worked.append(f"{self.text(before)} > {pass_.name}")

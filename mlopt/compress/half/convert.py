@@ -13,7 +13,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.errors import ModelError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import Survey, matching, prepare
+from mlopt.quantization.graph import matching, prepare
 from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
 from mlopt.quantization.prepared import Prepared
@@ -41,15 +41,6 @@ class Halving:
 
 
 @dataclass(frozen=True)
-class Halved:
-    """What was written, or why nothing was."""
-
-    notes: Mapping[str, Any]
-    """JSON for the report."""
-    refused: str | None = None
-
-
-@dataclass(frozen=True)
 class _Nodes:
     """The nodes that touch floating-point tensors, in order, and what speaks against some of them."""
 
@@ -70,21 +61,11 @@ class _Nodes:
         )
 
 
-def objection(found: Survey) -> str | None:
-    """Return why half precision does not apply, from what is in the graph."""
-    if found.quantized:
-        return f"the model is quantized already: it has {', '.join(found.quantized)}"
-    if found.control_flow:
-        return (
-            f"what happens inside {', '.join(found.control_flow)} cannot be observed, so nothing there is known to fit"
-        )
-    if not found.floats:
-        return "nothing to convert: the graph has no float32 constants"
-    return None
+def halve(model: Model, wanted: Halving, data: Dataset, out: Path) -> dict[str, Any] | str:
+    """Write the model to ``out`` with every node in half precision that real samples allow.
 
-
-def halve(model: Model, wanted: Halving, data: Dataset, out: Path) -> Halved:
-    """Write the model to ``out`` with every node in half precision that real samples allow."""
+    Returns facts for the report, or why nothing came of it.
+    """
     half = wanted.half
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         scratch = Path(folder)
@@ -101,14 +82,14 @@ def halve(model: Model, wanted: Halving, data: Dataset, out: Path) -> Halved:
         if not found.admitted:
             first = next((f", such as '{name}': {reason}" for name, reason in kept.items()), "")
             hint = "".join(f"; {remark}" for remark in _remarks(nodes, half))
-            return Halved({}, f"all {len(nodes.all)} nodes must stay in FP32{first}{hint}")
+            return f"all {len(nodes.all)} nodes must stay in FP32{first}{hint}"
         write(prepared, found.admitted, half, out)
         small = small_weights(prepared, found.admitted) if half is FP16 else {}
     if half is FP16:  # bfloat16 was loaded on its device before it was rehearsed
         fault = refusal(out, one_batch(data, model.inputs, wanted.batch_size))
         if fault is not None:
-            return Halved({}, f"onnxruntime does not run the FP16 model: {fault}")
-    return Halved(_notes(nodes, found, kept, maxima, half) | {"samples": data.count, **small})
+            return f"onnxruntime does not run the FP16 model: {fault}"
+    return _notes(nodes, found, kept, maxima, half) | {"samples": data.count, **small}
 
 
 def _notes(
