@@ -56,6 +56,7 @@ def evaluator(tmp_path: Path, source: Deployable) -> Evaluator:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable, final: Deployable) -> None:
     drop = evaluator.drop(final)
     assert (drop.disagreements, drop.n, drop.vs) == (10, 30, "source")
@@ -69,6 +70,7 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable,
     assert evaluator.differing(source) == ()
 
 
+@pytest.mark.process
 def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluator.drop(final)
     monkeypatch.setattr("mlopt.evaluate.score", None)
@@ -76,6 +78,7 @@ def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monke
     assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
 
 
+@pytest.mark.process
 def test_what_a_lossless_step_changed_on_any_sample_is_told(
     evaluator: Evaluator, source: Deployable, final: Deployable
 ) -> None:
@@ -84,6 +87,7 @@ def test_what_a_lossless_step_changed_on_any_sample_is_told(
     assert evaluator.changed(source, final) == told
 
 
+@pytest.mark.process
 def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluator) -> None:
     bad = in_runtime(linear(tmp_path / "bad.onnx", [[1, 0, 0], [0, np.nan, 0], [0, 0, 1]]))
     judge = replace(evaluator, source=bad, metric="fidelity")

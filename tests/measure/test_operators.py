@@ -20,6 +20,8 @@ from mlopt.onnx_file import open_onnx
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes.onnxruntime_profile import node_times
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
