@@ -31,7 +31,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.hardware import detect
+from mlopt.core.hardware import detect
 from mlopt.inspection import inspect_model
 from mlopt.results.environment import environment
 

@@ -21,9 +21,10 @@ import onnx
 from graph_generator import Graph, generate
 
 from mlopt import onnx_graph
+from mlopt.core.errors import MeasureError, MloptError, ModelError
+from mlopt.core.hardware import detect
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
-from mlopt.errors import MeasureError, MloptError, ModelError
-from mlopt.hardware import detect
 from mlopt.measure.parity import fidelity, within_tolerance
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
@@ -34,7 +35,6 @@ from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
-from mlopt.target import Objective, Target
 
 SAMPLES = 32
 BATCHES = (48, 1)

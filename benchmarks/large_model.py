@@ -104,13 +104,13 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
 
     if external_above is not None:
         onnx_graph.EXTERNAL_DATA_ABOVE = external_above  # before anything else imports it
-    from mlopt.hardware import detect
+    from mlopt.core.hardware import detect
+    from mlopt.core.target import Objective, Target
     from mlopt.onnx_file import open_onnx
     from mlopt.passes import table
     from mlopt.passes.base import Context
     from mlopt.pipeline import execute
     from mlopt.runtimes.base import RuntimeOptions
-    from mlopt.target import Objective, Target
 
     model = open_onnx(folder / "model.onnx")
     width = model.inputs[0].shape[1]
@@ -138,7 +138,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions."""
-    from mlopt.hardware import detect
+    from mlopt.core.hardware import detect
     from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")

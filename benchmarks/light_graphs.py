@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from mlopt.hardware import detect
+from mlopt.core.hardware import detect
 from mlopt.onnx_file import open_onnx
 from mlopt.results.environment import environment
 

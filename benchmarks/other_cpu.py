@@ -62,7 +62,7 @@ def main() -> None:
 
 def _written(case: Case, number: int, folder: Path) -> Array:
     """Write a case for the other process, and return what is right: what this CPU computes, if it adds in 32 bits."""
-    from mlopt.hardware import detect_cpu
+    from mlopt.core.hardware import detect_cpu
 
     if detect_cpu().adds_in_16_bits:
         sys.exit("this CPU has no VNNI itself, so it cannot say what is right")
@@ -73,8 +73,8 @@ def _written(case: Case, number: int, folder: Path) -> Array:
 
 def _emulated(folder: Path) -> None:
     """Run every case, on the CPU that QEMU makes."""
-    from mlopt.errors import ModelError
-    from mlopt.hardware import parse
+    from mlopt.core.errors import ModelError
+    from mlopt.core.hardware import parse
     from mlopt.onnx_file import open_onnx
     from mlopt.onnx_int8 import EXACT
     from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_session

@@ -15,7 +15,7 @@ from mlopt.artifact.base import Trust
 from mlopt.artifact.deployed import shipped
 from mlopt.artifact.trust import chosen
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 from mlopt.model import TensorSpec
 from mlopt.packing import Artifact
 from mlopt.request import Request

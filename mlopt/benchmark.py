@@ -11,16 +11,16 @@ from itertools import product, starmap
 from pathlib import Path
 
 from mlopt.comparison import Comparison
+from mlopt.core.errors import GateError, MeasureError, Problem
+from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.made_up import fixes as made_up_fixes
 from mlopt.data.source import DataSource
 from mlopt.data.sources import read
-from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.hardware import detect
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlopt import evidence
 from mlopt import report as reports
-from mlopt.errors import MeasureError, Problem
+from mlopt.core.errors import MeasureError, Problem
 from mlopt.evaluate import Evaluator
 from mlopt.gate.judge import needs_more
 from mlopt.gate.limits import Gate

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopt.errors import Problem
+from mlopt.core.errors import Problem
+from mlopt.core.hardware import Hardware
+from mlopt.core.packages import install_command, version
+from mlopt.core.target import AUTO, Objective, Target
 from mlopt.formats import format_for, format_of
-from mlopt.hardware import Hardware
 from mlopt.model import ONNX, TORCH, Kind
-from mlopt.packages import install_command, version
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code
 from mlopt.runtimes import runtimes_of
 from mlopt.runtimes import table as runtime_table
-from mlopt.target import AUTO, Objective, Target
 
 Passes = Mapping[str, Pass[Any]]
 

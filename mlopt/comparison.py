@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.gate.judge import judge, needs_more, overall
 from mlopt.gate.limits import Gate
-from mlopt.hardware import Hardware
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.compare import compare

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import ModelError, PassError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.data.ragged import of_one_call, ragged
-from mlopt.errors import ModelError, PassError
 from mlopt.measure import coupling
 from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change

@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlopt.cache import Store
-from mlopt.cache_entry import Key
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Key
+from mlopt.core.errors import DataError, MeasureError, ModelError
+from mlopt.core.hardware import Hardware
+from mlopt.core.packages import versions
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError, ModelError
-from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
 from mlopt.measure.differing import differing, few
@@ -24,11 +26,9 @@ from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
 from mlopt.model import TORCH
-from mlopt.packages import versions
 from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import Deployable, runtime_named
 from mlopt.runtimes.base import Array, RuntimeOptions
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.evaluate import Evaluator
-from mlopt.hardware import Hardware
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate as Contender
 from mlopt.measure.figures import Roles, Subject

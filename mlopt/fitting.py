@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mlopt.core.errors import DataError, ModelError
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
 from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
-from mlopt.errors import DataError, ModelError
 from mlopt.formats import format_of, graph_of, has_graph
 from mlopt.model import Model, is_numeric
 from mlopt.runtimes import Deployable, open_session
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlopt.errors import GateError, RecipeError
+from mlopt.core.errors import GateError, RecipeError
 from mlopt.gate.baselines import load_baselines
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.recipe.document import Document, shorten

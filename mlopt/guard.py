@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mlopt.core.target import Objective
 from mlopt.gate.judge import judge
 from mlopt.outcomes import Guard, Ruling
 from mlopt.recipe.gates import gates as gates_of
@@ -17,7 +18,6 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
 from mlopt.runtimes.base import Deployable
-from mlopt.target import Objective
 
 Trial = Callable[[Deployable, Deployable], Report]
 """``trial(best, model)`` measures the two, and reports ``best`` as the baseline and ``model`` as the result."""

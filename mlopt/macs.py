@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from mlopt.errors import Problem, UserError
+from mlopt.core.errors import Problem, UserError
 from mlopt.model import TensorSpec
 from mlopt.onnx_graph import nodes, subgraphs
 

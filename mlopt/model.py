@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 """Types of inputs and outputs that no runtime here exchanges as arrays."""

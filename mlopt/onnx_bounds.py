@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.onnx_graph import nodes, subgraphs
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.external_data import external_files
 from mlopt.filetype import MODEL, told
 from mlopt.model import ONNX, Model, TensorSpec, digest_file, is_numeric

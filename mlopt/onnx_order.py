@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.onnx_graph import reads, subgraphs
 
 if TYPE_CHECKING:

@@ -15,17 +15,17 @@ from mlopt.artifact.files import is_safe
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, ModelEntry, Role
 from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
+from mlopt.core.packages import versions
+from mlopt.core.usercode import distributions
 from mlopt.measure.figures import RAW
 from mlopt.model import Model, digest_file
-from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.report.schema import Report
 from mlopt.runtimes import Deployable, runtime_named
-from mlopt.usercode import distributions
 
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,

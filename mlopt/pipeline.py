@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from mlopt import repro
-from mlopt.cache import Store
-from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import MloptError, PassError, Problem
+from mlopt.core.hardware import Hardware, usable_cores
+from mlopt.core.packages import versions
+from mlopt.core.target import Objective, Target
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MloptError, PassError, Problem
 from mlopt.formats import opened
-from mlopt.hardware import Hardware, usable_cores
 from mlopt.model import ONNX, TORCH, Model, TensorSpec, count_of
 from mlopt.outcomes import Outcome
-from mlopt.packages import versions
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
@@ -30,8 +32,6 @@ from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
 from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
 from mlopt.runtimes.base import RuntimeOptions
-from mlopt.target import Objective, Target
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
 Passes = Mapping[str, Pass[Any]]
 

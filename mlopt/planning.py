@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlopt import pipeline, prepare
-from mlopt.cache_entry import Entry, Key
 from mlopt.chain import source_kind
+from mlopt.core.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.formats import opened
 from mlopt.model import Kind, TensorSpec

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mlopt.cache import Store
-from mlopt.cache_entry import Key
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Key
+from mlopt.core.errors import DataError, ModelError, Problem
+from mlopt.core.packages import versions
+from mlopt.core.usercode import CodeReference, distributions, parse_reference
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
@@ -21,19 +25,15 @@ from mlopt.data.padding import files_beside
 from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
 from mlopt.data.sources import read
-from mlopt.errors import DataError, ModelError, Problem
 from mlopt.fitting import make_up
 from mlopt.formats import digest_now, format_for, format_of, opened
 from mlopt.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
-from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
 from mlopt.runtimes.base import Deployable
 from mlopt.torch_source import check_rebuilt, onnx_digest
 from mlopt.torch_source import make as make_torch
 from mlopt.torch_weights import is_pickle, refused_pickle
-from mlopt.usercode import CodeReference, distributions, parse_reference
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _WITNESSES = 64
 _CHECKED = 3

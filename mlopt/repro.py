@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.core.target import Objective, Target
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.formats import format_of
@@ -20,7 +21,6 @@ from mlopt.model import Model
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
-from mlopt.target import Objective, Target
 
 _SAMPLES, _TRAINED_ON = 16, 256
 _MARK = "# Written by mlopt, which replaces this folder when the step fails again.\n"

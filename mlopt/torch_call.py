@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from inspect import Parameter
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 if TYPE_CHECKING:
     import torch

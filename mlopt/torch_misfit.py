@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.torch_state import load_state
 
 if TYPE_CHECKING:

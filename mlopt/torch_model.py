@@ -19,15 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import MissingPackage, MloptError, ModelError
+from mlopt.core.errors import MissingPackage, MloptError, ModelError
+from mlopt.core.packages import install_command
+from mlopt.core.usercode import CodeReference, globals_of, own_line, seeded, with_traceback
 from mlopt.model import TORCH, Model, TensorSpec, digest_file
-from mlopt.packages import install_command
 from mlopt.torch_advice import known_fix
 from mlopt.torch_call import bind
 from mlopt.torch_misfit import fit, unfitting, unwrapped
 from mlopt.torch_program import not_a_program, plain_copy
 from mlopt.torch_state import check_present, check_sized, read_state
-from mlopt.usercode import CodeReference, globals_of, own_line, seeded, with_traceback
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 _WRAP = "wrap the model in build(), so that forward() returns its tensors alone, such as `self.model(x).logits`"
 _CACHE = "switch the cache off in build(): `model.config.use_cache = False`; or return the tensors alone"

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 _MAX_JSON_BYTES = 256 << 20
 _MODEL, _SAMPLES = "models/model.json", "data/sample_inputs/model.pt"

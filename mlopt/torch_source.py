@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
+from mlopt.core.usercode import CodeReference
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.torch_call import bind
@@ -21,7 +22,6 @@ from mlopt.torch_state import check_present, check_sized, save_state
 from mlopt.torch_trained import not_rebuilt, trained
 from mlopt.torch_weights import load_weights
 from mlopt.torch_witness import Feed, Witness, answers_differ, lost, observe
-from mlopt.usercode import CodeReference
 
 _NO_MODULE = (
     "wrap it: class Model(torch.nn.Module): with `def forward(self, x): return function(x)`, and return Model()"

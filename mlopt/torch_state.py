@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 if TYPE_CHECKING:
     import torch

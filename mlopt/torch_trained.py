@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.torch_misfit import SAME_LAYERS, fit, names_of, renaming, unwrapped
 from mlopt.torch_witness import KINDS, Lost
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError, Problem
+from mlopt.core.errors import ModelError, Problem
 from mlopt.filetype import told
 from mlopt.torch_files import SAFETENSORS
 from mlopt.torch_misfit import fit, names_of, renaming

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlopt.core.usercode import CodeReference, local_files, own_line, seeded
 from mlopt.torch_probes import probes
-from mlopt.usercode import CodeReference, local_files, own_line, seeded
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,9 @@ from typing import Any
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.artifact.signers import Signer
+from mlopt.core.errors import RecipeError
+from mlopt.core.hardware import Hardware, detect
 from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
 from mlopt.formats import check_shippable
@@ -24,7 +25,6 @@ from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
-from mlopt.hardware import Hardware, detect
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.model import Model, TensorSpec
 from mlopt.outcomes import Outcome

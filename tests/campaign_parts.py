@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 from deployables import in_runtime
 
+from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.evaluate import Evaluator
 from mlopt.evidence import Lineup, lineup
-from mlopt.hardware import Hardware
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec

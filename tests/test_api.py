@@ -19,7 +19,7 @@ from mlopt.artifact.deployed import shipped
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
-from mlopt.errors import IntegrityError, ModelError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, ModelError, OutputError, UserError
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Deployable

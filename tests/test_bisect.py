@@ -20,7 +20,7 @@ from mlopt.bisect import Finding, Suspect, bisect, trials
 from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.vocabulary import METRICS
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import open_onnx

@@ -14,7 +14,7 @@ from campaign_parts import chain, figures, measured, recipe, run_of
 from mlopt import campaign
 from mlopt import report as reports
 from mlopt.campaign import Campaign
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
 from mlopt.evidence import Lineup
 from mlopt.measure import latency, operators
 from mlopt.measure.candidate import Candidate

@@ -12,10 +12,10 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
+from mlopt.core.hardware import detect
 from mlopt.data.dataset import Samples, store
 from mlopt.evaluate import Evaluator
-from mlopt.hardware import detect
 from mlopt.model import TORCH, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import Deployable

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mlopt.errors import MloptError, ModelError
+from mlopt.core.errors import MloptError, ModelError
 from mlopt.external_data import external_files, tensors
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.runtimes import open_session

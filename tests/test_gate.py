@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.readings import READINGS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gate_evidence import DROP, report
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.measure import statistics

@@ -9,7 +9,7 @@ from gate_evidence import DROP, LATENCY, SPEEDUP, report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS

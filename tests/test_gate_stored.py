@@ -11,7 +11,7 @@ from gate_evidence import ACCURACY, ENVIRONMENT, SAMPLING, SPEEDUP, candidate, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.measure.statistics import proportion_interval

@@ -13,11 +13,11 @@ from campaign_parts import chain, figures, model, recipe, run_of
 
 from mlopt import campaign, evidence
 from mlopt.campaign import Campaign
+from mlopt.core.target import Objective
 from mlopt.evaluate import Evaluator
 from mlopt.guard import Trial, guard
 from mlopt.outcomes import Ruling
 from mlopt.recipe.schema import Recipe
-from mlopt.target import Objective
 
 
 def trial(patch: pytest.MonkeyPatch, wanted: Recipe, evaluator: Evaluator) -> Trial:

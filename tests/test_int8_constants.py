@@ -13,7 +13,7 @@ from deployables import in_runtime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.hardware import Hardware
+from mlopt.core.hardware import Hardware
 from mlopt.int8_constants import for_exact_mode, own_zero_points
 from mlopt.onnx_file import open_onnx
 from mlopt.onnx_graph import nodes as every_node

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.onnx_file import check_ranks, open_onnx
 
 

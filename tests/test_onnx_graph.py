@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.onnx_graph import node_names, operators
 from mlopt.onnx_order import sort_nodes
 

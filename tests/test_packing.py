@@ -21,8 +21,8 @@ from mlopt.artifact.layout import Role
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, ModelError, OutputError
-from mlopt.hardware import INT8_DOT
+from mlopt.core.errors import ExitCode, IntegrityError, ModelError, OutputError
+from mlopt.core.hardware import INT8_DOT
 from mlopt.onnx_file import open_onnx
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")

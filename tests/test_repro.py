@@ -8,11 +8,11 @@ import numpy as np
 from campaign_parts import model
 
 from mlopt import repro
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.passes import table
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
-from mlopt.target import Objective, Target
 
 
 def samples(folder: Path, count: int, name: str = "x") -> Dataset:

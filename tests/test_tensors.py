@@ -19,7 +19,7 @@ from planted_fault import FAULTY_TENSOR, planted, samples
 from quantization_models import FLOAT, INT64, Port, branching, encoder, random, write
 
 import mlopt.tensors
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
 from mlopt.measure import parity
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph

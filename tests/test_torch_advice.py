@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.torch_advice import GRADIENTS, known_fix
 
 torch = pytest.importorskip("torch", reason="what PyTorch says needs the extra mlopt[torch]")

@@ -22,7 +22,7 @@ from mlopt.artifact import layout
 from mlopt.artifact.base import GET_AGAIN
 from mlopt.artifact.container import Member, after, check_header, directory, header, read_directory
 from mlopt.artifact.files import open_regular, reading, said_of, shown, sync, writing
-from mlopt.errors import IntegrityError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, OutputError, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.verify import Verified

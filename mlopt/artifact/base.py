@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 GET_AGAIN = "get the artifact again from its maker; sign it anew only if the change is yours"
 

@@ -28,7 +28,7 @@ from cryptography.x509.verification import (
 from mlopt.artifact.bundle import MAX_CERTIFICATES
 from mlopt.artifact.files import shown
 from mlopt.artifact.keys import is_known_curve, read_pem
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.files import parse_json, read_capped, reading, shown
 from mlopt.artifact.layout import CLAIMS
 from mlopt.artifact.workspace import changing
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

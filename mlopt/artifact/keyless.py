@@ -18,12 +18,12 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mlopt import network
 from mlopt.artifact import bundle
 from mlopt.artifact.base import GET_AGAIN, Opened, UnknownSignerError
 from mlopt.artifact.files import shown
-from mlopt.errors import IntegrityError, MissingPackage, OutputError, UserError
-from mlopt.packages import install_command
+from mlopt.core import network
+from mlopt.core.errors import IntegrityError, MissingPackage, OutputError, UserError
+from mlopt.core.packages import install_command
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mlopt.artifact import passphrase
 from mlopt.artifact.files import write_atomic
-from mlopt.errors import OutputError
-from mlopt.ownership import distrusted
+from mlopt.core.errors import OutputError
+from mlopt.core.ownership import distrusted
 
 CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _MAX_PEM_BYTES = 1 << 16

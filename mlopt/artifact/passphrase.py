@@ -11,8 +11,8 @@ import os
 import stat
 from pathlib import Path
 
-from mlopt.errors import OutputError
-from mlopt.ownership import distrusted
+from mlopt.core.errors import OutputError
+from mlopt.core.ownership import distrusted
 
 VARIABLE = "MLOPT_KEY_PASSPHRASE"
 _OWN = "copy it into a file of your own: `install -m 600 FILE mine`"

@@ -9,7 +9,7 @@ from mlopt.artifact import bundle
 from mlopt.artifact.files import hash_files, is_safe, list_files, reading, shown
 from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
 from mlopt.artifact.workspace import changing
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path

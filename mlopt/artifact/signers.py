@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mlopt.artifact import bundle
 from mlopt.artifact.keys import fingerprint
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from mlopt.artifact.certificates import Chain

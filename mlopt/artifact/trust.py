@@ -14,7 +14,7 @@ from mlopt.artifact import bundle, keys
 from mlopt.artifact.base import GET_AGAIN, Opened, Trust, UnknownSignerError
 from mlopt.artifact.files import shown
 from mlopt.artifact.signers import signature_algorithm
-from mlopt.errors import IntegrityError, UserError
+from mlopt.core.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.certificates import Chain

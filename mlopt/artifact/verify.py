@@ -30,7 +30,7 @@ from mlopt.artifact.files import (
 )
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, UNSIGNED, Manifest, Read, check_manifest, read_manifest
 from mlopt.artifact.trust import KeyTrust
-from mlopt.errors import IntegrityError, OutputError, Problem, UserError
+from mlopt.core.errors import IntegrityError, OutputError, Problem, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.claims import Claim

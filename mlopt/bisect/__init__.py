@@ -17,7 +17,7 @@ from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
 from mlopt.bisect.suspects import Suspect
 from mlopt.bisect.trials import Trials, choose
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.limits import Gate
 from mlopt.outcomes import Outcome
 from mlopt.recipe.gates import gates as gates_of

@@ -13,8 +13,9 @@ from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import Suspect, suspects, untouched
+from mlopt.core.errors import DataError, MeasureError
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate
 from mlopt.outcomes import Outcome
@@ -22,7 +23,6 @@ from mlopt.recipe.schema import Step
 from mlopt.run import loop
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.workflow import Prepared
 
 _UNTOUCHED = ("left_alone", "kept_fp32")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -86,7 +86,7 @@ def _gates(
 
 def _parsed(lines: Iterable[str]) -> tuple[Gate, ...]:
     """Parse all of them; raises ``GateError`` with everything that is wrong."""
-    from mlopt.errors import GateError, Problem
+    from mlopt.core.errors import GateError, Problem
     from mlopt.gate_text import parse_gate
 
     found: list[Gate] = []
@@ -128,7 +128,7 @@ def _write(result: Result, output: Path) -> None:
     """Write the samples, and the report if there is one: it is useless without a baseline or a result."""
     from mlopt import report
     from mlopt.cli.files import write_text
-    from mlopt.errors import OutputError
+    from mlopt.core.errors import OutputError
 
     samples = _samples_path(output)
     try:
@@ -141,7 +141,7 @@ def _write(result: Result, output: Path) -> None:
 
 def _end(result: Result, *, judged: bool) -> None:
     """Exit with the verdict's code; a model that was lost is an error, whatever the others were like."""
-    from mlopt.errors import MeasureError, Problem
+    from mlopt.core.errors import MeasureError, Problem
 
     if result.lost:
         what = "the model could not be measured"

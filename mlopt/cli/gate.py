@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli import signing_options as options
-from mlopt.errors import ExitCode, OutputError, UserError
+from mlopt.core.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def _append_summary(evidence: Report, path: Path) -> None:
 
 
 def _show(evidence: Report, note: str | None, screen: Console) -> None:
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
     from mlopt.report.ci import accepted_undecided, title
 
     for one in evidence.gates:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.signing_options import PassphraseFile
-from mlopt.errors import OutputError, UserError
+from mlopt.core.errors import OutputError, UserError
 
 
 class Curve(StrEnum):

@@ -25,7 +25,7 @@ def init(
 ) -> None:
     """Write the recipe that `mlopt optimize MODEL` would use, to be edited."""
     from mlopt.cli.console import err
-    from mlopt.errors import OutputError
+    from mlopt.core.errors import OutputError
     from mlopt.onnx_file import open_onnx
     from mlopt.passes import table
     from mlopt.recipe.generate import recipe_for_model
@@ -57,8 +57,8 @@ def check(
     """Find everything that is wrong with a recipe on this machine, without running it."""
     from mlopt import chain
     from mlopt.cli.console import emit_json, err, out
-    from mlopt.errors import RecipeError
-    from mlopt.hardware import detect
+    from mlopt.core.errors import RecipeError
+    from mlopt.core.hardware import detect
     from mlopt.passes import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.base import Trust

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.signing_options import Identity, Issuer, PublicKey, Roots
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 
 def unpack(

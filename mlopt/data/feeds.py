@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.dataset import Array, Dataset, Samples
 from mlopt.data.ragged import joined, ragged
-from mlopt.errors import DataError, Problem
 from mlopt.model import NOT_IN_NUMPY
 
 if TYPE_CHECKING:

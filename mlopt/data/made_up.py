@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import ModelError, Problem
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.feeds import Run, batches
 from mlopt.data.sizes import Attempt, attempts, size_of
-from mlopt.errors import ModelError, Problem
 
 if TYPE_CHECKING:
     from mlopt.model import TensorSpec

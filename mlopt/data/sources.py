@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlopt.core.errors import DataError
+from mlopt.core.usercode import parse_reference
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Samples, count_of, sample_digests
 from mlopt.data.feeds import check_inputs, check_names
@@ -23,9 +25,7 @@ from mlopt.data.images import read_images
 from mlopt.data.source import SUPPORTED, DataSource
 from mlopt.data.text import read_text
 from mlopt.data.unequal import PAD
-from mlopt.errors import DataError
 from mlopt.model import TensorSpec
-from mlopt.usercode import parse_reference
 
 _BROKEN_NPZ = (
     OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, LookupError,

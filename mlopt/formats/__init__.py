@@ -10,12 +10,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt import plugins
-from mlopt.errors import ModelError
+from mlopt.core import plugins
+from mlopt.core.errors import ModelError
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.formats import onnx_format, torch_format
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
 from mlopt.model import ONNX, Kind, Model, TensorSpec
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 if TYPE_CHECKING:
     import onnx

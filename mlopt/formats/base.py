@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.model import Kind, Model, TensorSpec
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.statistics import Blocks
 from mlopt.report import change

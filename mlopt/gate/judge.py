@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from mlopt.errors import GateError, Problem, UserError
+from mlopt.core.errors import GateError, Problem, UserError
 from mlopt.gate.evidence import Evidence, Question
 from mlopt.gate.limits import Gate
 from mlopt.gate.message import counted, message

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from mlopt.errors import GateError, MeasureError
+from mlopt.core.errors import GateError, MeasureError
 from mlopt.gate import stored
 from mlopt.gate.evidence import Evidence, Question, Read, rounds
 from mlopt.gate.vocabulary import did_you_mean

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.core.worker import peak_rss_bytes
 from mlopt.data import ragged
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches, predict
@@ -28,7 +29,6 @@ from mlopt.report.schema import ColdStart
 from mlopt.runtimes import Deployable, RuntimeOptions, open_session, runtime_named
 from mlopt.runtimes.base import Array
 from mlopt.torch_memory import generators
-from mlopt.worker import peak_rss_bytes
 
 SETTLE_SECONDS = 0.1
 """Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %."""

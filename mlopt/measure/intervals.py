@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.report.schema import AccuracyDrop, Interval
 
 _TABLED_DEGREES = 60  # beyond, the expansion of Student's quantile is good to four digits

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from mlopt.core.errors import MloptError, ModelError
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import Run, batch_of, batches, predict
-from mlopt.errors import MloptError, ModelError
 from mlopt.formats import graph_of, has_graph
 from mlopt.measure import coupling
 from mlopt.measure.lossless import Change, Outputs, change

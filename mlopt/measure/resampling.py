@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.report.schema import Interval
 
 Floats = NDArray[np.float64]

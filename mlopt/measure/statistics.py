@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
 from mlopt.measure.intervals import (
     mean_interval,
     normal,

@@ -13,14 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
+from mlopt.core.hardware import Hardware
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
-from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.target import Objective, Target
 
 
 class PassConfig(BaseModel):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlopt.errors import MloptError, ModelError, PassError, Problem
+from mlopt.core.errors import MloptError, ModelError, PassError, Problem
 from mlopt.model import ONNX, TORCH, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import Problem
+from mlopt.core.errors import Problem
+from mlopt.core.usercode import own_line
 from mlopt.torch_advice import GRADIENTS, known_fix
 from mlopt.torch_model import import_torch
-from mlopt.usercode import own_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,11 +15,11 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
+from mlopt.core.target import Objective
 from mlopt.model import ONNX, Model
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization.halves import FP16
-from mlopt.target import Objective
 
 
 class Fp16Config(PassConfig):

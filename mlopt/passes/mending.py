@@ -13,7 +13,7 @@ from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
-from mlopt.errors import MloptError
+from mlopt.core.errors import MloptError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE

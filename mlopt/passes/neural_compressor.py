@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from mlopt.core.errors import ModelError, PassError
 from mlopt.data.feeds import batches, predict
-from mlopt.errors import ModelError, PassError
 from mlopt.measure.parity import fidelity
 from mlopt.model import ONNX, TORCH, Model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires

@@ -22,9 +22,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlopt.core.errors import PassError
+from mlopt.core.hardware import usable_cores
+from mlopt.core.target import Objective
 from mlopt.data.dataset import Array, Dataset
-from mlopt.errors import PassError
-from mlopt.hardware import usable_cores
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
 from mlopt.model import ONNX, Model
@@ -42,7 +43,6 @@ from mlopt.quantization.writer import Writer
 from mlopt.results.budget import Budget
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
-from mlopt.target import Objective
 
 _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt import onnx_graph
-from mlopt.errors import PassError
+from mlopt.core.errors import PassError
 from mlopt.int8_constants import own_zero_points
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopt.core.usercode import own_frame
 from mlopt.model import TensorSpec
 from mlopt.torch_model import import_torch
-from mlopt.usercode import own_frame
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import MeasureError, ModelError, PassError
 from mlopt.data.feeds import batches
-from mlopt.errors import MeasureError, ModelError, PassError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt import onnx_graph
-from mlopt.errors import ModelError, PassError
+from mlopt.core.errors import ModelError, PassError
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.base import Context
 from mlopt.passes.exporter_errors import cause

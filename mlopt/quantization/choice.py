@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from mlopt.hardware import Hardware
+from mlopt.core.hardware import Hardware
 
 
 class Mode(StrEnum):

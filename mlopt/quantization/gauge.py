@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MeasureError
 from mlopt.measure import compare, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured

@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import PassError
+from mlopt.core.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import (

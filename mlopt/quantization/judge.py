@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mlopt.core.errors import DataError, MeasureError, ModelError
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
-from mlopt.errors import DataError, MeasureError, ModelError
 from mlopt.measure import parity
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx

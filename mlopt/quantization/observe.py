@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.cache import Store
-from mlopt.cache_entry import Key
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Key
+from mlopt.core.errors import MeasureError
+from mlopt.core.packages import versions
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
-from mlopt.errors import MeasureError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import nodes, subgraphs
 from mlopt.onnx_order import sort_nodes
-from mlopt.packages import versions
 from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
 from mlopt.quantization.settings import Calibration

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
-from mlopt.errors import MeasureError
 from mlopt.measure.parity import compare
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from mlopt.hardware import Hardware
+from mlopt.core.hardware import Hardware
 from mlopt.quantization.choice import Mode, Reader, Scheme
 
 

@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.errors import MissingPackage
+from mlopt.core.packages import install_command
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
-from mlopt.errors import MissingPackage
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import keep_interface
 from mlopt.onnx_names import Names, isolate, restore
-from mlopt.packages import install_command
 from mlopt.quantization.copies import separate, static_forms
 from mlopt.quantization.observe import one_batch, quiet, refusal
 from mlopt.quantization.prepared import Prepared, save

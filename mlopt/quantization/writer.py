@@ -14,9 +14,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
+from mlopt.core.errors import PassError
 from mlopt.data.dataset import Array, Dataset
-from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.quantization import weight_only

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.errors import RecipeError
 from mlopt.data.source import DataSource
 from mlopt.data.sources import read
-from mlopt.errors import RecipeError
 from mlopt.filetype import MODEL, RECIPE, told
 from mlopt.gate.defaults import of_size
 from mlopt.model import Model, TensorSpec

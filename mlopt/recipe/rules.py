@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlopt.errors import Problem
+from mlopt.core.errors import Problem
+from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.formats import format_for
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
@@ -15,7 +16,6 @@ from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code
 from mlopt.results.roles import BASELINE, REFERENCES, SOURCE
-from mlopt.usercode import CodeReference, parse_reference
 
 
 def check(recipe: Recipe, base: Path) -> Iterator[Located]:

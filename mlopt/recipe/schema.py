@@ -27,8 +27,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from mlopt.core.errors import RecipeError
+from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
-from mlopt.errors import RecipeError
 from mlopt.formats import suffixes
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate
@@ -37,7 +38,6 @@ from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.document import closest
 from mlopt.results.budget import Budget
-from mlopt.target import Objective, Target
 from mlopt.torch_weights import PICKLES
 
 API_VERSION = "mlopt/v1"

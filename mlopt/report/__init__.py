@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mlopt.errors import Problem, UserError
+from mlopt.core.errors import Problem, UserError
+from mlopt.core.foreign_text import as_json
 from mlopt.filetype import JSON, REPORT, told
-from mlopt.foreign_text import as_json
 from mlopt.report.schema import Report
 
 REPORT_FILE = "report.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import control
 from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
 

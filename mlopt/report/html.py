@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlopt.foreign_text import as_shown, plain
+from mlopt.core.foreign_text import as_shown, plain
 from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
 from mlopt.report.schema import Report
 from mlopt.report.svg import PALETTE, Picture

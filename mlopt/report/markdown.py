@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import facts, load, operators, outcome, quality, search, trust
 from mlopt.report.facts import Stage
 from mlopt.report.schema import Report, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import control, facts
 from mlopt.report.schema import Report, Step
 

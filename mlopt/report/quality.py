@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import facts
 from mlopt.report.schema import AccuracyDrop, Report
 from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlopt.cache import Store, default_root, why_unusable
-from mlopt.errors import OutputError
+from mlopt.core.cache import Store, default_root, why_unusable
+from mlopt.core.errors import OutputError
 from mlopt.request import Request
 from mlopt.results.environment import now
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from mlopt.errors import ModelError
-from mlopt.hardware import INT8_DOT, detect_cpu
+from mlopt.core.errors import ModelError
+from mlopt.core.hardware import INT8_DOT, detect_cpu
 from mlopt.model import Model
 from mlopt.onnx_int8 import EXACT, Overflow, overflow
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.errors import MissingPackage, ModelError
+from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.model import TORCH, Model
 from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
 from mlopt.torch_model import foreign_code, import_torch, load_module, origin, output_names

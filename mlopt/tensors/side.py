@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Array
-from mlopt.errors import ModelError
 from mlopt.formats import graph_of
 from mlopt.model import Model
 from mlopt.onnx_graph import subgraphs

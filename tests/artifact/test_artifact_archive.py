@@ -21,7 +21,7 @@ from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.verify import Verified, verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
 
 MODEL = b"weights" * 1000
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopt.artifact import bundle
-from mlopt.errors import ExitCode, IntegrityError
+from mlopt.core.errors import ExitCode, IntegrityError
 
 HINT = bundle.Envelope(b"payload", b"signature", key_id="abc")
 CHAIN = bundle.Envelope(b"payload", b"signature", certificates=(b"leaf", b"issuer"))

@@ -25,7 +25,7 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import CertificateSigner, KeySigner
 from mlopt.artifact.trust import CertificateTrust, KeyTrust, claimed_signer
 from mlopt.artifact.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
 PAYLOAD = b'{"a": "statement"}'
 

@@ -16,7 +16,7 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.verify import Verified, verify
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, IntegrityError, OutputError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
 
 @pytest.fixture

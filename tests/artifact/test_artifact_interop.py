@@ -21,7 +21,7 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import CertificateSigner, KeySigner, Signer
 from mlopt.artifact.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 CURVES = pytest.mark.parametrize("curve", keys.CURVES.values(), ids=list(keys.CURVES))
 HASHES = {"secp256r1": "-sha256", "secp384r1": "-sha384", "secp521r1": "-sha512"}

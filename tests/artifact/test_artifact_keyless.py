@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
-from mlopt.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
 

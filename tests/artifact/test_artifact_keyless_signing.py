@@ -13,7 +13,7 @@ import pytest
 from mlopt.artifact import bundle, claims, layout
 from mlopt.artifact.sign import sign
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
 

@@ -15,7 +15,7 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import MloptError
+from mlopt.core.errors import MloptError
 
 
 def changed_byte(artifact: Path, _fill: Any) -> None:

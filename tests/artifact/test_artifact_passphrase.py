@@ -19,7 +19,7 @@ from mlopt.artifact import keys, layout, passphrase
 from mlopt.artifact.verify import verify
 from mlopt.cli import signing_options
 from mlopt.cli.keygen import keygen
-from mlopt.errors import ExitCode, OutputError, UserError
+from mlopt.core.errors import ExitCode, OutputError, UserError
 
 SECRET = "correct-Ooph4ahz"
 

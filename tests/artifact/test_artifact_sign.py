@@ -19,7 +19,7 @@ from mlopt.artifact.sign import digest, sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 
 @pytest.fixture

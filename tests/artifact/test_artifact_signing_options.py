@@ -14,7 +14,7 @@ from mlopt.artifact.signers import CertificateSigner, KeySigner
 from mlopt.artifact.trust import CertificateTrust, KeyTrust
 from mlopt.cli import signing_options
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, UserError
+from mlopt.core.errors import ExitCode, UserError
 
 A, B, C = Path("a"), Path("b"), Path("c")
 

@@ -46,7 +46,7 @@ from mlopt.artifact import claims, keys, layout
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 
 @pytest.fixture

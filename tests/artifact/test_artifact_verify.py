@@ -23,7 +23,7 @@ from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, IntegrityError, MloptError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, MloptError, OutputError, UserError
 
 
 @pytest.fixture

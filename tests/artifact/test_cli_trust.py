@@ -17,7 +17,7 @@ from mlopt.cli.digest import digest
 from mlopt.cli.keygen import keygen
 from mlopt.cli.sign import sign
 from mlopt.cli.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
 
 
 def run(*args: object) -> Result:

@@ -19,7 +19,7 @@ from mlopt.artifact.claims import PREDICATES
 from mlopt.artifact.sign import digest
 from mlopt.artifact.signers import KeySigner
 from mlopt.claims import facts
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 from mlopt.recipe.yaml_reader import read_text
 from mlopt.recipe.yaml_writer import dump
 

@@ -13,7 +13,7 @@ from gate_evidence import report
 import mlopt.benchmark
 from mlopt.benchmark import Request, Result
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 from mlopt.gate.limits import Gate
 from mlopt.report import read, read_blocks
 from mlopt.report.schema import OperatorTime, SweepPoint

@@ -13,7 +13,7 @@ from gate_evidence import SPEEDUP, candidate, report
 from typer.testing import CliRunner, Result
 
 from mlopt.cli.diff import diff
-from mlopt.errors import OutputError, UserError
+from mlopt.core.errors import OutputError, UserError
 from mlopt.report import write
 from mlopt.report.schema import Cpu, Environment, Report
 

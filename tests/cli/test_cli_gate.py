@@ -19,7 +19,7 @@ from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.gate import gate
-from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
+from mlopt.core.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate
 from mlopt.model import ONNX, TensorSpec

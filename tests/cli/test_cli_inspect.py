@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quantization_models import branching, encoder
 
 from mlopt.cli.app import run
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 from mlopt.inspection import Precision, inspect_model
 
 

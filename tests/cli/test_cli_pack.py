@@ -20,7 +20,7 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.pack import pack
 from mlopt.cli.unpack import unpack
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
 from mlopt.model import ONNX, TensorSpec
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples, check_disjoint, store
 from mlopt.data.sources import read
 from mlopt.model import TensorSpec
@@ -16,7 +17,6 @@ from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from small_graphs import BRIEFLY, write_classifier
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.request import Request
 from mlopt.workflow import execute
 

@@ -294,7 +294,7 @@ def test_the_artifact(name: str, filled: Path, folder: Path, told: Told) -> None
     (folder / "artifacts/classifier" / name).write_bytes(pickle.dumps(Bomb()))
     said = told(["verify", "artifacts/classifier"], 4)
     assert name in said
-    with pytest.raises(mlopt.errors.IntegrityError):
+    with pytest.raises(mlopt.core.errors.IntegrityError):
         mlopt.load("artifacts/classifier")
     assert not Path("ran").exists()
 

@@ -10,7 +10,7 @@ import pytest
 from bench_models import dense
 
 from mlopt import formats
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.formats.base import Format
 from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec, digest_files
 

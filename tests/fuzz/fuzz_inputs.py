@@ -16,10 +16,11 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import cache, foreign_text, gates_file, inspection, onnx_file, report, usercode
+from mlopt import gates_file, inspection, onnx_file, report
+from mlopt.core import cache, foreign_text, usercode
+from mlopt.core.errors import MloptError
 from mlopt.data import dataset, sources
 from mlopt.data.source import TextOptions
-from mlopt.errors import MloptError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
 from mlopt.gate.vocabulary import METRICS

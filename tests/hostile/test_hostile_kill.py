@@ -23,7 +23,7 @@ from mlopt.artifact.sign import digest, sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.symlink", "ctypes.dlsym"}
 """Of Python's audit events; ``open`` for writing comes on top, and ``ctypes.dlsym`` stands before the exchange."""

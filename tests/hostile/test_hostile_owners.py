@@ -18,11 +18,11 @@ from mlopt.artifact import keys, passphrase
 from mlopt.artifact.layout import check_output
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.workspace import workspace
-from mlopt.cache import Store, why_unusable
-from mlopt.cache_entry import Entry, Key
-from mlopt.errors import OutputError
-from mlopt.locks import locked
-from mlopt.ownership import distrusted
+from mlopt.core.cache import Store, why_unusable
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import OutputError
+from mlopt.core.locks import locked
+from mlopt.core.ownership import distrusted
 from mlopt.request import Request
 
 STRANGER = 54_321

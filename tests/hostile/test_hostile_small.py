@@ -22,7 +22,7 @@ from packed_artifact import PASSED
 from small_files import FLOAT, constant, doubling, endless, function, make, recursive, saved, value
 
 from mlopt import report as reports
-from mlopt.errors import ExitCode, ModelError, RecipeError, UserError
+from mlopt.core.errors import ExitCode, ModelError, RecipeError, UserError
 from mlopt.onnx_bounds import check_bounds
 from mlopt.onnx_file import open_onnx
 from mlopt.recipe.yaml_reader import MAX_VALUES, read_text

@@ -11,8 +11,8 @@ from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.conformance import Conformity, check_output
+from mlopt.core.errors import PassError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.quantize import PASS

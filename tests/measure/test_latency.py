@@ -17,8 +17,8 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper
 
+from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import ModelError
 from mlopt.measure import latency
 from mlopt.measure.candidate import Bench, Candidate
 from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure

@@ -11,8 +11,8 @@ import pytest
 from deployables import in_runtime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from mlopt.core.errors import MeasureError, MloptError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import MeasureError, MloptError
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.operators import by_type, profile
 from mlopt.model import TORCH, Model

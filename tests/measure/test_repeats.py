@@ -13,12 +13,12 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper
 
+from mlopt.core.errors import ModelError
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import ModelError
 from mlopt.measure.candidate import Candidate, write_outputs
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.usercode import CodeReference
 
 Run = Callable[..., Any]
 FLOAT = TensorProto.FLOAT

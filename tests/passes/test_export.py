@@ -11,7 +11,8 @@ from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 
 from mlopt import onnx_graph
-from mlopt.errors import ModelError, PassError, Problem
+from mlopt.core.errors import ModelError, PassError, Problem
+from mlopt.core.usercode import CodeReference
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import PassResult
@@ -19,7 +20,6 @@ from mlopt.passes.export import PASS
 from mlopt.runtimes import open_session
 from mlopt.torch_model import open_program
 from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

@@ -14,11 +14,11 @@ from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt import onnx_graph
+from mlopt.core.target import Objective
 from mlopt.external_data import tensors
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.quantization import graph as quantization_graph
-from mlopt.target import Objective
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((16, 64)).astype(np.float32)

@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
 from mlopt.compress.half import convert as module
+from mlopt.core.target import Objective, Target
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import quantize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.fp16 import PASS
-from mlopt.target import Objective, Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 X = {"x": random(6, 4)}

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from test_interface_names import PASSES
 
+from mlopt.core.target import Objective, Target
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
 from mlopt.runtimes import RuntimeOptions
-from mlopt.target import Objective, Target
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 node, value = helper.make_node, helper.make_tensor_value_info

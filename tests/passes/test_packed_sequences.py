@@ -9,12 +9,12 @@ import pytest
 from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 
-from mlopt.errors import PassError, Problem
+from mlopt.core.errors import PassError, Problem
+from mlopt.core.usercode import CodeReference
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.export import PASS
 from mlopt.runtimes import open_session
 from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

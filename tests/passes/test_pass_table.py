@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.passes import BUILTIN, table
 
 PLUGIN = """

@@ -10,7 +10,7 @@ from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt import onnx_graph, onnx_save
-from mlopt.errors import PassError
+from mlopt.core.errors import PassError
 from mlopt.onnx_file import open_onnx
 from mlopt.onnx_graph import operators
 from mlopt.passes import simplify

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from helpers import applied, run_pass
 
-from mlopt.errors import PassError
+from mlopt.core.errors import PassError
+from mlopt.core.usercode import CodeReference
 from mlopt.model import Model, TensorSpec
-from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

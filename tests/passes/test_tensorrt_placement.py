@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from quantization_models import FLOAT, cnn, cosine, random, write
 
 from mlopt import chain
+from mlopt.core.target import Target
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import table
 from mlopt.passes.base import Refusal
@@ -25,7 +26,6 @@ from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.recipe.gates import gates
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.runtimes import open_session
-from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 TENSORRT = {"mode": "static", "placement": "tensorrt"}

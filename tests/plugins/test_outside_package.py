@@ -16,7 +16,7 @@ import mlopt
 from mlopt import formats, passes, runtimes
 from mlopt.artifact import keys
 from mlopt.cli.app import run
-from mlopt.errors import PluginError
+from mlopt.core.errors import PluginError
 from mlopt.passes.base import Pass
 
 OUTSIDE = Path(__file__).parent / "outside"

@@ -9,7 +9,7 @@ import pytest
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from quantization_models import cnn
 
-from mlopt.hardware import Hardware, parse
+from mlopt.core.hardware import Hardware, parse
 from mlopt.quantization.choice import PLACEMENTS, Mode, Scheme, Work, choose_integers, objection
 
 RECORDED = Path(__file__).parents[1] / "hardware"

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 from quantization_models import FLOAT, cnn, encoder, random, write
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.onnx_file import open_onnx

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, encoder, random, write
 
-from mlopt.errors import PassError
+from mlopt.core.errors import PassError
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_order import sort_nodes
 from mlopt.quantization import graph as module

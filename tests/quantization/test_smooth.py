@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from quantization_models import encoder, random
 
+from mlopt.core.errors import MissingPackage
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import MissingPackage
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization.graph import prepare

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toy_chain import ONNX, PASSES, TORCH, Toy, World, steps, told
 
 from mlopt.chain import misfits
-from mlopt.errors import GateError, MloptError, OutputError, PassError, Problem
+from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Problem
 from mlopt.model import Kind, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Step

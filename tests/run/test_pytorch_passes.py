@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.packing import Artifact
 from mlopt.planning import foresee
 from mlopt.request import Request

@@ -19,10 +19,12 @@ import pytest
 from deployables import in_runtime
 
 from mlopt import pipeline
-from mlopt.cache import Store
-from mlopt.cache_entry import Entry, Key
-from mlopt.errors import PassError
-from mlopt.hardware import Hardware
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import PassError
+from mlopt.core.hardware import Hardware
+from mlopt.core.target import Objective, Target
+from mlopt.core.worker import WorkerDiedError
 from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
@@ -31,8 +33,6 @@ from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.run import loop
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.target import Objective, Target
-from mlopt.worker import WorkerDiedError
 
 SPEC = TensorSpec("x", "float32", ("batch", 4))
 Does = Literal["work", "nothing", "change", "refuse", "fail", "crash"]

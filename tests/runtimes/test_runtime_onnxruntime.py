@@ -12,7 +12,7 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.errors import MissingPackage, ModelError
+from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.model import ONNX, TORCH, Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import open_session, runtimes_of

@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset
-from mlopt.errors import ModelError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization.graph import matching, prepare

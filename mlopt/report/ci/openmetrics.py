@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
 from mlopt.report.schema import Candidate, Report, Speedup, Verdict
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.formats.base import Format
 from mlopt.model import Kind, Model, TensorSpec, digest_file
 

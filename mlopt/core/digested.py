@@ -17,8 +17,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from mlopt.errors import ModelError
-from mlopt.packages import GENERATED, is_installed
+from mlopt.core.errors import ModelError
+from mlopt.core.packages import GENERATED, is_installed
 
 _GENERATED = os.environ.get(GENERATED)
 _BYTECODE = (".pyc", ".pyo")

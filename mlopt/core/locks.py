@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlopt.errors import OutputError
+from mlopt.core.errors import OutputError
 
 
 @contextlib.contextmanager

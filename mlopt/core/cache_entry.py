@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlopt.ownership import distrusted
+from mlopt.core.ownership import distrusted
 
 Parts = Mapping[str, Any]
 

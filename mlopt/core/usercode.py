@@ -21,9 +21,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from mlopt import digested
-from mlopt.errors import MloptError, ModelError
-from mlopt.packages import is_installed, version
+from mlopt.core import digested
+from mlopt.core.errors import MloptError, ModelError
+from mlopt.core.packages import is_installed, version
 
 _LOADED = "__mlopt_digest__"
 

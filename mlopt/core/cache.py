@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopt.cache_entry import Entry, Key, content_of, differences, digests_of, read_entry
-from mlopt.errors import OutputError
-from mlopt.locks import locked
-from mlopt.ownership import distrusted
+from mlopt.core.cache_entry import Entry, Key, content_of, differences, digests_of, read_entry
+from mlopt.core.errors import OutputError
+from mlopt.core.locks import locked
+from mlopt.core.ownership import distrusted
 
 _LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16

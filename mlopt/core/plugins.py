@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
-from mlopt.errors import PluginError
+from mlopt.core.errors import PluginError
 
 
 class Named(Protocol):

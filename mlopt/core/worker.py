@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
-from mlopt import network
-from mlopt.errors import MloptError
-from mlopt.packages import GENERATED
+from mlopt.core import network
+from mlopt.core.errors import MloptError
+from mlopt.core.packages import GENERATED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +37,7 @@ _SECRETS = frozenset({
     "BUILDKITE_AGENT_ACCESS_TOKEN",
 })  # fmt: skip
 """What lets its holder sign: with the user's key, or as the identity of a CI job."""
-_START = "import sys; sys.path[:] = {path!r}; from mlopt.worker import serve; serve({fd})"
+_START = "import sys; sys.path[:] = {path!r}; from mlopt.core.worker import serve; serve({fd})"
 
 
 class WorkerDiedError(Exception):
