@@ -24,8 +24,8 @@ from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
-from mlopt.report.schema import Candidate as Described
-from mlopt.report.schema import Report, Speedup, SweepPoint
+from mlopt.results.report import Candidate as Described
+from mlopt.results.report import Report, Speedup, SweepPoint
 from mlopt.runtimes import runtime_named
 from mlopt.sweep import Load, sweep
 

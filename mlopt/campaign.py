@@ -21,7 +21,7 @@ from mlopt.measure.schedule import Notify, Schedule
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
-from mlopt.report.schema import OperatorTime, Report, SweepPoint
+from mlopt.results.report import OperatorTime, Report, SweepPoint
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.runtimes.base import Deployable
 from mlopt.sweep import Load, sweep

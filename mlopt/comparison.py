@@ -20,8 +20,8 @@ from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.measure.statistics import Blocks
-from mlopt.report.schema import Candidate as Described
-from mlopt.report.schema import Report, Sampling, Speedup
+from mlopt.results.report import Candidate as Described
+from mlopt.results.report import Report, Sampling, Speedup
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
 from mlopt.model import ONNX, TORCH, TensorSpec
-from mlopt.report.schema import Parity
+from mlopt.results.report import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds
 

@@ -26,7 +26,7 @@ from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
 from mlopt.model import TORCH
-from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
+from mlopt.results.report import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import Deployable, runtime_named
 from mlopt.runtimes.base import Array, RuntimeOptions
 

@@ -21,7 +21,7 @@ from mlopt.model import ONNX, TORCH, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
-from mlopt.report.schema import Candidate, Report, Sampling, Step
+from mlopt.results.report import Candidate, Report, Sampling, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable

@@ -16,7 +16,7 @@ from mlopt.outcomes import Guard, Ruling
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
-from mlopt.report.schema import Report, Speedup
+from mlopt.results.report import Report, Speedup
 from mlopt.runtimes.base import Deployable
 
 Trial = Callable[[Deployable, Deployable], Report]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlopt.model import Model
 from mlopt.recipe.schema import Step
-from mlopt.report.schema import Accuracy, Latency, Parity
+from mlopt.results.report import Accuracy, Latency, Parity
 from mlopt.runtimes.base import Deployable
 
 

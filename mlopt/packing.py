@@ -24,7 +24,7 @@ from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 from mlopt.runtimes import Deployable, runtime_named
 
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}

@@ -27,8 +27,8 @@ from mlopt.model import ONNX, TORCH, Model, TensorSpec, count_of
 from mlopt.outcomes import Outcome
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
-from mlopt.report.schema import Parity
 from mlopt.results.budget import Budget
+from mlopt.results.report import Parity
 from mlopt.results.timing import Measuring
 from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
 from mlopt.runtimes.base import RuntimeOptions

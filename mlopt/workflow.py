@@ -36,8 +36,8 @@ from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.load import Loaded
-from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
+from mlopt.results.report import MadeBy, Report
 from mlopt.run import loop
 from mlopt.run.start import Notify, Started, silent, start
 from mlopt.runtimes import deploy

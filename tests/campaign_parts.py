@@ -20,7 +20,7 @@ from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.outcomes import Outcome
 from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
-from mlopt.report.schema import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
+from mlopt.results.report import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 OPTIONS = RuntimeOptions(threads=2)

@@ -15,7 +15,7 @@ from mlopt.artifact.signers import Signer
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import Loaded, parse
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
 
 RECIPE = """\
 apiVersion: mlopt/v1

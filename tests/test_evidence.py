@@ -11,7 +11,7 @@ from deployables import in_runtime
 
 from mlopt import evidence
 from mlopt.measure import statistics
-from mlopt.report.schema import Sampling
+from mlopt.results.report import Sampling
 
 
 def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS
-from mlopt.report.schema import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
+from mlopt.results.report import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

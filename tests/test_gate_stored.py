@@ -15,7 +15,7 @@ from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.measure.statistics import proportion_interval
-from mlopt.report.schema import Cpu, GateVerdict, Report
+from mlopt.results.report import Cpu, GateVerdict, Report
 
 STORED = "./baselines/main.json"
 FASTER = Gate(metric="speedup.median", min=0.97, vs=STORED)

@@ -15,7 +15,7 @@ from mlopt.claims.naming import package_url, portable
 from mlopt.core.foreign_text import as_json
 from mlopt.recipe.lock import installed
 from mlopt.recipe.origin import Origin
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 BOM = "bom.cdx.json"
 _CLASSES = {"accuracy", "agreement"}

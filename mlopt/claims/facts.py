@@ -19,7 +19,7 @@ from mlopt.artifact.sign import Digests
 from mlopt.core.errors import IntegrityError, RecipeError
 from mlopt.recipe.origin import Origin
 from mlopt.recipe.yaml_reader import MAX_BYTES, read_text
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 FILE = "file "
 """What the key of a Python file of the recipe begins with in ``Origin.sources``; its name follows."""

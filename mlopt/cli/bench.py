@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlopt.benchmark import Result
     from mlopt.gate.limits import Gate
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _MODELS = "ONNX models or artifacts; the first is what the others are compared with, unless --against is given."
 _GATE = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'. It judges the last model; repeatable."

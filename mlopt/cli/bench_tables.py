@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mlopt.benchmark import Result
-    from mlopt.report.schema import OperatorTime, Report, Speedup, SweepPoint
+    from mlopt.results.report import OperatorTime, Report, Speedup, SweepPoint
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 _TOP = 10

@@ -12,7 +12,7 @@ from mlopt.core.foreign_text import as_json, plain
 
 if TYPE_CHECKING:
     from mlopt.report.difference import Difference, Row
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 
 class Format(StrEnum):

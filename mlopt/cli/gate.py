@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlopt.artifact.base import Trust
     from mlopt.gate.limits import Gate
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _SOURCE = "An artifact directory, or a report.json."
 _GATES = "YAML with gates to judge instead of those that the report was made with."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 
 class Format(StrEnum):

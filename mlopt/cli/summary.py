@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mlopt.report.facts import Stage
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _COLOUR = {
     "pass": "green",

@@ -11,7 +11,7 @@ from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.statistics import Blocks
 from mlopt.report import change
 from mlopt.report.change import ALPHA
-from mlopt.report.schema import Interval, Report
+from mlopt.results.report import Interval, Report
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches, predict
 from mlopt.measure import repeats
 from mlopt.model import Model
-from mlopt.report.schema import ColdStart
+from mlopt.results.report import ColdStart
 from mlopt.runtimes import Deployable, RuntimeOptions, open_session, runtime_named
 from mlopt.runtimes.base import Array
 from mlopt.torch_memory import generators

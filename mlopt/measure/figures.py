@@ -10,8 +10,8 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
 from mlopt.measure.latency import Measured, Run
-from mlopt.report.schema import Candidate, Report, Sampling, Speedup
 from mlopt.results.environment import environment, now
+from mlopt.results.report import Candidate, Report, Sampling, Speedup
 
 RAW = "samples.json"
 

@@ -20,7 +20,7 @@ from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.data.dataset import Dataset
 from mlopt.measure.candidate import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench, Candidate
 from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, Stopped, follow
-from mlopt.report.schema import ColdStart
+from mlopt.results.report import ColdStart
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.measure.candidate import Candidate, feeds_of
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
-from mlopt.report.schema import OperatorTime
+from mlopt.results.report import OperatorTime
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes import runtime_named
 from mlopt.runtimes.base import Profile, RuntimeOptions

@@ -31,7 +31,7 @@ from mlopt.measure.intervals import (
     student,
     tango,
 )
-from mlopt.report.schema import Interval, Latency
+from mlopt.results.report import Interval, Latency
 
 __all__ = [
     "ALPHA",

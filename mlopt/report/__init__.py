@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from mlopt.core.errors import Problem, UserError
 from mlopt.core.foreign_text import as_json
 from mlopt.filetype import JSON, REPORT, told
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.lock.yaml"

@@ -25,7 +25,7 @@ from mlopt.gate.limits import Gate
 from mlopt.model import ONNX, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 PASS = Gate(metric="speedup.median", min=1.2, vs="onnx_fp32")
 FAIL = Gate(metric="speedup.median", min=1000)

@@ -31,7 +31,7 @@ from mlopt.recipe.lock import lock
 from mlopt.recipe.origin import Origin
 from mlopt.report import difference, html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 # --- reports and gates
 

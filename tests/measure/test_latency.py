@@ -24,7 +24,7 @@ from mlopt.measure.candidate import Bench, Candidate
 from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.report.schema import ColdStart
+from mlopt.results.report import ColdStart
 
 pytestmark = pytest.mark.process
 

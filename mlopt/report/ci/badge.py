@@ -9,7 +9,7 @@ from typing import Any
 
 from mlopt.core.foreign_text import as_json
 from mlopt.report import control, facts
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 _LABEL_LENGTH = 60
 

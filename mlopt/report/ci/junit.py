@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from mlopt.core.foreign_text import plain
 from mlopt.report.ci import accepted_undecided, title
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
 
 
 def render(report: Report) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mlopt.core.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
-from mlopt.report.schema import Candidate, Report, Speedup, Verdict
+from mlopt.results.report import Candidate, Report, Speedup, Verdict
 
 STATES: Mapping[Verdict, int] = {"pass": 0, "inconclusive": 1, "fail": 2}
 """A verdict as a number: the larger, the worse."""
