@@ -20,7 +20,7 @@ import numpy as np
 from mlopt.core.hardware import detect
 from mlopt.core.worker import peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Samples, open_dataset, store
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import observe
 from mlopt.quantization.settings import Calibration

@@ -20,14 +20,14 @@ import numpy as np
 import onnx
 from graph_generator import Graph, generate
 
-from mlopt import onnx_graph
 from mlopt.core.errors import MeasureError, MloptError, ModelError
 from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
+from mlopt.formats.model import Model
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.parity import fidelity, within_tolerance
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute

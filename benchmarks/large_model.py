@@ -99,14 +99,14 @@ def in_a_process_of_its_own(step: str, folder: Path, options: argparse.Namespace
 
 def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     """Run one step as the pipeline does, and return its peak RSS beside the sizes."""
-    from mlopt import onnx_graph
     from mlopt.data.dataset import Samples, store
+    from mlopt.formats.onnx import graph as onnx_graph
 
     if external_above is not None:
         onnx_graph.EXTERNAL_DATA_ABOVE = external_above  # before anything else imports it
     from mlopt.core.hardware import detect
     from mlopt.core.target import Objective, Target
-    from mlopt.onnx_file import open_onnx
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes import table
     from mlopt.passes.base import Context
     from mlopt.pipeline import execute

@@ -23,8 +23,8 @@ from mlopt.conformance import _interface
 from mlopt.core.errors import MloptError
 from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context, Refusal
 from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors

@@ -164,7 +164,7 @@ def _quantized(case: Case, mode: str, *, portable: bool) -> onnx.ModelProto:
     from mlopt.core.hardware import detect_cpu
     from mlopt.core.target import Objective, Target
     from mlopt.data.dataset import Samples, store
-    from mlopt.onnx_file import open_onnx
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes.base import Context, PassResult
     from mlopt.passes.quantize import PASS
 

@@ -22,8 +22,8 @@ import precision_quality as judged
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Dataset, Samples, check_disjoint, store
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.request import Request
 from mlopt.workflow import planned_for, ready, transform
 

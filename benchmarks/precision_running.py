@@ -21,6 +21,8 @@ from mlopt.core.errors import MloptError
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import (
     SETTLE_SECONDS,
     WARM_UP_CALLS,
@@ -32,8 +34,6 @@ from mlopt.measure.candidate import (
 )
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Schedule, follow
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import Array
 
 MOST_CALLS = 2000

@@ -28,7 +28,7 @@ from graph_trials import CHAINS, Trials, Verdict
 
 from mlopt.core.hardware import detect
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
-from mlopt.onnx_graph import operators
+from mlopt.formats.onnx.graph import operators
 from mlopt.results.environment import environment
 
 RESULT = Path(__file__).parent / "results/random_graphs.json"

@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
 def make(artifact: Path, size: int) -> None:
     """Write an artifact whose model is `size` random bytes: signing and verifying never look into it."""
     from mlopt.artifact.layout import Content, ModelEntry, Role, write
-    from mlopt.model import ONNX
+    from mlopt.formats.model import ONNX
 
     def fill(folder: Path) -> Content:
         block = os.urandom(1 << 20)

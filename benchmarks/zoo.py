@@ -39,14 +39,14 @@ from mlopt.core.target import Objective, Target
 from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples
 from mlopt.data.dataset import store as store_samples
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.source import materialize
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
 from mlopt.results.environment import environment
 from mlopt.runtimes import RuntimeOptions
-from mlopt.torch_source import materialize
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks/results/zoo.json"

@@ -16,7 +16,7 @@ from mlopt.artifact.deployed import shipped
 from mlopt.artifact.trust import chosen
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import IntegrityError
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 from mlopt.packing import Artifact
 from mlopt.request import Request
 from mlopt.runtimes import open_session

@@ -11,7 +11,7 @@ from mlopt.core.hardware import Hardware
 from mlopt.core.packages import install_command, version
 from mlopt.core.target import AUTO, Objective, Target
 from mlopt.formats import format_for, format_of
-from mlopt.model import ONNX, TORCH, Kind
+from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code

@@ -21,11 +21,11 @@ from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.data.ragged import of_one_call, ragged
+from mlopt.formats.model import ONNX, TORCH, TensorSpec
 from mlopt.measure import coupling
 from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
-from mlopt.model import ONNX, TORCH, TensorSpec
 from mlopt.results.report import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds

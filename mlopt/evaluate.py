@@ -19,13 +19,13 @@ from mlopt.core.hardware import Hardware
 from mlopt.core.packages import versions
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
+from mlopt.formats.model import TORCH
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
 from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.model import TORCH
 from mlopt.results.report import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import Deployable, runtime_named
 from mlopt.runtimes.base import Array, RuntimeOptions

@@ -19,7 +19,7 @@ from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
 from mlopt.formats import format_of, graph_of, has_graph
-from mlopt.model import Model, is_numeric
+from mlopt.formats.model import Model, is_numeric
 from mlopt.runtimes import Deployable, open_session
 
 _LOG = logging.getLogger(__name__)

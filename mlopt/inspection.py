@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt import formats
-from mlopt.macs import UnknownError, count_macs, input_shapes
-from mlopt.model import Kind, Model, TensorSpec
-from mlopt.onnx_graph import default_opset, node_names, nodes, operators, subgraphs
+from mlopt.formats.model import Kind, Model, TensorSpec
+from mlopt.formats.onnx.graph import default_opset, node_names, nodes, operators, subgraphs
+from mlopt.formats.onnx.macs import UnknownError, count_macs, input_shapes
 
 if TYPE_CHECKING:
     import onnx

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.recipe.schema import Step
 from mlopt.results.report import Accuracy, Latency, Parity
 from mlopt.runtimes.base import Deployable

@@ -18,8 +18,8 @@ from mlopt.claims import bom
 from mlopt.core.errors import ExitCode
 from mlopt.core.packages import versions
 from mlopt.core.usercode import distributions
+from mlopt.formats.model import Model, digest_file
 from mlopt.measure.figures import RAW
-from mlopt.model import Model, digest_file
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin

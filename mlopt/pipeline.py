@@ -23,7 +23,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.formats import opened
-from mlopt.model import ONNX, TORCH, Model, TensorSpec, count_of
+from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
 from mlopt.outcomes import Outcome
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step

@@ -11,7 +11,7 @@ from mlopt.chain import source_kind
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.formats import opened
-from mlopt.model import Kind, TensorSpec
+from mlopt.formats.model import Kind, TensorSpec
 from mlopt.passes.base import Pass
 from mlopt.request import Request
 from mlopt.workflow import Planned, planned_for

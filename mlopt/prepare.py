@@ -27,13 +27,13 @@ from mlopt.data.source import DataSource
 from mlopt.data.sources import read
 from mlopt.fitting import make_up
 from mlopt.formats import digest_now, format_for, format_of, opened
-from mlopt.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
+from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
+from mlopt.formats.torch.source import check_rebuilt, onnx_digest
+from mlopt.formats.torch.source import make as make_torch
+from mlopt.formats.torch.weights import is_pickle, refused_pickle
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
 from mlopt.runtimes.base import Deployable
-from mlopt.torch_source import check_rebuilt, onnx_digest
-from mlopt.torch_source import make as make_torch
-from mlopt.torch_weights import is_pickle, refused_pickle
 
 _WITNESSES = 64
 _CHECKED = 3

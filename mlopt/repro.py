@@ -17,7 +17,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.formats import format_of
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array

@@ -20,13 +20,13 @@ from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
 from mlopt.formats import check_shippable
+from mlopt.formats.model import Model, TensorSpec
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.measure.metric import load_metric, metric_problems
-from mlopt.model import Model, TensorSpec
 from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table

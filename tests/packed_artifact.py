@@ -12,7 +12,7 @@ from gate_evidence import STEP, report
 
 from mlopt import packing
 from mlopt.artifact.signers import Signer
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import Loaded, parse
 from mlopt.results.report import GateVerdict, Report

@@ -20,7 +20,7 @@ from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.core.errors import IntegrityError, ModelError, OutputError, UserError
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

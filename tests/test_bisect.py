@@ -21,9 +21,9 @@ from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
 from mlopt.core.errors import GateError
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.gate.vocabulary import METRICS
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
 from mlopt.request import Request

@@ -12,7 +12,7 @@ from mlopt.chain import check, misfits
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.data.sources import DataSource
-from mlopt.model import ONNX, TORCH, Kind
+from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.recipe.schema import Data, Step

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mlopt.conformance import Conformity, check_output
 from mlopt.core.errors import PassError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.simplify import PASS
 
 

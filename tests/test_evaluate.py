@@ -16,8 +16,8 @@ from mlopt.core.cache import Store
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Samples, store
 from mlopt.evaluate import Evaluator
-from mlopt.model import TORCH, Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import TORCH, Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.base import Deployable
 
 

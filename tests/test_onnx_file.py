@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mlopt.core.errors import ModelError
-from mlopt.onnx_file import check_ranks, open_onnx
+from mlopt.formats.onnx.file import check_ranks, open_onnx
 
 
 def test_a_size_of_minus_one_is_free(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from mlopt.artifact.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import ExitCode, IntegrityError, ModelError, OutputError
 from mlopt.core.hardware import INT8_DOT
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
 

@@ -15,7 +15,7 @@ from mlopt import pipeline
 from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
 from mlopt.core.target import Objective, Target
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.outcomes import Outcome
 from mlopt.passes import table
 from mlopt.passes.base import PassConfig, Requires

@@ -20,9 +20,9 @@ from quantization_models import FLOAT, INT64, Port, branching, encoder, random, 
 
 import mlopt.tensors
 from mlopt.core.errors import MeasureError
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.measure import parity
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import fuse
 from mlopt.passes.quantize import PASS as QUANTIZE
 from mlopt.runtimes.base import Array

@@ -9,10 +9,10 @@ from deployables import in_runtime
 
 from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference
-from mlopt.model import ONNX, Model, TensorSpec
+from mlopt.formats.model import ONNX, Model, TensorSpec
+from mlopt.formats.torch.model import load_module, open_program, open_torch
+from mlopt.formats.torch.source import materialize
 from mlopt.runtimes import open_session
-from mlopt.torch_model import load_module, open_program, open_torch
-from mlopt.torch_source import materialize
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -14,9 +14,9 @@ from deployables import in_runtime
 
 from mlopt.core.errors import MloptError
 from mlopt.core.usercode import CodeReference
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.source import check_rebuilt, make
 from mlopt.runtimes import open_session
-from mlopt.torch_source import check_rebuilt, make
 
 X = (TensorSpec("x", "float32", ("batch", 6)),)
 HEAD = """\

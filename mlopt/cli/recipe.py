@@ -26,7 +26,7 @@ def init(
     """Write the recipe that `mlopt optimize MODEL` would use, to be edited."""
     from mlopt.cli.console import err
     from mlopt.core.errors import OutputError
-    from mlopt.onnx_file import open_onnx
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes import table
     from mlopt.recipe.generate import recipe_for_model
     from mlopt.recipe.load import parse

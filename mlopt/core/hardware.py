@@ -63,7 +63,7 @@ class Hardware(BaseModel):
 
     @property
     def adds_in_16_bits(self) -> bool:
-        """Whether sums of INT8 products can overflow on this CPU (see ``mlopt.onnx_int8``)."""
+        """Whether sums of INT8 products can overflow on this CPU (see ``mlopt.formats.onnx.int8``)."""
         return self.is_x86 and not self.has_int8_dot
 
 

@@ -12,7 +12,7 @@ from mlopt.data.dataset import Samples
 from mlopt.data.unequal import as_array
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 
 def call(code: CodeReference, inputs: Sequence[TensorSpec] = ()) -> Samples:

@@ -24,7 +24,7 @@ from mlopt.data.tables import read_labels
 if TYPE_CHECKING:
     from PIL import Image
 
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 Window = Callable[[int, Array | None], list[int]]
 _LARGEST = 1 << 27

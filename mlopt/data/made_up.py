@@ -21,7 +21,7 @@ from mlopt.data.feeds import Run, batches
 from mlopt.data.sizes import Attempt, attempts, size_of
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 from mlopt.runtimes.onnxruntime_messages import blames_values, could_not_run
 
 SYNTHETIC = "synthetic"

@@ -25,7 +25,7 @@ from mlopt.data.images import read_images
 from mlopt.data.source import SUPPORTED, DataSource
 from mlopt.data.text import read_text
 from mlopt.data.unequal import PAD
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 _BROKEN_NPZ = (
     OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, LookupError,

@@ -23,7 +23,7 @@ from mlopt.data.unequal import PAD
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 _FIELDS: dict[str, str] = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 Window = Callable[[int, Array | None, Sequence[Hashable]], list[int]]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from mlopt.core import plugins
 from mlopt.core.errors import ModelError
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
-from mlopt.formats import onnx_format, torch_format
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
-from mlopt.model import ONNX, Kind, Model, TensorSpec
+from mlopt.formats.model import ONNX, Kind, Model, TensorSpec
+from mlopt.formats.onnx import entry
+from mlopt.formats.torch import entry as torch_format
 
 if TYPE_CHECKING:
     import onnx
@@ -26,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 BUILTIN: tuple[Format, ...] = (
-    onnx_format.FORMAT,
+    entry.FORMAT,
     torch_format.FORMAT,
 )
 _GROUP = "mlopt.formats"

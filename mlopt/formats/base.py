@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.formats.model import Kind, Model, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

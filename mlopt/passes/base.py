@@ -17,7 +17,7 @@ from mlopt.core.cache import Store
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions

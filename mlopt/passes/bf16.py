@@ -15,8 +15,8 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization.halves import BF16, FP16

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import Problem
 from mlopt.core.usercode import own_line
-from mlopt.torch_advice import GRADIENTS, known_fix
-from mlopt.torch_model import import_torch
+from mlopt.formats.torch.advice import GRADIENTS, known_fix
+from mlopt.formats.torch.model import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
 
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 HERE = "pass 'export'"
 FIX_BRANCH = "use torch.where or torch.cond, or return torch.jit.script(model) from build()"

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
 from mlopt.core.target import Objective
-from mlopt.model import ONNX, Model
+from mlopt.formats.model import ONNX, Model
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization.halves import FP16

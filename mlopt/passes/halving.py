@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.data.dataset import Dataset
-from mlopt.model import Model
-from mlopt.onnx_file import read_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.mending import advised
 from mlopt.quantization.graph import Survey, survey

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlopt.core.errors import MloptError
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.graph import EXTERNAL_DATA_ABOVE
 from mlopt.passes import simplify
 from mlopt.passes.base import Context, PassResult
 

@@ -26,10 +26,10 @@ from mlopt.core.errors import PassError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.target import Objective
 from mlopt.data.dataset import Array, Dataset
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import read_graph
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.mending import advised
 from mlopt.quantization import weight_only

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.usercode import own_frame
-from mlopt.model import TensorSpec
-from mlopt.torch_model import import_torch
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.model import import_torch
 
 if TYPE_CHECKING:
     import torch

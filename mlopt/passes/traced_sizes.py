@@ -15,17 +15,17 @@ import numpy as np
 
 from mlopt.core.errors import MeasureError, ModelError, PassError
 from mlopt.data.feeds import batches
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.torch.model import foreign_code, import_torch
 from mlopt.measure.parity import within_tolerance
-from mlopt.model import Model, TensorSpec
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
 from mlopt.passes.size_guards import Probe
 from mlopt.runtimes import open_default
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
-from mlopt.torch_model import foreign_code, import_torch
 
 if TYPE_CHECKING:
     from mlopt.data.dataset import Dataset
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
 _BATCHES = (2, 3, 5, 7)
 _ELEMENTS = 1 << 24

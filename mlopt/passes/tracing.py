@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt import onnx_graph
 from mlopt.core.errors import ModelError, PassError
-from mlopt.model import Model, TensorSpec
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin, output_names
 from mlopt.passes.base import Context
 from mlopt.passes.exporter_errors import cause
 from mlopt.passes.traced_sizes import example_inputs
-from mlopt.torch_model import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mlopt.runtimes.base import Array
 
 if TYPE_CHECKING:
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
 PACKED = "_pad_packed_sequence"
 

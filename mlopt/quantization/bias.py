@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopt.data.dataset import Array, Dataset
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import uses
-from mlopt.onnx_save import loaded
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import uses
+from mlopt.formats.onnx.save import loaded
 from mlopt.quantization.observe import channel_means
 from mlopt.quantization.prepared import save
 from mlopt.runtimes.onnxruntime import cause, runtime_errors

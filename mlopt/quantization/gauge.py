@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mlopt.core.errors import MeasureError
 from mlopt.data.dataset import Dataset
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import compare, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured
 from mlopt.measure.schedule import Schedule
-from mlopt.onnx_file import open_onnx
 from mlopt.results.timing import NodeTime, Speed
 from mlopt.runtimes.base import Deployable
 

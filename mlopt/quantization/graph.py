@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import PassError
-from mlopt.model import Model
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import (
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import (
     EXTERNAL_DATA_ABOVE,
     default_opset,
     describe,
@@ -27,8 +27,8 @@ from mlopt.onnx_graph import (
     strip_initializer_inputs,
     subgraphs,
 )
-from mlopt.onnx_names import isolate, restore
-from mlopt.onnx_save import load_tensors, save_model
+from mlopt.formats.onnx.names import isolate, restore
+from mlopt.formats.onnx.save import load_tensors, save_model
 from mlopt.quantization.choice import Work
 from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 from mlopt.quantization.untyped import add_missing_types

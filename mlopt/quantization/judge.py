@@ -13,9 +13,9 @@ from mlopt.core.errors import DataError, MeasureError, ModelError
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import parity
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
 from mlopt.quantization.versions import Quality
 from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes import open_session

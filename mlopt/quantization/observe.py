@@ -24,11 +24,11 @@ from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.graph import nodes, subgraphs
+from mlopt.formats.onnx.order import sort_nodes
 from mlopt.measure.parity import within_tolerance
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_graph import nodes, subgraphs
-from mlopt.onnx_order import sort_nodes
 from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
 from mlopt.quantization.settings import Calibration

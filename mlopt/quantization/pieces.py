@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import nodes as all_nodes
-from mlopt.onnx_names import fresh, isolate, restore
-from mlopt.onnx_order import sort_nodes
-from mlopt.onnx_save import loaded
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import nodes as all_nodes
+from mlopt.formats.onnx.names import fresh, isolate, restore
+from mlopt.formats.onnx.order import sort_nodes
+from mlopt.formats.onnx.save import loaded
 from mlopt.quantization.copies import Forms, separate
 from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.int8_constants import own_zero_points
-from mlopt.onnx_save import save_model
+from mlopt.formats.onnx.int8_constants import own_zero_points
+from mlopt.formats.onnx.save import save_model
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import numpy_helper
 from onnxruntime.quantization import QDQQuantizer
 
-from mlopt.onnx_graph import public_values, read_inside, subgraphs
+from mlopt.formats.onnx.graph import public_values, read_inside, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,10 +23,10 @@ from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
 from mlopt.data.ragged import of_one_call
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.names import fresh, value_names
 from mlopt.measure.parity import compare
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_names import fresh, value_names
 from mlopt.quantization.halves import Half, always_float, float_tensors
 from mlopt.quantization.prepared import Prepared, save
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.quantization.account import Account
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.choosing import best_set

@@ -18,10 +18,10 @@ from mlopt.core.errors import MissingPackage
 from mlopt.core.packages import install_command
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import keep_interface
-from mlopt.onnx_names import Names, isolate, restore
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import keep_interface
+from mlopt.formats.onnx.names import Names, isolate, restore
 from mlopt.quantization.copies import separate, static_forms
 from mlopt.quantization.observe import one_batch, quiet, refusal
 from mlopt.quantization.prepared import Prepared, save

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlopt.model import TensorSpec
-from mlopt.torch_model import import_torch
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.model import import_torch
 
 if TYPE_CHECKING:
     import torch

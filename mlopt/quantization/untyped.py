@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_file import read_graph
+from mlopt.formats.onnx.file import read_graph
 from mlopt.runtimes.onnxruntime import quiet_session, runtime_errors
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from mlopt.core.packages import install_command, version
 from mlopt.data.dataset import Array, Dataset
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import read_graph
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import read_graph
 from mlopt.quantization.copies import dynamic_forms, remarks
 from mlopt.quantization.fallback import largest
 from mlopt.quantization.observe import one_batch, quiet, refusal

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
-from mlopt.onnx_graph import nodes, uses
-from mlopt.onnx_int8 import orders, worst_pair
-from mlopt.onnx_save import loaded
+from mlopt.formats.onnx.graph import nodes, uses
+from mlopt.formats.onnx.int8 import orders, worst_pair
+from mlopt.formats.onnx.save import loaded
 
 if TYPE_CHECKING:
     import onnx

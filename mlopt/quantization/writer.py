@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
 from mlopt.data.dataset import Array, Dataset
-from mlopt.model import Model
-from mlopt.onnx_file import read_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import read_graph
 from mlopt.quantization import weight_only
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, choose_integers

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mlopt.model import digest_file
+from mlopt.formats.model import digest_file
 from mlopt.recipe.origin import Origin
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.recipe.yaml_writer import dump

@@ -8,10 +8,10 @@ from pathlib import Path
 from mlopt.core.errors import Problem
 from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.formats import format_for
+from mlopt.formats.model import TORCH
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
-from mlopt.model import TORCH
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code

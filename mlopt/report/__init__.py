@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mlopt.core.errors import Problem, UserError
 from mlopt.core.foreign_text import as_json
-from mlopt.filetype import JSON, REPORT, told
+from mlopt.formats.filetype import JSON, REPORT, told
 from mlopt.results.report import Report
 
 REPORT_FILE = "report.json"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from mlopt.chain import a_kind, unrun
 from mlopt.core.errors import MloptError, PassError
 from mlopt.core.target import Target
-from mlopt.model import TORCH, Kind
+from mlopt.formats.model import TORCH, Kind
 from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.pipeline import Job, detail_of, held
 from mlopt.recipe.schema import Step

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlopt.core import plugins
 from mlopt.core.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.formats.model import Kind, Model
 from mlopt.runtimes import onnxruntime, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
 

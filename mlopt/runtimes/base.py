@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.core.packages import install_command, version
 from mlopt.core.target import MAX_THREADS
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.timing import NodeTime
 
 Array = NDArray[Any]

@@ -20,9 +20,9 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.gate import gate
 from mlopt.core.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
+from mlopt.formats.model import ONNX, TensorSpec
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate
-from mlopt.model import ONNX, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT
 from mlopt.results.report import Report

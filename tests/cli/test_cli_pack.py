@@ -21,7 +21,7 @@ from mlopt.artifact.signers import KeySigner
 from mlopt.cli.pack import pack
 from mlopt.cli.unpack import unpack
 from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
-from mlopt.model import ONNX, TensorSpec
+from mlopt.formats.model import ONNX, TensorSpec
 
 
 def run(*arguments: object) -> Result:

@@ -14,7 +14,7 @@ from mlopt.data.choice import order, part, typical
 from mlopt.data.dataset import Samples, store
 from mlopt.data.source import DataSource
 from mlopt.data.sources import read
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 from mlopt.quantization.judge import hold_back
 
 labels_in_any_order = st.one_of(

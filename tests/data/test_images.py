@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mlopt.core.errors import DataError, MissingPackage, Problem
 from mlopt.data.source import DataSource, ImageOptions
 from mlopt.data.sources import read
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
 

@@ -16,7 +16,7 @@ from mlopt.data.dataset import Samples
 from mlopt.data.feeds import batches, check_inputs
 from mlopt.data.made_up import fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -12,8 +12,8 @@ import pytest
 from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples, check_disjoint, store
 from mlopt.data.sources import read
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe

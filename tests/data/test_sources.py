@@ -16,7 +16,7 @@ from mlopt.core.errors import DataError, ModelError, Problem
 from mlopt.data.dataset import Samples
 from mlopt.data.source import DataSource
 from mlopt.data.sources import read, read_npz, window
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 X = (TensorSpec("x", "float32", ("batch", 2)),)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlopt.core.errors import DataError, MissingPackage, Problem
 from mlopt.data.source import DataSource, TextOptions
 from mlopt.data.sources import read
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
 

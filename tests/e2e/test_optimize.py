@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> 
 PLUGIN = """
 import shutil
 
-from mlopt.model import ONNX
+from mlopt.formats.model import ONNX
 from mlopt.passes.base import Pass, PassConfig, PassResult
 
 

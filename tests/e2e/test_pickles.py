@@ -19,8 +19,8 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY, CLASSIFIER_RECIPE, write_classif
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.torch_model import open_program
-from mlopt.torch_weights import load_weights
+from mlopt.formats.torch.model import open_program
+from mlopt.formats.torch.weights import load_weights
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

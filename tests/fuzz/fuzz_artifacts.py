@@ -27,7 +27,7 @@ from mlopt.artifact import claims as claims_file
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import Verified, verify
-from mlopt.model import ONNX, TensorSpec, digest_file
+from mlopt.formats.model import ONNX, TensorSpec, digest_file
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.lock import lock

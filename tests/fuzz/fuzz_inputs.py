@@ -16,15 +16,16 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import gates_file, inspection, onnx_file, report
+from mlopt import gates_file, inspection, report
 from mlopt.core import cache, foreign_text, usercode
 from mlopt.core.errors import MloptError
 from mlopt.data import dataset, sources
 from mlopt.data.source import TextOptions
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx import file as onnx_file
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.model import TensorSpec
 from mlopt.passes import table
 from mlopt.recipe.load import load, parse
 from mlopt.recipe.lock import lock

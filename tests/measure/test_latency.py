@@ -19,11 +19,11 @@ from onnx import TensorProto, helper
 
 from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import latency
 from mlopt.measure.candidate import Bench, Candidate
 from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
 from mlopt.results.report import ColdStart
 
 pytestmark = pytest.mark.process

@@ -12,8 +12,8 @@ from deployables import in_runtime
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
 from mlopt.quantization.gauge import Gauge
 from mlopt.runtimes import open_session

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from quantization_models import FLOAT, branching, cosine, encoder, random, write
 
 from mlopt.core.target import Objective, Target
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.bf16 import PASS, Bf16Config
 

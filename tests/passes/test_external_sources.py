@@ -13,10 +13,10 @@ import pytest
 from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt import onnx_graph
 from mlopt.core.target import Objective
-from mlopt.external_data import tensors
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.external_data import tensors
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.quantization import graph as quantization_graph
 

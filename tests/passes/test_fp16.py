@@ -14,7 +14,7 @@ from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, 
 
 from mlopt.compress.half import convert as module
 from mlopt.core.target import Objective, Target
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import quantize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.fp16 import PASS

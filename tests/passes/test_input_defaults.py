@@ -17,7 +17,7 @@ from mlopt.core.errors import DataError
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Samples
 from mlopt.data.feeds import check_inputs
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute

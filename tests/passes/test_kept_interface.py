@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from test_interface_names import PASSES
 
 from mlopt.core.target import Objective, Target
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute

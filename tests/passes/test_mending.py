@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from quantization_models import FLOAT, random, write
 
 from mlopt.core.target import Objective
-from mlopt.onnx_file import read_graph
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import fp16, quantize, simplify
 from mlopt.passes.base import Refusal
 

@@ -11,10 +11,10 @@ from helpers import applied, fresh, outputs_of, run_pass
 
 from mlopt.core.errors import PassError, Problem
 from mlopt.core.usercode import CodeReference
-from mlopt.model import Model, TensorSpec
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.torch.source import materialize
 from mlopt.passes.export import PASS
 from mlopt.runtimes import open_session
-from mlopt.torch_source import materialize
 
 pytestmark = pytest.mark.heavy
 

@@ -11,7 +11,7 @@ from mlopt.core.errors import RecipeError
 from mlopt.passes import BUILTIN, table
 
 PLUGIN = """
-from mlopt.model import ONNX, TORCH
+from mlopt.formats.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig
 
 PASS = Pass(

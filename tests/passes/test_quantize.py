@@ -15,8 +15,8 @@ from quantization_models import FLOAT, INT64, branching, cnn, cosine, encoder, r
 
 from mlopt.core.errors import PassError
 from mlopt.core.target import Target
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_int8 import overflow
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.int8 import overflow
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module

@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 from quantization_models import FLOAT, random, write
 
 from mlopt.core.target import Objective
+from mlopt.formats.onnx.file import read_graph
 from mlopt.inspection import inspect_model
-from mlopt.onnx_file import read_graph
 from mlopt.passes import fp16, fuse, quantize, simplify
 
 DATA = {"x": random(64, 8)}

@@ -19,7 +19,7 @@ from quantization_models import FLOAT, cnn, cosine, random, write
 
 from mlopt import chain
 from mlopt.core.target import Target
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig

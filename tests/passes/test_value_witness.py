@@ -21,8 +21,8 @@ torch = pytest.importorskip("torch", reason="what a module makes of values needs
     ],
 )
 def test_operators_that_take_sizes_from_values_are_found(forward: Callable[..., Any], found: set[str]) -> None:
+    from mlopt.formats.torch.module import Flat
     from mlopt.passes.value_witness import sizes_from_values
-    from mlopt.torch_module import Flat
 
     class Net(torch.nn.Module):
         def forward(self, x: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from quantization_models import FLOAT, random, write
 
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, Scheme

@@ -13,7 +13,7 @@ from quantization_models import FLOAT, cnn, encoder, random
 from quantization_models import write as write_graph
 
 from mlopt.compress.half.convert import without_kernel
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.halves import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import outputs

@@ -10,7 +10,7 @@ import pytest
 from quantization_models import cnn, random
 
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization import integers as module
 from mlopt.quantization.choice import Integers, Mode, Scheme
 from mlopt.quantization.graph import prepare

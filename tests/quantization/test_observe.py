@@ -16,7 +16,7 @@ from quantization_models import FLOAT, cnn, encoder, random, write
 from mlopt.core.cache import Store
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import (
     absolute_maxima,

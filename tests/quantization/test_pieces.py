@@ -12,7 +12,7 @@ import pytest
 from onnx import helper
 from quantization_models import FLOAT, INT64, random, write
 
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization.copies import dynamic_forms
 from mlopt.quantization.graph import prepare

@@ -11,7 +11,7 @@ from quantization_models import FLOAT, Weights, random, write
 from random_models import relative_error, run
 
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization.choice import Integers, Mode, Scheme
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.integers import Job, quantize

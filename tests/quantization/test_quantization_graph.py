@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, encoder, random, write
 
 from mlopt.core.errors import PassError
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_order import sort_nodes
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.order import sort_nodes
 from mlopt.quantization import graph as module
 from mlopt.quantization.graph import matching, prepare, survey
 from mlopt.quantization.observe import outputs

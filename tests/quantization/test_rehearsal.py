@@ -15,7 +15,7 @@ from quantization_models import FLOAT, random
 from quantization_models import write as write_graph
 
 from mlopt.data.dataset import Array, Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.halves import BF16, FP16, write
 from mlopt.quantization.observe import outputs

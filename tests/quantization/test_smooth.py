@@ -11,8 +11,8 @@ from quantization_models import encoder, random
 
 from mlopt.core.errors import MissingPackage
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import outputs
 from mlopt.quantization.smooth import quantize_with_nncf

@@ -10,7 +10,7 @@ from onnx import helper
 from quantization_models import FLOAT, cosine, encoder, random, write
 
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization import weight_only
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import outputs

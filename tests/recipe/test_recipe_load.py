@@ -11,7 +11,7 @@ from recipe_example import GOOD
 
 from mlopt.core.errors import ModelError, Problem, RecipeError
 from mlopt.core.target import Objective
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import load, parse
 

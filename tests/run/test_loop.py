@@ -12,7 +12,7 @@ from toy_chain import ONNX, PASSES, TORCH, Toy, World, steps, told
 
 from mlopt.chain import misfits
 from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Problem
-from mlopt.model import Kind, Model
+from mlopt.formats.model import Kind, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Step
 

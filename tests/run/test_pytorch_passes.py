@@ -30,7 +30,7 @@ import shutil
 
 import safetensors.torch
 
-from mlopt.model import ONNX, TORCH
+from mlopt.formats.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig, PassResult, Requires
 
 

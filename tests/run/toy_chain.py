@@ -25,7 +25,7 @@ from mlopt.core.errors import PassError
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.core.worker import WorkerDiedError
-from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
+from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.pipeline import Job

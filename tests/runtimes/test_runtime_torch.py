@@ -8,9 +8,9 @@ from deployables import in_runtime
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.usercode import CodeReference
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.source import materialize
 from mlopt.runtimes import open_session
-from mlopt.torch_source import materialize
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.quantization.graph import matching, prepare
 from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal

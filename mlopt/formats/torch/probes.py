@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.core.usercode import own_frame
-from mlopt.model import Model
-from mlopt.torch_model import foreign_code, import_torch, load_module, origin
+from mlopt.formats.model import Model
+from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_graph import subgraphs
+from mlopt.formats.onnx.graph import subgraphs
 
 if TYPE_CHECKING:
     import onnx

@@ -1,4 +1,4 @@
-"""One INT8 constant, one reader: what ONNX Runtime's exact mode can load (see ``mlopt.onnx_int8``).
+"""One INT8 constant, one reader: what ONNX Runtime's exact mode can load (see ``mlopt.formats.onnx.int8``).
 
 That mode makes an unsigned constant of a signed one for each layer that reads it, under a name made from the constant's
 own: of the second layer it says "Attempt to replace the existing tensor". And where scales per channel come without a
@@ -14,9 +14,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import strip_initializer_inputs, subgraphs
-from mlopt.onnx_names import fresh, value_names
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import strip_initializer_inputs, subgraphs
+from mlopt.formats.onnx.names import fresh, value_names
 
 if TYPE_CHECKING:
     import onnx

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import nodes, subgraphs
-from mlopt.onnx_save import loaded
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import nodes, subgraphs
+from mlopt.formats.onnx.save import loaded
 
 if TYPE_CHECKING:
     import onnx

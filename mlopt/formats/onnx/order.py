@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
-from mlopt.onnx_graph import reads, subgraphs
+from mlopt.formats.onnx.graph import reads, subgraphs
 
 if TYPE_CHECKING:
     import onnx

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlopt.formats.base import Format
-from mlopt.model import TORCH, Model, TensorSpec, digest_file
-from mlopt.torch_model import open_program, open_torch
+from mlopt.formats.model import TORCH, Model, TensorSpec, digest_file
+from mlopt.formats.torch.model import open_program, open_torch
 
 _PYTHON = "the recipe's Python builds it, which an artifact does not hold"
 

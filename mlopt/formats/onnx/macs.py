@@ -13,8 +13,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import Problem, UserError
-from mlopt.model import TensorSpec
-from mlopt.onnx_graph import nodes, subgraphs
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.graph import nodes, subgraphs
 
 if TYPE_CHECKING:
     import onnx

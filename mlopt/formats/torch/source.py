@@ -1,4 +1,4 @@
-"""The source model that a recipe's Python makes: built, trained, and kept as ``mlopt.torch_model`` reads it.
+"""The source model that a recipe's Python makes: built, trained, and kept as ``mlopt.formats.torch.model`` reads it.
 
 No pickle is kept. One is read only where the user agreed (``--allow-pickle``), and then as tensors alone.
 """
@@ -13,15 +13,24 @@ from pathlib import Path
 
 from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
-from mlopt.torch_call import bind
-from mlopt.torch_misfit import unwrapped
-from mlopt.torch_model import SOURCE, WEIGHTS, call, evaluating, import_torch, load_module, open_torch, read_source
-from mlopt.torch_state import check_present, check_sized, save_state
-from mlopt.torch_trained import not_rebuilt, trained
-from mlopt.torch_weights import load_weights
-from mlopt.torch_witness import Feed, Witness, answers_differ, lost, observe
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.call import bind
+from mlopt.formats.torch.misfit import unwrapped
+from mlopt.formats.torch.model import (
+    SOURCE,
+    WEIGHTS,
+    call,
+    evaluating,
+    import_torch,
+    load_module,
+    open_torch,
+    read_source,
+)
+from mlopt.formats.torch.state import check_present, check_sized, save_state
+from mlopt.formats.torch.trained import not_rebuilt, trained
+from mlopt.formats.torch.weights import load_weights
+from mlopt.formats.torch.witness import Feed, Witness, answers_differ, lost, observe
 
 _NO_MODULE = (
     "wrap it: class Model(torch.nn.Module): with `def forward(self, x): return function(x)`, and return Model()"
@@ -61,7 +70,7 @@ def make(
     feeds: Sequence[Feed] = (),
 ) -> Made:
     """Do what ``materialize`` does, and observe the module on ``feeds``, for ``check_rebuilt`` in another process."""
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
     torch = import_torch()
     built = call(code)

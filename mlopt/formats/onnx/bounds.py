@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
-from mlopt.onnx_graph import nodes, subgraphs
+from mlopt.formats.onnx.graph import nodes, subgraphs
 
 if TYPE_CHECKING:
     import onnx

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 from mlopt.core.errors import MissingPackage, MloptError, ModelError
 from mlopt.core.packages import install_command
 from mlopt.core.usercode import CodeReference, globals_of, own_line, seeded, with_traceback
-from mlopt.model import TORCH, Model, TensorSpec, digest_file
-from mlopt.torch_advice import known_fix
-from mlopt.torch_call import bind
-from mlopt.torch_misfit import fit, unfitting, unwrapped
-from mlopt.torch_program import not_a_program, plain_copy
-from mlopt.torch_state import check_present, check_sized, read_state
+from mlopt.formats.model import TORCH, Model, TensorSpec, digest_file
+from mlopt.formats.torch.advice import known_fix
+from mlopt.formats.torch.call import bind
+from mlopt.formats.torch.misfit import fit, unfitting, unwrapped
+from mlopt.formats.torch.program import not_a_program, plain_copy
+from mlopt.formats.torch.state import check_present, check_sized, read_state
 
 if TYPE_CHECKING:
     import torch
 
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
 SOURCE, WEIGHTS = "source.json", "weights.safetensors"
 
@@ -69,7 +69,7 @@ def load_module(model: Model) -> Flat:
 
     Raises ``ModelError`` if the Python that builds it has changed since.
     """
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
     if not model.path.is_dir():
         return Flat(*_program_call(model))

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlopt.torch_files import told_pickle, told_safetensors, told_zip
+from mlopt.formats.torch.files import told_pickle, told_safetensors, told_zip
 
 MODEL, REPORT, RECIPE, JSON = "an ONNX model", "a report of mlopt", "a recipe", "JSON of another kind"
 _HEAD = 4096

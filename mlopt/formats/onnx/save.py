@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from mlopt.external_data import size_of, tensors
+from mlopt.formats.onnx.external_data import size_of, tensors
 
 if TYPE_CHECKING:
     import onnx

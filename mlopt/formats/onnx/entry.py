@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import check_ranks, check_tensors, open_onnx, read_graph
-from mlopt.onnx_graph import EXTERNAL_DATA_ABOVE
-from mlopt.onnx_save import save_model
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import check_ranks, check_tensors, open_onnx, read_graph
+from mlopt.formats.onnx.graph import EXTERNAL_DATA_ABOVE
+from mlopt.formats.onnx.save import save_model
 
 if TYPE_CHECKING:
     import onnx

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
-from mlopt.torch_state import load_state
+from mlopt.formats.torch.state import load_state
 
 if TYPE_CHECKING:
     import torch

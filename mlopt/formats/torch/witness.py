@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.core.usercode import CodeReference, local_files, own_line, seeded
-from mlopt.torch_probes import probes
+from mlopt.formats.torch.probes import probes
 
 if TYPE_CHECKING:
     import torch
 
-    from mlopt.model import TensorSpec
-    from mlopt.torch_module import Flat
+    from mlopt.formats.model import TensorSpec
+    from mlopt.formats.torch.module import Flat
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]

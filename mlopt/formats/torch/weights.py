@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError, Problem
-from mlopt.filetype import told
-from mlopt.torch_files import SAFETENSORS
-from mlopt.torch_misfit import fit, names_of, renaming
-from mlopt.torch_state import read_state
+from mlopt.formats.filetype import told
+from mlopt.formats.torch.files import SAFETENSORS
+from mlopt.formats.torch.misfit import fit, names_of, renaming
+from mlopt.formats.torch.state import read_state
 
 if TYPE_CHECKING:
     import torch

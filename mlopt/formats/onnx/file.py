@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError
-from mlopt.external_data import external_files
-from mlopt.filetype import MODEL, told
-from mlopt.model import ONNX, Model, TensorSpec, digest_file, is_numeric
-from mlopt.onnx_bounds import check_bounds
-from mlopt.onnx_graph import with_defaults
+from mlopt.formats.filetype import MODEL, told
+from mlopt.formats.model import ONNX, Model, TensorSpec, digest_file, is_numeric
+from mlopt.formats.onnx.bounds import check_bounds
+from mlopt.formats.onnx.external_data import external_files
+from mlopt.formats.onnx.graph import with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
