@@ -15,10 +15,10 @@ from mlopt.core.errors import GateError, MeasureError, Problem
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
+from mlopt.data.fitting import check_fed, check_finite, make_up
 from mlopt.data.made_up import fixes as made_up_fixes
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read
-from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import operators, statistics

@@ -154,8 +154,8 @@ def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes in which the model at ``path`` takes the first sample of ``data``; raises ``DataError``."""
     from mlopt.data.feeds import batches
+    from mlopt.data.reading import read
     from mlopt.data.source import DataSource
-    from mlopt.data.sources import read
 
     model = model_at(path)
     samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), model.inputs, model.defaults)

@@ -19,13 +19,13 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
+from mlopt.data.fitting import make_up
 from mlopt.data.folders import files_below
 from mlopt.data.made_up import samples_of
 from mlopt.data.padding import files_beside
+from mlopt.data.reading import read
 from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read
-from mlopt.fitting import make_up
 from mlopt.formats import digest_now, format_for, format_of, opened
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
 from mlopt.formats.torch.source import check_rebuilt, onnx_digest

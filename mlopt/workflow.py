@@ -17,8 +17,8 @@ from mlopt.artifact.signers import Signer
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import Hardware, detect
 from mlopt.data.dataset import Dataset, check_disjoint
+from mlopt.data.fitting import check_fed, check_finite
 from mlopt.evaluate import Evaluator
-from mlopt.fitting import check_fed, check_finite
 from mlopt.formats import check_shippable
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.gate.judge import judge as judge_gates

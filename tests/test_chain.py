@@ -11,7 +11,7 @@ from campaign_parts import recipe
 from mlopt.chain import check, misfits
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
-from mlopt.data.sources import DataSource
+from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.core.errors import DataError, ModelError
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.data.fitting import check_fed, check_finite, make_up
 from mlopt.data.vocabulary import known_words
-from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx, read_graph
 

@@ -83,9 +83,9 @@ def _evidence(
     from mlopt.core.errors import ModelError
     from mlopt.data import made_up
     from mlopt.data.dataset import store
+    from mlopt.data.fitting import make_up
+    from mlopt.data.reading import read
     from mlopt.data.source import DataSource
-    from mlopt.data.sources import read
-    from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
 

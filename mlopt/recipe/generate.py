@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.core.errors import RecipeError
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read
 from mlopt.formats.filetype import MODEL, RECIPE, told
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx

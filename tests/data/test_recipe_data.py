@@ -11,7 +11,7 @@ import pytest
 
 from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples, check_disjoint, store
-from mlopt.data.sources import read
+from mlopt.data.reading import read
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table

@@ -19,7 +19,7 @@ from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_
 from mlopt import gates_file, inspection, report
 from mlopt.core import cache, foreign_text, usercode
 from mlopt.core.errors import MloptError
-from mlopt.data import dataset, sources
+from mlopt.data import dataset, reading
 from mlopt.data.source import TextOptions
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx import file as onnx_file
@@ -181,7 +181,7 @@ def _arrays() -> list[bytes]:
 
 
 def _read_arrays(file: Path) -> None:
-    found = sources.read(sources.DataSource(source=file.name), file.parent, (TensorSpec("x", "float32", ("batch", 3)),))
+    found = reading.read(reading.DataSource(source=file.name), file.parent, (TensorSpec("x", "float32", ("batch", 3)),))
     dataset.store(found, file.with_name("stored"), file.name)
 
 
@@ -212,7 +212,7 @@ def _lines() -> list[bytes]:
 def _read_text(file: Path) -> None:
     options = TextOptions(tokenizer="tokenizer.json", label="label", max_length=16)
     inputs = (TensorSpec("input_ids", "int64", ("batch", "tokens")),)
-    found = sources.read(sources.DataSource(source="data.jsonl", text=options), file.parent, inputs)
+    found = reading.read(reading.DataSource(source="data.jsonl", text=options), file.parent, inputs)
     dataset.store(found, file.with_name("stored"), "data.jsonl")
 
 
