@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from mlopt.artifact.base import Trust
 from mlopt.artifact.deployed import shipped
-from mlopt.artifact.trust import chosen
+from mlopt.artifact.signing.base import Trust
+from mlopt.artifact.signing.trust import chosen
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import IntegrityError
 from mlopt.formats.model import TensorSpec

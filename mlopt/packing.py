@@ -9,11 +9,12 @@ from pathlib import Path
 
 from mlopt import __version__, claims, formats
 from mlopt import report as reports
-from mlopt.artifact import keys, layout, passphrase
+from mlopt.artifact import layout
 from mlopt.artifact import sign as signing
 from mlopt.artifact.files import is_safe
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, ModelEntry, Role
-from mlopt.artifact.signers import KeySigner, Signer
+from mlopt.artifact.signing import keys, passphrase
+from mlopt.artifact.signing.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.core.errors import ExitCode
 from mlopt.core.packages import versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlopt.artifact.signers import Signer
+from mlopt.artifact.signing.signers import Signer
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
-from mlopt.artifact.signers import Signer
+from mlopt.artifact.signing.signers import Signer
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import Hardware, detect
 from mlopt.data.dataset import Dataset, check_disjoint

@@ -11,7 +11,7 @@ from deployables import in_runtime
 from gate_evidence import STEP, report
 
 from mlopt import packing
-from mlopt.artifact.signers import Signer
+from mlopt.artifact.signing.signers import Signer
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import Loaded, parse

@@ -29,7 +29,7 @@ def test_onnxruntimes_own_format_is_told_from_damage(tmp_path: Path) -> None:
 
 
 def test_a_free_size_is_none_where_work_is_counted(tmp_path: Path) -> None:
-    from mlopt.inspection import inspect_model
+    from mlopt.artifact.inspection import inspect_model
 
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 4]) for name in "xy"]
     weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], [1.0] * 16)

@@ -15,11 +15,12 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from packed_artifact import evidence, pack, verdict
 
 from mlopt import packing
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.claims import PREDICATES
 from mlopt.artifact.layout import Role
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import ExitCode, IntegrityError, ModelError, OutputError
 from mlopt.core.hardware import INT8_DOT

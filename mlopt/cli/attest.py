@@ -8,8 +8,8 @@ import typer
 from mlopt.cli.signing_options import Chain, Identity, Issuer, Keyless, PassphraseFile, PrivateKey, Roots, signer, trust
 
 if TYPE_CHECKING:
-    from mlopt.artifact.base import Trust
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.base import Trust
+    from mlopt.artifact.signing.signers import Signer
 
 _UNSIGNED = "Write the bare statements for another signer, such as cosign: nothing is signed, and DIR stays as it is."
 _NOTHING = "the artifact has no recipe, so nothing is known of how it was made"
@@ -48,8 +48,8 @@ def attest(
 
 def _own(who: "Signer", roots: Path | None, identity: str | None, issuer: str | None) -> "Trust":
     """Return what believes this signer, to check the signature of the artifact with."""
-    from mlopt.artifact.signers import KeySigner
-    from mlopt.artifact.trust import KeyTrust
+    from mlopt.artifact.signing.signers import KeySigner
+    from mlopt.artifact.signing.trust import KeyTrust
     from mlopt.core.errors import UserError
 
     if isinstance(who, KeySigner):

@@ -45,7 +45,7 @@ def examine() -> Iterator[Check]:
     import platform
 
     from mlopt import __version__
-    from mlopt.artifact.keys import user_key_path
+    from mlopt.artifact.signing.keys import user_key_path
     from mlopt.core.cache import default_root
     from mlopt.core.hardware import detect
 

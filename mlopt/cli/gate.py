@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mlopt.artifact.base import Trust
+    from mlopt.artifact.signing.base import Trust
     from mlopt.gate.limits import Gate
     from mlopt.results.report import Report
 
@@ -151,10 +151,10 @@ def _check_integrity(source: Path, trust: Trust | None) -> str | None:
 
     Raises ``IntegrityError`` when the artifact is not what was signed.
     """
-    from mlopt.artifact import bundle, keys
-    from mlopt.artifact.base import UnknownSignerError
     from mlopt.artifact.files import read_capped, reading
     from mlopt.artifact.layout import SIGNATURE
+    from mlopt.artifact.signing import bundle, keys
+    from mlopt.artifact.signing.base import UnknownSignerError
     from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 
     if not source.is_dir():

@@ -34,7 +34,7 @@ def optimize(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, signed artifact."""
-    from mlopt.artifact import keys, passphrase
+    from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
     from mlopt.cli.summary import show

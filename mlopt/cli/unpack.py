@@ -33,7 +33,7 @@ def unpack(
     from functools import partial
 
     from mlopt.artifact import archive
-    from mlopt.artifact.trust import KeyTrust
+    from mlopt.artifact.signing.trust import KeyTrust
     from mlopt.artifact.verify import verify
     from mlopt.cli import console, signing_options
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.artifact import bundle
+from mlopt.artifact.signing import bundle
 from mlopt.core.errors import ExitCode, IntegrityError
 
 HINT = bundle.Envelope(b"payload", b"signature", key_id="abc")

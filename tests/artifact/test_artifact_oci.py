@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from mlopt.artifact import keys, layout, oci
+from mlopt.artifact import layout, oci
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import IntegrityError, OutputError
 

@@ -12,7 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
+from mlopt.artifact.signing import keys
 from mlopt.cli.digest import digest
 from mlopt.cli.keygen import keygen
 from mlopt.cli.sign import sign

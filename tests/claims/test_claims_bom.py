@@ -12,7 +12,7 @@ from packed_artifact import PASSED, evidence, pack, verdict
 
 from mlopt.artifact import layout
 from mlopt.artifact.layout import Role
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.formats.model import digest_file
 from mlopt.results.report import Report
 

@@ -14,10 +14,11 @@ import typer
 from gate_evidence import report
 from typer.testing import CliRunner, Result
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.gate import gate
 from mlopt.core.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
 from mlopt.formats.model import ONNX, TensorSpec

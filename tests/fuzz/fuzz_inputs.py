@@ -16,7 +16,8 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import gates_file, inspection, report
+from mlopt import gates_file, report
+from mlopt.artifact import inspection
 from mlopt.core import cache, foreign_text, usercode
 from mlopt.core.errors import MloptError
 from mlopt.data import dataset, reading

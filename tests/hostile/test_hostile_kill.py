@@ -17,11 +17,12 @@ import pytest
 from packed_artifact import pack
 
 from mlopt import claims
-from mlopt.artifact import archive, keys, layout, workspace
+from mlopt.artifact import archive, layout, workspace
 from mlopt.artifact.layout import UNSIGNED, Content
 from mlopt.artifact.sign import digest, sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import IntegrityError
 

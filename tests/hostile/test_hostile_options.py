@@ -15,11 +15,11 @@ from bench_models import dense
 from packed_artifact import pack
 
 import mlopt
-from mlopt.artifact import keys
 from mlopt.artifact.deployed import stated_options
 from mlopt.artifact.layout import read_manifest
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode, IntegrityError
 from mlopt.core.hardware import usable_cores

@@ -14,9 +14,9 @@ import pytest
 from packed_artifact import pack
 
 from mlopt import repro, workflow
-from mlopt.artifact import keys, passphrase
 from mlopt.artifact.layout import check_output
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys, passphrase
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.workspace import workspace
 from mlopt.core.cache import Store, why_unusable
 from mlopt.core.cache_entry import Entry, Key

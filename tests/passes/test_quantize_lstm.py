@@ -13,8 +13,8 @@ from helpers import applied, outputs_of, run_pass
 from onnx import helper
 from quantization_models import FLOAT, cosine, random, write
 
+from mlopt.artifact.inspection import inspect_model
 from mlopt.formats.onnx.file import read_graph
-from mlopt.inspection import inspect_model
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS
 from mlopt.quantization import graph as graph_module

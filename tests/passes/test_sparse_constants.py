@@ -12,9 +12,9 @@ from helpers import applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, random, write
 
+from mlopt.artifact.inspection import inspect_model
 from mlopt.core.target import Objective
 from mlopt.formats.onnx.file import read_graph
-from mlopt.inspection import inspect_model
 from mlopt.passes import fp16, fuse, quantize, simplify
 
 DATA = {"x": random(64, 8)}

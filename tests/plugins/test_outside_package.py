@@ -14,7 +14,7 @@ import pytest
 
 import mlopt
 from mlopt import formats, passes, runtimes
-from mlopt.artifact import keys
+from mlopt.artifact.signing import keys
 from mlopt.cli.app import run
 from mlopt.core.errors import PluginError
 from mlopt.passes.base import Pass

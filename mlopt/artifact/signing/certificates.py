@@ -25,9 +25,9 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from mlopt.artifact.bundle import MAX_CERTIFICATES
 from mlopt.artifact.files import shown
-from mlopt.artifact.keys import is_known_curve, read_pem
+from mlopt.artifact.signing.bundle import MAX_CERTIFICATES
+from mlopt.artifact.signing.keys import is_known_curve, read_pem
 from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlopt.artifact import bundle, keys
-from mlopt.artifact.base import GET_AGAIN, Opened, Trust, UnknownSignerError
 from mlopt.artifact.files import shown
-from mlopt.artifact.signers import signature_algorithm
+from mlopt.artifact.signing import bundle, keys
+from mlopt.artifact.signing.base import GET_AGAIN, Opened, Trust, UnknownSignerError
+from mlopt.artifact.signing.signers import signature_algorithm
 from mlopt.core.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
-    from mlopt.artifact.certificates import Chain
+    from mlopt.artifact.signing.certificates import Chain
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class CertificateTrust:
     @classmethod
     def of(cls, roots: Path, identity: str | None = None) -> Self:
         """Trust the roots in a PEM file. Raises ``OutputError``."""
-        from mlopt.artifact.certificates import load_roots  # X.509 is slow to import, and keys do not need it
+        from mlopt.artifact.signing.certificates import load_roots  # X.509 is slow to import, and keys do not need it
 
         return cls(load_roots(roots), identity)
 
     def open(self, data: bytes, where: str) -> Opened:
-        """Open a bundle of ``CertificateSigner``; see ``mlopt.artifact.certificates`` for what is checked, and not."""
-        from mlopt.artifact import certificates
+        """Open a bundle of ``CertificateSigner``; see ``mlopt.artifact.signing.certificates`` for what is checked, and not."""
+        from mlopt.artifact.signing import certificates
 
         envelope = bundle.unpack(data, where)
         roots = certificates.names_of(self.roots)
@@ -114,7 +114,7 @@ def chosen(key: Path | None, roots: Path | None, identity: str | None, issuer: s
             "an identity is only as good as who proves it",
             fix="give --identity WHO with --issuer URL (keyless), or with --root PEM (certificates)",
         )
-    from mlopt.artifact.keyless import KeylessTrust
+    from mlopt.artifact.signing.keyless import KeylessTrust
 
     return KeylessTrust(identity, issuer)
 
@@ -123,7 +123,7 @@ def claimed_signer(data: bytes, where: str) -> str:
     """Return whom a bundle says that it is from: nothing of it is checked. Raises ``IntegrityError`` if malformed."""
     envelope = bundle.unpack(data, where)
     if envelope.certificates:
-        from mlopt.artifact import certificates
+        from mlopt.artifact.signing import certificates
 
         return certificates.signer_name(certificates.parse_chain(envelope.certificates, where))
     return envelope.key_id or ""

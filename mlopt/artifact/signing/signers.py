@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlopt.artifact import bundle
-from mlopt.artifact.keys import fingerprint
+from mlopt.artifact.signing import bundle
+from mlopt.artifact.signing.keys import fingerprint
 from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
-    from mlopt.artifact.certificates import Chain
+    from mlopt.artifact.signing.certificates import Chain
 
 _HASHES = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
 
@@ -64,20 +64,20 @@ class CertificateSigner:
     @property
     def name(self) -> str:
         """The identity in the certificate."""
-        from mlopt.artifact.certificates import signer_name
+        from mlopt.artifact.signing.certificates import signer_name
 
         return signer_name(self.chain)
 
     def sign(self, statement: bytes) -> bytes:
         """Return the bundle, with the certificates; they may have expired since this signer was made."""
-        from mlopt.artifact.certificates import encode
+        from mlopt.artifact.signing.certificates import encode
 
         self._check()
         signature = _signature(self.private, statement)
         return bundle.pack(bundle.Envelope(statement, signature, certificates=encode(self.chain)))
 
     def _check(self) -> None:
-        from mlopt.artifact.certificates import check_signer
+        from mlopt.artifact.signing.certificates import check_signer
 
         try:
             key = check_signer(self.chain, datetime.now(UTC), "the certificate to sign with")

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from mlopt.artifact import passphrase
 from mlopt.artifact.files import write_atomic
+from mlopt.artifact.signing import passphrase
 from mlopt.core.errors import OutputError
 from mlopt.core.ownership import distrusted
 
@@ -111,7 +111,7 @@ def create_key(path: Path, *, curve: str = "P-256", secret: bytes | None = None,
 def load_private(path: Path, passphrase_file: Path | None = None) -> ec.EllipticCurvePrivateKey:
     """Load a private key that only its owner can read; raises ``OutputError`` with the one cause.
 
-    If it is encrypted, its passphrase is looked for as ``mlopt.artifact.passphrase`` says.
+    If it is encrypted, its passphrase is looked for as ``mlopt.artifact.signing.passphrase`` says.
     """
     pem = read_pem(path, secret=True)
     encrypted = b"ENCRYPTED" in pem

@@ -18,9 +18,9 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mlopt.artifact import bundle
-from mlopt.artifact.base import GET_AGAIN, Opened, UnknownSignerError
 from mlopt.artifact.files import shown
+from mlopt.artifact.signing import bundle
+from mlopt.artifact.signing.base import GET_AGAIN, Opened, UnknownSignerError
 from mlopt.core import network
 from mlopt.core.errors import IntegrityError, MissingPackage, OutputError, UserError
 from mlopt.core.packages import install_command
