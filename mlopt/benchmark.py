@@ -24,10 +24,10 @@ from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
+from mlopt.measure.sweep import Load, sweep
 from mlopt.results.report import Candidate as Described
 from mlopt.results.report import Report, Speedup, SweepPoint
 from mlopt.runtimes import runtime_named
-from mlopt.sweep import Load, sweep
 
 Notify = Callable[[str, str, float | None], None]
 """Called with the stage at hand, within it the detail, and the share of the stage that is done."""

@@ -10,21 +10,21 @@ from pathlib import Path
 from mlopt import evidence
 from mlopt import report as reports
 from mlopt.core.errors import MeasureError, Problem
-from mlopt.evaluate import Evaluator
 from mlopt.gate.judge import needs_more
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import compare, figures, operators, statistics
 from mlopt.measure.candidate import Candidate
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
+from mlopt.measure.sweep import Load, sweep
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
 from mlopt.results.report import OperatorTime, Report, SweepPoint
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.runtimes.base import Deployable
-from mlopt.sweep import Load, sweep
 
 _ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
 _TRIAL_SHARE, _TRIAL_SAMPLES, _TRIAL_LOOKS = 0.5, 20, 2

@@ -12,10 +12,10 @@ from typing import Any
 
 from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
-from mlopt.evaluate import Evaluator
 from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate as Contender
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.latency import Measured, Run
 from mlopt.outcomes import Outcome, Ruling

@@ -18,7 +18,6 @@ from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import Hardware, detect
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.data.fitting import check_fed, check_finite
-from mlopt.evaluate import Evaluator
 from mlopt.formats import check_shippable
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.gate.judge import judge as judge_gates
@@ -26,6 +25,7 @@ from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact

@@ -12,10 +12,10 @@ from deployables import in_runtime
 
 from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.evaluate import Evaluator
 from mlopt.evidence import Lineup, lineup
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.measure.candidate import Candidate
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.latency import Measured, Run
 from mlopt.outcomes import Outcome
 from mlopt.passes.base import PassConfig

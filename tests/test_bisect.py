@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from planted_fault import FAULTY_NODES, planted, samples
 
-from mlopt import evaluate, pipeline, prepare, workflow
+from mlopt import pipeline, prepare, workflow
 from mlopt.bisect import Finding, Suspect, bisect, trials
 from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
@@ -24,6 +24,7 @@ from mlopt.core.errors import GateError
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.gate.vocabulary import METRICS
+from mlopt.measure import evaluate
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
 from mlopt.request import Request

@@ -14,8 +14,8 @@ from campaign_parts import chain, figures, model, recipe, run_of
 from mlopt import campaign, evidence
 from mlopt.campaign import Campaign
 from mlopt.core.target import Objective
-from mlopt.evaluate import Evaluator
 from mlopt.guard import Trial, guard
+from mlopt.measure.evaluate import Evaluator
 from mlopt.outcomes import Ruling
 from mlopt.recipe.schema import Recipe
 

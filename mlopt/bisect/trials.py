@@ -16,8 +16,8 @@ from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.core.errors import DataError, MeasureError
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate
+from mlopt.measure.evaluate import Evaluator
 from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step
 from mlopt.run import loop
