@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import observe
+from mlopt.compress.quantization.settings import Calibration
+from mlopt.compress.quantization.writer import BETWEEN, LAYERS
 from mlopt.core.hardware import detect
 from mlopt.core.worker import peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Samples, open_dataset, store
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import observe
-from mlopt.quantization.settings import Calibration
-from mlopt.quantization.writer import BETWEEN, LAYERS
 from mlopt.request import Request
 from mlopt.results.environment import environment, now
 from mlopt.workflow import planned_for, ready, transform

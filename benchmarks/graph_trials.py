@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from graph_generator import Graph, generate
 
+from mlopt.compress.quantization.benchmarker import Gauge
 from mlopt.core.errors import MeasureError, MloptError, ModelError
 from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
@@ -31,7 +32,6 @@ from mlopt.measure.parity import fidelity, within_tolerance
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
-from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions

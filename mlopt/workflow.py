@@ -14,6 +14,7 @@ from typing import Any
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.artifact.signing.signers import Signer
+from mlopt.compress.quantization.benchmarker import Gauge
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import Hardware, detect
 from mlopt.data.dataset import Dataset, check_disjoint
@@ -31,7 +32,6 @@ from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
-from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.generate import load_source

@@ -15,11 +15,11 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
+from mlopt.compress.half.graph import BF16, FP16
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.halves import BF16, FP16
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
 from mlopt.runtimes.onnxruntime_messages import briefly
 

@@ -15,11 +15,11 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
+from mlopt.compress.half.graph import FP16
 from mlopt.core.target import Objective
 from mlopt.formats.model import ONNX, Model
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.halves import FP16
 
 
 class Fp16Config(PassConfig):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlopt.compress.quantization.graph import Survey, survey
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.mending import advised
-from mlopt.quantization.graph import Survey, survey
 
 
 def objection(model: Model, context: Context) -> str | None:

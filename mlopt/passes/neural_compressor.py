@@ -20,6 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from mlopt.compress.quantization import torch_static, torch_weights
+from mlopt.compress.quantization.observe import quiet
+from mlopt.compress.quantization.scheme import Mode, Scheme, choose_integers
+from mlopt.compress.quantization.torch_static import Run, Score
+from mlopt.compress.quantization.torch_weights import Algorithm, WeightFormat
 from mlopt.core.errors import ModelError, PassError
 from mlopt.data.feeds import batches, predict
 from mlopt.formats.model import ONNX, TORCH, Model
@@ -28,11 +33,6 @@ from mlopt.measure.parity import fidelity
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.exporter_errors import cause
 from mlopt.passes.tracing import Task, dynamo, open_task, write
-from mlopt.quantization import torch_static, torch_weights
-from mlopt.quantization.choice import Mode, Scheme, choose_integers
-from mlopt.quantization.observe import quiet
-from mlopt.quantization.torch_static import Run, Score
-from mlopt.quantization.torch_weights import Algorithm, WeightFormat
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -152,7 +152,7 @@ def test_what_bfloat16_would_hold_is_told(tmp_path: Path) -> None:
 def test_weights_outside_the_file_are_converted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = cnn(tmp_path / "m.onnx")
     inside = outputs_of(convert(model, tmp_path, IMAGES).path, IMAGES)["logits"]
-    monkeypatch.setattr("mlopt.quantization.graph.EXTERNAL_DATA_ABOVE", 0)
+    monkeypatch.setattr("mlopt.compress.quantization.graph.EXTERNAL_DATA_ABOVE", 0)
     result = convert(model, tmp_path, IMAGES)
     assert len(open_onnx(result.path).files) == 2
     np.testing.assert_array_equal(outputs_of(result.path, IMAGES)["logits"], inside)

@@ -17,17 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization.copies import dynamic_forms, remarks
+from mlopt.compress.quantization.fallback import largest
+from mlopt.compress.quantization.observe import one_batch, quiet, refusal
+from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
+from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.settings import Algorithm, WeightOnly, unfit
+from mlopt.compress.quantization.versions import Written
 from mlopt.core.packages import install_command, version
 from mlopt.data.dataset import Array, Dataset
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import read_graph
-from mlopt.quantization.copies import dynamic_forms, remarks
-from mlopt.quantization.fallback import largest
-from mlopt.quantization.observe import one_batch, quiet, refusal
-from mlopt.quantization.pieces import computed_by, rewrite_pieces
-from mlopt.quantization.prepared import Prepared, save
-from mlopt.quantization.settings import Algorithm, WeightOnly, unfit
-from mlopt.quantization.versions import Written
 
 if TYPE_CHECKING:
     import onnx

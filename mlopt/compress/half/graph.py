@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopt.compress.quantization.prepared import Prepared, save
 from mlopt.formats.onnx.graph import default_opset
 from mlopt.formats.onnx.names import isolate, restore
 from mlopt.formats.onnx.order import sort_nodes
-from mlopt.quantization.prepared import Prepared, save
 
 if TYPE_CHECKING:
     import onnx

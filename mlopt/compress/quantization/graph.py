@@ -15,6 +15,10 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
+from mlopt.compress.quantization.scheme import Work
+from mlopt.compress.quantization.type_inference import add_missing_types
+from mlopt.compress.quantization.weights import plain_gemms
 from mlopt.core.errors import PassError
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
@@ -29,10 +33,6 @@ from mlopt.formats.onnx.graph import (
 )
 from mlopt.formats.onnx.names import isolate, restore
 from mlopt.formats.onnx.save import load_tensors, save_model
-from mlopt.quantization.choice import Work
-from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
-from mlopt.quantization.untyped import add_missing_types
-from mlopt.quantization.weights import plain_gemms
 
 if TYPE_CHECKING:
     import onnx

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
+from mlopt.compress.quantization.settings import Calibration
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Key
 from mlopt.core.errors import MeasureError
@@ -29,9 +32,6 @@ from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.formats.onnx.graph import nodes, subgraphs
 from mlopt.formats.onnx.order import sort_nodes
 from mlopt.measure.parity import within_tolerance
-from mlopt.quantization.prepared import Prepared
-from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
-from mlopt.quantization.settings import Calibration
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.compress.quantization import copies
+from mlopt.compress.quantization.fallback import Fit, largest
+from mlopt.compress.quantization.float_layers import keep_float_layers
+from mlopt.compress.quantization.observe import quiet, refusal
+from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
+from mlopt.compress.quantization.scheme import Integers, Mode
+from mlopt.compress.quantization.versions import Written
+from mlopt.compress.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
 from mlopt.data.dataset import Array
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import keep_interface
 from mlopt.formats.onnx.names import Names, isolate, restore
 from mlopt.formats.onnx.order import sort_nodes
 from mlopt.formats.onnx.save import load_tensors
-from mlopt.quantization import copies
-from mlopt.quantization.choice import Integers, Mode
-from mlopt.quantization.fallback import Fit, largest
-from mlopt.quantization.float_layers import keep_float_layers
-from mlopt.quantization.observe import quiet, refusal
-from mlopt.quantization.pieces import computed_by, rewrite_pieces
-from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
-from mlopt.quantization.versions import Written
-from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
 from mlopt.runtimes.onnxruntime_messages import copied_wrongly
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Collection[str], out: P
 def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
     import onnx
 
-    from mlopt.quantization.qdq import Quantizer
+    from mlopt.compress.quantization.qdq import Quantizer
 
     proto = onnx.load(job.prepared.path)
     recurrent = [node.name for node in proto.graph.node if node.op_type == RECURRENT and node.name in nodes]

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mlopt.compress.quantization.layer_selection import best_set
+from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
+from mlopt.compress.quantization.scheme import Mode
+from mlopt.compress.quantization.search_log import Account
+from mlopt.compress.quantization.versions import Found, Quality, Version, Written
 from mlopt.formats.model import Model
-from mlopt.quantization.account import Account
-from mlopt.quantization.choice import Mode
-from mlopt.quantization.choosing import best_set
-from mlopt.quantization.layer_times import by_layer, conversion_ms
-from mlopt.quantization.versions import Found, Quality, Version, Written
 from mlopt.results.timing import Measuring
 
 if TYPE_CHECKING:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.compress.half.graph import Half, always_float, float_tensors
+from mlopt.compress.quantization.prepared import Prepared, save
 from mlopt.core.errors import MeasureError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
@@ -27,8 +29,6 @@ from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.names import fresh, value_names
 from mlopt.measure.parity import compare
-from mlopt.quantization.halves import Half, always_float, float_tensors
-from mlopt.quantization.prepared import Prepared, save
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization.weights import channel_axis
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import uses
 from mlopt.formats.onnx.names import fresh, value_names
-from mlopt.quantization.weights import channel_axis
 
 if TYPE_CHECKING:
     import onnx

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.compress.quantization.observe import channel_means
+from mlopt.compress.quantization.prepared import save
 from mlopt.data.dataset import Array, Dataset
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import uses
 from mlopt.formats.onnx.save import loaded
-from mlopt.quantization.observe import channel_means
-from mlopt.quantization.prepared import save
 from mlopt.runtimes.onnxruntime import cause, runtime_errors
 
 if TYPE_CHECKING:

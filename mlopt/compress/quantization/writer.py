@@ -14,22 +14,22 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization import weight_only
+from mlopt.compress.quantization.bias_correction import correct_means, correct_weights, input_means
+from mlopt.compress.quantization.graph import Survey, matching, prepare
+from mlopt.compress.quantization.integers import PER_CHANNEL_OPSET, Job, quantize, quantized_layers
+from mlopt.compress.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
+from mlopt.compress.quantization.prepared import RECURRENT, Prepared, first_output
+from mlopt.compress.quantization.scheme import Integers, Mode, choose_integers
+from mlopt.compress.quantization.settings import Settings
+from mlopt.compress.quantization.smooth import quantize_with_nncf
+from mlopt.compress.quantization.versions import Written
+from mlopt.compress.quantization.weights import not_finite
 from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
 from mlopt.data.dataset import Array, Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
-from mlopt.quantization import weight_only
-from mlopt.quantization.bias import correct_means, correct_weights, input_means
-from mlopt.quantization.choice import Integers, Mode, choose_integers
-from mlopt.quantization.graph import Survey, matching, prepare
-from mlopt.quantization.integers import PER_CHANNEL_OPSET, Job, quantize, quantized_layers
-from mlopt.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
-from mlopt.quantization.prepared import RECURRENT, Prepared, first_output
-from mlopt.quantization.settings import Settings
-from mlopt.quantization.smooth import quantize_with_nncf
-from mlopt.quantization.versions import Written
-from mlopt.quantization.weights import not_finite
 
 if TYPE_CHECKING:
     import onnx

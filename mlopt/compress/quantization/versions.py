@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlopt.quantization.choice import Mode
+from mlopt.compress.quantization.scheme import Mode
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlopt.compress.quantization.versions import Quality
 from mlopt.core.errors import DataError, MeasureError, ModelError
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
@@ -16,7 +17,6 @@ from mlopt.data.feeds import predict
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import parity
-from mlopt.quantization.versions import Quality
 from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes import open_session
 from mlopt.runtimes.onnxruntime import deployed

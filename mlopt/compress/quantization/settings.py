@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from mlopt.compress.quantization.scheme import Mode, Reader, Scheme
 from mlopt.core.hardware import Hardware
-from mlopt.quantization.choice import Mode, Reader, Scheme
 
 
 class Calibration(StrEnum):

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlopt.compress.quantization.copies import separate, static_forms
+from mlopt.compress.quantization.observe import one_batch, quiet, refusal
+from mlopt.compress.quantization.prepared import Prepared, save
 from mlopt.core.errors import MissingPackage
 from mlopt.core.packages import install_command
 from mlopt.data.dataset import Array, Dataset
@@ -22,9 +25,6 @@ from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import keep_interface
 from mlopt.formats.onnx.names import Names, isolate, restore
-from mlopt.quantization.copies import separate, static_forms
-from mlopt.quantization.observe import one_batch, quiet, refusal
-from mlopt.quantization.prepared import Prepared, save
 
 _OLDEST_OPSET = 13
 """NNCF's scales per channel need a DequantizeLinear with an axis."""

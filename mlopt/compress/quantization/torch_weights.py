@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
 
-    from mlopt.quantization.torch_blocks import BlockLinear
+    from mlopt.compress.quantization.torch_blocks import BlockLinear
 
 Algorithm = Literal["rtn", "gptq", "awq", "autoround"]
 
@@ -77,7 +77,7 @@ def quantize_weights(
 
 def count_weights(module: torch.nn.Module) -> int:
     """Return how many layers are kept as integers."""
-    from mlopt.quantization.torch_blocks import BlockLinear
+    from mlopt.compress.quantization.torch_blocks import BlockLinear
 
     return sum(isinstance(layer, BlockLinear) for layer in module.modules())
 
@@ -114,7 +114,7 @@ def _unpacked(layer: Any, form: WeightFormat, bias: torch.Tensor | None) -> Bloc
     """Take integers, scales and zero points out of neural-compressor's packed layer."""
     import torch
 
-    from mlopt.quantization.torch_blocks import BlockLinear
+    from mlopt.compress.quantization.torch_blocks import BlockLinear
 
     found, middle = layer.unpack(), 1 << (form.bits - 1)
     integers = _signed(found["int_weight"], form.bits, middle)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization.copies import Forms, separate
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import nodes as all_nodes
 from mlopt.formats.onnx.names import fresh, isolate, restore
 from mlopt.formats.onnx.order import sort_nodes
 from mlopt.formats.onnx.save import loaded
-from mlopt.quantization.copies import Forms, separate
-from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 
 if TYPE_CHECKING:
     import onnx

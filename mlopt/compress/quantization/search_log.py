@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlopt.quantization.choice import Mode
-from mlopt.quantization.versions import Quality, Version
+from mlopt.compress.quantization.scheme import Mode
+from mlopt.compress.quantization.versions import Quality, Version
 from mlopt.results.timing import Speed
 
 
