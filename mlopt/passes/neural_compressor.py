@@ -31,8 +31,8 @@ from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.formats.torch.model import foreign_code, import_torch, origin
 from mlopt.measure.parity import fidelity
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.exporter_errors import cause
-from mlopt.passes.tracing import Task, dynamo, open_task, write
+from mlopt.passes.exporting.exporter_errors import cause
+from mlopt.passes.exporting.tracing import Task, dynamo, open_task, write
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -39,7 +39,7 @@ from mlopt.formats.onnx.file import read_graph
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.mending import advised
+from mlopt.passes.simplifying import advised
 from mlopt.results.budget import Budget
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

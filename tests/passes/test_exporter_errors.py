@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlopt.formats.torch.advice import GRADIENTS
-from mlopt.passes.exporter_errors import FIX_BRANCH, HERE, cause, explain, user_line
+from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, HERE, cause, explain, user_line
 
 torch = pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 

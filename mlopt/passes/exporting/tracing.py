@@ -19,8 +19,8 @@ from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin, output_names
 from mlopt.passes.base import Context
-from mlopt.passes.exporter_errors import cause
-from mlopt.passes.traced_sizes import example_inputs
+from mlopt.passes.exporting.exporter_errors import cause
+from mlopt.passes.exporting.traced_sizes import example_inputs
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -60,7 +60,7 @@ def open_task(model: Model, context: Context) -> Task:
     and each use takes a fresh one.
     """
     torch = import_torch()
-    from mlopt.passes.text_reads import texts
+    from mlopt.passes.exporting.text_reads import texts
 
     specs = context.inputs or model.inputs
     module = load_module(model)

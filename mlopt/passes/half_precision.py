@@ -11,7 +11,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Context, PassResult, Refusal
-from mlopt.passes.mending import advised
+from mlopt.passes.simplifying import advised
 
 
 def objection(model: Model, context: Context) -> str | None:

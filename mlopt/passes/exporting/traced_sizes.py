@@ -18,8 +18,8 @@ from mlopt.data.feeds import batches
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.model import foreign_code, import_torch
 from mlopt.measure.parity import within_tolerance
-from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
-from mlopt.passes.size_guards import Probe
+from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
+from mlopt.passes.exporting.size_guards import Probe
 from mlopt.runtimes import open_default
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
 
@@ -120,7 +120,7 @@ def _check_values(
 
 def _witnesses(module: Flat, examples: Sequence[Array]) -> Iterator[Sequence[Array]]:
     """Yield inputs that no sample may be like, if the module takes a size from what is in them."""
-    from mlopt.passes.value_witness import shorter, sizes_from_values
+    from mlopt.passes.exporting.value_witness import shorter, sizes_from_values
 
     if sizes_from_values(module, examples):
         yield from shorter(examples)
@@ -130,7 +130,7 @@ def _known_cause(module: Flat, examples: Sequence[Array]) -> tuple[str, str] | N
     """Return where and how to mend it, if the module does what is known to differ."""
     import torch
 
-    from mlopt.passes.value_witness import PACKED, sizes_from_values
+    from mlopt.passes.exporting.value_witness import PACKED, sizes_from_values
 
     if PACKED in sizes_from_values(module, examples):
         return HERE, FIX_PACKED
