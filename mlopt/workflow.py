@@ -24,7 +24,6 @@ from mlopt.formats.model import Model, TensorSpec
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
-from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
@@ -34,6 +33,7 @@ from mlopt.passes import table
 from mlopt.passes.base import Pass
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.load import Loaded
 from mlopt.request import Request, told

@@ -11,7 +11,7 @@ from mlopt.core.errors import GateError
 from mlopt.gate.baselines import load_baselines
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS
-from mlopt.gates_file import load_gates
+from mlopt.recipe.gates_file import load_gates
 from mlopt.report import write
 
 LIST = """\

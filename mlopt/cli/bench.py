@@ -75,7 +75,7 @@ def _gates(
     Paths are relative to where they were written: the working directory, or the file of gates. Raises ``GateError``.
     """
     from mlopt.gate.baselines import load_baselines
-    from mlopt.gates_file import load_gates
+    from mlopt.recipe.gates_file import load_gates
 
     here, there = _parsed(lines), load_gates(file) if file is not None else ()
     stored: dict[str, Report] = {}
@@ -87,7 +87,7 @@ def _gates(
 def _parsed(lines: Iterable[str]) -> tuple[Gate, ...]:
     """Parse all of them; raises ``GateError`` with everything that is wrong."""
     from mlopt.core.errors import GateError, Problem
-    from mlopt.gate_text import parse_gate
+    from mlopt.gate.text import parse_gate
 
     found: list[Gate] = []
     problems: list[Problem] = []

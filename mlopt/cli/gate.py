@@ -75,7 +75,7 @@ def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
     from mlopt import report
     from mlopt.gate.judge import judge, overall
     from mlopt.gate.limits import BASELINE
-    from mlopt.gates_file import load_baselines, load_gates
+    from mlopt.recipe.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)
     verdicts = evidence.gates

@@ -16,7 +16,7 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import gates_file, report
+from mlopt import report
 from mlopt.artifact import inspection
 from mlopt.core import cache, foreign_text, usercode
 from mlopt.core.errors import MloptError
@@ -28,6 +28,7 @@ from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
 from mlopt.gate.vocabulary import METRICS
 from mlopt.passes import table
+from mlopt.recipe import gates_file
 from mlopt.recipe.load import load, parse
 from mlopt.recipe.lock import lock
 from mlopt.recipe.origin import Origin
