@@ -25,9 +25,9 @@ from mlopt.core.hardware import detect
 from mlopt.core.worker import peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Samples, open_dataset, store
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.request import Request
 from mlopt.results.environment import environment, now
-from mlopt.workflow import planned_for, ready, transform
+from mlopt.run.optimize import planned_for, ready, transform
+from mlopt.run.request import Request
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results/calibration_memory.json"

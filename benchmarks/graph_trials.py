@@ -31,8 +31,8 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.parity import fidelity, within_tolerance
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
+from mlopt.run.step import execute
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import RuntimeOptions
 

@@ -109,7 +109,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes import table
     from mlopt.passes.base import Context
-    from mlopt.pipeline import execute
+    from mlopt.run.step import execute
     from mlopt.runtimes.base import RuntimeOptions
 
     model = open_onnx(folder / "model.onnx")

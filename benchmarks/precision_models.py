@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from mlopt.data.dataset import Dataset, Samples, check_disjoint, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.request import Request
-from mlopt.workflow import planned_for, ready, transform
+from mlopt.run.optimize import planned_for, ready, transform
+from mlopt.run.request import Request
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES, BENCH = ROOT / "recipes", ROOT / ".bench"

@@ -44,8 +44,8 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.source import materialize
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
 from mlopt.results.environment import environment
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions
 
 ROOT = Path(__file__).resolve().parent.parent

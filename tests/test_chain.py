@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from campaign_parts import recipe
 
-from mlopt.chain import check, misfits
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.data.reading import DataSource
@@ -16,6 +15,7 @@ from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.recipe.schema import Data, Step
+from mlopt.run.chain import check, misfits
 
 EITHER: Pass[Any] = Pass(
     name="either",

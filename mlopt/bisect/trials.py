@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from glob import escape
 
-from mlopt import pipeline
 from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
@@ -18,12 +17,13 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.gate.limits import Gate
 from mlopt.measure.evaluate import Evaluator
-from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step
 from mlopt.run import loop
+from mlopt.run import step as pipeline
+from mlopt.run.optimize import Prepared
+from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
-from mlopt.workflow import Prepared
 
 _UNTOUCHED = ("left_alone", "kept_fp32")
 """The notes in which the passes with an ``exclude`` list the nodes that they did not change."""

@@ -35,7 +35,7 @@ def bisect(
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
-    from mlopt.request import Request
+    from mlopt.run.request import Request
 
     _check(recipe, output)
     request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)

@@ -50,8 +50,8 @@ def explain(
     """Say for every step whether it would run, and what changed since it last did."""
     from mlopt.cli.console import emit_json
     from mlopt.cli.plan import show
-    from mlopt.planning import foresee
-    from mlopt.request import Request
+    from mlopt.run.forecast import foresee
+    from mlopt.run.request import Request
 
     request = Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, _ = foresee(request)

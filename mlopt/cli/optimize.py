@@ -38,8 +38,8 @@ def optimize(
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
     from mlopt.cli.summary import show
-    from mlopt.request import Request
-    from mlopt.workflow import execute
+    from mlopt.run.optimize import execute
+    from mlopt.run.request import Request
 
     named = key or passphrase_file or chain or keyless or keys.has_user_key()
     who = signer(key, passphrase_file, chain, keyless) if sign and named else None

@@ -55,13 +55,13 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find everything that is wrong with a recipe on this machine, without running it."""
-    from mlopt import chain
     from mlopt.cli.console import emit_json, err, out
     from mlopt.core.errors import RecipeError
     from mlopt.core.hardware import detect
     from mlopt.passes import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved
+    from mlopt.run import chain
 
     passes = table()
     loaded = load(recipe, passes=passes, overrides=overrides or ())

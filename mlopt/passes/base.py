@@ -1,6 +1,6 @@
 """What a pass is: its configuration, what it declares, what it gets and what it gives back.
 
-The framework (``mlopt.pipeline``) checks every declaration after each run; a pass only does its own work. A pass runs
+The framework (``mlopt.run.step``) checks every declaration after each run; a pass only does its own work. A pass runs
 in a worker process of its own: a crash in a native library is a failed step, never a lost run.
 """
 

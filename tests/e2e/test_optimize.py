@@ -20,8 +20,8 @@ from small_models import NETWORK, RECIPE
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.planning import foresee
-from mlopt.request import Request
+from mlopt.run.forecast import foresee
+from mlopt.run.request import Request
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
 WITHOUT_QUANTIZE = "passes=[export, simplify]"

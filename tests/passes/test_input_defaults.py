@@ -20,8 +20,8 @@ from mlopt.data.feeds import check_inputs
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
-from mlopt.prepare import interface_notice
+from mlopt.run.inputs import interface_notice
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions
 
 X = np.random.default_rng(0).standard_normal((8, 32)).astype(np.float32)

@@ -20,7 +20,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

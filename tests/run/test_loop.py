@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_chain import ONNX, PASSES, TORCH, Toy, World, steps, told
 
-from mlopt.chain import misfits
 from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Problem
 from mlopt.formats.model import Kind, Model
-from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Step
+from mlopt.run.chain import misfits
+from mlopt.run.outcomes import Outcome, Ruling
 
 
 def problem(world: World, chain: Any, kind: Kind = TORCH) -> Problem:

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 import mlopt
 from mlopt.cli.app import run
 from mlopt.core.errors import DataError
-from mlopt.packing import Artifact
-from mlopt.planning import foresee
-from mlopt.request import Request
+from mlopt.run.forecast import foresee
+from mlopt.run.packaging import Artifact
+from mlopt.run.request import Request
 
 NET = """
 import torch

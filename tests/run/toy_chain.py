@@ -18,7 +18,6 @@ from typing import Any, Literal, cast
 import pytest
 from deployables import in_runtime
 
-from mlopt import pipeline
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import PassError
@@ -26,12 +25,12 @@ from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.core.worker import WorkerDiedError
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
-from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.pipeline import Job
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
-from mlopt.run import loop
+from mlopt.run import loop, step
+from mlopt.run.outcomes import Guard, Outcome, Ruling
+from mlopt.run.step import Job
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 SPEC = TensorSpec("x", "float32", ("batch", 4))
@@ -154,7 +153,7 @@ class World:
 
     def baseline(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
         with self.here():
-            return self.text(pipeline.exported(self.source(kind), outcomes, self.job()))
+            return self.text(step.exported(self.source(kind), outcomes, self.job()))
 
     def final(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
         return self.text(loop.final(self.source(kind), outcomes, Target()))
@@ -167,9 +166,9 @@ class World:
     def here(self) -> Iterator[None]:
         """Do in this process, on toys, what workers do."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "run_in_worker", self._work)
-            patch.setattr(pipeline, "opened", lambda kind, path, *_: handle(kind, path))
-            patch.setattr(pipeline, "_keep", lambda *_: "see repro")
+            patch.setattr(step, "run_in_worker", self._work)
+            patch.setattr(step, "opened", lambda kind, path, *_: handle(kind, path))
+            patch.setattr(step, "_keep", lambda *_: "see repro")
             yield
 
     def _work(

@@ -18,11 +18,11 @@ from mlopt.measure.candidate import Candidate as Contender
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.latency import Measured, Run
-from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.results.report import Candidate, Report, Sampling, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
+from mlopt.run.outcomes import Outcome, Ruling
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable
 

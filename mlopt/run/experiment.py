@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlopt import evidence
 from mlopt import report as reports
 from mlopt.core.errors import MeasureError, Problem
 from mlopt.gate.judge import needs_more
@@ -24,6 +23,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
 from mlopt.results.report import OperatorTime, Report, SweepPoint
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
+from mlopt.run import report_builder
 from mlopt.runtimes.base import Deployable
 
 _ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
@@ -100,9 +100,9 @@ def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployabl
     evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
     pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
     candidates = tuple(Candidate(name, each, size) for name, each in pairs)
-    lineup = evidence.Lineup(evaluator.source, best, model, {}, candidates)
+    lineup = report_builder.Lineup(evaluator.source, best, model, {}, candidates)
     run = short(campaign, candidates, notify)
-    return evidence.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
+    return report_builder.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
 
 
 def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
@@ -132,16 +132,16 @@ def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -
 def _so_far(campaign: Campaign, measured: Mapping[str, Measured], looks: int) -> Report:
     """Report what is known of latencies while it is measured, with so many looks planned."""
     dataset, hardware = campaign.evaluator.dataset, campaign.evaluator.hardware
-    candidates = evidence.described(measured, dataset, statistics.ALPHA / looks)
-    return evidence.timings(
-        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, evidence.ROLES, looks)
+    candidates = report_builder.described(measured, dataset, statistics.ALPHA / looks)
+    return report_builder.timings(
+        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, report_builder.ROLES, looks)
     )  # fmt: skip
 
 
 def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str]:
     """Return the candidates without which there is no verdict."""
     names = {each.name for each in candidates}
-    return {*evidence.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
+    return {*report_builder.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
 
 
 def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:

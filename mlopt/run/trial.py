@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from mlopt.core.target import Objective
 from mlopt.gate.judge import judge
-from mlopt.outcomes import Guard, Ruling
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.results.report import Report, Speedup
+from mlopt.run.outcomes import Guard, Ruling
 from mlopt.runtimes.base import Deployable
 
 Trial = Callable[[Deployable, Deployable], Report]

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlopt import campaign, chain, evidence, packing, pipeline, prepare
 from mlopt.artifact.signing.signers import Signer
 from mlopt.compress.quantization.benchmarker import Gauge
 from mlopt.core.errors import RecipeError
@@ -24,11 +23,8 @@ from mlopt.formats.model import Model, TensorSpec
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
-from mlopt.guard import guard
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
-from mlopt.outcomes import Outcome
-from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
 from mlopt.recipe.gates import check_answerable
@@ -36,10 +32,15 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.load import Loaded
-from mlopt.request import Request, told
 from mlopt.results.report import MadeBy, Report
-from mlopt.run import loop
+from mlopt.run import chain, experiment, loop, packaging, report_builder
+from mlopt.run import inputs as prepare
+from mlopt.run import step as pipeline
+from mlopt.run.outcomes import Outcome
+from mlopt.run.packaging import Artifact
+from mlopt.run.request import Request, told
 from mlopt.run.start import Notify, Started, silent, start
+from mlopt.run.trial import guard
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
@@ -84,8 +85,8 @@ class Prepared:
 class Measured:
     """What was measured of every candidate."""
 
-    lineup: evidence.Lineup
-    findings: campaign.Findings
+    lineup: report_builder.Lineup
+    findings: experiment.Findings
 
 
 def execute(request: Request, notify: Notify = silent) -> Artifact:
@@ -121,7 +122,7 @@ def plan(started: Started) -> Planned:
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or Path("artifacts") / recipe.name
-    signer = packing.check_possible(output, request.signer, request.key, sign=request.sign)
+    signer = packaging.check_possible(output, request.signer, request.key, sign=request.sign)
     return Planned(
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
@@ -135,7 +136,7 @@ def ready(planned: Planned) -> Prepared:
     recipe, notify = planned.loaded.recipe, planned.started.notify
     source = _source(planned)
     deployable = deploy(source, planned.options)
-    check_answerable(recipe, evidence.source_name(source), planned.baselines)
+    check_answerable(recipe, report_builder.source_name(source), planned.baselines)
     notify("data", "reading and checking", None)
     evaluation, fitted = _data(planned, deployable)
     evaluator = _evaluator(planned, deployable, evaluation)
@@ -156,7 +157,7 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     """Run the passes."""
     notify = prepared.planned.started.notify
-    trial = partial(campaign.trial, _campaign(prepared), partial(notify, "is it worth it?"))
+    trial = partial(experiment.trial, _campaign(prepared), partial(notify, "is it worth it?"))
     keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
 
     def tell(step: str) -> None:
@@ -173,9 +174,9 @@ def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
     planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
     exported = pipeline.exported(begin, outcomes, prepared.job)
     batch_size = planned.loaded.recipe.target.batch_size
-    lineup = evidence.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
+    lineup = report_builder.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
     check_shippable(lineup.final.model)
-    findings = campaign.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
+    findings = experiment.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
     return Measured(lineup, findings)
 
 
@@ -185,7 +186,7 @@ def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measured) -
     planned.started.notify("judge", "accuracy and gates", None)
     prepare.check_unchanged(planned.code, planned.loaded, prepared.source)
     recipe = planned.loaded.recipe
-    report = evidence.report(
+    report = report_builder.report(
         recipe, measured.lineup, outcomes, findings.run, prepared.evaluator, data=prepared.data,
         notes=(*prepared.notes, *findings.notes),
     ).model_copy(update={
@@ -201,8 +202,8 @@ def pack(prepared: Prepared, measured: Measured, report: Report) -> Artifact:
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
     sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
-    origin = packing.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
-    return packing.write(
+    origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
+    return packaging.write(
         planned.output, report, measured.lineup.final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
@@ -258,7 +259,7 @@ def _log(started: Started) -> Path:
 def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:
     recipe, metric = planned.loaded.recipe, planned.loaded.recipe.metric
     return Evaluator(
-        store=planned.started.store, dataset=evaluation, source=source, source_name=evidence.source_name(source.model),
+        store=planned.started.store, dataset=evaluation, source=source, source_name=report_builder.source_name(source.model),
         metric=load_metric(metric.name, planned.loaded.base, metric.args, metric.output), output=metric.output,
         batch_size=recipe.target.batch_size, hardware=planned.hardware, logs=planned.started.scratch,
         name=recipe.name,
@@ -278,6 +279,6 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
     )  # fmt: skip
 
 
-def _campaign(prepared: Prepared) -> campaign.Campaign:
+def _campaign(prepared: Prepared) -> experiment.Campaign:
     planned = prepared.planned
-    return campaign.Campaign(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)
+    return experiment.Campaign(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlopt import repro
-from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError, PassError, Problem
@@ -24,12 +22,14 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes
 from mlopt.data.dataset import Dataset
 from mlopt.formats import opened
 from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
-from mlopt.outcomes import Outcome
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.results.report import Parity
 from mlopt.results.timing import Measuring
+from mlopt.run import failure_bundle
+from mlopt.run.contract import CHANGED, check_output, remedy
+from mlopt.run.outcomes import Outcome
 from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
 from mlopt.runtimes.base import RuntimeOptions
 
@@ -272,7 +272,7 @@ def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
     folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
     try:
         data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
-        kept = repro.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
+        kept = failure_bundle.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
     except OSError as error:
         return f"{folder} could not be written: {error.strerror}"
     consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlopt import pipeline, prepare
-from mlopt.chain import source_kind
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
 from mlopt.formats import opened
 from mlopt.formats.model import Kind, TensorSpec
 from mlopt.passes.base import Pass
-from mlopt.request import Request
-from mlopt.workflow import Planned, planned_for
+from mlopt.run import inputs as prepare
+from mlopt.run import step as pipeline
+from mlopt.run.chain import source_kind
+from mlopt.run.optimize import Planned, planned_for
+from mlopt.run.request import Request
 
 Came = tuple[str, Mapping[str, Any] | None]
 """The digest of a model, and how it is run, if a pass chose that."""
@@ -37,7 +38,7 @@ class Outlook:
 
 
 def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
-    """Return what ``mlopt.workflow.execute`` would do for this request, and notes on the order of its steps."""
+    """Return what ``mlopt.run.optimize.execute`` would do for this request, and notes on the order of its steps."""
     with planned_for(request) as planned:
         return outlook(planned), planned.notes
 
