@@ -13,7 +13,7 @@ from mlopt.core.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from mlopt.benchmark import Result
+    from mlopt.bench.benchmark import Result
     from mlopt.gate.limits import Gate
     from mlopt.results.report import Report
 
@@ -44,7 +44,7 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
-    from mlopt.benchmark import Request, run
+    from mlopt.bench.benchmark import Request, run
     from mlopt.cli import console
     from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress

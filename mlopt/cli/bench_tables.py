@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mlopt.benchmark import Result
+    from mlopt.bench.benchmark import Result
     from mlopt.results.report import OperatorTime, Report, Speedup, SweepPoint
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import product, starmap
 from pathlib import Path
 
-from mlopt.comparison import Comparison
+from mlopt.bench.comparison import Comparison
 from mlopt.core.errors import GateError, MeasureError, Problem
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, Samples, store
