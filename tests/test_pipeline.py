@@ -127,5 +127,5 @@ def test_only_a_pass_that_trains_gets_the_data_and_the_worker_gets_the_pass(
     setting = job(tmp_path, passes={"simplify": simplify, "trains": trains}, train=data, train_digest=data.digest)
     for name in ("simplify", "trains"):
         step = Step(name=name, config=simplify.config(), optional=True)
-        assert pipeline.held(model(tmp_path, "source"), 0, step, setting).status == "refused"
+        assert pipeline.held(in_runtime(model(tmp_path, "source")), 0, step, setting).status == "refused"
     assert asked == [(simplify, None), (trains, data)]

@@ -54,7 +54,7 @@ def after(name: str, path: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     data, out = dataset({"x": X}, tmp_path), fresh(tmp_path, "out")
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, data, data)
     made = execute(
-        pass_, in_runtime(open_onnx(path)), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
+        table()[pass_], in_runtime(open_onnx(path)), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
     )
     return out / made["path"], made["notes"]
 

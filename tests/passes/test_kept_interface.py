@@ -101,7 +101,9 @@ def keeps(name: str, odd: Sequence[str], tmp_path: Path, **more: int) -> None:
     samples, out = dataset(data, folder), fresh(folder, "out")
     pass_, config = PASSES[name]
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, samples, samples)
-    made = execute(pass_, in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1))
+    made = execute(
+        table()[pass_], in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
+    )
     assert "refused" not in made, made
     after = onnx.load(out / made["path"])
     assert told(after) == told(before)

@@ -111,6 +111,7 @@ def test_it_trains_and_is_judged_by_what_export_makes_of_it(recipe: dict[str, An
     assert {row.cached for row in planned} == {True}
 
 
+@pytest.mark.process
 def test_what_it_trains_on_is_not_what_it_is_judged_on(recipe: dict[str, Any]) -> None:
     onnx.save(small_model(), "net.onnx")
     recipe["model"], recipe["data"]["train"] = {"source": "./net.onnx"}, {"source": "./x.npz"}
