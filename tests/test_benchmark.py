@@ -17,6 +17,8 @@ from mlopt.errors import DataError, GateError, MeasureError, MloptError
 from mlopt.gate import Gate, judge
 from mlopt.report.schema import Report
 
+pytestmark = pytest.mark.process
+
 QUICK = Request(models=(), threads=(1,), seconds=0.1, max_time=5.0)
 
 

@@ -69,6 +69,7 @@ def found(folder: Path, text: str = RECIPE, name: str = "recipe.yaml") -> Findin
     return bisect(Request(folder / name, sign=False), lambda *_: None)
 
 
+@pytest.mark.heavy
 def test_the_planted_fault_is_found_and_the_recipe_that_comes_out_meets_its_limit(folder: Path) -> None:
     finding = found(folder)
     assert [row.step for row in finding.chain] == ["source", "simplify", "quantize"]
@@ -87,6 +88,7 @@ def test_the_planted_fault_is_found_and_the_recipe_that_comes_out_meets_its_limi
     assert again.chain[2].status == "cached"  # the trial was the very step that the new recipe has
 
 
+@pytest.mark.heavy
 def test_without_calibration_samples_that_can_decide_the_evaluation_samples_choose_and_this_is_said(
     folder: Path,
 ) -> None:

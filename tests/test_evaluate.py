@@ -58,6 +58,7 @@ def evaluator(tmp_path: Path, source: Model) -> Evaluator:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, final: Model) -> None:
     drop = evaluator.drop(final)
     assert (drop.disagreements, drop.n, drop.vs) == (10, 30, "source")
@@ -71,6 +72,7 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, fina
     assert evaluator.differing(source) == ()
 
 
+@pytest.mark.process
 def test_scores_are_computed_once(evaluator: Evaluator, final: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluator.drop(final)
     monkeypatch.setattr("mlopt.evaluate.score", None)
@@ -110,12 +112,14 @@ def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
     assert "torchmetrics" not in accuracy.BUILT_IN
 
 
+@pytest.mark.process
 def test_what_a_lossless_step_changed_on_any_sample_is_told(evaluator: Evaluator, source: Model, final: Model) -> None:
     assert evaluator.changed(source, source) is None
     told = "output 'y', sample 1: value 2 is 1.5 where 0 was expected; 10 of 30 evaluation samples differ"
     assert evaluator.changed(source, final) == told
 
 
+@pytest.mark.process
 def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluator) -> None:
     bad = linear(tmp_path / "bad.onnx", [[1, 0, 0], [0, np.nan, 0], [0, 0, 1]])
     judge = replace(evaluator, source=bad, metric="fidelity")

@@ -335,6 +335,7 @@ def test_a_damaged_signature_is_never_skipped(artifact: Path):
         run(artifact)
 
 
+@pytest.mark.process
 def test_gate_imports_no_framework(evidence: Callable[..., Path], tmp_path: Path):
     code = (
         "import sys; from mlopt.cli.app import run; code = run(sys.argv[1:]);"

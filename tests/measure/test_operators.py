@@ -18,6 +18,8 @@ from mlopt.model import Kind, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes.base import RuntimeOptions
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Dataset:

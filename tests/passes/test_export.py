@@ -19,6 +19,8 @@ from mlopt.runtimes import RuntimeOptions, open_session
 from mlopt.torch_source import materialize, open_program
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 IMAGE = (TensorSpec("image", "float32", ("batch", 1, 8, 8)),)
