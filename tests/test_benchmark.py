@@ -20,6 +20,8 @@ from mlopt.results.report import Report
 
 pytestmark = pytest.mark.process
 
+pytestmark = pytest.mark.process
+
 QUICK = Request(models=(), threads=(1,), seconds=0.1, max_time=5.0)
 
 

@@ -20,6 +20,8 @@ from mlopt.formats.torch.files import told_pickle, told_zip
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'mlopt[torch]')")
 
 

@@ -19,6 +19,8 @@ from mlopt.formats.torch.misfit import renaming
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Golden = Callable[[str, str], None]

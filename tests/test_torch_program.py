@@ -21,6 +21,8 @@ from mlopt.formats.torch.program import plain_copy
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Parts = dict[str, bytes]

@@ -13,6 +13,8 @@ from mlopt.formats.model import TensorSpec
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Golden = Callable[[str, str], None]

@@ -14,6 +14,8 @@ from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_r
 
 pytestmark = [pytest.mark.process, pytest.mark.cold]
 
+pytestmark = [pytest.mark.process, pytest.mark.cold]
+
 
 class Counter:
     def __init__(self, start: int) -> None:

@@ -197,7 +197,6 @@ def onnx_recipe(classifier: tuple[Path, Path]) -> Path:
     return recipe
 
 
-@pytest.mark.slow
 def test_two_runs_at_once_both_end_well(onnx_recipe: Path) -> None:
     both = [start(onnx_recipe), start(onnx_recipe)]
     printed = [process.communicate(timeout=240) for process in both]
@@ -207,7 +206,6 @@ def test_two_runs_at_once_both_end_well(onnx_recipe: Path) -> None:
     assert all(cached for cached, _ in forecast(onnx_recipe).values())
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> None:
     process = start(onnx_recipe, "--set", "measure.seconds=60")
     passes = Path(os.environ["MLOPT_CACHE"]) / "passes"

@@ -22,6 +22,8 @@ from mlopt.runtimes.onnxruntime_profile import node_times
 
 pytestmark = pytest.mark.process
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Dataset:

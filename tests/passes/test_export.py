@@ -23,6 +23,8 @@ from mlopt.runtimes import open_session
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 IMAGE = (TensorSpec("image", "float32", ("batch", 1, 8, 8)),)

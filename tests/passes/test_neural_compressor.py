@@ -26,6 +26,8 @@ from mlopt.runtimes import open_session
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 pytest.importorskip("neural_compressor", reason="needs the extra mlopt[quant]")
 

@@ -18,6 +18,8 @@ from mlopt.runtimes import open_session
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 TEXTS = (TensorSpec("x", "float32", ("batch", "time", 6)), TensorSpec("lengths", "int64", ("batch",)))

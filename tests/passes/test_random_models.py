@@ -24,6 +24,8 @@ from mlopt.passes.base import Pass, PassResult
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 STATIC: dict[str, Any] = {"mode": "static"}
 CASES: dict[str, tuple[Pass[Any], dict[str, Any], float]] = {
     "static": (quantize.PASS, STATIC, 0.3),

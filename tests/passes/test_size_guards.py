@@ -19,6 +19,8 @@ from mlopt.passes.export import PASS  # noqa: E402
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 MATRIX = (TensorSpec("x", "float32", ("rows", "columns")),)
 
 

@@ -25,6 +25,8 @@ from mlopt.passes import table
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -15,6 +15,8 @@ from mlopt.compress.quantization.torch_weights import WeightFormat, obstacle, qu
 
 pytestmark = pytest.mark.heavy
 
+pytestmark = pytest.mark.heavy
+
 
 class Block(torch.nn.Module):  # type: ignore[misc, name-defined]
     def __init__(self) -> None:
