@@ -113,11 +113,7 @@ def workers_start_warm(starts_are_watched: None) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-<<<<<<< HEAD
             "mlopt.core.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
-=======
-            "mlopt.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
->>>>>>> tests
         )
         yield
     nursery.close()

@@ -57,11 +57,7 @@ def evaluator(tmp_path: Path, source: Deployable) -> Evaluator:
 
 
 @pytest.mark.process
-<<<<<<< HEAD
 def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable, final: Deployable) -> None:
-=======
-def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, final: Model) -> None:
->>>>>>> tests
     drop = evaluator.drop(final)
     assert (drop.disagreements, drop.n, drop.vs) == (10, 30, "source")
     rows = evaluator.differing(final)
@@ -75,58 +71,17 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Model, fina
 
 
 @pytest.mark.process
-<<<<<<< HEAD
 def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monkeypatch: pytest.MonkeyPatch) -> None:
-=======
-def test_scores_are_computed_once(evaluator: Evaluator, final: Model, monkeypatch: pytest.MonkeyPatch) -> None:
->>>>>>> tests
     first = evaluator.drop(final)
     monkeypatch.setattr("mlopt.measure.evaluate.score", None)
     assert evaluator.drop(final) == first
     assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
 
 
-<<<<<<< HEAD
 @pytest.mark.process
 def test_what_a_lossless_step_changed_on_any_sample_is_told(
     evaluator: Evaluator, source: Deployable, final: Deployable
 ) -> None:
-=======
-def test_a_metric_has_its_keys(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "own.py").write_text("def margin(outputs, labels, reference):\n    return outputs['y'][:, 0]\n")
-    own: Any = load_metric("./own.py:margin", tmp_path)
-    assert own.__name__ == "margin"
-    assert load_metric("agreement", tmp_path) == "agreement"
-    args = {"task": "multiclass", "num_classes": 3, "average": "macro"}
-    f1: Any = load_metric("torchmetrics.F1Score", tmp_path, args, "y")
-    outputs = {"z": np.zeros((3, 3), np.float32), "y": np.eye(3, dtype=np.float32)}
-    assert f1(outputs, np.arange(3), None) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("keys", "where"),
-    [
-        ({"name": "torchmetrics.F1Scor"}, ["metric.name"]),
-        ({"name": "torchmetrics.F1Score", "args": {"task": "multiclass"}}, ["metric.args"]),
-        ({"name": "torchmetrics.Accuracy", "args": {"task": "multiclass", "num_classes": 3}}, []),
-        ({"name": "accuracy"}, []),
-        ({"name": "./not_there.py:function"}, []),
-    ],
-)
-def test_what_can_never_work_is_found_without_data(keys: dict[str, Any], where: list[str]) -> None:
-    assert [problem.where for problem in metric_problems(Metric(**keys))] == where
-
-
-def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no such metric"):
-        load_metric("torchmetrics.Nothing", tmp_path)
-    assert "torchmetrics" not in accuracy.BUILT_IN
-
-
-@pytest.mark.process
-def test_what_a_lossless_step_changed_on_any_sample_is_told(evaluator: Evaluator, source: Model, final: Model) -> None:
->>>>>>> tests
     assert evaluator.changed(source, source) is None
     told = "output 'y', sample 1: value 2 is 1.5 where 0 was expected; 10 of 30 evaluation samples differ"
     assert evaluator.changed(source, final) == told

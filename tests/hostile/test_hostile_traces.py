@@ -46,10 +46,7 @@ metric: {name: fidelity}
 
 
 @pytest.mark.process
-<<<<<<< HEAD
 @pytest.mark.slow
-=======
->>>>>>> tests
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt-get install strace")
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_touches_nothing_else(tmp_path: Path, verb: str) -> None:

@@ -27,10 +27,6 @@ DARK = "--blink-settings=preferredColorScheme=0"
 PICTURES = 9
 
 pytestmark = [
-<<<<<<< HEAD
-    pytest.mark.slow,
-=======
->>>>>>> tests
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
     pytest.mark.process,
 ]
