@@ -21,11 +21,12 @@ from mlopt.gate.limits import Gate
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.results.environment import environment
 from mlopt.run import loop
-from mlopt.run import step as pipeline
-from mlopt.run.optimize import Prepared, planned_for, ready
+from mlopt.run.optimize import planned_for, ready
 from mlopt.run.outcomes import Outcome
 from mlopt.run.request import Request
+from mlopt.run.stages import Prepared
 from mlopt.run.start import Notify
+from mlopt.run.step import begin
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
 
@@ -59,7 +60,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     def notify(step: str) -> None:
         prepared.planned.started.notify(f"pass {step}", "", None)
 
-    start = pipeline.start(prepared.source, prepared.job)
+    start = begin(prepared.source, prepared.job)
     outcomes = list(loop.run(start, recipe.passes, prepared.job, None, notify))
     chain = _chain(prepared, gates, outcomes)
     broken = next((place for place, each in enumerate(chain) if not hold(each.figures)), None)

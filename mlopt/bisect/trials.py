@@ -1,4 +1,4 @@
-"""A pass run again and again with nodes excluded: through the pipeline, so every run is checked and cached."""
+"""A pass run again and again with nodes excluded: through the loop, so every run is checked and cached."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mlopt.gate.limits import Gate
 from mlopt.measure.evaluate import Evaluator
 from mlopt.recipe.schema import Step
 from mlopt.run import loop
-from mlopt.run import step as pipeline
-from mlopt.run.optimize import Prepared
 from mlopt.run.outcomes import Outcome
+from mlopt.run.stages import Prepared
+from mlopt.run.step import begin
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
 
@@ -148,7 +148,7 @@ def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
     prepared.planned.started.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = loop.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, None, lambda _: None)
+    outcomes = loop.run(begin(prepared.source, prepared.job), steps, prepared.job, None, lambda _: None)
     end = [outcome.kept for outcome in outcomes if outcome.kept is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,

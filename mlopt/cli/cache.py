@@ -49,7 +49,7 @@ def explain(
 ) -> None:
     """Say for every step whether it would run, and what changed since it last did."""
     from mlopt.cli.console import emit_json
-    from mlopt.cli.plan import show
+    from mlopt.cli.outlook import show
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mlopt.run.forecast import Outlook
 
 
 def plan(
@@ -21,6 +16,7 @@ def plan(
 ) -> None:
     """Show the steps, what they need, and which the cache has; runs nothing."""
     from mlopt.cli.console import emit_json, err
+    from mlopt.cli.outlook import show
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 
@@ -32,20 +28,3 @@ def plan(
         show(steps)
     for note in notes:
         err.print(f"note: {note}")
-
-
-def show(steps: Sequence[Outlook]) -> None:
-    """Print one line per step."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from mlopt.cli.console import out
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("step", "cache", "why", "what"):
-        table.add_column(name, overflow="fold")
-    words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
-    for step in steps:
-        name = f"{step.name} (optional)" if step.optional else step.name
-        table.add_row(name, Text(*words[step.cached]), step.why, Text(step.detail, style="dim"))
-    out.print(table)

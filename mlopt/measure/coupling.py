@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlopt.data.ragged import is_ragged
 from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import Model
-from mlopt.formats.onnx.graph import node_names
+from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
 from mlopt.measure.parity import within_tolerance
 from mlopt.results.report import Parity
 
@@ -26,7 +26,6 @@ Pair = tuple[Arrays, Arrays, int | None]
 
 TOGETHER = 3
 """How many samples are fed as one batch: the first of those that are fed alone, in a circle if there are fewer."""
-EXPORT_AGAIN = "call `model.eval()` and export the model again"
 _WORSE_DB, _NEAR_DB = 10.0, 20.0
 """More than three times the error of the worst single sample, and more than 10 %."""
 
@@ -49,22 +48,10 @@ def apart(pairs: Sequence[Pair], found: Sequence[Parity]) -> str | None:
 
 def remedy(model: Model) -> str:
     """Say what can be done about it."""
-    names = in_training(model)
+    names = in_training(graph_of(model).graph) if has_graph(model.kind) else []
     if names:
         return f"{', '.join(names[:3])}: in training mode; {EXPORT_AGAIN}"
     return "leave the pass out, or take ranges from each batch as it comes: `quantize: {mode: dynamic}` or weight_only"
-
-
-def in_training(model: Model) -> list[str]:
-    """Return the nodes that take their statistics from the batch, as far as a graph shows: those of training mode."""
-    if not has_graph(model.kind):
-        return []
-    graph = graph_of(model).graph
-    return [
-        f"{node.op_type} '{name}'"
-        for node, name in zip(graph.node, node_names(graph), strict=True)
-        if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
-    ]
 
 
 def _begins(pair: Pair, first: Pair) -> bool:

@@ -18,8 +18,8 @@ from mlopt.data.feeds import Run, batch_of, batches, predict
 from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import TORCH, Model
 from mlopt.formats.onnx.graph import reads
+from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
 from mlopt.formats.torch.memory import generators, traced
-from mlopt.measure import coupling
 from mlopt.measure.lossless import Change, Outputs, change
 from mlopt.runtimes.base import Session
 
@@ -112,7 +112,7 @@ def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> M
     elif kept:
         what = "the model keeps state between calls: the same input gives other outputs the next time"
         fix = "take the state as an input and return it as an output, or set it anew at the start of forward()"
-        fix = fix if model.kind == TORCH else f"it was exported in training mode: {coupling.EXPORT_AGAIN}"
+        fix = fix if model.kind == TORCH else f"it was exported in training mode: {EXPORT_AGAIN}"
     else:
         what = "the model does not repeat itself: the same input gives other outputs the next time"
         seen = has_graph(model.kind) or model.kind == TORCH
@@ -130,7 +130,7 @@ def _listed(head: str, names: Sequence[str]) -> str:
 def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> tuple[list[str], list[str]]:
     """Return what the model draws from, and what it changes when it runs."""
     if has_graph(model.kind):
-        return list(random_nodes(model, (found.output,))), coupling.in_training(model)
+        return list(random_nodes(model, (found.output,))), in_training(graph_of(model).graph)
     if model.kind != TORCH:  # no runtime but PyTorch can be watched from inside
         return [], []
     feeds = [feed for feed, _ in batches(samples, model.inputs, batch_size, [0, found.sample])]

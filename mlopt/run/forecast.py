@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mlopt.core.cache_entry import Entry, Key
@@ -12,29 +12,15 @@ from mlopt.formats import opened
 from mlopt.formats.model import Kind, TensorSpec
 from mlopt.passes.base import Pass
 from mlopt.run import inputs as prepare
-from mlopt.run import step as pipeline
 from mlopt.run.chain import source_kind
-from mlopt.run.optimize import Planned, planned_for
+from mlopt.run.optimize import planned_for
+from mlopt.run.outlook import Outlook
 from mlopt.run.request import Request
+from mlopt.run.stages import Planned
+from mlopt.run.step import Setting, key_of
 
 Came = tuple[str, Mapping[str, Any] | None]
 """The digest of a model, and how it is run, if a pass chose that."""
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """One step of a run to come. ``cached`` is None when that depends on a step before it that has to run."""
-
-    name: str
-    detail: str
-    cached: bool | None
-    why: str
-    optional: bool = False
-    needs: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
 
 def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
@@ -63,7 +49,7 @@ def outlook(planned: Planned) -> list[Outlook]:
         if entry is not None:
             digests[role] = open_dataset(entry.out).digest
     unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in digests}
-    setting = pipeline.Setting(
+    setting = Setting(
         name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
         hardware=planned.hardware, inputs=inputs or (), outputs=recipe.model.outputs,
         calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
@@ -75,7 +61,7 @@ def outlook(planned: Planned) -> list[Outlook]:
         trains = pass_.requires.training and "train" in unread
         blocked = "evaluation" not in digests or (pass_.lossy and "calibration" in unread) or trains
         met = [each for each in before if each.kind in pass_.accepts]
-        keys = [] if blocked else [pipeline.key_of(each.digest, number, step, setting, each.deployed) for each in met]
+        keys = [] if blocked else [key_of(each.digest, number, step, setting, each.deployed) for each in met]
         more = {"optional": step.optional, "needs": pass_.requires.packages}
         entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
         passed = [each for each in before if each not in met]  # the step is there for another way, not for these

@@ -10,12 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mlopt.artifact.signing.signers import Signer
 from mlopt.compress.quantization.benchmarker import Gauge
 from mlopt.core.errors import RecipeError
-from mlopt.core.hardware import Hardware, detect
+from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.data.fitting import check_fed, check_finite
 from mlopt.formats import check_shippable
@@ -26,59 +24,22 @@ from mlopt.gate.notices import sample_notice
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.passes import table
-from mlopt.passes.base import Pass
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
-from mlopt.recipe.load import Loaded
 from mlopt.results.report import MadeBy, Report
 from mlopt.run import chain, experiment, loop, packaging, report_builder
 from mlopt.run import inputs as prepare
-from mlopt.run import step as pipeline
 from mlopt.run.outcomes import Outcome
 from mlopt.run.packaging import Artifact
 from mlopt.run.request import Request, told
+from mlopt.run.stages import Planned, Prepared
 from mlopt.run.start import Notify, Started, silent, start
+from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import guard
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A recipe that can work on this machine."""
-
-    started: Started
-    loaded: Loaded
-    passes: Mapping[str, Pass[Any]]
-    hardware: Hardware
-    options: RuntimeOptions
-    output: Path
-    signer: Signer | None
-    baselines: Mapping[str, Report]
-    notes: tuple[str, ...]
-    code: Mapping[str, str]
-    """Digests of the Python that the user agreed to run."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The source model and the data."""
-
-    planned: Planned
-    source: Model
-    evaluation: Dataset
-    fitted: Mapping[str, Dataset]
-    """What passes calibrate and train on, by its role."""
-    evaluator: Evaluator
-    job: pipeline.Job
-    notes: tuple[str, ...]
-
-    @property
-    def data(self) -> Mapping[str, Dataset]:
-        """Every data set by its role."""
-        return {"evaluation": self.evaluation, **self.fitted}
 
 
 @dataclass(frozen=True)
@@ -163,18 +124,18 @@ def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
 
-    begin = pipeline.start(prepared.source, prepared.job)
-    outcomes = tuple(loop.run(begin, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
-    loop.final(begin, outcomes, prepared.job.target)
+    source = begin(prepared.source, prepared.job)
+    outcomes = tuple(loop.run(source, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
+    loop.final(source, outcomes, prepared.job.target)
     return outcomes
 
 
 def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
-    exported = pipeline.exported(begin, outcomes, prepared.job)
+    planned, source = prepared.planned, begin(prepared.source, prepared.job)
+    baseline = exported(source, outcomes, prepared.job)
     batch_size = planned.loaded.recipe.target.batch_size
-    lineup = report_builder.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
+    lineup = report_builder.lineup(prepared.evaluator.source, outcomes, batch_size, baseline, source)
     check_shippable(lineup.final.model)
     findings = experiment.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
     return Measured(lineup, findings)
@@ -266,10 +227,10 @@ def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Eva
     )  # fmt: skip
 
 
-def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[str, Dataset]) -> pipeline.Job:
+def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[str, Dataset]) -> Job:
     recipe, evaluation = planned.loaded.recipe, evaluator.dataset
     calibration, train = fitted.get("calibration"), fitted.get("train")
-    return pipeline.Job(
+    return Job(
         name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
         hardware=planned.hardware, inputs=source.inputs, outputs=recipe.model.outputs,
         calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,

@@ -1,4 +1,4 @@
-"""What became of the steps of a chain, as data: made by the pipeline, told by the report."""
+"""What became of the steps of a chain, as data: made by the loop, told by the report."""
 
 from __future__ import annotations
 

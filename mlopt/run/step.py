@@ -71,7 +71,7 @@ class Job(Setting):
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
-def start(source: Model, job: Job) -> Deployable:
+def begin(source: Model, job: Job) -> Deployable:
     """Return how the source is run as the target says, until a pass says otherwise: where the chain begins."""
     return deploy(source, job.options, job.target.runtimes)
 

@@ -1,0 +1,27 @@
+"""How what a run would do is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlopt.run.outlook import Outlook
+
+
+def show(steps: Sequence[Outlook]) -> None:
+    """Print one line per step."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from mlopt.cli.console import out
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("step", "cache", "why", "what"):
+        table.add_column(name, overflow="fold")
+    words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
+    for step in steps:
+        name = f"{step.name} (optional)" if step.optional else step.name
+        table.add_row(name, Text(*words[step.cached]), step.why, Text(step.detail, style="dim"))
+    out.print(table)
