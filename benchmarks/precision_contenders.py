@@ -15,8 +15,8 @@ import yaml
 from precision_models import BENCH, ROOT, Case, save
 from precision_quality import gates
 
+from mlopt.artifact.deployed import stated_options
 from mlopt.artifact.layout import read_manifest
-from mlopt.packing import stated_options
 from mlopt.runtimes.base import RuntimeOptions
 
 SCRIPTS = Path(__file__).with_name("precision_peers")

@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
 def make(artifact: Path, size: int) -> None:
     """Write an artifact whose model is `size` random bytes: signing and verifying never look into it."""
     from mlopt.artifact.layout import Content, ModelEntry, Role, write
-    from mlopt.model import Kind
+    from mlopt.model import ONNX
 
     def fill(folder: Path) -> Content:
         block = os.urandom(1 << 20)
@@ -90,7 +90,7 @@ def make(artifact: Path, size: int) -> None:
             for start in range(0, size, len(block)):
                 stream.write(block[: size - start])
         (folder / "report.json").write_text('{"verdict": "pass"}', encoding="utf-8")
-        model = ModelEntry(file="model.onnx", kind=Kind.ONNX, digest="0" * 64, inputs=(), outputs=())
+        model = ModelEntry(file="model.onnx", kind=ONNX, digest="0" * 64, inputs=(), outputs=())
         files = {"model.onnx": Role.MODEL, "report.json": Role.REPORT}
         return Content(name=artifact.name, model=model, runtime="onnxruntime", options={}, verdict="pass", files=files)
 

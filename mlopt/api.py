@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from mlopt.artifact.base import Trust
+from mlopt.artifact.deployed import shipped
 from mlopt.artifact.trust import chosen
 from mlopt.artifact.verify import verify
 from mlopt.errors import IntegrityError
 from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
-from mlopt.packing import Artifact, stated_options
+from mlopt.packing import Artifact
 from mlopt.request import Request
 from mlopt.runtimes import open_session
 from mlopt.workflow import execute
@@ -35,13 +35,14 @@ class Session:
             private = Path(stack.enter_context(TemporaryDirectory(prefix="mlopt-model-")))
             verified = verify(directory, trust, copy_to=private / "artifact")
             entry = verified.manifest.model
-            model = open_onnx(verified.directory / entry.file)
+            deployable = shipped(verified.directory, verified.manifest, directory)
+            model = deployable.model
             if model.digest != entry.digest:
                 raise IntegrityError(
                     "the model is not the one that the manifest describes", where=str(directory / entry.file),
                     got=f"digest {model.digest}", expected=f"digest {entry.digest}", fix="make the artifact again",
                 )  # fmt: skip
-            self._session = stack.enter_context(open_session(model, stated_options(directory, verified.manifest)))
+            self._session = stack.enter_context(open_session(deployable))
             self._stack = stack.pop_all()
         self.inputs: tuple[TensorSpec, ...] = model.inputs
         self.outputs: tuple[TensorSpec, ...] = model.outputs
@@ -77,7 +78,7 @@ def load(
     ``key`` is the public key that must have signed it; ``roots`` (PEM) with ``identity`` trust certificates, and
     ``identity`` with ``issuer`` keyless signers; with none of them your own key is trusted. Raises ``IntegrityError``
     when the artifact is not what was signed, ``OutputError`` when there is no room for the copy, ``MissingPackage``
-    when its runtime is not installed.
+    when its runtime is not installed, or is one that no installed package brings.
     """
     return Session(Path(artifact), chosen(_path(key), _path(roots), identity, issuer))
 

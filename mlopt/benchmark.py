@@ -20,15 +20,13 @@ from mlopt.errors import GateError, MeasureError, Problem
 from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.hardware import detect, usable_cores
+from mlopt.hardware import detect
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
-from mlopt.onnx_file import open_onnx
 from mlopt.report.schema import Candidate as Described
 from mlopt.report.schema import Report, Speedup, SweepPoint
-from mlopt.runtimes.base import RuntimeOptions
-from mlopt.runtimes.exact import remark
+from mlopt.runtimes import runtime_named
 from mlopt.sweep import Load, sweep
 
 Notify = Callable[[str, str, float | None], None]
@@ -78,7 +76,7 @@ class Result:
 
 
 def run(request: Request, notify: Notify) -> Result:
-    """Measure the models (ONNX files, or artifacts) on the same samples, and judge the gates; raises ``MloptError``.
+    """Measure the models (files, or artifacts) on the same samples, and judge the gates; raises ``MloptError``.
 
     A model whose process dies is told in ``Result.lost``, and the others are measured all the same. The gates are then
     judged only if none of them needs it.
@@ -138,21 +136,13 @@ def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, 
 
 
 def _contenders(request: Request) -> tuple[Candidate, ...]:
-    """Open each path; an artifact is measured with the options that it was shipped with, unless threads are given."""
-    from mlopt.artifact.given import given_manifest
-    from mlopt.packing import stated_options
+    """Open each path; an artifact is measured as it was shipped, unless threads are given."""
+    from mlopt.artifact.deployed import given
 
     found: dict[str, Candidate] = {}
     for path in ((request.against,) if request.against is not None else ()) + request.models:
-        options = RuntimeOptions(threads=usable_cores())
-        if path.is_dir():
-            manifest = given_manifest(path)
-            model = open_onnx(path / manifest.model.file)
-            options = stated_options(path, manifest)
-        else:
-            model = open_onnx(path)
         name = _free_name(path, found)
-        found[name] = _loads(request)[0].on(Candidate(name, model, options))
+        found[name] = _loads(request)[0].on(Candidate(name, given(path)))
     return tuple(found.values())
 
 
@@ -189,11 +179,11 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int
                 fix="measure it in a run of its own",
             )  # fmt: skip
     if data is None:
-        dataset = make_up(first.model, batch_size, folder, log)
+        dataset = make_up(first.deployable, batch_size, folder, log)
     else:
         given = read(DataSource(source=str(data.resolve())), Path(), specs, first.model.defaults)
         dataset = store(given, folder, str(data))
-        check_finite(dataset, first.model, first.options, log)
+        check_finite(dataset, first.deployable, log)
     for other in contenders[1:]:
         check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)
     return dataset
@@ -201,7 +191,7 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int
 
 def _remarks(contenders: Sequence[Candidate]) -> tuple[str, ...]:
     """Return what the runtime does differently on this CPU than where a model was made."""
-    said = ((each.name, remark(each.model, each.options)) for each in contenders)
+    said = ((each.name, runtime_named(each.deployable.runtime).remark(each.model, each.options)) for each in contenders)
     return tuple(f"{name}: {text}" for name, text in said if text is not None)
 
 

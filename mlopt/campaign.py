@@ -18,12 +18,12 @@ from mlopt.measure import compare, figures, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
-from mlopt.model import Model
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
 from mlopt.report.schema import OperatorTime, Report, SweepPoint
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
+from mlopt.runtimes.base import Deployable
 from mlopt.sweep import Load, sweep
 
 _ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
@@ -95,11 +95,11 @@ def experiment(campaign: Campaign, candidates: Sequence[Candidate], notify: Noti
     return run
 
 
-def trial(campaign: Campaign, notify: Notify, best: Model, model: Model) -> Report:
+def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployable) -> Report:
     """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
     evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
     pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
-    candidates = tuple(Candidate(name, each, evaluator.options, size) for name, each in pairs)
+    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
     lineup = evidence.Lineup(evaluator.source, best, model, {}, candidates)
     run = short(campaign, candidates, notify)
     return evidence.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})

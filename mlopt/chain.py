@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mlopt.errors import Problem
+from mlopt.formats import format_for, format_of
 from mlopt.hardware import Hardware
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH, Kind
 from mlopt.packages import install_command, version
 from mlopt.passes.base import Pass
-from mlopt.recipe.schema import Recipe
-from mlopt.target import Objective
+from mlopt.recipe.document import closest
+from mlopt.recipe.schema import Recipe, is_code
+from mlopt.runtimes import runtimes_of
+from mlopt.runtimes import table as runtime_table
+from mlopt.target import AUTO, Objective, Target
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -23,9 +28,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     if recipe.target.device == "cuda" and hardware.gpu is None:
         fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
         problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
-    if version("onnxruntime") is None:
-        extra = "gpu" if recipe.target.device == "cuda" else "cpu"
-        problems.append(Problem("onnxruntime is not installed", "target.runtime", fix=install_command(extra)))
+    problems.extend(_runtimes(recipe.target))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
@@ -38,7 +41,7 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     spares: list[tuple[Kind, str, str]] = []  # what there is if an optional step is left out, and where that step is
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
-        if kind not in pass_.accepts and pass_.produces is kind and any(left in pass_.accepts for left, *_ in spares):
+        if kind not in pass_.accepts and pass_.produces == kind and any(left in pass_.accepts for left, *_ in spares):
             spares = spares if step.optional else [each for each in spares if each[0] not in pass_.accepts]
             continue  # it is there for the way without an optional step, and makes what there is with it
         if kind not in pass_.accepts:
@@ -48,31 +51,70 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
         if lost is not None:
             yield _needed(*lost, f"'{step.name}', which takes {a_kind(kind)} model")
             return
-        if step.optional and pass_.produces is not kind:
+        if step.optional and pass_.produces != kind:
             spares.append((kind, where, step.name))
         elif not step.optional:
             spares = []
         kind, giver = pass_.produces, f"'{step.name}'"
-    if kind is not Kind.ONNX:
-        got, fix = f"{a_kind(kind)} model, from {giver}", "add `export` to the passes"
-        yield Problem("the passes end without an ONNX model", "passes", got, "an ONNX model", fix)
-    elif spares:
-        yield _needed(*spares[0], "the result, which is an ONNX model")
+    if (problem := unrun(kind, giver, recipe.target)) is not None:
+        yield problem
+        return
+    left = next((each for each in spares if unrun(each[0], giver, recipe.target) is not None), None)
+    if left is not None:
+        yield _needed(*left, f"the result, which is {a_kind(kind)} model")
 
 
 def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: bool) -> Problem:
     """Say that a step takes no model of the kind that it gets; it is movable if it takes the source."""
     accepted = f"{' or '.join(map(a_kind, sorted(pass_.accepts)))} model"
     move = f", or put it before {giver}" if movable else ""
-    export = kind is Kind.TORCH and Kind.ONNX in pass_.accepts
+    export = kind == TORCH and ONNX in pass_.accepts
     fix = "put `export` before it" if export else f"remove '{pass_.name}'{move}"
     got = f"{a_kind(kind)} model, from {giver}"
     return Problem(f"'{pass_.name}' does not fit here", where, got, accepted, fix)
 
 
+def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
+    """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
+    named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
+    fit = [each for each in able if (each.name in named if named else not each.missing)]
+    if fit:
+        return None
+    every = runtime_table()
+    kinds = {each for name in (named or every) if name in every for each in every[name].kinds}
+    expected = " or ".join(f"{a_kind(each)} model" for each in sorted(kinds)) or None
+    fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {a_kind(kind)} model"
+    if not named and able:
+        fix = able[0].install
+    elif kind == TORCH and ONNX in kinds:
+        fix = "add `export` to the passes"
+    what = f"the passes end in a model that {' and '.join(named)} does not run" if named else (
+        "the passes end in a model that no installed runtime runs"
+    )  # fmt: skip
+    return Problem(what, "passes", f"{a_kind(kind)} model, from {giver}", expected, fix)
+
+
+def _runtimes(target: Target) -> Iterator[Problem]:
+    """Yield what is wrong with the runtimes that the target names, and that the baseline, which is ONNX, cannot run."""
+    every = runtime_table()
+    for name in target.runtimes:
+        if name not in every:
+            known, brings = (*every, AUTO), "or install the package that brings it (entry points mlopt.runtimes)"
+            fix = f"{near} {brings}" if (near := closest(name, known)) else brings.removeprefix("or ")
+            yield Problem("there is no such runtime here", "target.runtime", name, ", ".join(known), fix)
+        elif target.device not in every[name].devices:
+            devices = " or ".join(sorted(every[name].devices))
+            yield Problem(f"the runtime {name} does not run on this device", "target.device", target.device, devices)
+    for name in dict.fromkeys((*target.runtimes, "onnxruntime")):
+        if name in every and every[name].missing:
+            gpu = name == "onnxruntime" and target.device == "cuda"
+            fix = install_command("gpu") if gpu else every[name].install
+            yield Problem(f"{' and '.join(every[name].missing)} is not installed", "target.runtime", fix=fix)
+
+
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
     """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
-    instead = ", or put a required `export` after it" if left is Kind.TORCH and name != "export" else ""
+    instead = ", or put a required `export` after it" if left is TORCH and name != "export" else ""
     return Problem(
         f"'{name}' cannot be optional: if it fails, {a_kind(left)} model is left", where, "optional: true",
         f"a required step before {reader}", f"leave `optional` out of '{name}'{instead}",
@@ -105,11 +147,10 @@ def advice(recipe: Recipe) -> list[str]:
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:
     """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
-    if recipe.model.source.endswith(".onnx"):
-        return Kind.ONNX
-    if recipe.model.source.endswith(".pt2"):
-        return Kind.TORCH
-    return Kind.TORCH if any(Kind.TORCH in passes[step.name].accepts for step in recipe.passes) else Kind.ONNX
+    file = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+    if file is not None:
+        return file.name
+    return TORCH if any(TORCH in passes[step.name].accepts for step in recipe.passes) else ONNX
 
 
 def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
@@ -128,4 +169,4 @@ def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -
 
 def a_kind(kind: Kind) -> str:
     """Name a kind with its article, for sentences that go on with "model"."""
-    return "an ONNX" if kind is Kind.ONNX else "a PyTorch"
+    return format_of(kind).label

@@ -25,10 +25,10 @@ from mlopt.measure import coupling
 from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.model import ONNX, TORCH, TensorSpec
 from mlopt.report.schema import Parity
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import Array, Feeds, RuntimeOptions
+from mlopt.runtimes.base import Array, Deployable, Feeds
 
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass, PassConfig
@@ -44,23 +44,21 @@ class Conformity:
     parity: Parity
 
 
-def check_output(
-    pass_: Pass[PassConfig], before: Model, after: Model, samples: Dataset, options: RuntimeOptions
-) -> Conformity:
+def check_output(pass_: Pass[PassConfig], before: Deployable, after: Deployable, samples: Dataset) -> Conformity:
     """Check one pass's output; raises ``PassError`` with every declaration that does not hold."""
-    where = f"pass '{pass_.name}'"
-    if after.kind is not pass_.produces:
+    where, old, new = f"pass '{pass_.name}'", before.model, after.model
+    if new.kind != pass_.produces:
         raise PassError(
-            "the output is of another kind than declared", where=where, got=after.kind, expected=pass_.produces
+            "the output is of another kind than declared", where=where, got=new.kind, expected=pass_.produces
         )
-    broken = [*_interface(before.inputs, after.inputs, "input"), *_interface(before.outputs, after.outputs, "output")]
+    broken = [*_interface(old.inputs, new.inputs, "input"), *_interface(old.outputs, new.outputs, "output")]
     if broken:
         raise PassError(
             "the pass changed the model's interface", where=where, got="; ".join(broken),
             expected="the same names, dtypes, ranks, sizes and names of dynamic axes", fix=_report_it(pass_),
         )  # fmt: skip
-    pairs = _expected(before, samples, options)  # and that model is closed: of large ones, memory holds one at a time
-    found = list(_compare(pairs, after, options))
+    pairs = _expected(before, samples)  # and that model is closed: of large ones, memory holds one at a time
+    found = list(_compare(pairs, after))
     reasons = [reason for _, reason in found if reason is not None]
     if reasons and not pass_.lossy:
         raise PassError(
@@ -70,7 +68,7 @@ def check_output(
         raise PassError(
             "the result is right for single samples only: in this model the samples of a batch influence each other",
             where=where, got=apart, expected="about the same error for one sample as for several together",
-            fix=coupling.remedy(before),
+            fix=coupling.remedy(old),
         )  # fmt: skip
     return Conformity(_worst([parity for parity, _ in found]))
 
@@ -105,12 +103,12 @@ def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]
             yield f"axis {axis} of {where} became {new!a} (was {old!a})"
 
 
-def _compare(pairs: Sequence[Pair], after: Model, options: RuntimeOptions) -> Iterator[tuple[Parity, str | None]]:
+def _compare(pairs: Sequence[Pair], after: Deployable) -> Iterator[tuple[Parity, str | None]]:
     """Yield, for each feed, how far the outputs are apart, and why that is more than rounding, if it is."""
     _give_back_memory()
     of_each = [scales({name: ragged([array]) for name, array in expected.items()}) for _, expected, _ in pairs]
     largest = {name: max(known[name] for known in of_each) for name in of_each[0]}
-    with open_session(after, options) as session:
+    with open_session(after) as session:
         for feeds, expected, row in pairs:
             wanted, got = of_one_call(expected, session.run(feeds))
             if wanted is expected:
@@ -128,11 +126,11 @@ def _placed(reason: str, row: int | None, feeds: Feeds) -> str:
     return f"with inputs of other sizes ({', '.join(f'{n}: {list(a.shape)}' for n, a in feeds.items())}): {reason}"
 
 
-def _expected(model: Model, samples: Dataset, options: RuntimeOptions) -> list[Pair]:
+def _expected(before: Deployable, samples: Dataset) -> list[Pair]:
     """Return feeds in several shapes, each with what the model makes of it, and the sample that it is."""
     pairs: list[Pair] = []
-    with open_session(model, options) as session:
-        for feeds, row in _shapes(model.inputs, samples):
+    with open_session(before) as session:
+        for feeds, row in _shapes(before.model.inputs, samples):
             try:
                 pairs.append((feeds, {name: np.array(output) for name, output in session.run(feeds).items()}, row))
             except ModelError:
@@ -194,6 +192,6 @@ def _report_it(pass_: Pass[PassConfig]) -> str:
 def remedy(pass_: Pass[PassConfig]) -> str:
     """Say what a user can do about a lossless pass that changes results."""
     sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
-    if pass_.accepts == {Kind.TORCH} and pass_.produces is Kind.ONNX:
+    if pass_.accepts == {TORCH} and pass_.produces == ONNX:
         return f"{sample}; else write what it computes there another way, or try the other `exporter`"
     return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"

@@ -18,10 +18,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mlopt.errors import ModelError
-from mlopt.packages import is_installed
+from mlopt.packages import GENERATED, is_installed
 
-GENERATED = "TORCHINDUCTOR_CACHE_DIR"
-"""Where ``torch.compile`` puts the code that it writes: in the run's own folder, and not where others can."""
 _GENERATED = os.environ.get(GENERATED)
 _BYTECODE = (".pyc", ".pyo")
 _sources: dict[str, bytes] = {}

@@ -102,6 +102,10 @@ class MissingPackage(UserError):  # noqa: N818 - named after what is missing, no
     """An extra, a GPU or another thing that this machine lacks."""
 
 
+class PluginError(UserError):
+    """What another package adds to mlopt does not load, or has a name that is taken."""
+
+
 class PassError(UserError):
     """A pass failed, or the framework refused what it wrote."""
 

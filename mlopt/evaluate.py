@@ -1,7 +1,7 @@
-"""Outputs and scores of models on the evaluation samples: computed in a process of their own, once per model.
+"""Outputs and scores of models on the evaluation samples: computed in a process of their own, once per deployable.
 
-Outputs are deterministic for a model, its runtime, the batch size and the samples, so they are cached; scores are
-computed from them in no time.
+Outputs are deterministic for a model, its runtime and options, the batch size and the samples, so they are cached;
+scores are computed from them in no time.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.model import Kind, Model
+from mlopt.model import TORCH
 from mlopt.packages import versions
 from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
-from mlopt.runtimes import runtime_for
+from mlopt.runtimes import Deployable, runtime_named
 from mlopt.runtimes.base import Array, RuntimeOptions
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Judges models against the source model, on the same samples."""
+    """Judges models, as they are deployed, against the source model, on the same samples."""
 
     store: Store
     dataset: Dataset
     metric: str | Metric
-    source: Model
+    source: Deployable
     source_name: str
-    options: RuntimeOptions
     batch_size: int
     hardware: Hardware
     logs: Path
     name: str
     output: Named = None
     """The output that a built-in metric looks at; the first if None."""
-    _known: dict[str, Scores] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[tuple[str, str, RuntimeOptions], Scores] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    def outputs(self, model: Model) -> dict[str, Array]:
+    def outputs(self, judged: Deployable) -> dict[str, Array]:
         """Return the model's outputs on all samples, by name, each [samples, ...] or ragged.
 
         The source is run twice: ``ModelError`` says what in it is random, or keeps state between calls.
         """
-        runtime = runtime_for(model.kind)
+        runtime, model = runtime_named(judged.runtime), judged.model
         parts: dict[str, Any] = {
             "model": model.digest,
             "data": self.dataset.digest,
             "batch_size": self.batch_size,
             "runtime": {"name": runtime.name, **versions(runtime.packages)},
-            "options": self.options.model_dump(mode="json", exclude={"threads"}),
+            "options": judged.options.model_dump(mode="json", exclude={"threads"}),
             "isa": list(self.hardware.isa),
         }
-
-        of_source = model.digest == self.source.digest
+        of_source = judged.identity == self.source.identity
         if of_source:
             parts["repeated"] = 1
 
         def make(out: Path) -> Mapping[str, Any]:
-            candidate = Candidate("evaluation", model, self.options)
+            candidate = Candidate("evaluation", judged)
             log = self.logs / f"evaluate-{model.digest[:12]}.log"
             try:
                 return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, twice=of_source)
@@ -84,7 +84,7 @@ class Evaluator:
         """The source model's outputs."""
         return self.outputs(self.source)
 
-    def changed(self, before: Model, after: Model) -> str | None:
+    def changed(self, before: Deployable, after: Deployable) -> str | None:
         """Return in words what a step that should change nothing did to any sample's outputs; None if it did not."""
         expected = self.outputs(before)
         try:
@@ -112,29 +112,29 @@ class Evaluator:
             )
         return tuple(said)
 
-    def scores(self, model: Model) -> Scores:
-        """Return the metric's score of each sample; computed once for each model, since resampling takes seconds."""
-        if model.digest not in self._known:
-            outputs, labels = self.outputs(model), self.dataset.labels
-            self._known[model.digest] = score(self.metric, outputs, labels, self.reference, output=self.output)
-        return self._known[model.digest]
+    def scores(self, judged: Deployable) -> Scores:
+        """Return the metric's score of each sample; computed once for each, since resampling takes seconds."""
+        if judged.identity not in self._known:
+            outputs, labels = self.outputs(judged), self.dataset.labels
+            self._known[judged.identity] = score(self.metric, outputs, labels, self.reference, output=self.output)
+        return self._known[judged.identity]
 
-    def accuracy(self, model: Model) -> Accuracy:
+    def accuracy(self, judged: Deployable) -> Accuracy:
         """Return the metric with its interval."""
-        return summary(self.scores(model))
+        return summary(self.scores(judged))
 
-    def drop(self, model: Model) -> AccuracyDrop:
+    def drop(self, judged: Deployable) -> AccuracyDrop:
         """Return what the metric lost against the source model."""
-        return drop(self.scores(self.source), self.scores(model), self.source_name)
+        return drop(self.scores(self.source), self.scores(judged), self.source_name)
 
-    def differing(self, model: Model, limit: int = 20) -> tuple[Disagreement, ...]:
+    def differing(self, judged: Deployable, limit: int = 20) -> tuple[Disagreement, ...]:
         """Return samples on which the model's score differs from the source model's, at most ``limit``."""
-        scores = (self.scores(self.source), self.scores(model))
-        outputs = (self.reference, self.outputs(model))
+        scores = (self.scores(self.source), self.scores(judged))
+        outputs = (self.reference, self.outputs(judged))
         return few(differing(self.metric, scores, outputs, self.dataset.labels, self.output), limit)
 
-    def fidelity(self, model: Model) -> Fidelity | None:
-        """Return how close the outputs are to the source model's; None for a source in PyTorch itself."""
-        if model.kind is Kind.TORCH and model.digest == self.source.digest:
+    def fidelity(self, judged: Deployable) -> Fidelity | None:
+        """Return how close the outputs are to the source model's; None for a source that is no baseline itself."""
+        if judged.model.kind == TORCH and judged.model.digest == self.source.model.digest:
             return None
-        return fidelity(self.reference, self.outputs(model))
+        return fidelity(self.reference, self.outputs(judged))

@@ -17,13 +17,14 @@ from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate as Contender
 from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.latency import Measured, Run
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Model
 from mlopt.outcomes import Outcome, Ruling
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.report.schema import Candidate, Report, Sampling, Step
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes import deploy
+from mlopt.runtimes.base import Deployable
 
 ROLES = Roles(BASELINE, CONTROL, FINAL)
 
@@ -32,36 +33,41 @@ ROLES = Roles(BASELINE, CONTROL, FINAL)
 class Lineup:
     """The candidates of one run: the references, each kept step's model, and the final one."""
 
-    source: Model
-    baseline: Model
-    final: Model
+    source: Deployable
+    baseline: Deployable
+    final: Deployable
     steps: Mapping[int, str]
     """For each step with a model of its own: its candidate's name."""
     contenders: tuple[Contender, ...]
 
 
 def lineup(
-    source: Model, outcomes: Sequence[Outcome], options: RuntimeOptions, batch_size: int, exported: Model | None = None
-) -> Lineup:
-    """Choose what is measured; a model that occurs twice in the chain is measured once, the final one always.
+    source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
+    start: Deployable | None = None,
+) -> Lineup:  # fmt: skip
+    """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
-    ``exported`` is the source in FP32 as ONNX, where the chain has no such model.
+    ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
+    runs it, which is the result if no step is kept.
     """
-    chain = [source, *(o.model for o in outcomes if o.model is not None and o.status != "dropped")]
-    onnx = [model for model in chain if model.kind is Kind.ONNX]
-    baseline, final = exported or onnx[0], onnx[-1]
-    names = {baseline.digest: BASELINE, source.digest: SOURCE if source.kind is Kind.TORCH else BASELINE}
-    models = {SOURCE: source} if source.kind is Kind.TORCH else {}
-    models |= {BASELINE: baseline, CONTROL: baseline}
+    chain = [start or source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
+    baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
+    if baseline.model.kind == ONNX:  # whatever the target or a pass says, it is run as it is by default
+        baseline = deploy(baseline.model, source.options)
+    final = chain[-1]
+    names = {baseline.identity: BASELINE, source.identity: source_name(source.model)}
+    found = {SOURCE: source} if source.model.kind == TORCH else {}
+    found |= {BASELINE: baseline, CONTROL: baseline}
     steps = {}
     for number, outcome in enumerate(outcomes):
-        if outcome.model is None or outcome.status == "dropped":
+        if outcome.deployable is None or outcome.status == "dropped":
             continue
-        default = FINAL if outcome.model.digest == final.digest else f"after {outcome.step.name} ({number + 1})"
-        steps[number] = names.setdefault(outcome.model.digest, default)
-        models.setdefault(steps[number], outcome.model)
-    models[FINAL] = final
-    contenders = tuple(Contender(name, model, options, batch_size) for name, model in models.items())
+        same = outcome.deployable.identity == final.identity
+        default = FINAL if same else f"after {outcome.step.name} ({number + 1})"
+        steps[number] = names.setdefault(outcome.deployable.identity, default)
+        found.setdefault(steps[number], outcome.deployable)
+    found[FINAL] = final
+    contenders = tuple(Contender(name, each, batch_size) for name, each in found.items())
     return Lineup(source, baseline, final, steps, contenders)
 
 
@@ -76,7 +82,7 @@ def report(
     """
     alpha = statistics.ALPHA / run.looks_planned
     candidates = {
-        name: _scored(found, run.measured[name].candidate.model, evaluator)
+        name: _scored(found, run.measured[name].candidate.deployable, evaluator)
         for name, found in described(run.measured, evaluator.dataset, alpha).items()
     }
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
@@ -118,11 +124,11 @@ def timings(
 
 def source_name(source: Model) -> str:
     """Return the name under which the source model is a reference."""
-    return SOURCE if source.kind is Kind.TORCH else BASELINE
+    return SOURCE if source.kind == TORCH else BASELINE
 
 
-def _scored(described: Candidate, model: Model, evaluator: Evaluator) -> Candidate:
-    return described.model_copy(update={"accuracy": evaluator.accuracy(model), "fidelity": evaluator.fidelity(model)})
+def _scored(described: Candidate, judged: Deployable, evaluator: Evaluator) -> Candidate:
+    return described.model_copy(update={"accuracy": evaluator.accuracy(judged), "fidelity": evaluator.fidelity(judged)})
 
 
 def step(

@@ -17,12 +17,9 @@ from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
-from mlopt.hardware import usable_cores
-from mlopt.model import Kind, Model, is_numeric
-from mlopt.onnx_file import check_ranks
-from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
-from mlopt.runtimes.onnxruntime import check_tensors
+from mlopt.formats import format_of, graph_of, has_graph
+from mlopt.model import Model, is_numeric
+from mlopt.runtimes import Deployable, open_session
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 
 _LOG = logging.getLogger(__name__)
@@ -33,9 +30,9 @@ def check_fed(model: Model) -> None:
     if not model.inputs:
         raise ModelError("the model has no inputs, so there is nothing to run it on", where=str(model.path),
                          fix="make what it depends on an input")  # fmt: skip
-    if model.kind is Kind.ONNX:
-        check_tensors(model)
-        check_ranks(model)
+    check = format_of(model.kind).check
+    if check is not None:
+        check(model)
         return
     for spec in model.inputs:
         if not is_numeric(spec.dtype):
@@ -47,12 +44,13 @@ def check_fed(model: Model) -> None:
             )  # fmt: skip
 
 
-def make_up(model: Model, batch_size: int, out: Path, log: Path) -> Dataset:
+def make_up(deployable: Deployable, batch_size: int, out: Path, log: Path) -> Dataset:
     """Store random samples that the model takes: enough to time it, never to judge its accuracy."""
+    model = deployable.model
     check_fed(model)
     if has_choice(model.inputs):
         try:
-            run_in_worker(log, _make_up, model, batch_size, out)
+            run_in_worker(log, _make_up, deployable, batch_size, out)
         except (WorkerDiedError, WorkerRaisedError) as error:
             _LOG.info("%s ended while its inputs were made up: %s", model.path, error)  # who measures it tells how
         else:
@@ -60,7 +58,7 @@ def make_up(model: Model, batch_size: int, out: Path, log: Path) -> Dataset:
     return store_samples(samples_of(next(attempts(model.inputs)), model.inputs), out, SYNTHETIC)
 
 
-def check_finite(dataset: Dataset, model: Model, options: RuntimeOptions, log: Path) -> None:
+def check_finite(dataset: Dataset, deployable: Deployable, log: Path) -> None:
     """Raise ``DataError`` for NaN and infinity in samples that the model's outputs show: those were not meant.
 
     A mask may be infinite, and a gap be marked by NaN, where the model is made for it.
@@ -68,9 +66,10 @@ def check_finite(dataset: Dataset, model: Model, options: RuntimeOptions, log: P
     if not dataset.not_finite:
         return
     try:
-        spoilt = run_in_worker(log, _spoilt, dataset, model, options)
+        spoilt = run_in_worker(log, _spoilt, dataset, deployable)
     except (WorkerDiedError, WorkerRaisedError) as error:
-        raise ModelError("the model cannot be run on this data", where=str(model.path), got=str(error)) from error
+        where = str(deployable.model.path)
+        raise ModelError("the model cannot be run on this data", where=where, got=str(error)) from error
     if spoilt:
         first = {name: array[spoilt[0]] for name, array in dataset.inputs.items() if array.dtype.kind == "f"}
         name = next(name for name, values in first.items() if not np.isfinite(values).all())
@@ -82,20 +81,23 @@ def check_finite(dataset: Dataset, model: Model, options: RuntimeOptions, log: P
         )  # fmt: skip
 
 
-def _make_up(model: Model, batch_size: int, out: Path) -> None:
+def _make_up(deployable: Deployable, batch_size: int, out: Path) -> None:
+    model = deployable.model
     texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
-    words = known_words(model.path, texts) if texts and model.kind is Kind.ONNX else {}
-    with open_session(model, RuntimeOptions(threads=usable_cores())) as session:
+    if texts and not has_graph(model.kind):
+        _LOG.info("kind %s has no graph view, so the texts that it knows are not known", model.kind)
+    words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}
+    with open_session(deployable) as session:
         samples = fit(model.inputs, session.run, batch_size, words)
     store_samples(samples, out, SYNTHETIC)
 
 
-def _spoilt(dataset: Dataset, model: Model, options: RuntimeOptions) -> list[int]:
+def _spoilt(dataset: Dataset, deployable: Deployable) -> list[int]:
     """Return which of the samples that are not finite spoil an output."""
     found = []
-    with open_session(model, options) as session:
+    with open_session(deployable) as session:
         for row in dataset.not_finite:
-            feeds, _ = next(batches(dataset, model.inputs, 1, [row]))
+            feeds, _ = next(batches(dataset, deployable.model.inputs, 1, [row]))
             if any(_is_spoilt(array) for array in session.run(feeds).values()):
                 found.append(row)
     return found

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlopt.gate.judge import judge
-from mlopt.model import Model
 from mlopt.outcomes import Guard, Ruling
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
+from mlopt.runtimes.base import Deployable
 from mlopt.target import Objective
 
-Trial = Callable[[Model, Model], Report]
+Trial = Callable[[Deployable, Deployable], Report]
 """``trial(best, model)`` measures the two, and reports ``best`` as the baseline and ``model`` as the result."""
 
 
@@ -32,8 +32,8 @@ class _Judge:
     """The stored reports that gates compare with."""
     trial: Trial
 
-    def __call__(self, best: Model, model: Model, lossy: bool) -> Ruling:
-        if model.digest == best.digest:
+    def __call__(self, best: Deployable, model: Deployable, lossy: bool) -> Ruling:
+        if model.identity == best.identity:
             return Ruling(None)
         report = self.trial(best, model)
         reason = self._against(report) or self._no_gain(report) if lossy else self._harm(report)

@@ -1,4 +1,7 @@
-"""What is in an ONNX file: its interface, operators, weights and arithmetic, without loading or running it."""
+"""What is in a model: its interface, operators, weights and arithmetic, without loading or running it.
+
+Of a kind without a graph view, the interface and the files are all there is to see.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt import formats
 from mlopt.macs import UnknownError, count_macs, input_shapes
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.model import Kind, Model, TensorSpec
 from mlopt.onnx_graph import default_opset, node_names, nodes, operators, subgraphs
 
 if TYPE_CHECKING:
@@ -78,13 +81,32 @@ class Inspection:
     """Why they cannot be counted."""
 
 
-def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
-    """Describe an ``.onnx`` file, or the model of an artifact, with inputs of these ``shapes``.
+@dataclass(frozen=True)
+class Outline:
+    """One model of a kind that has no graph view."""
+
+    path: str
+    kind: Kind
+    digest: str
+    size_bytes: int
+    external_files: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    lacks: str
+    """What cannot be told, and why."""
+
+
+def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection | Outline:
+    """Describe a model file, or the model of an artifact, with inputs of these ``shapes``.
 
     Raises ``ModelError`` for anything else, ``UserError`` for a shape that does not fit.
     """
-    model = open_onnx(model_file(path))
-    proto = read_graph(model.path)
+    model = model_at(path)
+    if not formats.has_graph(model.kind):
+        lacks = f"kind {model.kind} has no graph view, so its operators, weights and MACs are not known"
+        return Outline(str(model.path), model.kind, model.digest, model.size_bytes, _beside(model), model.inputs,
+                       model.outputs, lacks)  # fmt: skip
+    proto = formats.graph_of(model)
     sizes, values, packed = Counter[str](), Counter[str](), dict(_packed(proto.graph))
     for tensor in _weights(proto.graph):
         dtype = _dtype(tensor.data_type)
@@ -97,7 +119,7 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         path=str(model.path),
         digest=model.digest,
         size_bytes=model.size_bytes,
-        external_files=tuple(file.relative_to(model.path.parent).as_posix() for file in model.files[1:]),
+        external_files=_beside(model),
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opset=default_opset(proto),
@@ -113,6 +135,10 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         macs_shapes=whole,
         macs_reason=reason,
     )
+
+
+def _beside(model: Model) -> tuple[str, ...]:
+    return tuple(file.relative_to(model.path.parent).as_posix() for file in model.files if file != model.path)
 
 
 def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -131,19 +157,20 @@ def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
     from mlopt.data.source import DataSource
     from mlopt.data.sources import read
 
-    model = open_onnx(path)
+    model = model_at(path)
     samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), model.inputs, model.defaults)
     feeds, _ = next(batches(samples, model.inputs, 1))
     return {name: array.shape for name, array in feeds.items()}
 
 
-def model_file(path: Path) -> Path:
-    """Return the ``.onnx`` file itself, of an artifact too; raises ``ModelError`` for other kinds of models."""
-    if path.is_dir():
-        from mlopt.artifact.given import given_manifest
+def model_at(path: Path) -> Model:
+    """Open a model file, or the model of an artifact; raises ``ModelError`` for anything else."""
+    if not path.is_dir():
+        return formats.given(path)
+    from mlopt.artifact.given import given_manifest
 
-        path = path / given_manifest(path).model.file
-    return path
+    entry = given_manifest(path).model
+    return formats.format_of(entry.kind).open(path / entry.file)
 
 
 def _packed(graph: onnx.GraphProto) -> Iterator[tuple[str, tuple[str, int]]]:

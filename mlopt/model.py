@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from typing import NewType
 
 from mlopt.errors import ModelError
 
@@ -19,11 +19,9 @@ NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "u
 _SHOWN = 4
 
 
-class Kind(StrEnum):
-    """The form in which a model exists."""
-
-    TORCH = "torch"
-    ONNX = "onnx"
+Kind = NewType("Kind", str)
+"""The form in which a model exists: the name of a format in ``mlopt.formats``, to which other packages add."""
+TORCH, ONNX = Kind("torch"), Kind("onnx")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def count_of(names: Sequence[str]) -> str:
 class Model:
     """A model on disk.
 
-    ``path`` is the ``.onnx`` file, the ``.pt2`` program, or the directory of a PyTorch model that recipe code builds.
+    ``path`` is its main file, such as the ``.onnx`` one, or the directory of a PyTorch model that recipe code builds.
     ``digest`` is the SHA-256 of everything that makes up the model, in hexadecimal.
     """
 

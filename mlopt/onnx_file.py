@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlopt.errors import ModelError
 from mlopt.external_data import external_files
 from mlopt.filetype import MODEL, told
-from mlopt.model import Kind, Model, TensorSpec, digest_file
+from mlopt.model import ONNX, Model, TensorSpec, digest_file, is_numeric
 from mlopt.onnx_bounds import check_bounds
 from mlopt.onnx_graph import with_defaults
 
@@ -25,6 +25,11 @@ _FIX = "export or download the model again"
 _HEAD = 24
 _WEIGHTS_ARE_INPUTS = 3
 """The last IR version at which every weight had to be an input, too."""
+_KINDS = {
+    "sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value",
+    "sparse_tensor_type": "a sparse tensor",
+}  # fmt: skip
+"""What a value of a graph may be instead of a tensor."""
 
 
 def open_onnx(path: Path) -> Model:
@@ -40,7 +45,7 @@ def open_onnx(path: Path) -> Model:
         raise ModelError("the model has no outputs", where=str(path), fix=_FIX)
     meant = proto.ir_version > _WEIGHTS_ARE_INPUTS
     return Model(
-        Kind.ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else ()
+        ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else ()
     )  # fmt: skip
 
 
@@ -111,6 +116,29 @@ def _no_onnx(path: Path) -> ModelError:
         "this is not a whole ONNX file: it is damaged or cut short, or of another format", where=str(path),
         got=f"{path.stat().st_size} bytes that start with {head!r}", expected="an ONNX protobuf", fix=_FIX,
     )  # fmt: skip
+
+
+def check_tensors(model: Model) -> None:
+    """Raise ``ModelError`` if an input or output is nothing that can be fed or compared as a NumPy array."""
+    for spec in (*model.inputs, *model.outputs):
+        where = f"{model.path}: '{spec.name}'"
+        if spec.dtype in _KINDS:
+            raise ModelError(
+                "what is no tensor can be neither fed nor compared", where=where,
+                got=_KINDS[spec.dtype], expected="tensors",
+                fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
+                "(ConcatFromSequence, OptionalGetElement), or cut the node off",
+            )  # fmt: skip
+        if spec.dtype.startswith("complex"):
+            raise ModelError(
+                "complex numbers can be neither fed nor compared", where=where, got=spec.dtype,
+                expected="real numbers", fix="export the real and the imaginary part as an axis of their own",
+            )  # fmt: skip
+        if spec.dtype != "string" and not is_numeric(spec.dtype):
+            raise ModelError(
+                "ONNX Runtime cannot exchange this dtype as a NumPy array", where=where, got=spec.dtype,
+                expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
+            )  # fmt: skip
 
 
 def check_ranks(model: Model) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mlopt.model import Model
 from mlopt.recipe.schema import Step
 from mlopt.report.schema import Accuracy, Latency, Parity
+from mlopt.runtimes.base import Deployable
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Outcome:
     version: int
     status: str
     reason: str | None
-    model: Model | None = None
+    deployable: Deployable | None = None
     seconds: float | None = None
     peak_rss_bytes: int | None = None
     parity: Parity | None = None
@@ -37,10 +38,15 @@ class Outcome:
     """What the guard measured, of an optional step."""
 
     @property
-    def kept(self) -> Model | None:
-        """The model that the chain goes on with; None if it goes on with the one before."""
-        return None if self.status == "dropped" else self.model
+    def model(self) -> Model | None:
+        """The model that the step wrote."""
+        return None if self.deployable is None else self.deployable.model
+
+    @property
+    def kept(self) -> Deployable | None:
+        """What the chain goes on with; None if it goes on with what there was before."""
+        return None if self.status == "dropped" else self.deployable
 
 
-Guard = Callable[[Model, Model, bool], Ruling]
-"""``guard(best, candidate, lossy)`` decides whether an optional step's model is kept."""
+Guard = Callable[[Deployable, Deployable, bool], Ruling]
+"""``guard(best, candidate, lossy)`` decides whether what an optional step came to is kept."""

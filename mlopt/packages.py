@@ -10,6 +10,9 @@ from pathlib import Path
 # Two distributions give the same module, and their kernels differ: whichever is installed is what counts.
 _ALTERNATIVES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}
 
+GENERATED = "TORCHINDUCTOR_CACHE_DIR"
+"""Where ``torch.compile`` puts the code that it writes: in the run's own folder, and not where others can."""
+
 
 @cache
 def version(distribution: str) -> str | None:

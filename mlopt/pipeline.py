@@ -18,9 +18,9 @@ from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
 from mlopt.errors import MloptError, PassError, Problem
+from mlopt.formats import opened
 from mlopt.hardware import Hardware, usable_cores
-from mlopt.model import Kind, Model, TensorSpec, count_of
-from mlopt.onnx_file import open_onnx
+from mlopt.model import ONNX, TORCH, Model, TensorSpec, count_of
 from mlopt.outcomes import Outcome
 from mlopt.packages import versions
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
@@ -28,9 +28,9 @@ from mlopt.recipe.schema import Step
 from mlopt.report.schema import Parity
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
+from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
-from mlopt.torch_source import open_program, open_torch
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
 Passes = Mapping[str, Pass[Any]]
@@ -59,39 +59,45 @@ class Job(Setting):
 
     store: Store
     options: RuntimeOptions
+    """What all runtimes have in common: threads and device."""
     samples: Dataset
     calibration: Dataset | None = None
     train: Dataset | None = None
     logs: Path
     repro: Path
-    measuring: Callable[[Model, Dataset, RuntimeOptions, int, Path], Measuring] | None = None
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """As of ``Context``."""
-    changed: Callable[[Model, Model], str | None] = lambda _before, _after: None
+    changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
 
-def exported(source: Model, outcomes: Sequence[Outcome], job: Job) -> Model:
+def start(source: Model, job: Job) -> Deployable:
+    """Return how the source is run as the target says, until a pass says otherwise: where the chain begins."""
+    return deploy(source, job.options, job.target.runtimes)
+
+
+def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable:
     """Return the source as it is when it is only exported: what the result is compared with.
 
-    That is the source itself where it is ONNX, or what the chain's first kept step made of it, if all that this did was
-    to export. Else ``export`` runs for it alone, as the recipe configures it; raises ``PassError`` if that fails.
+    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all this did
+    was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
     """
-    if source.kind is Kind.ONNX:
+    if source.model.kind != TORCH:
         return source
     changes = ((job.passes[each.step.name], each.kept) for each in outcomes if each.kept is not None)
-    by, first = next(((by, made) for by, made in changes if made.digest != source.digest), (None, source))
-    if by is not None and not by.lossy and first.kind is Kind.ONNX:
+    by, first = next(((by, made) for by, made in changes if made.model.digest != source.model.digest), (None, source))
+    if by is not None and not by.lossy and first.model.kind == ONNX:
         return first
     export = job.passes["export"]
     stated = next((each.step.config for each in outcomes if each.step.name == export.name), export.config())
-    made = held(source, len(outcomes), Step(name=export.name, config=stated), job).model
+    made = held(source, len(outcomes), Step(name=export.name, config=stated), job).deployable
     if made is None:
         raise PassError("'export' made no model of the source", where="the baseline")
     return made
 
 
-def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
-    """Return what the result of a step depends on."""
+def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
+    """Return what the result of a step depends on; ``deployed`` is how its input is run, if a pass chose that."""
     pass_ = job.passes[step.name]
     needs = pass_.requires
     parts: dict[str, Any] = {
@@ -102,7 +108,9 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
         "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
         "checked on": job.samples_digest,
     }
-    if Kind.TORCH in pass_.accepts:
+    if deployed is not None:
+        parts["deployed"] = dict(deployed)
+    if TORCH in pass_.accepts:
         parts["inputs"] = [str(spec) for spec in job.inputs]
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
@@ -118,16 +126,32 @@ def key_of(digest: str, number: int, step: Step, job: Setting) -> Key:
     return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
 
 
-def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
+def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
+    """Return how a model is run, as the cache keeps it, unless it is run as any of its kind is."""
+    if best == deploy(best.model, options, target.runtimes):
+        return None
+    return {"runtime": best.runtime, "options": best.options.model_dump(mode="json")}
+
+
+def _as_chosen(model: Model, chosen: Mapping[str, Any] | None, job: Job) -> Deployable:
+    """Read what ``_chosen`` gave."""
+    if chosen is None:
+        return deploy(model, job.options, job.target.runtimes)
+    options = runtime_named(chosen["runtime"]).options.model_validate(chosen["options"])
+    return Deployable(model, chosen["runtime"], options)
+
+
+def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     pass_ = job.passes[step.name]
     log = job.logs / f"{number + 1}-{step.name}.log"
-    key = key_of(best.digest, number, step, job)
+    before = best.model
+    key = key_of(before.digest, number, step, job, _chosen(best, job.options, job.target))
     started = time.monotonic()
     why = None if job.store.get(key) else job.store.why_missing(key)
     try:
         entry, hit = _fetch(key, best, step, job, log)
     except PassError as error:
-        told = _keep(number, best, step, job, log)
+        told = _keep(number, before, step, job, log)
         problems = [
             replace(problem, fix=f"{problem.fix}; {told}" if problem.fix else told) for problem in error.problems
         ]
@@ -143,31 +167,33 @@ def _step(best: Model, number: int, step: Step, job: Job) -> Outcome:
             raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)
         return Outcome(step, pass_.version, "refused", refusal, seconds=seconds, notes=entry.result.get("notes"))
     result = entry.result
+    names = tuple(spec.name for spec in before.outputs)
+    model = opened(pass_.produces, entry.out / result["path"], log, before.inputs, names)
     return Outcome(
         step, pass_.version, "cached" if hit else "applied", None if hit else why,
-        model=_made(best, pass_.produces, entry.out / result["path"], result["digest"]), seconds=result["seconds"],
+        deployable=_as_chosen(model, result.get("deployed"), job), seconds=result["seconds"],
         peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
     )  # fmt: skip
 
 
-def held(best: Model, number: int, step: Step, job: Job) -> Outcome:
+def held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     """Run one step and, if it is lossless, hold it to that on all evaluation samples."""
     outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
-    if outcome.model is None or pass_.lossy or outcome.model.digest == best.digest:
+    if outcome.deployable is None or pass_.lossy or outcome.deployable.identity == best.identity:
         return outcome
-    found = job.changed(best, outcome.model)
+    found = job.changed(best, outcome.deployable)
     if found is None:
         return outcome
     if step.optional:
         return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
-    told = _keep(number, best, step, job, job.logs / f"{number + 1}-{step.name}.log")
+    told = _keep(number, best.model, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
         CHANGED, where=f"pass '{step.name}' (step {number + 1})", got=found,
         expected="equal outputs within rounding on every evaluation sample", fix=f"{remedy(pass_)}; {told}",
     )  # fmt: skip
 
 
-def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
+def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
     """Get the step's result from the cache or from a worker."""
 
     pass_ = job.passes[step.name]
@@ -176,8 +202,8 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
         context = Context(
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
             calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
-            samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, store=job.store,
-            measuring=job.measuring,
+            samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
+            store=job.store, measuring=job.measuring,
         )  # fmt: skip
         try:
             return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)
@@ -192,43 +218,34 @@ def _fetch(key: Key, before: Model, step: Step, job: Job, log: Path) -> tuple[En
 
 
 def execute(
-    pass_: Pass[Any], before: Model, config: PassConfig, context: Context, options: RuntimeOptions
+    pass_: Pass[Any], before: Deployable, config: PassConfig, context: Context, options: RuntimeOptions
 ) -> Mapping[str, Any]:
     """Run one pass and check what it wrote; in the worker. Returns the entry's JSON."""
+    model = before.model
     started = time.monotonic()
-    reason = pass_.refuse(before, config, context)
-    result = Refusal(reason) if reason is not None else pass_.run(before, config, context)
+    reason = pass_.refuse(model, config, context)
+    result = Refusal(reason) if reason is not None else pass_.run(model, config, context)
     if isinstance(result, Refusal):
         shutil.rmtree(context.out)
         context.out.mkdir()
         return {"refused": result.reason, "notes": dict(result.notes)}
-    after = _opened(before, pass_.produces, result.path)
+    names = tuple(spec.name for spec in model.outputs)
+    written = opened(pass_.produces, result.path, None, model.inputs, names)
+    wanted = context.target.runtimes
+    after = deployed_after(before, written, options, wanted, result.runtime, result.options)
     seconds = time.monotonic() - started
     if context.samples is None:
         raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
-    conformity = check_output(pass_, before, after, context.samples, options)
+    conformity = check_output(pass_, before, after, context.samples)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
-        "digest": after.digest,
+        "digest": written.digest,
+        "deployed": _chosen(after, options, context.target),
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "parity": conformity.parity.model_dump(),
-        "notes": {**result.notes, **_fixed(before, after)},
+        "notes": {**result.notes, **_fixed(model, written)},
     }
-
-
-def _opened(before: Model, kind: Kind, path: Path) -> Model:
-    """Open what a pass wrote, as the kind that it declares; in the worker, since a ``.pt2`` file is loaded for it."""
-    if kind is Kind.TORCH and path.is_file():
-        return open_program(path, before.inputs, tuple(spec.name for spec in before.outputs))
-    return open_torch(path) if kind is Kind.TORCH else open_onnx(path)
-
-
-def _made(before: Model, kind: Kind, path: Path, digest: str) -> Model:
-    """Return the handle on what was opened in the worker; its interface is its input's, which was checked there."""
-    if kind is Kind.TORCH and path.is_file():
-        return replace(before, path=path, digest=digest, files=(path,))
-    return open_torch(path) if kind is Kind.TORCH else open_onnx(path)
 
 
 def _fixed(before: Model, after: Model) -> dict[str, str]:
@@ -245,7 +262,7 @@ def detail_of(problem: Problem) -> str:
 def _alone(step: Step, job: Job) -> list[Step]:
     """Return the step as a whole chain: what writes PyTorch needs an export after it."""
     export = job.passes.get("export")
-    if job.passes[step.name].produces is not Kind.TORCH or export is None:
+    if job.passes[step.name].produces is not TORCH or export is None:
         return [step]
     return [step, Step(name=export.name, config=export.config())]
 
@@ -258,5 +275,5 @@ def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
         kept = repro.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
     except OSError as error:
         return f"{folder} could not be written: {error.strerror}"
-    consent = " --allow-code" if best.kind is Kind.TORCH and best.path.is_dir() else ""
+    consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""
     return f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}{consent}` runs this step alone"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +10,14 @@ from mlopt import pipeline, prepare
 from mlopt.cache_entry import Entry, Key
 from mlopt.chain import source_kind
 from mlopt.data.dataset import open_dataset
+from mlopt.formats import opened
 from mlopt.model import Kind, TensorSpec
-from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.request import Request
 from mlopt.workflow import Planned, planned_for
+
+Came = tuple[str, Mapping[str, Any] | None]
+"""The digest of a model, and how it is run, if a pass chose that."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def outlook(planned: Planned) -> list[Outlook]:
         trains = pass_.requires.training and "train" in unread
         blocked = "evaluation" not in digests or (pass_.lossy and "calibration" in unread) or trains
         met = [each for each in before if each.kind in pass_.accepts]
-        keys = [] if blocked else [pipeline.key_of(each.digest, number, step, setting) for each in met]
+        keys = [] if blocked else [pipeline.key_of(each.digest, number, step, setting, each.deployed) for each in met]
         more = {"optional": step.optional, "needs": pass_.requires.packages}
         entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
         passed = [each for each in before if each not in met]  # the step is there for another way, not for these
@@ -81,17 +84,19 @@ def outlook(planned: Planned) -> list[Outlook]:
 
 @dataclass(frozen=True)
 class _Met:
-    """A model that a step may meet: whether an optional step before it stays is decided by measuring."""
+    """What a step may meet: whether an optional step before it stays is decided by measuring."""
 
     kind: Kind
     digest: str
+    deployed: Mapping[str, Any] | None = None
+    """The runtime and options that a pass chose, as the cache keeps them."""
 
 
 def _after(entry: Entry | None, before: list[_Met], pass_: Pass[Any], *, optional: bool) -> list[_Met]:
     """Return what the next step may meet."""
     if entry is not None and "refused" in entry.result:
         return before
-    made = [_Met(pass_.produces, entry.result["digest"])] if entry is not None else []
+    made = [_Met(pass_.produces, entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
     return made + before if optional and entry is not None else made
 
 
@@ -110,7 +115,8 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     if entry is None:
         return None, source_kind(recipe, planned.passes), recipe.model.specs or None
     declared, kind = recipe.model.specs, Kind(entry.result["kind"])
-    return entry.result["digest"], kind, declared or open_onnx(entry.out / entry.result["path"]).inputs
+    path, log = entry.out / entry.result["path"], planned.started.scratch / "plan.log"
+    return entry.result["digest"], kind, declared or opened(kind, path, log).inputs
 
 
 def _look(

@@ -23,12 +23,13 @@ from mlopt.data.source import DataSource
 from mlopt.data.sources import read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.fitting import make_up
-from mlopt.model import Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
-from mlopt.onnx_file import open_onnx
+from mlopt.formats import digest_now, format_for, format_of, opened
+from mlopt.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
-from mlopt.torch_source import check_rebuilt, onnx_digest, open_program, open_torch
+from mlopt.runtimes.base import Deployable
+from mlopt.torch_source import check_rebuilt, onnx_digest
 from mlopt.torch_source import make as make_torch
 from mlopt.torch_weights import is_pickle, refused_pickle
 from mlopt.usercode import CodeReference, distributions, parse_reference
@@ -88,11 +89,7 @@ def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) ->
     """Raise ``ModelError`` if the recipe's Python, or the source model, is no longer what the run began with."""
     after = code_digests(loaded)
     changed = [f"code of {key}" for key in loaded.code if before.get(f"code of {key}") != after[f"code of {key}"]]
-    if source.kind is Kind.ONNX:
-        now = open_onnx(source.path).digest
-    else:
-        now = digest_file(source.path) if source.path.is_file() else source.digest  # else made by the Python above
-    if changed or now != source.digest:
+    if changed or digest_now(source) != source.digest:
         raise ModelError(
             "it changed while the run used it", where=changed[0] if changed else str(source.path),
             expected="what the run began with", fix="run it again",
@@ -141,19 +138,16 @@ def source(
             raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
         model = made.model
         return {
-            "kind": model.kind.value,
+            "kind": model.kind,
             "path": model.path.relative_to(out).as_posix(),
             "digest": model.digest,
         }
 
     entry, hit = store.fetch(key, make)
-    if hit and entry.result["kind"] == Kind.ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
+    if hit and entry.result["kind"] == ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
         store.forget(entry)
         entry, hit = store.fetch(key, make)
-    opened = (
-        open_torch(entry.out) if entry.result["kind"] == Kind.TORCH else open_onnx(entry.out / entry.result["path"])
-    )
-    return opened, hit
+    return opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log), hit
 
 
 def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:
@@ -219,14 +213,14 @@ def made_up_key(name: str, digest: str, batch_size: int) -> Key:
     return Key("data", f"{name}: evaluation", {"reader": _READER, "made up for": digest, "batch": batch_size})
 
 
-def made_up(name: str, model: Model, batch_size: int, store: Store, log: Path) -> Dataset:
+def made_up(name: str, deployable: Deployable, batch_size: int, store: Store, log: Path) -> Dataset:
     """Return samples for a recipe without data."""
 
     def make(out: Path) -> Mapping[str, Any]:
-        make_up(model, batch_size, out, log)
+        make_up(deployable, batch_size, out, log)
         return {}
 
-    entry, _ = store.fetch(made_up_key(name, model.digest, batch_size), make)
+    entry, _ = store.fetch(made_up_key(name, deployable.model.digest, batch_size), make)
     return open_dataset(entry.out)
 
 
@@ -243,14 +237,9 @@ def _weights(recipe: Recipe, base: Path) -> CodeReference | Path | None:
 
 
 def _from_file(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], log: Path) -> Model:
-    if path.suffix == ".onnx":
-        return open_onnx(path)
     if not path.is_file():
         raise ModelError("the model file does not exist", where=str(path), fix="correct model.source")
-    try:
-        return run_in_worker(log, open_program, path, inputs, outputs)
-    except (WorkerDiedError, WorkerRaisedError) as error:
-        raise ModelError("the program cannot be opened", where=str(path), got=str(error)) from error
+    return opened((format_for(path) or format_of(ONNX)).name, path, log, inputs, outputs)
 
 
 def _read(

@@ -15,7 +15,8 @@ import numpy as np
 
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
-from mlopt.model import Kind, Model
+from mlopt.formats import format_of
+from mlopt.model import Model
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
@@ -77,7 +78,7 @@ def _source(model: Model, work: Path) -> dict[str, object]:
         target = work / "model" / file.relative_to(model.path if model.path.is_dir() else model.path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    if model.kind is Kind.ONNX:
+    if format_of(model.kind).open_declared is None:
         return {"source": f"./model/{model.path.name}"}
     inputs = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs}
     if not model.path.is_dir():

@@ -33,10 +33,10 @@ class Load:
 
     def on(self, candidate: Candidate) -> Candidate:
         """Return the candidate under this load."""
-        options = candidate.options
+        deployable = candidate.deployable
         if self.threads is not None:
-            options = options.model_copy(update={"threads": self.threads})
-        return replace(candidate, options=options, batch_size=self.batch_size, concurrency=self.concurrency)
+            deployable = deployable.on_threads(self.threads)
+        return replace(candidate, deployable=deployable, batch_size=self.batch_size, concurrency=self.concurrency)
 
     def __str__(self) -> str:
         threads = () if self.threads is None else (f"threads {self.threads}",)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_THREADS = 1024
+AUTO = "auto"
 
 
 class Objective(StrEnum):
@@ -23,7 +24,11 @@ class Target(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    runtime: Literal["onnxruntime"] = "onnxruntime"
+    runtime: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default="onnxruntime",
+        description="what runs the result: the name of a runtime, or several of which the first that takes the result "
+        f"does, or {AUTO}: the first that is installed and takes it (they are not measured against each other yet)",
+    )
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(
         default=None,
@@ -32,3 +37,10 @@ class Target(BaseModel):
         description="threads inside one inference; if absent, the usable cores",
     )
     batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The runtimes that are named, the first choice first; none for ``auto``."""
+        if isinstance(self.runtime, tuple):
+            return self.runtime
+        return () if self.runtime == AUTO else (self.runtime,)

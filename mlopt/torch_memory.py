@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.model import Model
-from mlopt.torch_source import foreign_code, import_torch, load_module, origin
+from mlopt.torch_model import foreign_code, import_torch, load_module, origin
 from mlopt.usercode import own_frame
 
 if TYPE_CHECKING:

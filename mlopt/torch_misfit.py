@@ -1,4 +1,7 @@
-"""Weights and a module that do not go together: what exactly does not, and which rename would mend it."""
+"""Weights and a module that do not go together: what exactly does not, and which rename would mend it.
+
+Wrappers such as ``torch.compile`` put parts into the names of weights, so the module inside is what counts.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,30 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlopt.errors import ModelError
 from mlopt.torch_state import load_state
 
 if TYPE_CHECKING:
     import torch
+
+SAME_LAYERS = "make the same layers and buffers, of the same sizes, in build(): train() may change their values only"
+_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module",
+             "AveragedModel": "module"}  # fmt: skip
+"""PyTorch's modules that only hold another one, and their name for it."""
+_UNDO = {
+    "parametrizations.": "end train() with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
+    "_mask": "end train() with torch.nn.utils.prune.remove(layer, 'weight')",
+    "weight_g": "end train() with torch.nn.utils.remove_weight_norm(layer)",
+    "lora_": "end train() with `return model.merge_and_unload()`",
+}
+"""By what names of tensors tell that something was put on a module, how to take it off."""
+
+
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module inside ``torch.compile``, ``DataParallel`` and their like, which answers the same."""
+    while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
+        module = getattr(module, _WRAPPERS[type(module).__name__])
+    return module
 
 
 def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> str | None:
@@ -34,6 +57,15 @@ def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> str | Non
         near = why or _nearest(missing, unexpected, shapes, state)
         return f"missing: {_some(missing)}; unexpected: {_some(unexpected)}{f'; {near}' if near else ''}"
     return None
+
+
+def unfitting(misfit: str, where: str) -> ModelError:
+    """Return the error for saved weights that what ``build()`` makes does not take."""
+    undo = next((how for name, how in _UNDO.items() if name in misfit), None)
+    return ModelError(
+        "build() does not make the module that was saved, so its weights do not fit", where=where, got=misfit,
+        expected="the layers that build() makes, with other values", fix=undo or SAME_LAYERS,
+    )  # fmt: skip
 
 
 def names_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:

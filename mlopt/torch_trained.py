@@ -10,19 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import ModelError
-from mlopt.torch_misfit import fit, names_of, renaming
+from mlopt.torch_misfit import SAME_LAYERS, fit, names_of, renaming, unwrapped
 from mlopt.torch_witness import KINDS, Lost
 
 if TYPE_CHECKING:
     import torch
 
-_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module",
-             "AveragedModel": "module"}  # fmt: skip
-"""PyTorch's modules that only hold another one, and their name for it."""
 _SHOWN = 6
 _KEEP = {
     "module": "replace layers in build(), not in train()",
-    "tensors": "make the same layers and buffers, of the same sizes, in build(): train() may change their values only",
+    "tensors": SAME_LAYERS,
     "forward": "define forward() in the class",
     "hooks": "register hooks in build()",
     "buffer": "register {names} with persistent=True",
@@ -41,20 +38,6 @@ _KEEP = {
 _LABEL = {"number": "attribute", "setting": "attribute", "layers": "list of layers", "hooks": "hooks of",
           "forward": "forward() of", "tied": "shared weights",
           "dtype": "dtype of"}  # fmt: skip
-_UNDO = {
-    "parametrizations.": "end train() with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
-    "_mask": "end train() with torch.nn.utils.prune.remove(layer, 'weight')",
-    "weight_g": "end train() with torch.nn.utils.remove_weight_norm(layer)",
-    "lora_": "end train() with `return model.merge_and_unload()`",
-}
-"""By what names of tensors tell that something was put on a module, how to take it off."""
-
-
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """Return the module inside ``torch.compile``, ``DataParallel`` and their like, which answers the same."""
-    while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
-        module = getattr(module, _WRAPPERS[type(module).__name__])
-    return module
 
 
 def trained(built: torch.nn.Module, returned: Any, where: str) -> torch.nn.Module:
@@ -98,15 +81,6 @@ def _found(value: Any, depth: int = 2) -> Iterator[Any]:
     elif depth and isinstance(value, Mapping | tuple | list):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from _found(item, depth - 1)
-
-
-def unfitting(misfit: str, where: str) -> ModelError:
-    """Return the error for saved weights that what ``build()`` makes does not take."""
-    undo = next((how for name, how in _UNDO.items() if name in misfit), None)
-    return ModelError(
-        "build() does not make the module that was saved, so its weights do not fit", where=where, got=misfit,
-        expected="the layers that build() makes, with other values", fix=undo or _KEEP["tensors"],
-    )  # fmt: skip
 
 
 def not_rebuilt(reason: str, lost: Sequence[Lost], where: str, *, trained: bool) -> ModelError:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 from mlopt import network
-from mlopt.digested import GENERATED
 from mlopt.errors import MloptError
+from mlopt.packages import GENERATED
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,6 +18,7 @@ from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.errors import RecipeError
 from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
+from mlopt.formats import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
@@ -39,7 +40,8 @@ from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
 from mlopt.run import loop
 from mlopt.run.start import Notify, Started, silent, start
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes import deploy
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,13 @@ def ready(planned: Planned) -> Prepared:
     """Read the data and build the source model; both come from the cache when nothing changed."""
     recipe, notify = planned.loaded.recipe, planned.started.notify
     source = _source(planned)
+    deployable = deploy(source, planned.options)
     check_answerable(recipe, evidence.source_name(source), planned.baselines)
     notify("data", "reading and checking", None)
-    evaluation, fitted = _data(planned, source)
-    evaluator = _evaluator(planned, source, evaluation)
+    evaluation, fitted = _data(planned, deployable)
+    evaluator = _evaluator(planned, deployable, evaluation)
     notify("data", "running the source model on it", None)
-    evaluator.scores(source)  # a model that does not run, or a metric that does not fit: before the long work
+    evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
     said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
     notices = (
         *prepare.interface_notice(source),
@@ -159,19 +162,19 @@ def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
 
-    steps = prepared.planned.loaded.recipe.passes
-    outcomes = tuple(loop.run(prepared.source, steps, prepared.job, keep, tell))
-    loop.final(prepared.source, outcomes)
+    begin = pipeline.start(prepared.source, prepared.job)
+    outcomes = tuple(loop.run(begin, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
+    loop.final(begin, outcomes, prepared.job.target)
     return outcomes
 
 
 def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    planned, source = prepared.planned, prepared.source
-    exported = pipeline.exported(source, outcomes, prepared.job)
-    lineup = evidence.lineup(
-        source, outcomes, planned.options, planned.loaded.recipe.target.batch_size, exported
-    )  # fmt: skip
+    planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
+    exported = pipeline.exported(begin, outcomes, prepared.job)
+    batch_size = planned.loaded.recipe.target.batch_size
+    lineup = evidence.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
+    check_shippable(lineup.final.model)
     findings = campaign.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
     return Measured(lineup, findings)
 
@@ -200,7 +203,7 @@ def pack(prepared: Prepared, measured: Measured, report: Report) -> Artifact:
     sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
     origin = packing.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packing.write(
-        planned.output, report, measured.lineup.final, planned.options, loaded=planned.loaded,
+        planned.output, report, measured.lineup.final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
     )  # fmt: skip
@@ -221,14 +224,14 @@ def _source(planned: Planned) -> Model:
     return source
 
 
-def _data(planned: Planned, source: Model) -> tuple[Dataset, dict[str, Dataset]]:
+def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, Dataset]]:
     """Return the evaluation samples, and what passes calibrate and train on, which share none with them."""
-    recipe, started = planned.loaded.recipe, planned.started
+    recipe, started, source = planned.loaded.recipe, planned.started, deployable.model
     if recipe.data.evaluation:
         evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
     else:
         size = recipe.target.batch_size
-        evaluation = prepare.made_up(recipe.name, source, size, started.store, _log(started))
+        evaluation = prepare.made_up(recipe.name, deployable, size, started.store, _log(started))
     fitted = {
         role: _read(planned, role, source.inputs, source.defaults)
         for role in ("calibration", "train")
@@ -237,7 +240,7 @@ def _data(planned: Planned, source: Model) -> tuple[Dataset, dict[str, Dataset]]
     for role, data in fitted.items():
         check_disjoint(data, evaluation, role)
     for data in (evaluation, *fitted.values()):
-        check_finite(data, source, planned.options, _log(started))
+        check_finite(data, deployable, _log(started))
     return evaluation, fitted
 
 
@@ -252,13 +255,13 @@ def _log(started: Started) -> Path:
     return started.scratch / "prepare.log"
 
 
-def _evaluator(planned: Planned, source: Model, evaluation: Dataset) -> Evaluator:
+def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:
     recipe, metric = planned.loaded.recipe, planned.loaded.recipe.metric
     return Evaluator(
-        store=planned.started.store, dataset=evaluation, source=source, source_name=evidence.source_name(source),
+        store=planned.started.store, dataset=evaluation, source=source, source_name=evidence.source_name(source.model),
         metric=load_metric(metric.name, planned.loaded.base, metric.args, metric.output), output=metric.output,
-        options=planned.options, batch_size=recipe.target.batch_size, hardware=planned.hardware,
-        logs=planned.started.scratch, name=recipe.name,
+        batch_size=recipe.target.batch_size, hardware=planned.hardware, logs=planned.started.scratch,
+        name=recipe.name,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from deployables import in_runtime
 
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.evaluate import Evaluator
@@ -15,12 +16,12 @@ from mlopt.evidence import Lineup, lineup
 from mlopt.hardware import Hardware
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.outcomes import Outcome
 from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.report.schema import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 OPTIONS = RuntimeOptions(threads=2)
 PACE = {"torch_eager": 4.0, "onnx_fp32": 2.0, "onnx_fp32 (again)": 2.0, "after simplify (1)": 1.8, "final": 1.0}
@@ -35,7 +36,7 @@ def recipe(gates: tuple[Mapping[str, Any], ...] = (), **measure: Any) -> Recipe:
     )  # fmt: skip
 
 
-def model(folder: Path, name: str, kind: Kind = Kind.ONNX, batch: int | str = "batch") -> Model:
+def model(folder: Path, name: str, kind: Kind = ONNX, batch: int | str = "batch") -> Model:
     path = folder / f"{name}.onnx"
     path.write_bytes(name.encode())
     spec = TensorSpec("x", "float32", (batch, 4))
@@ -44,16 +45,16 @@ def model(folder: Path, name: str, kind: Kind = Kind.ONNX, batch: int | str = "b
 
 def chain(folder: Path, batch: int | str = "batch") -> tuple[Model, list[Outcome], Lineup]:
     """A PyTorch source, its export, a kept step, a dropped one, and the step that ends it."""
-    source = model(folder, "source", Kind.TORCH, batch)
-    made = {name: model(folder, name, batch=batch) for name in ("export", "simplify", "quantize", "fuse")}
+    source = model(folder, "source", TORCH, batch)
+    names = ("export", "simplify", "quantize", "fuse")
+    made = {name: in_runtime(model(folder, name, batch=batch), 2) for name in names}
     outcomes = [
-        Outcome(Step(name="export", config=PassConfig()), 1, "applied", None, model=made["export"]),
-        Outcome(Step(name="simplify", config=PassConfig()), 1, "applied", None, model=made["simplify"],
-                notes={"removed": 3}),
-        Outcome(Step(name="quantize", config=PassConfig()), 1, "dropped", "slower", model=made["quantize"]),
-        Outcome(Step(name="fuse", config=PassConfig()), 1, "applied", None, model=made["fuse"]),
+        Outcome(Step(name="export", config=PassConfig()), 1, "applied", None, made["export"]),
+        Outcome(Step(name="simplify", config=PassConfig()), 1, "applied", None, made["simplify"], notes={"removed": 3}),
+        Outcome(Step(name="quantize", config=PassConfig()), 1, "dropped", "slower", made["quantize"]),
+        Outcome(Step(name="fuse", config=PassConfig()), 1, "applied", None, made["fuse"]),
     ]  # fmt: skip
-    return source, outcomes, lineup(source, outcomes, OPTIONS, 2)
+    return source, outcomes, lineup(in_runtime(source, 2), outcomes, 2)
 
 
 @dataclass
@@ -62,23 +63,22 @@ class Figures:
 
     dataset: Dataset
     logs: Path
-    options: RuntimeOptions = OPTIONS
     hardware: Hardware = field(
         default=Hardware(cpu="test", architecture="x86_64", isa=("avx2",), cores=2, memory_bytes=1)
     )
     asked: list[str] = field(default_factory=list)
 
-    def accuracy(self, model: Model) -> Accuracy:
-        self.asked.append(model.digest)
+    def accuracy(self, judged: Deployable) -> Accuracy:
+        self.asked.append(judged.model.digest)
         return Accuracy(metric="accuracy", value=0.9, n=100, ci95=(0.8, 0.95))
 
-    def fidelity(self, model: Model) -> Fidelity | None:
+    def fidelity(self, judged: Deployable) -> Fidelity | None:
         return None
 
-    def drop(self, model: Model) -> AccuracyDrop:
+    def drop(self, judged: Deployable) -> AccuracyDrop:
         return AccuracyDrop(pt=0.0, ci95=(-1.0, 1.0), n=100, disagreements=0, vs="torch_eager")
 
-    def differing(self, model: Model, limit: int = 20) -> tuple[Disagreement, ...]:
+    def differing(self, judged: Deployable, limit: int = 20) -> tuple[Disagreement, ...]:
         return (Disagreement(sample=7, label="3", reference="3", final="8"),)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_models import dense
+from deployables import in_runtime
 from gate_evidence import STEP, report
 
 from mlopt import packing
@@ -15,7 +16,6 @@ from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import Loaded, parse
 from mlopt.report.schema import GateVerdict, Report
-from mlopt.runtimes.base import RuntimeOptions
 
 RECIPE = """\
 apiVersion: mlopt/v1
@@ -61,7 +61,7 @@ def pack(
     found, overrides = found or evidence(), (f"model.source={folder}/source.onnx", "target.threads=3")
     loaded = recipe(folder, overrides)
     return packing.write(
-        folder / "digits", found, open_onnx(folder / "source.onnx"), RuntimeOptions(threads=2), loaded=loaded,
+        folder / "digits", found, in_runtime(open_onnx(folder / "source.onnx"), 2), loaded=loaded,
         samples={"onnx_fp32": [[10.0, 10.1]], "final": [[9.0, 9.1]]},
         origin=packing.origin(loaded, sources, found, overrides, STARTED),
         **({"signer": signer, "sign": signer is not None, "allow_ungated": False} | changes),

@@ -15,14 +15,15 @@ from bench_models import broken, dense
 import mlopt
 from mlopt import api
 from mlopt.artifact import keys, layout
+from mlopt.artifact.deployed import shipped
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.errors import IntegrityError, ModelError, OutputError, UserError
-from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 WIDTH = 8
 FEEDS = {"x": np.ones((1, WIDTH), np.float32)}
@@ -54,7 +55,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
             entry = ModelEntry.of(open_onnx(folder / "model.onnx"), folder)
             return Content(
                 name="dense", model=entry.model_copy(update={"digest": digest or entry.digest}),
-                runtime="onnxruntime", options=options or RuntimeOptions(threads=1).model_dump(),
+                runtime="onnxruntime", options=options or OnnxRuntimeOptions(threads=1).model_dump(),
                 verdict="pass", files=files,
             )  # fmt: skip
 
@@ -70,9 +71,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The model files that were opened, in order."""
     found: list[Path] = []
 
-    def recorded(model: Model, options: RuntimeOptions) -> Any:
-        found.append(model.path)
-        return open_session(model, options)
+    def recorded(deployable: Deployable) -> Any:
+        found.append(deployable.model.path)
+        return open_session(deployable)
 
     monkeypatch.setattr(api, "open_session", recorded)
     return found
@@ -97,12 +98,12 @@ def test_what_happens_to_the_artifact_after_the_check_does_not_matter(
 ) -> None:
     artifact = make()
 
-    def exchanged(path: Path) -> Model:
+    def exchanged(*named: Any) -> Deployable:
         for file in artifact.iterdir():
             file.write_bytes(b"hostile")
-        return open_onnx(path)
+        return shipped(*named)
 
-    monkeypatch.setattr(api, "open_onnx", exchanged)
+    monkeypatch.setattr(api, "shipped", exchanged)
     with mlopt.load(artifact) as session:
         assert session.run(FEEDS)["h1"].tolist() == FEEDS["x"].tolist()
     assert (artifact / "model.onnx").read_bytes() == b"hostile"
@@ -157,7 +158,7 @@ def test_a_signed_model_that_is_not_the_one_described_is_refused(
 def test_a_session_that_cannot_be_opened_leaves_no_copy(
     make: Callable[..., Path], temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_model: Model, _options: RuntimeOptions) -> Any:
+    def refuse(_deployable: Deployable) -> Any:
         raise ModelError("the runtime refused it")
 
     monkeypatch.setattr(api, "open_session", refuse)

@@ -18,6 +18,8 @@ from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.report.schema import Report
 
+pytestmark = pytest.mark.process
+
 QUICK = Request(models=(), threads=(1,), seconds=0.1, max_time=5.0)
 
 

@@ -88,6 +88,7 @@ def fetch_slowly(root: Path, answers: multiprocessing.Queue[tuple[str, bool]]) -
     answers.put((entry.result["who"], hit))
 
 
+@pytest.mark.process
 def test_of_two_processes_one_works_and_the_other_waits(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     answers: multiprocessing.Queue[tuple[str, bool]] = context.Queue()

@@ -12,7 +12,7 @@ from mlopt.chain import check, misfits
 from mlopt.data.sources import DataSource
 from mlopt.errors import Problem
 from mlopt.hardware import Hardware
-from mlopt.model import Kind
+from mlopt.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.recipe.schema import Data, Step
@@ -21,14 +21,14 @@ EITHER: Pass[Any] = Pass(
     name="either",
     version=1,
     summary="",
-    accepts=frozenset(Kind),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX, TORCH}),
+    produces=ONNX,
     config=PassConfig,
     run=pytest.fail,
 )
 
 
-def found(*steps: str, kind: Kind = Kind.TORCH) -> list[tuple[str, str]]:
+def found(*steps: str, kind: Kind = TORCH) -> list[tuple[str, str]]:
     """Return place and fix of each problem; a step that ends in ``?`` is optional."""
     passes = {**table(), "either": EITHER}
     names = [(step.rstrip("?"), step.endswith("?")) for step in steps]
@@ -58,7 +58,7 @@ def test_steps_that_leave_onnx_in_any_case_fit(steps: tuple[str, ...]) -> None:
 
 
 def test_steps_on_an_onnx_model_may_all_be_optional() -> None:
-    assert found("simplify?", "either?", "fuse?", kind=Kind.ONNX) == []
+    assert found("simplify?", "either?", "fuse?", kind=ONNX) == []
 
 
 def test_an_optional_export_stands_in_for_nothing() -> None:

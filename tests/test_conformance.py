@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.conformance import check_output
+from mlopt.conformance import Conformity, check_output
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.simplify import PASS
-from mlopt.runtimes.base import RuntimeOptions
-
-OPTIONS = RuntimeOptions(threads=1)
 
 
 def scaled(path: Path, factor: float, *, time: int | str = "time", name: str = "y", reshape: int = 0) -> Model:
@@ -38,6 +36,10 @@ def scaled(path: Path, factor: float, *, time: int | str = "time", name: str = "
     return open_onnx(path)
 
 
+def checked(before: Model, after: Model, samples: Dataset) -> Conformity:
+    return check_output(PASS, in_runtime(before), in_runtime(after), samples)
+
+
 @pytest.fixture
 def samples(tmp_path: Path) -> Dataset:
     (tmp_path / "data").mkdir()
@@ -47,13 +49,13 @@ def samples(tmp_path: Path) -> Dataset:
 
 def refusal(before: Model, after: Model, samples: Dataset) -> str:
     with pytest.raises(PassError) as caught:
-        check_output(PASS, before, after, samples, OPTIONS)
+        checked(before, after, samples)
     return str(caught.value)
 
 
 def test_an_equal_model_conforms(tmp_path: Path, samples: Dataset) -> None:
     before, after = scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0)
-    assert check_output(PASS, before, after, samples, OPTIONS).parity.max_abs == 0
+    assert checked(before, after, samples).parity.max_abs == 0
 
 
 def test_changed_results_are_found(tmp_path: Path, samples: Dataset) -> None:
@@ -88,7 +90,7 @@ def test_a_renamed_output_is_found(tmp_path: Path, samples: Dataset) -> None:
 
 def test_sizes_that_the_model_itself_refuses_are_no_fault_of_the_pass(tmp_path: Path, samples: Dataset) -> None:
     before, after = (scaled(tmp_path / name, 2.0, reshape=4) for name in ("a.onnx", "b.onnx"))
-    assert check_output(PASS, before, after, samples, OPTIONS).parity.max_abs == 0  # 12 / 2 is no multiple of 4
+    assert checked(before, after, samples).parity.max_abs == 0  # 12 / 2 is no multiple of 4
 
 
 def test_a_model_that_takes_one_row_only_is_no_fault_of_the_pass(tmp_path: Path, samples: Dataset) -> None:
@@ -99,7 +101,7 @@ def test_a_model_that_takes_one_row_only_is_no_fault_of_the_pass(tmp_path: Path,
         shape.CopyFrom(numpy_helper.from_array(np.array([1, 3, 4], np.int64), "shape"))
         onnx.save(proto, tmp_path / name)
         models.append(open_onnx(tmp_path / name))
-    assert check_output(PASS, *models, samples, OPTIONS).parity.max_abs == 0
+    assert checked(*models, samples).parity.max_abs == 0
 
 
 def test_rounding_is_that_of_all_samples(tmp_path: Path, samples: Dataset) -> None:
@@ -113,7 +115,7 @@ def test_rounding_is_that_of_all_samples(tmp_path: Path, samples: Dataset) -> No
     proto.graph.node.append(helper.make_node("Add", ["z", "bit"], ["y"]))
     proto.graph.initializer.append(numpy_helper.from_array(np.array([6e-8], np.float32), "bit"))
     onnx.save(proto, tmp_path / "b.onnx")
-    assert check_output(PASS, before, open_onnx(tmp_path / "b.onnx"), faint, OPTIONS).parity.max_abs < 1e-6
+    assert checked(before, open_onnx(tmp_path / "b.onnx"), faint).parity.max_abs < 1e-6
 
 
 def test_a_loud_sample_excuses_no_other(tmp_path: Path, samples: Dataset) -> None:
@@ -148,9 +150,9 @@ def positive(path: Path, above: float = 0.0, factor: float = 1.0) -> Model:
 
 def test_outputs_may_differ_in_size(tmp_path: Path, samples: Dataset) -> None:
     before = positive(tmp_path / "a.onnx")
-    assert check_output(PASS, before, positive(tmp_path / "b.onnx"), samples, OPTIONS).parity.max_abs == 0
+    assert checked(before, positive(tmp_path / "b.onnx"), samples).parity.max_abs == 0
     assert "a lossless pass changed" in refusal(before, positive(tmp_path / "c.onnx", factor=1.1), samples)
     assert ": the shape is" in refusal(before, positive(tmp_path / "d.onnx", above=0.5), samples)
     nothing = positive(tmp_path / "e.onnx", above=1e9)
-    assert check_output(PASS, nothing, positive(tmp_path / "f.onnx", above=1e9), samples, OPTIONS).parity.cosine == 1
+    assert checked(nothing, positive(tmp_path / "f.onnx", above=1e9), samples).parity.cosine == 1
     assert ": the shape is" in refusal(nothing, before, samples)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from campaign_parts import OPTIONS, Figures, chain, figures, measured, model, recipe, run_of
+from campaign_parts import Figures, chain, figures, measured, model, recipe, run_of
+from deployables import in_runtime
 
 from mlopt import evidence
 from mlopt.measure import statistics
@@ -23,7 +24,7 @@ def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Pa
 
 def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_path: Path) -> None:
     source = model(tmp_path, "source")
-    names = [each.name for each in evidence.lineup(source, [], OPTIONS, 1).contenders]
+    names = [each.name for each in evidence.lineup(in_runtime(source), [], 1).contenders]
     assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
 
 

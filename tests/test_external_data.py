@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper
 from mlopt.errors import MloptError, ModelError
 from mlopt.external_data import external_files, tensors
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 
 FILE = "w.bin"
 SIZE = 64 * 4 * 4
@@ -292,7 +293,7 @@ def test_tensors_may_share_bytes_and_a_file_below(tmp_path: Path) -> None:
 
 
 def test_what_is_accepted_runs(tmp_path: Path) -> None:
-    with open_session(open_onnx(write(tmp_path, model(external()))), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(write(tmp_path, model(external()))))) as session:
         np.testing.assert_array_equal(session.run({"x": np.ones((1, 64), np.float32)})["y"], np.full((1, 4), 64.0))
 
 
@@ -306,6 +307,7 @@ def test_names_that_are_no_text_are_one_error(tmp_path: Path) -> None:
 SEEDS = [proto.SerializeToString() for proto in (*PLACES.values(), model(*(made for made, _ in TENSORS.values())))]
 
 
+@pytest.mark.heavy
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.sampled_from(SEEDS), edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=3)), max_size=4))
 def test_mutated_files_raise_only_our_errors(seed: bytes, edits: list[tuple[float, bytes]], tmp_path: Path) -> None:

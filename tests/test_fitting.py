@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.data.dataset import Dataset, Samples, store
@@ -15,10 +16,8 @@ from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
 from mlopt.fitting import check_fed, check_finite, make_up
 from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.onnx_file import open_onnx, read_graph
 
-OPTIONS = RuntimeOptions(threads=1)
 Sizes = tuple[int | str, ...]
 
 
@@ -48,20 +47,23 @@ def masked(folder: Path, rows: dict[int, tuple[int, float]]) -> Dataset:
     return store(Samples({"x": x, "mask": mask}), folder / "data", "x.npz")
 
 
+@pytest.mark.process
 def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
-    check_finite(masked(tmp_path, {}), attention(tmp_path), OPTIONS, tmp_path / "log")
-    check_finite(masked(tmp_path, {2: (3, -np.inf)}), attention(tmp_path), OPTIONS, tmp_path / "log")
+    check_finite(masked(tmp_path, {}), in_runtime(attention(tmp_path)), tmp_path / "log")
+    check_finite(masked(tmp_path, {2: (3, -np.inf)}), in_runtime(attention(tmp_path)), tmp_path / "log")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_spoils_an_output_is_named(value: float, tmp_path: Path) -> None:
     data = masked(tmp_path, {2: (1, value), 4: (0, value)})
     with pytest.raises(DataError) as caught:
-        check_finite(data, attention(tmp_path), OPTIONS, tmp_path / "log")
+        check_finite(data, in_runtime(attention(tmp_path)), tmp_path / "log")
     problem = caught.value.problems[0]
     assert (problem.where, problem.got) == ("x.npz: input 'x'", "2 of 6 samples, the first is sample 2")
 
 
+@pytest.mark.process
 def test_sizes_are_tried_on_the_model_itself(tmp_path: Path) -> None:
     """Two inputs whose first axes are not all the batch, and a total that nothing says is one."""
     nodes = [
@@ -70,23 +72,25 @@ def test_sizes_are_tried_on_the_model_itself(tmp_path: Path) -> None:
     ]
     inputs = [info("x", ("batch", "new", 4)), info("past", ("batch", "old", 4)), info("first", (1, "all", 4))]
     found = model(tmp_path, nodes, inputs, [info("y", ("more", "all", 4))])
-    data = make_up(found, 2, tmp_path / "data", tmp_path / "log")
+    data = make_up(in_runtime(found), 2, tmp_path / "data", tmp_path / "log")
     shapes = {name: array.shape[1:] for name, array in data.inputs.items()}
     assert shapes == {"x": (1, 16, 4), "past": (1, 16, 4), "first": (1, 32, 4)}
     sizes = "x [1, 16, 4]; past [1, 16, 4]; first [1, 32, 4]"
     assert data.notes == (f"inputs were made up, each sample in this size: {sizes}; --data FILE gives real ones",)
 
 
+@pytest.mark.process
 def test_sizes_that_no_attempt_meets_are_told(tmp_path: Path) -> None:
     nodes = [helper.make_node("Reshape", ["x", "seven"], ["y"])]
     found = model(tmp_path, nodes, [info("x", ("b", "t"))], [info("y", ("b", 7, 11))], seven=np.array([-1, 7, 11]))
     with pytest.raises(ModelError) as caught:
-        make_up(found, 1, tmp_path / "data", tmp_path / "log")
+        make_up(in_runtime(found), 1, tmp_path / "data", tmp_path / "log")
     problem = caught.value.problems[0]
     assert problem.what.startswith("ONNX Runtime could not run the model")
     assert "(t: 1, 8, 16, 32, 64, 128, 224, 256, 512)" in str(problem.fix)
 
 
+@pytest.mark.process
 def test_texts_come_from_what_looks_them_up(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("StringNormalizer", ["city"], ["plain"]),
@@ -98,8 +102,11 @@ def test_texts_come_from_what_looks_them_up(tmp_path: Path) -> None:
     inputs = [info(name, ("n",), TensorProto.STRING) for name in ("city", "kind", "other")]
     outputs = [info("ids", ("n",), TensorProto.INT64), info("y", ("n", 2)), info("z", ("n",), TensorProto.STRING)]
     found = model(tmp_path, nodes, inputs, outputs)
-    assert known_words(found.path, ("city", "kind", "other")) == {"city": ("Rome", "Oslo"), "kind": ("a", "b")}
-    data = make_up(found, 2, tmp_path / "data", tmp_path / "log")
+    assert known_words(read_graph(found.path), ("city", "kind", "other")) == {
+        "city": ("Rome", "Oslo"),
+        "kind": ("a", "b"),
+    }
+    data = make_up(in_runtime(found), 2, tmp_path / "data", tmp_path / "log")
     assert {name: set(array) for name, array in data.inputs.items()} == {
         "city": {"Rome", "Oslo"}, "kind": {"a", "b"}, "other": {"a", "b"},
     }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from deployables import in_runtime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,7 +17,7 @@ from mlopt.hardware import Hardware
 from mlopt.int8_constants import for_exact_mode, own_zero_points
 from mlopt.onnx_file import open_onnx
 from mlopt.onnx_graph import nodes as every_node
-from mlopt.runtimes import RuntimeOptions, exact, open_session
+from mlopt.runtimes import exact, open_session
 
 node, value = helper.make_node, helper.make_tensor_value_info
 X = np.random.default_rng(0).uniform(0, 1, (3, 16)).astype(np.float32)
@@ -151,5 +152,5 @@ def test_weights_in_another_file_stay_there(tmp_path: Path) -> None:
     assert made is not None
     outside = {t.name: t.external_data[0].value for t in made.graph.initializer if t.external_data}
     assert outside == {"w0": "weights.bin", "w0_own": "weights.bin"}
-    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(path))) as session:
         np.testing.assert_array_equal(session.run({"x": X})["y"][:, :16], wanted)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mlopt.errors import ModelError
-from mlopt.onnx_graph import node_names, operators, sort_nodes
+from mlopt.onnx_graph import node_names, operators
+from mlopt.onnx_order import sort_nodes
 
 
 def graph(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:

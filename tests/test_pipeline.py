@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from campaign_parts import OPTIONS, figures, model
+from deployables import in_runtime
 
 from mlopt import pipeline
 from mlopt.cache import Store
@@ -44,7 +45,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         answer = {"refused": "no layer is faster", "notes": dict(notes)}
         monkeypatch.setattr(pipeline, "run_in_worker", lambda *_, **__: answer)
         step = Step(name="quantize", config=setting.passes["quantize"].config(), optional=optional)
-        return pipeline.held(model(tmp_path, "source"), 0, step, setting)
+        return pipeline.held(in_runtime(model(tmp_path, "source")), 0, step, setting)
 
     return run
 
@@ -66,11 +67,13 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, optional
     """Return what becomes of a pass whose model answers one sample otherwise."""
     setting = job(tmp_path, changed=lambda _before, _after: CHANGED)
     monkeypatch.setattr(
-        pipeline, "_step", lambda _best, _n, step, _job: Outcome(step, 1, "applied", None, model(tmp_path, step.name))
+        pipeline,
+        "_step",
+        lambda _best, _n, step, _job: Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, step.name))),
     )
     monkeypatch.setattr(pipeline, "_keep", lambda *_: "see repro")
     step = Step(name=name, config=setting.passes[name].config(), optional=optional)
-    return pipeline.held(model(tmp_path, "source"), 2, step, setting)
+    return pipeline.held(in_runtime(model(tmp_path, "source")), 2, step, setting)
 
 
 def test_a_lossless_step_that_changes_a_sample_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

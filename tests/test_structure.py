@@ -9,6 +9,8 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import mlopt
 
 ROOT = Path(mlopt.__file__).parent
@@ -73,6 +75,7 @@ def test_every_module_says_why_it_exists() -> None:
     assert silent == []
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, json, contextlib, io; from mlopt.cli.app import run\n"

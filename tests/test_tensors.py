@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -24,12 +25,11 @@ from mlopt.model import Model
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import fuse
 from mlopt.passes.quantize import PASS as QUANTIZE
-from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.runtimes.base import Array
 from mlopt.tensors import Comparison, TensorDifference, compare_models, compare_tensors, first_divergence, is_abrupt
 from mlopt.tensors.error import Error
 from mlopt.tensors.graph import counterparts, exposed, views
 
-OPTIONS = RuntimeOptions(threads=1)
 Compare = Callable[..., Comparison]
 
 
@@ -51,7 +51,7 @@ def compare(tmp_path: Path) -> Compare:
     def run(a: Path, b: Path, arrays: dict[str, Array]) -> Comparison:
         data = dataset(arrays, tmp_path)
         assert data is not None
-        return compare_models(open_onnx(a), open_onnx(b), data, OPTIONS)
+        return compare_models(in_runtime(open_onnx(a)), in_runtime(open_onnx(b)), data)
 
     return run
 
@@ -251,9 +251,9 @@ def test_the_short_form_gives_the_differences_alone(pair: tuple[Path, Path], tmp
     data = dataset(samples(3, 1), tmp_path)
     assert data is not None
     models: list[Model] = [open_onnx(path) for path in pair]
-    whole = compare_models(models[0], models[1], data, OPTIONS, limit=2)
+    whole = compare_models(in_runtime(models[0]), in_runtime(models[1]), data, limit=2)
     assert whole.samples == 2
-    assert compare_tensors(models[0], models[1], data, OPTIONS, limit=2) == whole.differences
+    assert compare_tensors(in_runtime(models[0]), in_runtime(models[1]), data, limit=2) == whole.differences
 
 
 @settings(max_examples=25, deadline=None)

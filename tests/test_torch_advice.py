@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason="what PyTorch says needs the extra m
     ],
 )
 def test_what_pytorch_says_has_its_fix(forward: Callable[[Any], Any], fix: str) -> None:
-    from mlopt.torch_source import foreign_code
+    from mlopt.torch_model import foreign_code
 
     with pytest.raises(ModelError) as raised, torch.inference_mode(), foreign_code("forward() failed", "net.py"):
         forward(torch.ones(1, 3))

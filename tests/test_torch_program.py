@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import MloptError, ModelError
+from mlopt.torch_model import load_module, open_program
 from mlopt.torch_program import plain_copy
-from mlopt.torch_source import load_module, open_program
+
+pytestmark = pytest.mark.heavy
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 
 from mlopt.errors import ModelError
-from mlopt.model import Kind, Model, TensorSpec
-from mlopt.runtimes import RuntimeOptions, open_session
-from mlopt.torch_source import load_module, materialize, open_program, open_torch
+from mlopt.model import ONNX, Model, TensorSpec
+from mlopt.runtimes import open_session
+from mlopt.torch_model import load_module, open_program, open_torch
+from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
@@ -31,7 +33,7 @@ def make(tmp_path: Path, code: CodeReference, weights: CodeReference | Path | No
 
 
 def result(model: Model) -> np.ndarray:
-    with open_session(model, RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(model)) as session:
         return session.run(FEEDS)["output"]
 
 
@@ -157,7 +159,7 @@ def test_inputs_must_be_declared(tmp_path: Path) -> None:
 def test_build_may_name_an_onnx_file(tmp_path: Path) -> None:
     light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
     model = make(tmp_path, write(tmp_path, f"def build():\n    return Path({str(light)!r})"), inputs=())
-    assert (model.kind, model.path.name) == (Kind.ONNX, "light_squeezenet.onnx")
+    assert (model.kind, model.path.name) == (ONNX, "light_squeezenet.onnx")
     assert model.path.read_bytes() == light.read_bytes()
 
 
@@ -166,6 +168,7 @@ class _TwoInputs(torch.nn.Module):
         return a - b
 
 
+@pytest.mark.heavy
 def test_a_program_tells_its_own_inputs(tmp_path: Path) -> None:
     dynamic = {name: {0: torch.export.Dim.DYNAMIC} for name in "ab"}
     program = torch.export.export(_TwoInputs(), (torch.ones(2, 3),), {"b": torch.ones(2, 3)}, dynamic_shapes=dynamic)
@@ -175,7 +178,7 @@ def test_a_program_tells_its_own_inputs(tmp_path: Path) -> None:
         ("a", "float32", 3, (0,)),
         ("b", "float32", 3, (0,)),
     ]
-    with open_session(model, RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(model)) as session:
         got = session.run({"a": np.full((4, 3), 5, np.float32), "b": np.full((4, 3), 2, np.float32)})
     np.testing.assert_array_equal(got["output"], np.full((4, 3), 3))
     with pytest.raises(ModelError, match="the declared inputs are not the program's"):

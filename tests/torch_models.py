@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deployables import in_runtime
 
 from mlopt.errors import MloptError
 from mlopt.model import TensorSpec
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.torch_source import check_rebuilt, make
 from mlopt.usercode import CodeReference
 
@@ -69,7 +70,7 @@ def taken(
         made = make(build, train, tuple(inputs), outputs, folder / "model", feeds)
         del sys.modules["mlopt_recipe_net"]  # what another process would not have
         check_rebuilt(made, feeds)
-        with open_session(made.model, RuntimeOptions(threads=1)) as session:
+        with open_session(in_runtime(made.model)) as session:
             return tuple(session.run(feed) for feed in feeds)
 
 

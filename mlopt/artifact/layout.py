@@ -57,7 +57,7 @@ class ModelEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: Line
-    kind: Kind
+    kind: Annotated[Kind, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
     digest: Hex256
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -80,10 +80,13 @@ class Content(BaseModel):
     options: dict[str, JsonValue] = Field(
         description="what was measured; the runtime checks it when it opens the model"
     )
+    runtime_packages: dict[Line, Line] = Field(
+        default_factory=dict, description="versions of the packages that the runtime takes, where it was measured"
+    )
     safe_isa: tuple[Line, ...] | None = Field(
         default=None,
         description="a CPU with any one of these computes the 8-bit weights right; empty: every CPU does; "
-        "null: made before this was looked at",
+        "null: the runtime cannot tell, or it was made before this was looked at",
     )
     verdict: Literal["pass", "fail", "inconclusive"]
     ungated: bool = Field(default=False, description="signed although the gates did not pass")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mlopt import pipeline
 from mlopt.bisect.edit import KEY, Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
@@ -58,7 +59,8 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     def notify(step: str) -> None:
         prepared.planned.started.notify(f"pass {step}", "", None)
 
-    outcomes = list(loop.run(prepared.source, recipe.passes, prepared.job, None, notify))
+    start = pipeline.start(prepared.source, prepared.job)
+    outcomes = list(loop.run(start, recipe.passes, prepared.job, None, notify))
     chain = _chain(prepared, gates, outcomes)
     broken = next((place for place, each in enumerate(chain) if not hold(each.figures)), None)
     finding = Finding(chain, prepared.evaluation.count, broken, notes=left)
@@ -69,7 +71,8 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     number = broken - 1
     if KEY not in type(recipe.passes[number].config).model_fields:
         return replace(finding, advice=_leave_out(prepared, number))
-    made = [prepared.source, *(each.model for each in outcomes[:number] if each.model is not None)]
+    kept = (each.kept for each in outcomes[:number])
+    made = [start, *(each for each in kept if each is not None)]
     trials, notes = Trials.of(prepared, gates, number, made[-1], outcomes[number]), [*left]
     chosen = choose(trials, notes)
     advice = None if chosen is not None else _leave_out(prepared, number)
@@ -78,12 +81,12 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
 
 def _chain(prepared: Prepared, gates: Sequence[Gate], outcomes: Sequence[Outcome]) -> tuple[StepFigures, ...]:
     prepared.planned.started.notify("limits", "every model of the chain on the evaluation samples", None)
-    rows = [StepFigures("source", "given", figures(gates, prepared.evaluator, prepared.source))]
+    rows = [StepFigures("source", "given", figures(gates, prepared.evaluator, prepared.evaluator.source))]
     for each in outcomes:
-        if each.model is None:
+        if each.deployable is None:
             rows.append(StepFigures(each.step.name, each.status, (), each.reason))
         else:
-            rows.append(StepFigures(each.step.name, each.status, figures(gates, prepared.evaluator, each.model)))
+            rows.append(StepFigures(each.step.name, each.status, figures(gates, prepared.evaluator, each.deployable)))
     return tuple(rows)
 
 

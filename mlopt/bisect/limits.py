@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate, is_stored
 from mlopt.measure.parity import fidelity
-from mlopt.model import Model
 from mlopt.report.schema import Environment, Fidelity
+from mlopt.runtimes.base import Deployable
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def limits(gates: Sequence[Gate], environment: Environment) -> tuple[Gate, ...]:
     )
 
 
-def figures(gates: Sequence[Gate], evaluator: Evaluator, model: Model) -> tuple[Figure, ...]:
+def figures(gates: Sequence[Gate], evaluator: Evaluator, model: Deployable) -> tuple[Figure, ...]:
     """Ask each limit of a model, on the evaluator's samples; raises ``DataError`` if these do not fit the metric."""
     return tuple(_figure(gate, FIGURES[gate.metric](evaluator, model)) for gate in gates)
 
@@ -55,21 +55,21 @@ def _figure(gate: Gate, value: float) -> Figure:
     return Figure(gate.metric, gate.limit, value if math.isfinite(value) else None, least <= value <= most)
 
 
-def _fidelity(evaluator: Evaluator, model: Model) -> Fidelity:
+def _fidelity(evaluator: Evaluator, model: Deployable) -> Fidelity:
     return fidelity(evaluator.reference, evaluator.outputs(model))
 
 
-def _sqnr(evaluator: Evaluator, model: Model) -> float:
+def _sqnr(evaluator: Evaluator, model: Deployable) -> float:
     found = _fidelity(evaluator, model).sqnr_db
     return math.inf if found is None else found
 
 
-def _matched(evaluator: Evaluator, model: Model) -> float:
+def _matched(evaluator: Evaluator, model: Deployable) -> float:
     found = _fidelity(evaluator, model).matched
     return 1.0 if found is None else found
 
 
-FIGURES: Mapping[str, Callable[[Evaluator, Model], float]] = {
+FIGURES: Mapping[str, Callable[[Evaluator, Deployable], float]] = {
     "accuracy.value": lambda evaluator, model: evaluator.scores(model).value,
     "accuracy.drop_pt": lambda evaluator, model: evaluator.drop(model).pt,
     "fidelity.cosine": lambda evaluator, model: _fidelity(evaluator, model).cosine,

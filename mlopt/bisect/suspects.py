@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.formats import graph_of
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import node_names
@@ -58,7 +59,7 @@ def untouched(before: Model, after: Model) -> frozenset[str]:
     """
     import onnx
 
-    graph, own = read_graph(after.path).graph, read_graph(before.path).graph
+    graph, own = graph_of(after).graph, graph_of(before).graph
     if {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16} & {tensor.data_type for tensor in graph.initializer}:
         return frozenset()
     constants = [{tensor.name: tensor for tensor in each.initializer} for each in (own, graph)]

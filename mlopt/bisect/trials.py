@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from glob import escape
 
+from mlopt import pipeline
 from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
@@ -16,10 +17,10 @@ from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate
-from mlopt.model import Model
 from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step
 from mlopt.run import loop
+from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.workflow import Prepared
@@ -36,20 +37,20 @@ class Trials:
     gates: Sequence[Gate]
     number: int
     """The place of the pass among the recipe's, from 0."""
-    before: Model
-    after: Model
+    before: Deployable
+    after: Deployable
     spared: frozenset[str]
     """Nodes that the pass did not change."""
     done: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prepared: Prepared, gates: Sequence[Gate], number: int, before: Model, outcome: Outcome) -> Trials:
+    def of(cls, prepared: Prepared, gates: Sequence[Gate], number: int, before: Deployable, outcome: Outcome) -> Trials:
         """Start with what the pass wrote at first."""
-        if outcome.model is None:
+        if outcome.deployable is None:
             raise ValueError(f"'{outcome.step.name}' wrote no model that could break a limit")
         notes = outcome.notes or {}
-        spared = untouched(before, outcome.model).union(*(notes.get(key, ()) for key in _UNTOUCHED))
-        return cls(prepared, gates, number, before, outcome.model, spared)
+        spared = untouched(before.model, outcome.deployable.model).union(*(notes.get(key, ()) for key in _UNTOUCHED))
+        return cls(prepared, gates, number, before, outcome.deployable, spared)
 
     @property
     def step(self) -> Step:
@@ -59,16 +60,16 @@ class Trials:
     @cached_property
     def ranked(self) -> list[Suspect]:
         """The suspects, the worst first."""
-        planned, started, data = self.prepared.planned, self.prepared.planned.started, self.prepared.data
+        started, data = self.prepared.planned.started, self.prepared.data
         samples, log = data.get("calibration", data["evaluation"]), started.scratch / "compare.log"
         started.notify("suspects", "comparing the pass's input and output, tensor by tensor", None)
-        compare = partial(compare_tensors, self.before, self.after, samples, planned.options)
+        compare = partial(compare_tensors, self.before, self.after, samples)
         try:
             found: tuple[TensorDifference, ...] = run_in_worker(log, compare)
         except (WorkerDiedError, WorkerRaisedError) as error:
             where = f"pass '{self.step.name}'"
             raise MeasureError("its input and output cannot be compared", where=where, got=str(error)) from error
-        return suspects(self.before, found, self.spared)
+        return suspects(self.before.model, found, self.spared)
 
     def excluding(self, nodes: Sequence[str]) -> Step:
         """Return the step with these nodes excluded, besides those that are."""
@@ -90,9 +91,9 @@ class Trials:
     def enough(self, evaluator: Evaluator, nodes: Sequence[str]) -> bool:
         """Whether the limits hold without these nodes; a pass that has nothing left to do leaves its input, so yes."""
         outcome = self.without(nodes)
-        if outcome.model is None:
+        if outcome.deployable is None:
             return outcome.status == "refused"
-        return hold(figures(self.gates, evaluator, outcome.model))
+        return hold(figures(self.gates, evaluator, outcome.deployable))
 
 
 def choose(trials: Trials, notes: list[str]) -> Chosen | None:
@@ -140,15 +141,15 @@ def _unfit(trials: Trials, evaluator: Evaluator) -> str | None:
 
 
 def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str]) -> Chosen:
-    prepared, model = trials.prepared, trials.without(nodes).model
+    prepared, model = trials.prepared, trials.without(nodes).deployable
     recipe, names = prepared.planned.loaded.recipe, sorted(nodes)
     if model is None:
         raise ValueError("an exclusion was chosen that leaves the pass nothing to do")
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
     prepared.planned.started.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = loop.run(prepared.source, steps, prepared.job, None, lambda _: None)
-    end = [outcome.model for outcome in outcomes if outcome.model is not None][-1]
+    outcomes = loop.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, None, lambda _: None)
+    end = [outcome.kept for outcome in outcomes if outcome.kept is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,
         before=figures(trials.gates, evaluator, trials.after), after=figures(trials.gates, evaluator, model),

@@ -14,9 +14,7 @@ from mlopt.foreign_text import as_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlopt.model import Model
     from mlopt.report.tensor_page import Evidence
-    from mlopt.runtimes.base import RuntimeOptions
     from mlopt.tensors import TensorDifference
 
 
@@ -29,7 +27,7 @@ class Order(StrEnum):
 
 _TEXTS = 3  # columns; figures follow
 
-_A = "The reference: an .onnx file or an artifact."
+_A = "The reference: a model file, such as an .onnx one, or an artifact."
 _B = "Another version of it: the same."
 _DATA = "An .npz whose arrays are named after the inputs; random inputs if absent."
 _THRESHOLD = "Signal to noise, in dB, below which a tensor counts as diverged."
@@ -81,6 +79,7 @@ def _evidence(
     import tempfile
     from dataclasses import replace
 
+    from mlopt.artifact.deployed import given
     from mlopt.data import made_up
     from mlopt.data.dataset import store
     from mlopt.data.source import DataSource
@@ -90,7 +89,7 @@ def _evidence(
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
 
-    (first, _), (second, options) = _opened(a), _opened(b)
+    first, second = given(a), given(b)
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder) / "samples"
         if data is None:
@@ -99,29 +98,14 @@ def _evidence(
         else:
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)
-            stored = store(read(source, Path(), first.inputs, first.defaults), at, name)
+            stored = store(read(source, Path(), first.model.inputs, first.model.defaults), at, name)
         try:
-            found = compare_models(first, second, stored, options, limit=samples, notify=notify)
+            found = compare_models(first, second, stored, limit=samples, notify=notify)
         except ModelError as error:
             said = {} if data is not None else {one.what: one.what for one in error.problems}
-            fixes = made_up.fixes(first.inputs, said)
+            fixes = made_up.fixes(first.model.inputs, said)
             raise ModelError.of(replace(one, fix=one.fix or fixes.get(one.what)) for one in error.problems) from error
-    return Evidence(first, second, name, threshold, found)
-
-
-def _opened(path: Path) -> tuple[Model, RuntimeOptions]:
-    """Open a model; an artifact's with the options that it was shipped with."""
-    from mlopt.hardware import usable_cores
-    from mlopt.onnx_file import open_onnx
-    from mlopt.runtimes.base import RuntimeOptions
-
-    if not path.is_dir():
-        return open_onnx(path), RuntimeOptions(threads=usable_cores())
-    from mlopt.artifact.given import given_manifest
-    from mlopt.packing import stated_options
-
-    manifest = given_manifest(path)
-    return open_onnx(path / manifest.model.file), stated_options(path, manifest)
+    return Evidence(first.model, second.model, name, threshold, found)
 
 
 def _json(found: Evidence) -> str:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.inspection import Inspection
+    from mlopt.inspection import Inspection, Outline
 
 
 _NAMES = 8  # JSON has them all
 _SHAPE = "An input's shape for counting MACs, such as image=1,3,224,224; repeatable. Dynamic sizes are 1 if absent."
+_MODEL = "A model file, such as an .onnx one, or an artifact."
 _DATA = "An .npz whose first sample gives the shapes instead."
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help="An .onnx file or an artifact.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help=_MODEL)],
     shape: Annotated[list[str] | None, typer.Option("--shape", metavar="INPUT=SIZES", help=_SHAPE)] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -27,9 +28,9 @@ def inspect(
     from dataclasses import asdict
 
     from mlopt.cli import console
-    from mlopt.inspection import inspect_model, model_file, shapes_of
+    from mlopt.inspection import inspect_model, shapes_of
 
-    shapes = shapes_of(model_file(model), data) if data is not None else {}
+    shapes = shapes_of(model, data) if data is not None else {}
     found = inspect_model(model, shapes | dict(map(_parsed, shape or ())))
     if as_json:
         console.emit_json(asdict(found))
@@ -46,19 +47,22 @@ def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, parts))
 
 
-def _show(found: Inspection) -> None:
+def _show(found: Inspection | Outline) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from mlopt.cli import console
+    from mlopt.inspection import Outline
 
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(found):
+    for name, value in _outline(found) if isinstance(found, Outline) else _facts(found):
         facts.add_row(Text(name, style="bold"), value)
     console.out.print(facts)
+    if isinstance(found, Outline):
+        return
     counts = Table(box=box.SIMPLE_HEAD)
     counts.add_column("operator")
     counts.add_column("nodes", justify="right")
@@ -67,14 +71,24 @@ def _show(found: Inspection) -> None:
     console.out.print(counts)
 
 
+def _of_files(found: Inspection | Outline) -> list[tuple[str, str]]:
+    beside = f" ({', '.join(found.external_files)})" * bool(found.external_files)
+    return [("model", found.path), ("sha256", found.digest), ("size", f"{found.size_bytes / 1e6:.2f} MB{beside}")]
+
+
+def _outline(found: Outline) -> list[tuple[str, str]]:
+    return [
+        *_of_files(found),
+        ("kind", found.kind),
+        *(("input", str(spec)) for spec in found.inputs),
+        *(("output", str(spec)) for spec in found.outputs),
+        ("graph", found.lacks),
+    ]
+
+
 def _facts(found: Inspection) -> list[tuple[str, str]]:
     return [
-        ("model", found.path),
-        ("sha256", found.digest),
-        (
-            "size",
-            f"{found.size_bytes / 1e6:.2f} MB" + (f" ({', '.join(found.external_files)})" * bool(found.external_files)),
-        ),
+        *_of_files(found),
         ("made by", f"{found.producer or 'unknown'}; IR {found.ir_version}, opset {found.opset}"),
         ("extensions", ", ".join(f"{name} {version}" for name, version in found.domains.items()) or "none"),
         *(("input", str(spec)) for spec in found.inputs),

@@ -42,7 +42,7 @@ def describe(pass_: Pass[Any]) -> dict[str, Any]:
         "version": pass_.version,
         "summary": pass_.summary,
         "accepts": sorted(pass_.accepts),
-        "produces": pass_.produces.value,
+        "produces": pass_.produces,
         "lossy": pass_.lossy,
         "extra": pass_.requires.extra,
         "packages": list(pass_.requires.packages),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from mlopt.onnx_file import read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +15,9 @@ _LISTS = frozenset({"keys_strings", "cats_strings", "pool_strings", "string_voca
 _TABLE = "keys_tensor"
 
 
-def known_words(path: Path, inputs: Sequence[str]) -> Mapping[str, Sequence[str]]:
+def known_words(proto: onnx.ModelProto, inputs: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Return, for each of these inputs, the keys of the nodes that look it up, if there are any."""
-    graph = read_graph(path).graph
-    found = {name: tuple(dict.fromkeys(_below(graph, name))) for name in inputs}
+    found = {name: tuple(dict.fromkeys(_below(proto.graph, name))) for name in inputs}
     return {name: words for name, words in found.items() if words}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -24,8 +25,8 @@ from mlopt.data.feeds import batches, predict
 from mlopt.measure import repeats
 from mlopt.model import Model
 from mlopt.report.schema import ColdStart
-from mlopt.runtimes import open_session, runtime_for
-from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.runtimes import Deployable, RuntimeOptions, open_session, runtime_named
+from mlopt.runtimes.base import Array
 from mlopt.torch_memory import generators
 from mlopt.worker import peak_rss_bytes
 
@@ -43,16 +44,25 @@ _MAX_CALLS = 2000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model as it would be deployed: with its runtime's options, and under a load.
+    """A model as it would be deployed, under a load.
 
     ``concurrency`` is the number of clients, each of which waits for its answer before it asks again (a closed loop).
     """
 
     name: str
-    model: Model
-    options: RuntimeOptions
+    deployable: Deployable
     batch_size: int = 1
     concurrency: int = 1
+
+    @property
+    def model(self) -> Model:
+        """What is deployed."""
+        return self.deployable.model
+
+    @property
+    def options(self) -> RuntimeOptions:
+        """How it is opened."""
+        return self.deployable.options
 
 
 class Bench:
@@ -61,9 +71,9 @@ class Bench:
     def __init__(self, candidate: Candidate, samples: Dataset) -> None:
         self._stack = ExitStack()
         self._feeds = feeds_of(candidate, samples)
-        import_runtime(candidate.model)
+        import_runtime(candidate.deployable.runtime)
         opened = time.perf_counter()
-        self._session = self._stack.enter_context(open_session(candidate.model, candidate.options))
+        self._session = self._stack.enter_context(open_session(candidate.deployable))
         loaded = time.perf_counter()
         self._session.run(self._feeds[0])
         self._cold = ColdStart(load_ms=1e3 * (loaded - opened), first_ms=1e3 * (time.perf_counter() - loaded))
@@ -129,9 +139,9 @@ def feeds_of(candidate: Candidate, samples: Dataset) -> list[Mapping[str, Array]
     return [{name: np.array(value) for name, value in feed.items()} for feed, _ in some]
 
 
-def import_runtime(model: Model) -> None:
-    """Import the library that runs the model, so that this is not timed; opening the model says what is missing."""
-    for package in runtime_for(model.kind).packages:
+def import_runtime(name: str) -> None:
+    """Import the library of a runtime, so that this is not timed; opening the model says what is missing."""
+    for package in runtime_named(name).packages:
         with contextlib.suppress(ImportError):
             importlib.import_module(package)
 
@@ -145,13 +155,12 @@ def write_outputs(
     ``twice``, ``ModelError`` is raised if the model does not repeat itself.
     """
     model = candidate.model
-    with open_session(model, candidate.options) as session:
+    with open_session(candidate.deployable) as session:
         before = generators()
         outputs = predict(session.run, dataset, model.inputs, batch_size)
         if twice:
-            repeats.check(
-                model, candidate.options, dataset, batch_size, run=session.run, outputs=outputs, before=before
-            )
+            again = partial(open_session, candidate.deployable)
+            repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
     for number, values in enumerate(outputs.values()):
         ragged.save(values, out / f"{number}.npy")
     return {"names": list(outputs)}

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.ragged import is_ragged
+from mlopt.formats import graph_of, has_graph
 from mlopt.measure.parity import within_tolerance
-from mlopt.model import Kind, Model
+from mlopt.model import Model
+from mlopt.onnx_graph import node_names
 from mlopt.report.schema import Parity
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -54,13 +56,10 @@ def remedy(model: Model) -> str:
 
 
 def in_training(model: Model) -> list[str]:
-    """Return the nodes of an ONNX model that take their statistics from the batch: it was exported in training mode."""
-    if model.kind is not Kind.ONNX:
+    """Return the nodes that take their statistics from the batch, as far as a graph shows: those of training mode."""
+    if not has_graph(model.kind):
         return []
-    from mlopt.onnx_file import read_graph
-    from mlopt.onnx_graph import node_names
-
-    graph = read_graph(model.path).graph
+    graph = graph_of(model).graph
     return [
         f"{node.op_type} '{name}'"
         for node, name in zip(graph.node, node_names(graph), strict=True)

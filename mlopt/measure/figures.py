@@ -12,7 +12,6 @@ from mlopt.measure import statistics
 from mlopt.measure.latency import Measured, Run
 from mlopt.report.schema import Candidate, Report, Sampling, Speedup
 from mlopt.results.environment import environment, now
-from mlopt.runtimes import runtime_for
 
 RAW = "samples.json"
 
@@ -54,7 +53,7 @@ def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) ->
     batch = batch_of(dataset, model.inputs, candidate.batch_size)
     return Candidate(
         name=candidate.name,
-        runtime=runtime_for(model.kind).name,
+        runtime=candidate.deployable.runtime,
         options=candidate.options.model_dump(mode="json") | ({"concurrency": clients} if clients > 1 else {}),
         digest=model.digest,
         latency_ms=latency,

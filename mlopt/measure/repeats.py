@@ -2,24 +2,25 @@
 
 Everything that is said of a result rests on that: a model that draws random numbers, or remembers the last call,
 differs from any copy of itself, and one pass or another would be blamed. So the source is run again, on the same
-samples in another order, and a PyTorch model also as it is built a second time. What differs is then traced to an
-operator, a buffer or an attribute.
+samples in another order, and what has no graph view, such as PyTorch, also as it is opened a second time. What differs
+is then traced to an operator, a buffer or an attribute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import Run, batch_of, batches, predict
 from mlopt.errors import MloptError, ModelError
+from mlopt.formats import graph_of, has_graph
 from mlopt.measure import coupling
 from mlopt.measure.lossless import Change, Outputs, change
-from mlopt.model import Kind, Model
+from mlopt.model import TORCH, Model
 from mlopt.onnx_graph import reads
-from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Session
 from mlopt.torch_memory import generators, traced
 
 if TYPE_CHECKING:
@@ -33,29 +34,30 @@ _RANDOM = frozenset({
 })  # fmt: skip
 _TRAINS = frozenset({"Dropout", "BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"})
 _NOISE = "make the noise an input of the model and give it in the data, or take it out"
+Again = Callable[[], AbstractContextManager[Session]]
 _EXPECTED = "equal outputs, within rounding: without that no result can be held against the source"
 
 
 def check(
-    model: Model, options: RuntimeOptions, samples: Dataset, batch_size: int, *, run: Run, outputs: Outputs,
+    model: Model, again: Again, samples: Dataset, batch_size: int, *, run: Run, outputs: Outputs,
     before: object,
 ) -> None:  # fmt: skip
     """Raise ``ModelError`` if the model, run again, does not give ``outputs``; says what in it is random, or remembers.
 
-    ``run`` is the session that gave them, and ``before`` what ``generators`` said until then.
+    ``run`` is the session that gave them, ``before`` what ``generators`` said until then, and ``again`` opens another.
     """
-    drew = generators() != before or (model.kind is Kind.ONNX and any(random_nodes(model, tuple(outputs))))
+    drew = generators() != before or (has_graph(model.kind) and any(random_nodes(model, tuple(outputs))))
     size = batch_of(samples, model.inputs, batch_size)
     rows = _rows(samples.count, size, samples.count if drew else _BATCHES)
     found = _again(run, model, samples, batch_size, outputs, rows)
     if found is not None:
         raise _blamed(model, samples, batch_size, found)
-    if model.kind is Kind.TORCH:
-        _check_built_again(model, options, samples, batch_size, outputs, size)
+    if not has_graph(model.kind):
+        _check_built_again(model, again, samples, batch_size, outputs, size)
 
 
 def _check_built_again(
-    model: Model, options: RuntimeOptions, samples: Dataset, batch_size: int, outputs: Outputs, size: int
+    model: Model, again: Again, samples: Dataset, batch_size: int, outputs: Outputs, size: int
 ) -> None:
     """Raise ``ModelError`` if the model, built a second time, answers otherwise.
 
@@ -63,11 +65,11 @@ def _check_built_again(
     """
     end = max(0, samples.count // size - 1) * size
     first, last = (list(range(start, start + min(samples.count, size))) for start in (0, end))
-    with open_session(model, options) as session:
+    with again() as session:
         found = _again(session.run, model, samples, batch_size, outputs, [*last, *first])
     if found is None:
         return
-    with open_session(model, options) as session:
+    with again() as session:
         as_before = _again(session.run, model, samples, batch_size, outputs, first) is None
     if as_before:
         raise _blamed(model, samples, batch_size, found)
@@ -110,10 +112,12 @@ def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> M
     elif kept:
         what = "the model keeps state between calls: the same input gives other outputs the next time"
         fix = "take the state as an input and return it as an output, or set it anew at the start of forward()"
-        fix = fix if model.kind is Kind.TORCH else f"it was exported in training mode: {coupling.EXPORT_AGAIN}"
+        fix = fix if model.kind == TORCH else f"it was exported in training mode: {coupling.EXPORT_AGAIN}"
     else:
         what = "the model does not repeat itself: the same input gives other outputs the next time"
-        causes = ["neither a random operator nor a changed buffer or attribute was seen"]
+        seen = has_graph(model.kind) or model.kind == TORCH
+        causes = ["neither a random operator nor a changed buffer or attribute was seen" if seen
+                  else f"kind {model.kind} has no graph view to find the operator in"]  # fmt: skip
         fix = f"look for a clock, a file or a random generator in what it computes; {_NOISE}"
     got = "; ".join((*causes, _told(found)))
     return ModelError(what, where=_where(model), got=got, expected=_EXPECTED, fix=fix)
@@ -125,8 +129,10 @@ def _listed(head: str, names: Sequence[str]) -> str:
 
 def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> tuple[list[str], list[str]]:
     """Return what the model draws from, and what it changes when it runs."""
-    if model.kind is not Kind.TORCH:
+    if has_graph(model.kind):
         return list(random_nodes(model, (found.output,))), coupling.in_training(model)
+    if model.kind != TORCH:  # no runtime but PyTorch can be watched from inside
+        return [], []
     feeds = [feed for feed, _ in batches(samples, model.inputs, batch_size, [0, found.sample])]
     try:
         return traced(model, [*feeds, *feeds])
@@ -135,27 +141,25 @@ def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> t
 
 
 def _where(model: Model) -> str:
-    if model.kind is not Kind.TORCH:
+    if model.kind != TORCH:
         return str(model.path)
-    from mlopt.torch_source import origin
+    from mlopt.torch_model import origin
 
     return origin(model)
 
 
 def _fix_of(model: Model) -> str:
-    if model.kind is Kind.TORCH:
+    if model.kind == TORCH:
         return f"{_NOISE}; of dropout(), pass training=self.training"
     return f"{_NOISE}; a `seed` does not help: with it, only the first call of each session is the same"
 
 
 def random_nodes(model: Model, outputs: Sequence[str]) -> Iterator[str]:
-    """Yield the operators of an ONNX model that draw random numbers on the way to ``outputs``, in words.
+    """Yield the operators of a model with a graph view that draw random numbers on the way to ``outputs``, in words.
 
     Those in branches, loops and functions are found too.
     """
-    from mlopt.onnx_file import read_graph
-
-    proto = read_graph(model.path)
+    proto = graph_of(model)
     bodies = {(function.domain, function.name): list(function.node) for function in proto.functions}
     wanted = set(outputs)
     for node in reversed(proto.graph.node):

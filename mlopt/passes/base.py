@@ -19,7 +19,7 @@ from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.target import Objective, Target
 
 
@@ -81,9 +81,11 @@ class Context:
     """The declared output names, or none."""
     budget: Budget = field(default_factory=Budget)
     """What the recipe lets a lossy pass lose."""
-    measuring: Callable[[Model, Dataset, RuntimeOptions, int, Path], Measuring] | None = None
-    """Makes what times versions of a model, for a pass that searches: of the model, samples, options, batch size and a
-    folder for logs. Without it nothing can be measured."""
+    deployable: Deployable | None = None
+    """The pass's model with the runtime and the options that it would be deployed with as it is."""
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """Makes what times versions of a model, for a pass that searches: of the model as it is deployed, samples, a batch
+    size and a folder for logs. Without it nothing can be measured."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None
@@ -95,9 +97,13 @@ class PassResult:
     """What a pass wrote, and what its report should say."""
 
     path: Path
-    """The model inside ``Context.out``: the ``.onnx`` file, or what a source in PyTorch is on disk."""
+    """The model inside ``Context.out``: a file such as the ``.onnx`` one, or what else the kind's format opens."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able facts for the report: fusions that fired, nodes left alone and why, a fallback taken."""
+    runtime: str | None = None
+    """What the model is to be run in; None: what ran the pass's input, if it takes the kind, else the target's."""
+    options: RuntimeOptions | None = None
+    """How the model is to be opened there, until a later pass says otherwise; None: as the pass's input was."""
 
 
 @dataclass(frozen=True)

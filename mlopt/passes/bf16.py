@@ -15,7 +15,7 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
@@ -85,8 +85,8 @@ PASS = Pass(
     name="bf16",
     version=5,
     summary="bfloat16 on a GPU, for values that FP16 cannot hold",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=Bf16Config,
     run=run,
     requires=Requires(extra="gpu", packages=("onnx", "onnxruntime"), device_bound=True),

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mlopt.errors import MloptError, ModelError, PassError, Problem
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
 from mlopt.passes.size_guards import Probe, compared, comparisons, written
 from mlopt.passes.traced_sizes import check_sizes, dimensions, example_inputs
 from mlopt.passes.tracing import Task, dynamo, open_task, write
-from mlopt.torch_source import import_torch
+from mlopt.torch_model import import_torch
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -211,8 +211,8 @@ PASS = Pass(
     name="export",
     version=4,
     summary="PyTorch to ONNX, with the declared names and dynamic dimensions",
-    accepts=frozenset({Kind.TORCH}),
-    produces=Kind.ONNX,
+    accepts=frozenset({TORCH}),
+    produces=ONNX,
     config=ExportConfig,
     run=run,
     requires=Requires(extra="torch", packages=("torch", "onnxscript", "onnx-ir")),

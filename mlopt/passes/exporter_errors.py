@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.errors import Problem
 from mlopt.torch_advice import GRADIENTS, known_fix
-from mlopt.torch_source import import_torch
+from mlopt.torch_model import import_torch
 from mlopt.usercode import own_line
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.quantization.halves import FP16
@@ -69,8 +69,8 @@ PASS = Pass(
     name="fp16",
     version=6,
     summary="FP16 where real samples show that the values fit",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=Fp16Config,
     run=run,
     requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),

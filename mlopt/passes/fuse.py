@@ -23,14 +23,14 @@ from pydantic import Field, model_validator
 
 from mlopt import onnx_graph
 from mlopt.int8_constants import own_zero_points
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_unused_opsets
 from mlopt.onnx_save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
-from mlopt.runtimes.base import RuntimeOptions
 from mlopt.runtimes.onnxruntime import create_session, session_options
 from mlopt.runtimes.onnxruntime_messages import fusions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _VERBOSE = 0
 
@@ -76,7 +76,7 @@ def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
 
 def _optimize(model: Model, config: FuseConfig, context: Context, path: Path, *, external: bool) -> list[str]:
     """Let ONNX Runtime write ``path``, its weights beside it if ``external``; return the fusions that fired."""
-    native = session_options(RuntimeOptions(threads=context.target.threads or 1, graph_optimization=config.level))
+    native = session_options(OnnxRuntimeOptions(threads=context.target.threads or 1, graph_optimization=config.level))
     native.optimized_model_filepath = str(path)
     native.log_severity_level = _VERBOSE
     if external:
@@ -107,8 +107,8 @@ PASS = Pass(
     name="fuse",
     version=3,
     summary="fuse operators ahead of time with ONNX Runtime, and list the fusions",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=FuseConfig,
     run=run,
     requires=Requires(extra="cpu", packages=("onnxruntime",), device_bound=True),

@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from mlopt.data.feeds import batches, predict
 from mlopt.errors import ModelError, PassError
 from mlopt.measure.parity import fidelity
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.exporter_errors import cause
 from mlopt.passes.tracing import Task, dynamo, open_task, write
@@ -32,7 +32,7 @@ from mlopt.quantization.choice import Mode, Scheme, choose_integers
 from mlopt.quantization.observe import quiet
 from mlopt.quantization.torch_static import Run, Score
 from mlopt.quantization.torch_weights import Algorithm, WeightFormat
-from mlopt.torch_source import foreign_code, import_torch, origin
+from mlopt.torch_model import foreign_code, import_torch, origin
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -214,8 +214,8 @@ PASS = Pass(
     name="neural_compressor",
     version=3,
     summary="INT8 and INT4 by neural-compressor, from PyTorch to ONNX with Q/DQ",
-    accepts=frozenset({Kind.TORCH}),
-    produces=Kind.ONNX,
+    accepts=frozenset({TORCH}),
+    produces=ONNX,
     config=NeuralCompressorConfig,
     run=run,
     requires=Requires(

@@ -27,7 +27,7 @@ from mlopt.errors import PassError
 from mlopt.hardware import usable_cores
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.mending import advised
@@ -40,7 +40,8 @@ from mlopt.quantization.settings import Algorithm, Calibration, Settings, Weight
 from mlopt.quantization.versions import Written
 from mlopt.quantization.writer import Writer
 from mlopt.results.budget import Budget
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.target import Objective
 
 _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
@@ -184,11 +185,11 @@ def _searched(
     writer = _writer(model, found, config, context, calibration, scratch)
     if (reason := writer.too_old) is not None:
         return Refusal(reason)
-    options = RuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
+    options = OnnxRuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
     budget, score = context.budget, score_by(context.budget)
     judge = Judge(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
-    measuring = context.measuring(model, judging, options, batch_size, scratch)
+    measuring = context.measuring(deployed(model, options), judging, batch_size, scratch)
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
     search = Search(writer, judge, measuring, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
@@ -270,8 +271,8 @@ PASS = Pass(
     name="quantize",
     version=6,
     summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=QuantizeConfig,
     run=run,
     requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 from mlopt import onnx_graph
 from mlopt.errors import PassError
 from mlopt.int8_constants import own_zero_points
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import changed_operators, keep_interface, operators, sort_nodes, strip_initializer_inputs
+from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_initializer_inputs
+from mlopt.onnx_order import sort_nodes
 from mlopt.onnx_save import load_tensors, save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 
@@ -167,8 +168,8 @@ PASS = Pass(
     name="simplify",
     version=4,
     summary="fold constants, shapes and redundant operators",
-    accepts=frozenset({Kind.ONNX}),
-    produces=Kind.ONNX,
+    accepts=frozenset({ONNX}),
+    produces=ONNX,
     config=SimplifyConfig,
     run=run,
     requires=Requires(packages=("onnx", "onnxsim")),

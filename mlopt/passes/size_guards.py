@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.model import TensorSpec
-from mlopt.torch_source import import_torch
+from mlopt.torch_model import import_torch
 from mlopt.usercode import own_frame
 
 if TYPE_CHECKING:

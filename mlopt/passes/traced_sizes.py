@@ -19,9 +19,9 @@ from mlopt.measure.parity import within_tolerance
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
 from mlopt.passes.size_guards import Probe
-from mlopt.runtimes import open_session
+from mlopt.runtimes import open_default
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
-from mlopt.torch_source import foreign_code, import_torch
+from mlopt.torch_model import foreign_code, import_torch
 
 if TYPE_CHECKING:
     from mlopt.data.dataset import Dataset
@@ -77,7 +77,7 @@ def check_sizes(
     for them.
     """
     checked: dict[str, list[int]] = {}
-    with open_session(model, RuntimeOptions(threads=threads)) as session:
+    with open_default(model, RuntimeOptions(threads=threads)) as session:
         _, difference = _compare(session, module, examples, model)
         if difference:
             raise _not_the_same(session, module, examples, model, difference)

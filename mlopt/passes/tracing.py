@@ -20,7 +20,7 @@ from mlopt.model import Model, TensorSpec
 from mlopt.passes.base import Context
 from mlopt.passes.exporter_errors import cause
 from mlopt.passes.traced_sizes import example_inputs
-from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
+from mlopt.torch_model import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import onnx_ir as ir

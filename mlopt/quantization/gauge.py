@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlopt.data.dataset import Dataset
@@ -12,10 +12,9 @@ from mlopt.measure import compare, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured
 from mlopt.measure.schedule import Schedule
-from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.results.timing import NodeTime, Speed
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable
 
 _PROFILE_SECONDS = 1.0
 _RACE_SECONDS, _RACE_AT_LEAST = 2.0, 0.2
@@ -28,9 +27,8 @@ _PROMISING = 1.03
 class Gauge:
     """Measures versions of one model on real samples, each in processes of its own."""
 
-    model: Model
+    deployable: Deployable
     samples: Dataset
-    options: RuntimeOptions
     batch_size: int
     logs: Path
 
@@ -45,7 +43,7 @@ class Gauge:
         more, if it allows.
         Raises ``MeasureError`` if the FP32 model itself cannot be measured.
         """
-        field = {_FP32: self.model.path, _CONTROL: self.model.path, **versions}
+        field = {_FP32: self.deployable.model.path, _CONTROL: self.deployable.model.path, **versions}
         candidates = [self._candidate(name, path) for name, path in field.items()]
         seconds = min(_RACE_SECONDS, max(_RACE_AT_LEAST, max_time / len(field)))
         schedule = Schedule(seconds, _ROUNDS, max_time, looks=_LOOKS, least=_LEAST)
@@ -61,7 +59,7 @@ class Gauge:
         return _speeds(run.measured)
 
     def _candidate(self, name: str, path: Path) -> Candidate:
-        return Candidate(name, open_onnx(path), self.options, self.batch_size)
+        return Candidate(name, replace(self.deployable, model=open_onnx(path)), self.batch_size)
 
 
 def _speeds(measured: Mapping[str, Measured]) -> dict[str, Speed]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.onnx_graph import default_opset, sort_nodes
+from mlopt.onnx_graph import default_opset
 from mlopt.onnx_names import isolate, restore
+from mlopt.onnx_order import sort_nodes
 from mlopt.quantization.prepared import Prepared, save
 
 if TYPE_CHECKING:

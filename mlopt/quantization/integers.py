@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from mlopt.data.dataset import Array
 from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import keep_interface, sort_nodes
+from mlopt.onnx_graph import keep_interface
 from mlopt.onnx_names import Names, isolate, restore
+from mlopt.onnx_order import sort_nodes
 from mlopt.onnx_save import load_tensors
 from mlopt.quantization import copies
 from mlopt.quantization.choice import Integers, Mode

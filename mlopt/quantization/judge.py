@@ -19,7 +19,8 @@ from mlopt.onnx_file import open_onnx
 from mlopt.quantization.versions import Quality
 from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _HOLD_BACK_ONE_OF, _MOST_HELD_BACK = 3, 96
 _ONE_SIDED = 1.645
@@ -40,7 +41,7 @@ class Judge:
         samples: Dataset,
         inputs: Sequence[TensorSpec],
         budget: Budget,
-        options: RuntimeOptions,
+        options: OnnxRuntimeOptions,
         *,
         batch_size: int,
         score: Score,
@@ -119,7 +120,7 @@ class Judge:
         return self._score(self._metric, outputs, self.samples.labels, self._expected)
 
     def _outputs(self, path: Path) -> dict[str, Array]:
-        with open_session(open_onnx(path), self._options) as session:
+        with open_session(deployed(open_onnx(path), self._options)) as session:
             return predict(session.run, self.samples, self._inputs, self._batch_size)
 
 

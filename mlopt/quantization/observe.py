@@ -26,7 +26,8 @@ from mlopt.errors import MeasureError
 from mlopt.measure.parity import within_tolerance
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_graph import nodes, sort_nodes, subgraphs
+from mlopt.onnx_graph import nodes, subgraphs
+from mlopt.onnx_order import sort_nodes
 from mlopt.packages import versions
 from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile

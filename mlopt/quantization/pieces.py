@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import nodes as all_nodes
-from mlopt.onnx_graph import sort_nodes
 from mlopt.onnx_names import fresh, isolate, restore
+from mlopt.onnx_order import sort_nodes
 from mlopt.onnx_save import loaded
 from mlopt.quantization.copies import Forms, separate
 from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlopt.model import TensorSpec
-from mlopt.torch_source import import_torch
+from mlopt.torch_model import import_torch
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlopt.errors import Problem
+from mlopt.formats import format_for
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
+from mlopt.model import TORCH
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code
@@ -63,10 +65,11 @@ def _model(recipe: Recipe) -> Iterator[Located]:
     if recipe.model.weights is not None:
         fix = "remove weights, or name a Python function as the source"
         yield ("model", "weights"), Problem("a model file has its own weights", fix=fix)
-    if recipe.model.source.endswith(".onnx"):
+    found = format_for(Path(recipe.model.source))
+    if found is not None and found.open_declared is None:
         for key in ("inputs", "outputs"):
             if getattr(recipe.model, key):
-                yield ("model", key), Problem(f"an ONNX file declares its own {key}", fix=f"remove {key}")
+                yield ("model", key), Problem(f"{found.label} file declares its own {key}", fix=f"remove {key}")
 
 
 def _metric(recipe: Recipe) -> Iterator[Located]:
@@ -82,8 +85,9 @@ def _gates(recipe: Recipe, base: Path) -> Iterator[Located]:
         if vs is None or vs == BASELINE:
             continue
         if vs == SOURCE:
-            if recipe.model.source.endswith(".onnx"):
-                what = f"an ONNX model is never run by PyTorch, so there is no {SOURCE} to compare with"
+            found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+            if found is not None and found.name != TORCH:
+                what = f"{found.label} model is never run by PyTorch, so there is no {SOURCE} to compare with"
                 yield path, Problem(what, got=vs, fix=f"vs: {BASELINE}")
         elif vs == STORED:
             what = "`baseline` is the report that `mlopt gate --baseline` is given; a recipe names the file"

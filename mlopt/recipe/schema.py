@@ -29,6 +29,7 @@ from pydantic_core import PydanticCustomError
 
 from mlopt.data.source import DataSource
 from mlopt.errors import RecipeError
+from mlopt.formats import suffixes
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate
 from mlopt.measure.torch_metrics import is_torch_metric
@@ -61,7 +62,9 @@ def _refusal(what: str, *, expected: str, fix: str | None = None) -> PydanticCus
 
 
 def _source(text: str) -> str:
-    expected = "./file.py:function, a .onnx file or a .pt2 file"
+    endings = suffixes()
+    *others, last = ("./file.py:function", *(f"a {each} file" for each in endings))
+    expected = f"{', '.join(others)} or {last}"
     if text.startswith("hf:"):
         build = f"def build(): return transformers.AutoModel.from_pretrained({text.removeprefix('hf:')!r})"
         fix = f"write `{build}` into model.py, and `source: ./model.py:build` here"
@@ -69,7 +72,7 @@ def _source(text: str) -> str:
     if text.endswith(PICKLES):
         fix = "save it with torch.export.save, or name the Python that builds it, and its weights as .safetensors"
         raise _refusal("a model in a pickle is never loaded: that can run any code", expected=expected, fix=fix)
-    if not is_code(text) and not text.endswith((".onnx", ".pt2")):
+    if not is_code(text) and not text.endswith(endings):
         raise _refusal("mlopt cannot tell what kind of model this is", expected=expected)
     return text
 
@@ -132,7 +135,7 @@ class ModelSource(Part):
 
     source: Annotated[str, AfterValidator(_source)] = Field(
         description="./file.py:function that builds it (a PyTorch module, or the path of a .onnx file), "
-        "or a .onnx or .pt2 file; relative to the recipe"
+        "or a model's file, such as .onnx or .pt2; relative to the recipe"
     )
     weights: Annotated[str, AfterValidator(_weights)] | None = Field(
         default=None,

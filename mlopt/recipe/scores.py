@@ -19,8 +19,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlopt.formats import graph_of
 from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import read_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +55,7 @@ class Scores:
 
 def scores_of(model: Model) -> Scores | None:
     """Return the outputs of an ONNX model that are scores of classes, or labels; None if there are none."""
-    graph = read_graph(model.path).graph
+    graph = graph_of(model).graph
     found_boxes = any(_BOXES.search(spec.name) for spec in model.outputs)
     if found_boxes or any(node.op_type == "NonMaxSuppression" for node in graph.node):
         return None

@@ -1,16 +1,19 @@
-"""One way to run a model, whatever runs it underneath."""
+"""One way to run a model, whatever runs it underneath: what a runtime is, and a model with how it is run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.model import Kind, Model, TensorSpec
+from mlopt.packages import install_command, version
+from mlopt.results.timing import NodeTime
 from mlopt.target import MAX_THREADS
 
 Array = NDArray[Any]
@@ -20,8 +23,9 @@ Feeds = Mapping[str, Array]
 class RuntimeOptions(BaseModel):
     """How a model is opened: what was measured, and therefore what a deployment must use. Stored in the artifact.
 
-    Artifacts of strangers are read too, so this is a closed type: each key is one that mlopt writes, each value one of
-    a few. Nothing in it names a file or a library, or is passed on to a runtime as it stands: runtimes have settings
+    This is what all runtimes have in common; each has a type of its own that adds to it, with a default for each key.
+    Artifacts of strangers are read too, so such a type is closed: each key is one that mlopt writes, each value one of
+    a few. Nothing in it names a file or a library, or is passed on to a library as it stands: libraries have settings
     that write files and load code.
     """
 
@@ -29,17 +33,30 @@ class RuntimeOptions(BaseModel):
 
     threads: int = Field(ge=1, le=MAX_THREADS)
     device: Literal["cpu", "cuda"] = "cpu"
-    graph_optimization: Literal["none", "basic", "extended", "all"] = Field(
-        default="all", description="what the runtime itself does when it loads"
-    )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _as_once(cls, value: object) -> object:
-        """Read what earlier versions wrote: they had session entries as well, and never used them."""
-        if isinstance(value, dict) and value.get("config_entries") == {}:
-            return {key: its for key, its in value.items() if key != "config_entries"}
-        return value
+
+O = TypeVar("O", bound=RuntimeOptions)  # noqa: E741 - as C is a pass's configuration
+
+
+Identity = tuple[str, str, RuntimeOptions]
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """What is measured, scored, compared, shipped and loaded: one file can answer differently in another runtime."""
+
+    model: Model
+    runtime: str
+    options: RuntimeOptions
+
+    @property
+    def identity(self) -> Identity:
+        """What two of them have in common if they are the same, wherever their files lie."""
+        return self.model.digest, self.runtime, self.options
+
+    def on_threads(self, threads: int) -> Deployable:
+        """Return the same with so many threads."""
+        return replace(self, options=self.options.model_copy(update={"threads": threads}))
 
 
 class Session(Protocol):
@@ -53,14 +70,45 @@ class Session(Protocol):
         ...
 
 
-class Runtime(Protocol):
+Profile = Callable[[Model, O, Iterator[Feeds], float], list[NodeTime]]
+"""Time the nodes for about so many seconds, after warming up; returns them in the order in which they first ran."""
+
+
+@dataclass(frozen=True)
+class Runtime(Generic[O]):
     """A library that runs models of some kinds."""
 
     name: str
     kinds: frozenset[Kind]
-    extra: str
-    packages: tuple[str, ...]
+    options: type[O]
+    open: Callable[[Model, O], AbstractContextManager[Session]]
+    """Load a model; raises ``ModelError`` when the library refuses it, ``MissingPackage`` when it is absent."""
+    devices: frozenset[str] = frozenset({"cpu"})
+    packages: tuple[str, ...] = ()
+    """The distributions that it takes, whose versions can change outputs and times."""
+    extra: str | None = None
+    """The extra of mlopt that brings them; None if they are installed under their own names."""
+    profile: Profile[O] | None = None
+    """Time a model operator by operator; None if the library cannot tell."""
+    errors: Callable[[], tuple[type[Exception], ...]] = tuple
+    """What the library raises about a model or its inputs: it is told as ``ModelError``, in the library's words."""
+    remark: Callable[[Model, O], str | None] = lambda _model, _options: None
+    """What is to be known of this model on this CPU, if anything."""
+    safe_isa: Callable[[Model], tuple[str, ...]] | None = None
+    """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
 
-    def open(self, model: Model, options: RuntimeOptions) -> AbstractContextManager[Session]:
-        """Load ``model``; raises ``ModelError`` when the library refuses it, ``MissingPackage`` when it is absent."""
-        ...
+    def __post_init__(self) -> None:
+        """Refuse options that would take from a stranger's artifact what nobody looks at."""
+        config = self.options.model_config
+        if config.get("extra") != "forbid" or not config.get("frozen"):
+            raise TypeError(f"{self.options.__name__} must be frozen and forbid extra keys, as RuntimeOptions does")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Those of its packages that are not installed."""
+        return tuple(name for name in self.packages if version(name) is None)
+
+    @property
+    def install(self) -> str:
+        """The command that brings what is missing."""
+        return install_command(self.extra) if self.extra else f"pip install {' '.join(self.missing)}"

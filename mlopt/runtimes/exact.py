@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mlopt.errors import ModelError
 from mlopt.hardware import INT8_DOT, detect_cpu
-from mlopt.model import Kind, Model
+from mlopt.model import Model
 from mlopt.onnx_int8 import EXACT, Overflow, overflow
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _FUSING = frozenset({"extended", "all"})
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _REMARK = (
 )
 
 
-def entries(model: Model, options: RuntimeOptions) -> Mapping[str, str]:
+def entries(model: Model, options: OnnxRuntimeOptions) -> Mapping[str, str]:
     """Return the session entries without which the model's INT8 sums would overflow on this CPU.
 
     Raises ``ModelError`` where no entry helps.
@@ -54,14 +54,19 @@ def entries_of_file(path: Path, level: str) -> Mapping[str, str]:
     return EXACT if level in _FUSING and detect_cpu().adds_in_16_bits and overflow(path).layers else {}
 
 
-def remark(model: Model, options: RuntimeOptions) -> str | None:
+def remark(model: Model, options: OnnxRuntimeOptions) -> str | None:
     """Return what is to be said of the model on this CPU, if its weights are made for another."""
-    exact = model.kind is Kind.ONNX and options.graph_optimization in _FUSING and _overflowing(model, options).layers
+    exact = options.graph_optimization in _FUSING and _overflowing(model, options).layers
     return _REMARK if exact else None
 
 
+def safe_isa(model: Model) -> tuple[str, ...]:
+    """Return the instruction sets of which one is needed to compute the model right without further ado."""
+    return tuple(sorted(INT8_DOT)) if overflow(model.path).layers else ()
+
+
 @contextmanager
-def explained(model: Model, options: RuntimeOptions) -> Iterator[None]:
+def explained(model: Model, options: OnnxRuntimeOptions) -> Iterator[None]:
     """Say of a model that cannot be loaded in the exact mode why it had to be."""
     try:
         yield
@@ -72,7 +77,7 @@ def explained(model: Model, options: RuntimeOptions) -> Iterator[None]:
         raise ModelError.of(replace(problem, fix=problem.fix or fix) for problem in error.problems) from error
 
 
-def _overflowing(model: Model, options: RuntimeOptions) -> Overflow:
+def _overflowing(model: Model, options: OnnxRuntimeOptions) -> Overflow:
     on_cpu = options.device == "cpu" and detect_cpu().adds_in_16_bits
     return _overflow(model.path, model.digest) if on_cpu else Overflow()
 

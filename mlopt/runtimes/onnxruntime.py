@@ -11,19 +11,23 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.int8_constants import for_exact_mode
-from mlopt.model import Kind, Model, is_numeric
-from mlopt.onnx_file import read_graph
+from mlopt.model import ONNX, Model
+from mlopt.onnx_file import check_tensors, read_graph
 from mlopt.onnx_int8 import EXACT
 from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes import exact
-from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
+from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.onnxruntime_profile import nodes_of
 
 if TYPE_CHECKING:
     import onnx
@@ -41,51 +45,24 @@ _ERRORS_ONLY, _NOTHING = 3, 4
 _SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
 _WITH_FEW_KERNELS = {11: "float64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8"}
 """By their numbers in ONNX."""
-_KINDS = {
-    "sequence_type": "a sequence", "map_type": "a map", "optional_type": "an optional value",
-    "sparse_tensor_type": "a sparse tensor",
-}  # fmt: skip
-"""What a value of a graph may be instead of a tensor."""
 
 
-class OnnxRuntime:
-    """Runs ONNX files."""
-
-    name: str = "onnxruntime"
-    kinds: frozenset[Kind] = frozenset({Kind.ONNX})
-    extra: str = "cpu"
-    packages: tuple[str, ...] = ("onnxruntime",)
-
-    @contextmanager
-    def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
-        """Load the file by its path, so that external data of any size is found beside it."""
-        check_tensors(model)
-        with exact.explained(model, options):
-            session = create_session(model, session_options(options, model), options.device)
-        yield _Session(model, session)
+@contextmanager
+def open_(model: Model, options: OnnxRuntimeOptions) -> Iterator[Session]:
+    """Load the file by its path, so that external data of any size is found beside it."""
+    check_tensors(model)
+    with exact.explained(model, options):
+        session = create_session(model, session_options(options, model), options.device)
+    yield _Session(model, session)
 
 
-def check_tensors(model: Model) -> None:
-    """Raise ``ModelError`` if an input or output is nothing that can be fed or compared as a NumPy array."""
-    for spec in (*model.inputs, *model.outputs):
-        where = f"{model.path}: '{spec.name}'"
-        if spec.dtype in _KINDS:
-            raise ModelError(
-                "what is no tensor can be neither fed nor compared", where=where,
-                got=_KINDS[spec.dtype], expected="tensors",
-                fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
-                "(ConcatFromSequence, OptionalGetElement), or cut the node off",
-            )  # fmt: skip
-        if spec.dtype.startswith("complex"):
-            raise ModelError(
-                "complex numbers can be neither fed nor compared", where=where, got=spec.dtype,
-                expected="real numbers", fix="export the real and the imaginary part as an axis of their own",
-            )  # fmt: skip
-        if spec.dtype != "string" and not is_numeric(spec.dtype):
-            raise ModelError(
-                "ONNX Runtime cannot exchange this dtype as a NumPy array", where=where, got=spec.dtype,
-                expected="a NumPy dtype", fix="keep inputs and outputs in float32 or float16",
-            )  # fmt: skip
+def profile(model: Model, options: OnnxRuntimeOptions, feeds: Iterator[Feeds], seconds: float) -> list[NodeTime]:
+    """Run the model for about ``seconds`` under ONNX Runtime's own profile; warming up is not counted."""
+    with TemporaryDirectory(prefix="mlopt-profile-") as folder:
+        native = session_options(options, model)
+        native.enable_profiling = True
+        native.profile_file_prefix = str(Path(folder) / "profile")
+        return nodes_of(create_session(model, native, options.device), feeds, seconds)
 
 
 class _Session:
@@ -139,7 +116,7 @@ def cause(error: Exception) -> str:
     return re.sub(r"^Load model from .* failed: ?", "", said)[:400]
 
 
-def session_options(options: RuntimeOptions, model: Model | None = None) -> onnxruntime.SessionOptions:
+def session_options(options: OnnxRuntimeOptions, model: Model | None = None) -> onnxruntime.SessionOptions:
     """Translate: ``threads`` inside an operator, and operators one after the other.
 
     With ``model``, what it takes to compute that model right on this CPU is added; raises ``ModelError`` where nothing
@@ -270,4 +247,20 @@ def _no_cuda(got: str) -> MissingPackage:
     )  # fmt: skip
 
 
-RUNTIME: Runtime = OnnxRuntime()
+RUNTIME = Runtime(
+    name="onnxruntime",
+    kinds=frozenset({ONNX}),
+    options=OnnxRuntimeOptions,
+    open=open_,
+    devices=frozenset({"cpu", "cuda"}),
+    packages=("onnxruntime",),
+    extra="cpu",
+    profile=profile,
+    remark=exact.remark,
+    safe_isa=exact.safe_isa,
+)
+
+
+def deployed(model: Model, options: OnnxRuntimeOptions) -> Deployable:
+    """Return a model as it runs in this runtime."""
+    return Deployable(model, RUNTIME.name, options)

@@ -10,37 +10,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.model import TORCH, Model
 from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
-from mlopt.torch_source import foreign_code, import_torch, load_module, origin, output_names
+from mlopt.torch_model import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import torch
 
 
-class TorchRuntime:
-    """Runs PyTorch models; ``graph_optimization`` means nothing here."""
+class TorchOptions(RuntimeOptions):
+    """Threads and device; eager PyTorch has nothing else to choose."""
 
-    name: str = "torch"
-    kinds: frozenset[Kind] = frozenset({Kind.TORCH})
-    extra: str = "torch"
-    packages: tuple[str, ...] = ("torch",)
 
-    @contextmanager
-    def open(self, model: Model, options: RuntimeOptions) -> Iterator[Session]:
-        """Build the module; the number of threads, which PyTorch keeps per process, is put back afterwards."""
-        torch = import_torch()
-        if options.device == "cuda" and not torch.cuda.is_available():
-            raise MissingPackage(
-                "PyTorch cannot use a CUDA GPU here", where="target.device: cuda", got=f"torch {torch.__version__}",
-                expected="a GPU, its driver, and a CUDA build of torch", fix="`mlopt doctor` shows what is there",
-            )  # fmt: skip
-        threads = torch.get_num_threads()
-        torch.set_num_threads(options.threads)
-        try:
-            yield _Session(model, options.device)
-        finally:
-            torch.set_num_threads(threads)
+@contextmanager
+def open_(model: Model, options: TorchOptions) -> Iterator[Session]:
+    """Build the module; the number of threads, which PyTorch keeps per process, is put back afterwards."""
+    torch = import_torch()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise MissingPackage(
+            "PyTorch cannot use a CUDA GPU here", where="target.device: cuda", got=f"torch {torch.__version__}",
+            expected="a GPU, its driver, and a CUDA build of torch", fix="`mlopt doctor` shows what is there",
+        )  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        yield _Session(model, options.device)
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Session:
@@ -76,4 +72,12 @@ class _Session:
         return self._torch.from_numpy(array if array.flags.writeable else array.copy()).to(self._device)
 
 
-RUNTIME: Runtime = TorchRuntime()
+RUNTIME = Runtime(
+    name="torch",
+    kinds=frozenset({TORCH}),
+    options=TorchOptions,
+    open=open_,
+    devices=frozenset({"cpu", "cuda"}),
+    packages=("torch",),
+    extra="torch",
+)

@@ -16,7 +16,7 @@ from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batch_of, batches
 from mlopt.errors import MeasureError
 from mlopt.model import Model
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable
 from mlopt.tensors.error import Error
 from mlopt.tensors.graph import Tensor, View, counterparts, followers, nearest, sources, tensors
 from mlopt.tensors.side import Side
@@ -72,23 +72,22 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare_tensors(
-    a: Model, b: Model, samples: Dataset, options: RuntimeOptions, *, limit: int = 8
-) -> tuple[TensorDifference, ...]:
+def compare_tensors(a: Deployable, b: Deployable, samples: Dataset, *, limit: int = 8) -> tuple[TensorDifference, ...]:
     """Return the differences of ``compare_models`` alone."""
-    return compare_models(a, b, samples, options, limit=limit).differences
+    return compare_models(a, b, samples, limit=limit).differences
 
 
 def compare_models(
-    a: Model, b: Model, samples: Dataset, options: RuntimeOptions, *, limit: int = 8, notify: Notify | None = None
+    reference: Deployable, other: Deployable, samples: Dataset, *, limit: int = 8, notify: Notify | None = None
 ) -> Comparison:
-    """Compare ``b`` with the reference ``a`` on ``limit`` samples that are like them all.
+    """Compare ``other`` with the reference on ``limit`` samples that are like them all.
 
     ``notify`` is told the share of the work that is done. Raises ``MeasureError`` if the two cannot be fed alike or
-    have no tensor in common, ``ModelError`` if onnxruntime refuses one of them.
+    have no tensor in common, ``ModelError`` if onnxruntime refuses one of them, or one has no graph view.
     """
+    a, b = reference.model, other.model
     size = _batch_size(a, b, samples)
-    first, second = Side.of(a), Side.of(b)
+    first, second = Side.of(reference), Side.of(other)
     graph = first.proto.graph
     pairs, computed = counterparts(graph, second.proto.graph), tensors(graph, first.dtypes)
     instead = followers(graph, second.proto.graph, pairs)
@@ -100,7 +99,7 @@ def compare_models(
     notes = [*first.notes(), *second.notes()]
     for start in range(0, len(common), _AT_ONCE):
         chunk = {tensor.name: pairs[tensor.name] for tensor in common[start : start + _AT_ONCE]}
-        found, odd = _measure(first, second, chunk, _feeds(a, b, samples, size, rows), options)
+        found, odd = _measure(first, second, chunk, _feeds(a, b, samples, size, rows))
         errors |= found
         notes += [note for name, note in odd.items() if name not in maybe]
         if notify is not None:
@@ -174,12 +173,11 @@ def _feeds(a: Model, b: Model, samples: Dataset, size: int, rows: Sequence[int])
 
 
 def _measure(
-    first: Side, second: Side, views: Mapping[str, tuple[View, View]], feeds: Iterator[tuple[Feeds, Feeds]],
-    options: RuntimeOptions,
-) -> tuple[dict[str, Error], dict[str, str]]:  # fmt: skip
+    first: Side, second: Side, views: Mapping[str, tuple[View, View]], feeds: Iterator[tuple[Feeds, Feeds]]
+) -> tuple[dict[str, Error], dict[str, str]]:
     """Run both with the tensors of ``views`` exposed; return their errors, and why some could not be compared."""
-    one = first.open([view for view, _ in views.values()], options)
-    other = second.open([view for _, view in views.values()], options)
+    one = first.open([view for view, _ in views.values()])
+    other = second.open([view for _, view in views.values()])
     common = {
         name: (left.output, right.output)
         for name, (left, right) in views.items()

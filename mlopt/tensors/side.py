@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from mlopt.data.dataset import Array
 from mlopt.errors import ModelError
+from mlopt.formats import graph_of
 from mlopt.model import Model
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import sort_nodes, subgraphs
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.onnx_graph import subgraphs
+from mlopt.onnx_order import sort_nodes
+from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, refused, runtime_errors, session_options
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.tensors.graph import View, exposed
 
 if TYPE_CHECKING:
@@ -37,31 +39,35 @@ class Side:
     """A model as read, its nodes in order, its external tensors left where they are."""
 
     model: Model
+    options: OnnxRuntimeOptions
     proto: onnx.ModelProto
     dtypes: Mapping[str, int]
     """The ONNX types of its tensors, as far as they can be inferred."""
 
     @classmethod
-    def of(cls, model: Model) -> Side:
-        """Read ``model``; raises ``ModelError``."""
+    def of(cls, deployable: Deployable) -> Side:
+        """Read a model, which ONNX Runtime will run whatever it is deployed in; raises ``ModelError``."""
         import onnx
 
-        proto = read_graph(model.path)
+        model, options = deployable.model, deployable.options
+        if not isinstance(options, OnnxRuntimeOptions):
+            options = OnnxRuntimeOptions(threads=options.threads, device=options.device)
+        proto = graph_of(model)
         sort_nodes(proto.graph)
         graph = proto.graph
         with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError):  # the runtime will tell
             graph = onnx.shape_inference.infer_shapes(proto).graph
         known = (*graph.value_info, *graph.output)
-        return cls(model, proto, {value.name: value.type.tensor_type.elem_type for value in known})
+        return cls(model, options, proto, {value.name: value.type.tensor_type.elem_type for value in known})
 
     def notes(self) -> list[str]:
         """Return what of the model cannot be compared."""
         kinds = sorted({node.op_type for node in self.proto.graph.node if any(True for _ in subgraphs(node))})
         return [f"{self.model.path.name}: the bodies of {', '.join(kinds)} are not looked into"] if kinds else []
 
-    def open(self, views: Sequence[View], options: RuntimeOptions) -> Exposed:
+    def open(self, views: Sequence[View]) -> Exposed:
         """Load a copy with ``views`` among its outputs; raises ``ModelError``."""
-        native = session_options(options, self.model)
+        native = session_options(self.options, self.model)
         native.add_session_config_entry(_EXTERNAL_FOLDER, str(self.model.path.parent.resolve()))
         native.log_severity_level = _NOTHING  # what it reports is in the exception
         graph = exposed(self.proto, views)

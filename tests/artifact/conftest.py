@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mlopt.artifact.layout import Content, ModelEntry, Role
-from mlopt.model import Kind, TensorSpec, digest_file
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.model import ONNX, TensorSpec, digest_file
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 Fill = Callable[[Path], Content]
 
@@ -34,13 +34,13 @@ def fill() -> Callable[..., Fill]:
                 name="digits",
                 model=ModelEntry(
                     file="model.onnx",
-                    kind=Kind.ONNX,
+                    kind=ONNX,
                     digest=digest_file(folder / "model.onnx"),
                     inputs=(TensorSpec("image", "float32", ("batch", 1, 28, 28)),),
                     outputs=(TensorSpec("logits", "float32", ("batch", 10)),),
                 ),
                 runtime="onnxruntime",
-                options=RuntimeOptions(threads=2).model_dump(),
+                options=OnnxRuntimeOptions(threads=2).model_dump(),
                 verdict=verdict,
                 files=files,
             )

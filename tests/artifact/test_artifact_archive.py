@@ -176,6 +176,7 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_archive(
 # Hostile archives
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_archives_are_refused_and_leave_nothing(packed: Path, case: str) -> None:
     change, message = HOSTILE[case]

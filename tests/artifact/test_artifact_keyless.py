@@ -180,6 +180,7 @@ def test_a_keyless_signature_is_not_believed_without_identity_and_issuer() -> No
             KeylessTrust(identity, issuer)
 
 
+@pytest.mark.heavy
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_bytes_raise_only_the_own_error(data: st.DataObject) -> None:

@@ -22,7 +22,7 @@ from mlopt.cli.gate import gate
 from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate
-from mlopt.model import Kind, TensorSpec
+from mlopt.model import ONNX, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT
 from mlopt.report.schema import Report
@@ -65,7 +65,7 @@ def artifact(tmp_path: Path) -> Path:
         (folder / "model.onnx").write_bytes(b"weights")
         write(judged(PASS), folder / "report.json")
         specs = (TensorSpec("x", "float32", ("batch", 2)),)
-        model = ModelEntry(file="model.onnx", kind=Kind.ONNX, digest="0" * 64, inputs=specs, outputs=specs)
+        model = ModelEntry(file="model.onnx", kind=ONNX, digest="0" * 64, inputs=specs, outputs=specs)
         files = {"model.onnx": Role.MODEL, "report.json": Role.REPORT}
         return Content(name="digits", model=model, runtime="onnxruntime", options={}, verdict="pass", files=files)
 
@@ -336,6 +336,7 @@ def test_a_damaged_signature_is_never_skipped(artifact: Path):
         run(artifact)
 
 
+@pytest.mark.process
 def test_gate_imports_no_framework(evidence: Callable[..., Path], tmp_path: Path):
     code = (
         "import sys; from mlopt.cli.app import run; code = run(sys.argv[1:]);"

@@ -21,7 +21,7 @@ from mlopt.artifact.signers import KeySigner
 from mlopt.cli.pack import pack
 from mlopt.cli.unpack import unpack
 from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
-from mlopt.model import Kind, TensorSpec
+from mlopt.model import ONNX, TensorSpec
 
 
 def run(*arguments: object) -> Result:
@@ -40,7 +40,7 @@ def make(directory: Path, name: str = "digits") -> Path:
         (folder / "report.json").write_text('{"verdict": "pass"}')
         digest = hashlib.sha256(b"weights").hexdigest()
         tensor = (TensorSpec("x", "float32", (1,)),)
-        model = ModelEntry(file="model.onnx", kind=Kind.ONNX, digest=digest, inputs=tensor, outputs=tensor)
+        model = ModelEntry(file="model.onnx", kind=ONNX, digest=digest, inputs=tensor, outputs=tensor)
         files = {"model.onnx": Role.MODEL, "report.json": Role.REPORT}
         return Content(name=name, model=model, runtime="onnxruntime", options={}, verdict="pass", files=files)
 
@@ -141,6 +141,7 @@ def test_unpack_needs_somebody_to_trust(artifact: Path) -> None:
     assert not Path("digits-1").exists()
 
 
+@pytest.mark.process
 def test_every_machine_gets_the_same_archive(artifact: Path, tmp_path: Path) -> None:
     """Two processes that share nothing but the files' bytes: all else that could find its way in differs."""
     there = tmp_path / "x" / "y" / "renamed"

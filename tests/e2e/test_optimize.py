@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> 
 PLUGIN = """
 import shutil
 
-from mlopt.model import Kind
+from mlopt.model import ONNX
 from mlopt.passes.base import Pass, PassConfig, PassResult
 
 
@@ -242,7 +242,7 @@ def run(model, config, context):
 
 
 PASS = Pass(
-    name=NAME, version=1, summary="Copies the model.", accepts=frozenset({Kind.ONNX}), produces=Kind.ONNX,
+    name=NAME, version=1, summary="Copies the model.", accepts=frozenset({ONNX}), produces=ONNX,
     config=CopyConfig, run=run,
 )
 """

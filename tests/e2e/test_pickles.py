@@ -19,7 +19,7 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY, CLASSIFIER_RECIPE, write_classif
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.torch_source import open_program
+from mlopt.torch_model import open_program
 from mlopt.torch_weights import load_weights
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
@@ -322,4 +322,4 @@ def test_no_source_unpickles() -> None:
     assert not {what for _, what, _ in found} & {"pickle.load", "pickle.loads", "joblib.load", "torch.jit.load"}
     assert [words["weights_only"] for _, what, words in found if what == "torch.load"] == ["True"]
     assert {words.get("allow_pickle", "False") for *_, words in found} == {"False"}
-    assert [file for file, what, _ in found if what == "torch.export.load"] == ["torch_source.py"]
+    assert [file for file, what, _ in found if what == "torch.export.load"] == ["torch_model.py"]

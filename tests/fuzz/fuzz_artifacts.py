@@ -27,7 +27,7 @@ from mlopt.artifact import claims as claims_file
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import Verified, verify
-from mlopt.model import Kind, TensorSpec, digest_file
+from mlopt.model import ONNX, TensorSpec, digest_file
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.lock import lock
@@ -60,7 +60,7 @@ def _files() -> dict[str, bytes]:
         (new / "recipe.lock.yaml").write_bytes(_locks()[0])
         specs = (TensorSpec("image", "float32", ("batch", 1, 28, 28)),)
         model = layout.ModelEntry(
-            file="model.onnx", kind=Kind.ONNX, digest=digest_file(new / "model.onnx"), inputs=specs, outputs=specs
+            file="model.onnx", kind=ONNX, digest=digest_file(new / "model.onnx"), inputs=specs, outputs=specs
         )
         roles = {
             "model.onnx": layout.Role.MODEL, "report.json": layout.Role.REPORT, "recipe.lock.yaml": layout.Role.RECIPE,

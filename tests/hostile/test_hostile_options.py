@@ -16,13 +16,13 @@ from packed_artifact import pack
 
 import mlopt
 from mlopt.artifact import keys
+from mlopt.artifact.deployed import stated_options
 from mlopt.artifact.layout import read_manifest
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.app import run
 from mlopt.errors import ExitCode, IntegrityError
 from mlopt.hardware import usable_cores
-from mlopt.packing import stated_options
 
 KEY = re.compile(rb"(?<![\w.])(?:session|ep|optimization|memory|mlas|run|model)\.[A-Za-z_0-9.]{3,80}(?![\w.])")
 REFUSED = "the model cannot be opened as the manifest says"

@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.conformance import check_output
+from mlopt.conformance import Conformity, check_output
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.errors import PassError
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.quantize import PASS
-from mlopt.runtimes.base import RuntimeOptions
 
-OPTIONS = RuntimeOptions(threads=1)
 WEIGHT = np.random.default_rng(1).standard_normal((8, 8)).astype(np.float32)
 
 
@@ -45,6 +44,10 @@ def centred(path: Path, *, limit: float = 1e9, axis: int = 0, training: bool = F
     return open_onnx(path)
 
 
+def checked(before: Model, after: Model, samples: Dataset) -> Conformity:
+    return check_output(PASS, in_runtime(before), in_runtime(after), samples)
+
+
 @pytest.fixture
 def samples(tmp_path: Path) -> Dataset:
     (tmp_path / "data").mkdir()
@@ -54,7 +57,7 @@ def samples(tmp_path: Path) -> Dataset:
 
 def test_what_single_samples_do_not_show_is_found(tmp_path: Path, samples: Dataset) -> None:
     with pytest.raises(PassError) as caught:
-        check_output(PASS, centred(tmp_path / "a.onnx"), centred(tmp_path / "b.onnx", limit=0.1), samples, OPTIONS)
+        checked(centred(tmp_path / "a.onnx"), centred(tmp_path / "b.onnx", limit=0.1), samples)
     said = str(caught.value)
     assert "in this model the samples of a batch influence each other" in said
     assert "an error of at most 0.0% alone, and of " in said
@@ -64,23 +67,23 @@ def test_what_single_samples_do_not_show_is_found(tmp_path: Path, samples: Datas
 def test_an_export_in_training_mode_is_named(tmp_path: Path, samples: Dataset) -> None:
     models = (centred(tmp_path / f"{limit}.onnx", limit=limit, training=True) for limit in (9.0, 0.1))
     with pytest.raises(PassError) as caught:
-        check_output(PASS, *models, samples, OPTIONS)
+        checked(*models, samples)
     assert "BatchNormalization 'norm': in training mode; call `model.eval()` and export" in str(caught.value)
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_a_small_error_in_a_batch_is_borne(tmp_path: Path, samples: Dataset, training: bool) -> None:
     models = (centred(tmp_path / f"{limit}.onnx", limit=limit, training=training) for limit in (9.0, 1.3))
-    assert check_output(PASS, *models, samples, OPTIONS).parity.cosine > 0.9
+    assert checked(*models, samples).parity.cosine > 0.9
 
 
 def test_samples_that_leave_each_other_alone_are_no_case(tmp_path: Path, samples: Dataset) -> None:
     models = (centred(tmp_path / f"{limit}.onnx", limit=limit, axis=1) for limit in (9.0, 0.5))
-    assert check_output(PASS, *models, samples, OPTIONS).parity.cosine < 0.99  # for the gates to say
+    assert checked(*models, samples).parity.cosine < 0.99  # for the gates to say
 
 
 def test_one_sample_alone(tmp_path: Path, samples: Dataset) -> None:
     (tmp_path / "one").mkdir()
     one = store(Samples({"x": np.asarray(samples.inputs["x"])[:1]}), tmp_path / "one", "one sample")
     models = (centred(tmp_path / f"{limit}.onnx", limit=limit) for limit in (9.0, 0.1))
-    assert check_output(PASS, *models, one, OPTIONS).parity.max_abs == 0
+    assert checked(*models, one).parity.max_abs == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper
 
 from mlopt.data.dataset import Dataset, Samples, store
@@ -24,7 +25,8 @@ from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.report.schema import ColdStart
-from mlopt.runtimes.base import RuntimeOptions
+
+pytestmark = pytest.mark.process
 
 QUICK = Schedule(seconds=0.02, rounds=7, max_time=60, least=20)
 PATIENCE = Patience(opening=30, answer=2)
@@ -108,7 +110,7 @@ def acted(
     names: list[str], model: Model, samples: Dataset, monkeypatch: pytest.MonkeyPatch, patience: Patience = PATIENCE
 ) -> Run:
     monkeypatch.setattr(latency, "Bench", Actor)
-    candidates = [Candidate(name, model, RuntimeOptions(threads=1)) for name in names]
+    candidates = [Candidate(name, in_runtime(model)) for name in names]
     return measure(candidates, samples, QUICK, notify=lambda _, __: None, patience=patience)
 
 
@@ -171,7 +173,7 @@ def test_what_hangs_when_it_is_opened_is_ended(fresh: Model, samples: Dataset, m
 
 def test_a_lost_candidate_keeps_its_first_look(fresh: Model, samples: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "Bench", Actor)
-    candidates = [Candidate(name, fresh, RuntimeOptions(threads=1)) for name in ("refuse@16", "good")]
+    candidates = [Candidate(name, in_runtime(fresh)) for name in ("refuse@16", "good")]
     schedule = Schedule(seconds=0.02, rounds=7, max_time=60, least=20)
     asked: list[set[str]] = []
 
@@ -187,9 +189,8 @@ def test_a_lost_candidate_keeps_its_first_look(fresh: Model, samples: Dataset, m
 
 
 def test_real_models_are_measured(model: Model, samples: Dataset) -> None:
-    options = RuntimeOptions(threads=1)
-    crowd = Candidate("crowd", model, options, batch_size=4, concurrency=3)
-    run = measure([Candidate("one", model, options), crowd], samples, QUICK, notify=lambda _, __: None)
+    crowd = Candidate("crowd", in_runtime(model), batch_size=4, concurrency=3)
+    run = measure([Candidate("one", in_runtime(model)), crowd], samples, QUICK, notify=lambda _, __: None)
     assert (run.lost, run.notes, run.looks, run.looks_planned, run.stopped) == ({}, (), 1, 1, "looks")
     for each in run.measured.values():
         assert len(each.blocks) == 14
@@ -200,20 +201,20 @@ def test_real_models_are_measured(model: Model, samples: Dataset) -> None:
 
 
 def test_a_model_that_cannot_be_opened_is_lost_alone(model: Model, samples: Dataset) -> None:
-    options, gone = RuntimeOptions(threads=1), replace(model, path=model.path.with_name("gone.onnx"))
-    run = measure([Candidate("good", model, options), Candidate("bad", gone, options)], samples, QUICK,
+    gone = replace(model, path=model.path.with_name("gone.onnx"))
+    run = measure([Candidate("good", in_runtime(model)), Candidate("bad", in_runtime(gone))], samples, QUICK,
                   notify=lambda _, __: None)  # fmt: skip
     assert set(run.measured) == {"good"}
     assert run.lost["bad"].endswith("when it was opened")
 
 
 def test_all_clients_share_the_samples_that_are_asked_for(model: Model, samples: Dataset) -> None:
-    bench = Bench(Candidate("crowd", model, RuntimeOptions(threads=1), concurrency=3), samples)
+    bench = Bench(Candidate("crowd", in_runtime(model), concurrency=3), samples)
     assert len(bench.block(1e-9, 10, settle=False)) == 12
 
 
 def test_warming_up_ends_when_it_gets_no_faster(model: Model, samples: Dataset) -> None:
-    bench = Bench(Candidate("one", model, RuntimeOptions(threads=1)), samples)
+    bench = Bench(Candidate("one", in_runtime(model)), samples)
     windows = iter([8.0, 4.0, 2.0, 1.95, 1.94, 0.5])
     asked: list[tuple[float, int]] = []
 

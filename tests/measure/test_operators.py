@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.errors import MeasureError, MloptError
 from mlopt.measure.candidate import Candidate
-from mlopt.measure.operators import by_type, node_times, profile
-from mlopt.model import Kind, Model
+from mlopt.measure.operators import by_type, profile
+from mlopt.model import TORCH, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.results.timing import NodeTime
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime_profile import node_times
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,9 @@ def convolutions() -> tuple[list[NodeProto], dict[str, Any]]:
 
 
 def timed(model: Model, images: Dataset, folder: Path, level: str) -> list[NodeTime]:
-    options = RuntimeOptions(threads=1, graph_optimization=level)
-    return profile(Candidate("net", model, options, batch_size=2), images, 0.05, folder / "log")
+    return profile(
+        Candidate("net", in_runtime(model, graph_optimization=level), batch_size=2), images, 0.05, folder / "log"
+    )
 
 
 def test_a_graph_is_timed_as_it_is_written(tmp_path: Path, images: Dataset) -> None:
@@ -122,9 +126,10 @@ def test_types_are_added_up_the_most_time_first() -> None:
     assert [(each.op_type, each.nodes, each.ms) for each in by_type(nodes)] == [("Conv", 1, 2.0), ("Relu", 2, 1.5)]
 
 
-def test_what_does_not_run_in_onnx_runtime_has_no_profile(tmp_path: Path, images: Dataset) -> None:
-    module = Model(kind=Kind.TORCH, path=tmp_path, digest="0" * 64, inputs=(), outputs=(), files=())
-    assert profile(Candidate("eager", module, RuntimeOptions(threads=1)), images, 0.05, tmp_path / "log") == []
+def test_a_runtime_without_a_profile_says_so_by_name(tmp_path: Path, images: Dataset) -> None:
+    module = Model(kind=TORCH, path=tmp_path, digest="0" * 64, inputs=(), outputs=(), files=())
+    with pytest.raises(MeasureError, match="the runtime torch has no profile per operator"):
+        profile(Candidate("eager", in_runtime(module)), images, 0.05, tmp_path / "log")
 
 
 def test_a_model_that_cannot_run_says_why(tmp_path: Path, images: Dataset) -> None:

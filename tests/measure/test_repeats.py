@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper
 
 from mlopt.data.dataset import Dataset, Samples, store
@@ -17,10 +18,8 @@ from mlopt.errors import ModelError
 from mlopt.measure.candidate import Candidate, write_outputs
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
-from mlopt.runtimes.base import RuntimeOptions
 from mlopt.usercode import CodeReference
 
-OPTIONS = RuntimeOptions(threads=1)
 Run = Callable[..., Any]
 FLOAT = TensorProto.FLOAT
 
@@ -34,7 +33,7 @@ def twice(tmp_path: Path) -> Run:
         dataset: Dataset = store(Samples({"x": values}), tmp_path / "data", "random")
         (tmp_path / "out").mkdir(exist_ok=True)
         try:
-            write_outputs(Candidate("source", model, OPTIONS), dataset, batch_size, tmp_path / "out", twice=True)
+            write_outputs(Candidate("source", in_runtime(model)), dataset, batch_size, tmp_path / "out", twice=True)
         except ModelError as error:
             return str(error)
         return None
@@ -232,6 +231,7 @@ def build():
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("count", [1, 2, 7])
 @pytest.mark.parametrize("named", STATEFUL)
 def test_what_a_module_remembers_is_named(named: str, count: int, twice: Run, built: Run) -> None:

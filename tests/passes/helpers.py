@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deployables import in_runtime
 
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.hardware import Hardware
@@ -14,7 +15,7 @@ from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
 from mlopt.quantization.gauge import Gauge
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Objective, Target
 
 PLAIN_X86 = Hardware(cpu="a CPU", architecture="x86_64", isa=("avx", "avx2", "fma"), cores=2, memory_bytes=8 << 30)
@@ -69,5 +70,5 @@ def fresh(tmp_path: Path, stem: str) -> Path:
 def outputs_of(model: Model | Path, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
     """Run the model once, as it is: no optimization by the runtime hides what is in the file."""
     handle = open_onnx(model) if isinstance(model, Path) else model
-    with open_session(handle, RuntimeOptions(threads=2, graph_optimization="none")) as session:
+    with open_session(in_runtime(handle, threads=2, graph_optimization="none")) as session:
         return session.run(feeds)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 
@@ -15,9 +16,12 @@ from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import PassResult
 from mlopt.passes.export import PASS
-from mlopt.runtimes import RuntimeOptions, open_session
-from mlopt.torch_source import materialize, open_program
+from mlopt.runtimes import open_session
+from mlopt.torch_model import open_program
+from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
+
+pytestmark = pytest.mark.heavy
 
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
@@ -47,7 +51,7 @@ def export(model: Model, tmp_path: Path, **config: Any) -> PassResult:
 
 
 def assert_same_results(before: Model, after: Path, feeds: dict[str, Any]) -> None:
-    with open_session(before, RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(before)) as session:
         expected = session.run(feeds)
     got = outputs_of(after, feeds)
     assert list(got) == list(expected)
@@ -181,7 +185,7 @@ def test_a_forward_that_writes_to_its_input_is_exported_as_it_computes(tmp_path:
     values = np.random.default_rng(0).random((5, 4), np.float32)
     for exporter in ("dynamo", "torchscript"):
         path = export(model, tmp_path, exporter=exporter).path
-        with open_session(model, RuntimeOptions(threads=1)) as session:
+        with open_session(in_runtime(model)) as session:
             expected = session.run({"x": values.copy()})
         np.testing.assert_allclose(outputs_of(path, {"x": values})["output"], expected["output"], rtol=1e-5)
 

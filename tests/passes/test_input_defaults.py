@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, dataset, fresh
 from onnx import TensorProto, helper, numpy_helper
 from test_interface_names import PASSES
@@ -52,7 +53,9 @@ def after(name: str, path: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     pass_, config = PASSES[name]
     data, out = dataset({"x": X}, tmp_path), fresh(tmp_path, "out")
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, data, data)
-    made = execute(pass_, open_onnx(path), table()[pass_].config(**config), context, RuntimeOptions(threads=1))
+    made = execute(
+        pass_, in_runtime(open_onnx(path)), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
+    )
     return out / made["path"], made["notes"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, dataset, fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,19 +101,21 @@ def keeps(name: str, odd: Sequence[str], tmp_path: Path, **more: int) -> None:
     samples, out = dataset(data, folder), fresh(folder, "out")
     pass_, config = PASSES[name]
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, samples, samples)
-    made = execute(pass_, model, table()[pass_].config(**config), context, RuntimeOptions(threads=1))
+    made = execute(pass_, in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1))
     assert "refused" not in made, made
     after = onnx.load(out / made["path"])
     assert told(after) == told(before)
     assert {entry.domain for entry in after.opset_import} >= {each.domain for each in after.graph.node}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PASSES)
 @pytest.mark.parametrize("odd", [list(ODD)[:8], list(ODD)[8:]], ids=["first half", "second half"])
 def test_everything_at_once(name: str, odd: list[str], tmp_path: Path) -> None:
     keeps(name, odd, tmp_path)
 
 
+@pytest.mark.heavy
 @given(odd=st.lists(st.sampled_from(sorted(ODD)), unique=True), name=st.sampled_from(sorted(PASSES)))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_of_it(odd: list[str], name: str, tmp_path: Path) -> None:

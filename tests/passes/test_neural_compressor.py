@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import cosine, random
@@ -18,10 +19,12 @@ from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.neural_compressor import PASS
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Target
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
+
+pytestmark = pytest.mark.heavy
 
 pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 pytest.importorskip("neural_compressor", reason="needs the extra mlopt[quant]")
@@ -86,13 +89,13 @@ def source(tmp_path: Path, text: str, inputs: tuple[TensorSpec, ...]) -> Model:
 
 
 def eager(model: Model, feeds: dict[str, Any]) -> Any:
-    with open_session(model, RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(model)) as session:
         return session.run(feeds)["logits"]
 
 
 def fused(path: Path, feeds: dict[str, Any]) -> Any:
     """Run as deployed, with every optimization of the runtime: that is where integers multiply integers."""
-    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(path))) as session:
         return session.run(feeds)["logits"]
 
 
@@ -114,6 +117,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, PassResult]
     return model, applied(run_pass(PASS, model, {}, folder, calibration=IMAGES))
 
 
+@pytest.mark.process
 def test_static_int8_is_close_to_the_model(static: tuple[Model, PassResult]) -> None:
     model, result = static
     assert {name: result.notes[name] for name in ("mode", "quantized", "calibration_samples")} == {

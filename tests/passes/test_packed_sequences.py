@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 
 from mlopt.errors import PassError, Problem
 from mlopt.model import Model, TensorSpec
 from mlopt.passes.export import PASS
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
+
+pytestmark = pytest.mark.heavy
 
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
@@ -74,7 +77,7 @@ def test_packed_sequences_are_cut_to_the_longest_one_even_if_all_samples_are_at_
     path = applied(run_pass(PASS, model, {}, tmp_path, samples=FULL)).path
     for lengths in ([5, 5], [2, 3, 1], [1]):
         feeds = {"x": FULL["x"][: len(lengths)], "lengths": np.array(lengths)}
-        with open_session(model, RuntimeOptions(threads=1)) as session:
+        with open_session(in_runtime(model)) as session:
             expected = session.run(feeds)
         got = outputs_of(path, feeds)
         for name, array in expected.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization import writer
 from mlopt.quantization.choice import Mode
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
@@ -84,6 +85,7 @@ def test_reduced_range_keeps_weights_to_seven_bits(tmp_path: Path) -> None:
     assert np.abs(weights["w2_quantized"].astype(int)).max() == 64
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_other_calibration_methods(tmp_path: Path, method: str) -> None:
     model = cnn(tmp_path / "m.onnx")
@@ -255,7 +257,7 @@ def test_onnxruntime_computes_what_the_file_says(tmp_path: Path) -> None:
     assert result.notes["pair_safe"]
     codes = next(numpy_helper.to_array(t) for t in read_graph(result.path).graph.initializer if t.name == "w_quantized")
     assert codes.max() > 64
-    with open_session(open_onnx(result.path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(result.path))) as session:
         np.testing.assert_allclose(session.run(data)["y"], outputs_of(result.path, data)["y"], rtol=1e-5)
 
 
@@ -266,6 +268,7 @@ def test_a_configuration_written_out_in_full_is_read_again(mode: Mode) -> None:
     assert QuantizeConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.process
 def test_a_search_without_calibration_data_says_what_judged(tmp_path: Path) -> None:
     model = encoder(tmp_path / "m.onnx")
     found = run_pass(PASS, model, {"mode": "auto", "seconds": 1}, tmp_path, samples=TEXT)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import numpy_helper
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.recipe.gates import gates
 from mlopt.recipe.schema import Recipe, Step
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
@@ -96,7 +97,7 @@ def test_signed_activations_that_are_moved_on_load_at_every_opset(
     assert (result.notes["quantized"], result.notes["left_alone"]) == (2, {})
     wanted = outputs_of(source, data)
     for level in ("none", "all"):
-        with open_session(open_onnx(result.path), RuntimeOptions(threads=1, graph_optimization=level)) as session:
+        with open_session(in_runtime(open_onnx(result.path), graph_optimization=level)) as session:
             assert all(cosine(got, wanted[name]) > 0.999 for name, got in session.run(data).items())
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, random
 
 from mlopt.onnx_file import open_onnx
 from mlopt.quantization.float_layers import keep_float_layers
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 
 
 def sandwiched(op_type: str, weight: np.ndarray, **attributes: int) -> onnx.ModelProto:
@@ -36,7 +37,7 @@ def sandwiched(op_type: str, weight: np.ndarray, **attributes: int) -> onnx.Mode
 def run(model: onnx.ModelProto, path: Path, level: str) -> np.ndarray:
     onnx.save(model, path)
     shape = [3, *(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])]
-    with open_session(open_onnx(path), RuntimeOptions(threads=1, graph_optimization=level)) as session:
+    with open_session(in_runtime(open_onnx(path), graph_optimization=level)) as session:
         return session.run({"x": random(*shape, seed=5)})["y"]
 
 

@@ -16,7 +16,7 @@ from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.quantize import score_by
 from mlopt.quantization.judge import Judge, hold_back
 from mlopt.results.budget import Budget
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 
 def dataset(folder: Path, count: int, labels: bool = False) -> Dataset:
@@ -36,7 +36,7 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
 
 
 def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
-    options = RuntimeOptions(threads=1)
+    options = OnnxRuntimeOptions(threads=1)
     return Judge(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
 
 

@@ -12,7 +12,7 @@ from quantization_models import FLOAT, branching, cnn, encoder, random, write
 
 from mlopt.errors import PassError
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_graph import sort_nodes
+from mlopt.onnx_order import sort_nodes
 from mlopt.quantization import graph as module
 from mlopt.quantization.graph import matching, prepare, survey
 from mlopt.quantization.observe import outputs

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Model
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 
 
@@ -36,7 +36,7 @@ def _fake(name: str, config: type[PassConfig]) -> Pass[Any]:
     def run(model: Model, config: PassConfig, context: Context) -> Refusal:
         return Refusal("only for tests of recipes")
 
-    return Pass(name, 1, f"The {name} pass.", frozenset(Kind), Kind.ONNX, config, run)
+    return Pass(name, 1, f"The {name} pass.", frozenset({ONNX, TORCH}), ONNX, config, run)
 
 
 @pytest.fixture

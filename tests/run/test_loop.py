@@ -100,7 +100,7 @@ def test_what_nothing_can_be_compared_with_is_never_kept(chain: str, missing: st
     outcomes = (world := World()).run(chain)
     assert world.compared == []
     assert outcomes[0].status == "dropped"
-    assert outcomes[0].reason == f"it could not be judged: no required step makes an ONNX model {missing}"
+    assert outcomes[0].reason == f"it could not be judged: no required step makes a model to ship {missing}"
     with pytest.raises(PassError, match="the passes end without an ONNX model") as caught:
         world.final(outcomes)
     assert f"'{outcomes[0].step.name}' was dropped: it could not be judged" in str(caught.value)
@@ -233,6 +233,11 @@ def test_the_baseline_is_the_source_when_it_is_only_exported(
     assert world.baseline(outcomes, kind) == baseline
 
 
+def test_a_step_that_changes_nothing_is_not_what_the_chain_starts_with() -> None:
+    chain = steps("rewrite either quantize", rewrite={"does": "nothing"})
+    assert (world := World()).baseline(world.run(chain)) == "onnx: net either"
+
+
 def test_the_baseline_is_exported_as_the_recipe_says() -> None:
     world = World()
     outcomes = world.run(steps("rewrite compress? export", export={"only_after": "net"}))
@@ -254,13 +259,18 @@ def chains(draw: st.DrawFn) -> tuple[list[Step], Kind, set[str]]:
     return made, kind, draw(st.sets(st.sampled_from(sorted(PASSES))))
 
 
+def does(step: Step) -> str:
+    """Return what a toy is told to do."""
+    assert isinstance(step.config, Toy)
+    return step.config.does
+
+
 def doomed(chain: list[Step], kind: Kind) -> bool:
     """Whether the run may end with an error: the steps do not fit, or one that must work does not."""
     wanted = recipe().model_copy(update={"passes": tuple(chain)})
     broken = any(
         not step.optional
-        and (step.config.does in {"refuse", "fail", "crash"}
-             or (step.config.does == "change" and not PASSES[step.name].lossy))
+        and (does(step) in {"refuse", "fail", "crash"} or (does(step) == "change" and not PASSES[step.name].lossy))
         for step in chain
     )  # fmt: skip
     return broken or any(misfits(kind, wanted, PASSES))
@@ -272,7 +282,7 @@ def replayed(outcomes: list[Outcome], kind: Kind) -> str:
     for each in outcomes:
         if each.kept is not None:
             kind = PASSES[each.step.name].produces
-            mark = {"work": "", "change": "!"}.get(each.step.config.does)  # type: ignore[attr-defined]
+            mark = {"work": "", "change": "!"}.get(does(each.step))
             words += [] if mark is None else [each.step.name + mark]
     return f"{kind}: {' '.join(words)}"
 
@@ -296,10 +306,10 @@ def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str]]) -> 
             assert each.status in {"dropped", "refused", "failed"}
             assert each.reason
             assert each.step.optional or str(each.reason).startswith("not needed: ")
-        elif each.step.optional and each.step.config.does != "nothing":  # type: ignore[attr-defined]
+        elif each.step.optional and does(each.step) != "nothing":
             assert each.trial == Ruling(None)
     for best, new, _lossy in world.compared:
         assert best.startswith("onnx: ")
         assert new.startswith("onnx: ")
-    if all(step.config.does == "work" for step in chain if step.name == "export"):  # type: ignore[attr-defined]
+    if all(does(step) == "work" for step in chain if step.name == "export"):
         assert not set(world.baseline(outcomes, kind).split()) - {"onnx:", "net", "export", "either"}

@@ -16,23 +16,24 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
+from deployables import in_runtime
 
 from mlopt import pipeline
-from mlopt.cache import Entry, Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Entry, Key
 from mlopt.errors import PassError
 from mlopt.hardware import Hardware
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.outcomes import Guard, Outcome, Ruling
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.pipeline import Job
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.run import loop
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.target import Objective, Target
 from mlopt.worker import WorkerDiedError
 
-TORCH, ONNX = Kind.TORCH, Kind.ONNX
 SPEC = TensorSpec("x", "float32", ("batch", 4))
 Does = Literal["work", "nothing", "change", "refuse", "fail", "crash"]
 
@@ -123,10 +124,10 @@ class World:
     compared: list[tuple[str, str, bool]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
-    def source(self, kind: Kind = TORCH) -> Model:
+    def source(self, kind: Kind = TORCH) -> Deployable:
         path = self.store.folder / f"{kind}.txt"
         path.write_text("net")
-        return handle(kind, path)
+        return in_runtime(handle(kind, path))
 
     def job(self, **more: Any) -> Job:
         hardware = Hardware(cpu="test", architecture="x86_64", isa=("avx2",), cores=2, memory_bytes=1)
@@ -137,10 +138,10 @@ class World:
             changed=self.changed, **more,
         )  # fmt: skip
 
-    def changed(self, _before: Model, after: Model) -> str | None:
-        return "sample 7 differs" if after.path.read_text().endswith("!") else None
+    def changed(self, _before: Deployable, after: Deployable) -> str | None:
+        return "sample 7 differs" if after.model.path.read_text().endswith("!") else None
 
-    def guard(self, best: Model, candidate: Model, lossy: bool) -> Ruling:
+    def guard(self, best: Deployable, candidate: Deployable, lossy: bool) -> Ruling:
         pair = (self.text(best), self.text(candidate))
         self.compared.append((*pair, lossy))
         return Ruling(self.refusals(*pair))
@@ -156,29 +157,29 @@ class World:
             return self.text(pipeline.exported(self.source(kind), outcomes, self.job()))
 
     def final(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
-        return self.text(loop.final(self.source(kind), outcomes))
+        return self.text(loop.final(self.source(kind), outcomes, Target()))
 
     @staticmethod
-    def text(model: Model) -> str:
-        return f"{model.kind}: {model.path.read_text()}"
+    def text(one: Deployable) -> str:
+        return f"{one.model.kind}: {one.model.path.read_text()}"
 
     @contextmanager
     def here(self) -> Iterator[None]:
         """Do in this process, on toys, what workers do."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, "run_in_worker", self._work)
-            patch.setattr(pipeline, "_made", lambda _before, kind, path, _digest: handle(kind, path))
+            patch.setattr(pipeline, "opened", lambda kind, path, *_: handle(kind, path))
             patch.setattr(pipeline, "_keep", lambda *_: "see repro")
             yield
 
     def _work(
-        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Model, config: Any, context: Context, **_: Any
+        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any, context: Context, **_: Any
     ) -> Mapping[str, Any]:
-        assert before.kind in pass_.accepts, f"{pass_.name} was given {self.text(before)}"
+        assert before.model.kind in pass_.accepts, f"{pass_.name} was given {self.text(before)}"
         self.worked.append(f"{self.text(before)} > {pass_.name}")
         named = context.out / pass_.name
         named.mkdir(exist_ok=True)
-        result = pass_.run(before, config, Context(named, context.target, context.objective, context.hardware))
+        result = pass_.run(before.model, config, Context(named, context.target, context.objective, context.hardware))
         if isinstance(result, Refusal):
             return {"refused": result.reason, "notes": {}}
         return {

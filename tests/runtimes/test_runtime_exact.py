@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.errors import ModelError
 from mlopt.hardware import Hardware
 from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
-from mlopt.runtimes import RuntimeOptions, exact, open_session
+from mlopt.runtimes import exact, open_session
 from mlopt.runtimes.exact import remark
 from mlopt.runtimes.onnxruntime import session_options
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
-OPTIONS = RuntimeOptions(threads=1)
+OPTIONS = OnnxRuntimeOptions(threads=1)
 
 
 def integer_product(path: Path, weight: int | None) -> Model:
@@ -58,7 +60,7 @@ def test_weights_that_would_overflow_on_this_cpu_are_computed_exactly(
     assert (remark(model, OPTIONS) is not None) is wanted
     assert ("portable" in caplog.text) is wanted
     codes = np.full((1, 64), 255, np.uint8)
-    with open_session(model, OPTIONS) as session:
+    with open_session(in_runtime(model)) as session:
         assert session.run({"a": codes})["y"].tolist() == [[255 * weight * 64] * 4]
 
 
@@ -77,8 +79,7 @@ def test_a_cpu_that_adds_in_32_bits_needs_nothing(tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_computed_exactly_is_refused_with_a_way_out(
     tmp_path: Path, weight: int | None, level: str, fix: str
 ) -> None:
-    model = integer_product(tmp_path / "m.onnx", weight)
-    options = RuntimeOptions(threads=1, graph_optimization=level)
-    with pytest.raises(ModelError, match="add INT8 products in 16 bits") as refused, open_session(model, options):
+    deployed = in_runtime(integer_product(tmp_path / "m.onnx", weight), graph_optimization=level)
+    with pytest.raises(ModelError, match="add INT8 products in 16 bits") as refused, open_session(deployed):
         pass
     assert fix in str(refused.value.problems[0].fix)

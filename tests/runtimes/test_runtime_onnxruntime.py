@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.model import ONNX, TORCH, Kind, Model
 from mlopt.onnx_file import open_onnx
-from mlopt.runtimes import RuntimeOptions, open_session, runtime_for
+from mlopt.runtimes import open_session, runtimes_of
 from mlopt.runtimes.onnxruntime import session_options
-
-OPTIONS = RuntimeOptions(threads=1)
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 
 def identity(path: Path, dtype: int = TensorProto.FLOAT, operator: str = "Identity") -> Model:
@@ -42,7 +42,7 @@ def identity(path: Path, dtype: int = TensorProto.FLOAT, operator: str = "Identi
 )
 def test_arrays_go_in_and_come_out_by_name(tmp_path: Path, dtype: int, array: np.ndarray) -> None:
     model = identity(tmp_path / "m.onnx", dtype)
-    with open_session(model, OPTIONS) as session:
+    with open_session(in_runtime(model)) as session:
         assert session.inputs == model.inputs
         got = session.run({"x": array})
     assert list(got) == ["y"]
@@ -50,7 +50,7 @@ def test_arrays_go_in_and_come_out_by_name(tmp_path: Path, dtype: int, array: np
 
 
 def test_options_reach_the_session() -> None:
-    options = RuntimeOptions(threads=3, graph_optimization="basic")
+    options = OnnxRuntimeOptions(threads=3, graph_optimization="basic")
     native = session_options(options)
     assert native.intra_op_num_threads == 3
     assert native.inter_op_num_threads == 1
@@ -69,7 +69,7 @@ def test_options_reach_the_session() -> None:
 )
 def test_feeds_that_do_not_fit_are_one_line(tmp_path: Path, feeds: dict[str, np.ndarray], cause: str) -> None:
     with (
-        open_session(identity(tmp_path / "m.onnx"), OPTIONS) as session,
+        open_session(in_runtime(identity(tmp_path / "m.onnx"))) as session,
         pytest.raises(ModelError, match=cause) as caught,
     ):
         session.run(feeds)
@@ -81,13 +81,13 @@ def test_feeds_that_do_not_fit_are_one_line(tmp_path: Path, feeds: dict[str, np.
 
 def test_a_model_that_is_refused_is_one_line(tmp_path: Path) -> None:
     model = identity(tmp_path / "m.onnx", operator="NoSuchOperator")
-    with pytest.raises(ModelError, match=r"refuses the model: .*NoSuchOperator"), open_session(model, OPTIONS):
+    with pytest.raises(ModelError, match=r"refuses the model: .*NoSuchOperator"), open_session(in_runtime(model)):
         pytest.fail("the model was loaded")
 
 
 def test_bfloat16_at_the_interface_is_named(tmp_path: Path) -> None:
     model = identity(tmp_path / "m.onnx", TensorProto.BFLOAT16)
-    with pytest.raises(ModelError, match="cannot exchange this dtype"), open_session(model, OPTIONS):
+    with pytest.raises(ModelError, match="cannot exchange this dtype"), open_session(in_runtime(model)):
         pytest.fail("the model was loaded")
 
 
@@ -99,14 +99,14 @@ def test_a_gpu_that_is_not_there_is_an_error_that_names_the_extra(tmp_path: Path
     model = identity(tmp_path / "m.onnx")
     with (
         pytest.raises(MissingPackage, match=r"mlopt\[gpu\]"),
-        open_session(model, RuntimeOptions(threads=1, device="cuda")),
+        open_session(in_runtime(model, device="cuda")),
     ):
         pytest.fail("a session was opened")
 
 
-@pytest.mark.parametrize(("kind", "name"), [(Kind.ONNX, "onnxruntime"), (Kind.TORCH, "torch")])
+@pytest.mark.parametrize(("kind", "name"), [(ONNX, "onnxruntime"), (TORCH, "torch")])
 def test_every_kind_has_its_runtime(kind: Kind, name: str) -> None:
-    assert runtime_for(kind).name == name
+    assert [each.name for each in runtimes_of(kind)] == [name]
 
 
 def test_text_is_given_as_numpys_own(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_text_is_given_as_numpys_own(tmp_path: Path) -> None:
     ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])]
     graph = helper.make_graph(nodes, "g", ports, [helper.make_tensor_value_info("y", TensorProto.STRING, ["n"])])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
-    with open_session(open_onnx(tmp_path / "m.onnx"), OPTIONS) as session:
+    with open_session(in_runtime(open_onnx(tmp_path / "m.onnx"))) as session:
         text = session.run({"x": np.float32([1, 2])})["y"]
     assert text.dtype.kind == "U"
     assert text.tolist() == ["1", "2"]
@@ -127,18 +127,19 @@ def test_a_sequence_at_the_interface_is_refused_in_words(tmp_path: Path) -> None
     graph = helper.make_graph(nodes, "g", ports, [output])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
     model = open_onnx(tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="can be neither fed nor compared") as caught, open_session(model, OPTIONS):
+    with pytest.raises(ModelError, match="can be neither fed nor compared") as caught, open_session(in_runtime(model)):
         pytest.fail("the model was loaded")
     assert (caught.value.problems[0].got, "zipmap" in str(caught.value.problems[0].fix)) == ("a sequence", True)
 
 
+@pytest.mark.process
 def test_two_nodes_of_one_name_are_refused_with_a_command_that_mends_it(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     model = onnx.load(identity(path).path)
     model.graph.node.append(helper.make_node("Identity", ["x"], ["z"], name="same"))
     model.graph.node[0].name = "same"
     onnx.save(model, path)
-    with pytest.raises(ModelError) as raised, open_session(open_onnx(path), OPTIONS):
+    with pytest.raises(ModelError) as raised, open_session(in_runtime(open_onnx(path))):
         pass
     problem = raised.value.problems[0]
     assert (problem.what, problem.got) == (
@@ -148,7 +149,7 @@ def test_two_nodes_of_one_name_are_refused_with_a_command_that_mends_it(tmp_path
     assert problem.fix is not None
     command = problem.fix.removeprefix("in the model's folder: python ")
     subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True)
-    with open_session(open_onnx(tmp_path / "named-m.onnx"), OPTIONS) as session:
+    with open_session(in_runtime(open_onnx(tmp_path / "named-m.onnx"))) as session:
         assert session.run({"x": np.ones(2, np.float32)})["y"].tolist() == [1, 1]
 
 
@@ -165,13 +166,13 @@ def test_sizes_and_axes_may_stand_in_another_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(proto, path, save_as_external_data=True, location="data", size_threshold=0)
     x = np.float32([[1, 2], [3, 4]])
-    with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+    with open_session(in_runtime(open_onnx(path))) as session:
         np.testing.assert_array_equal(session.run({"x": x})["y"][:, :2], x)
 
 
 def test_a_model_in_float64_is_told_what_helps(tmp_path: Path) -> None:
     model = identity(tmp_path / "m.onnx", TensorProto.DOUBLE, "Erf")
-    with pytest.raises(ModelError) as raised, open_session(model, OPTIONS):
+    with pytest.raises(ModelError) as raised, open_session(in_runtime(model)):
         pytest.fail("a session was opened")
     problem = raised.value.problems[0]
     assert problem.got == "tensors in float64"

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deployables import in_runtime
 
 from mlopt.errors import MissingPackage, ModelError
 from mlopt.model import TensorSpec
-from mlopt.runtimes import RuntimeOptions, open_session
+from mlopt.runtimes import open_session
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 PAIR = (TensorSpec("b", "float32", ("batch", 2)), TensorSpec("a", "float32", ("batch", 2)))
-OPTIONS = RuntimeOptions(threads=1)
 FEEDS = {"a": np.full((3, 2), 5, np.float32), "b": np.full((3, 2), 2, np.float32)}
 
 NET = """
@@ -40,7 +40,7 @@ def run(tmp_path: Path, forward: str, outputs: tuple[str, ...] = (), feeds: dict
     code.write_text(NET.format(forward=forward))
     (tmp_path / "model").mkdir()
     model = materialize(CodeReference(code, "build"), None, PAIR, outputs, tmp_path / "model")
-    with open_session(model, OPTIONS) as session:
+    with open_session(in_runtime(model)) as session:
         return session.run(FEEDS if feeds is None else feeds)
 
 
@@ -106,6 +106,6 @@ def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     model = materialize(CodeReference(tmp_path / "net.py", "build"), None, PAIR[:1], (), tmp_path / "model")
     with (
         pytest.raises(MissingPackage, match="cannot use a CUDA GPU"),
-        open_session(model, RuntimeOptions(threads=1, device="cuda")),
+        open_session(in_runtime(model, device="cuda")),
     ):
         pytest.fail("a session was opened")

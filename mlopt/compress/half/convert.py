@@ -18,7 +18,8 @@ from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, s
 from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
 from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.rehearsal import Admission, Stage, Verdict, admit, rehearse, set_stage
-from mlopt.runtimes import RuntimeOptions, onnxruntime_messages, open_session
+from mlopt.runtimes import onnxruntime_messages, open_default
+from mlopt.runtimes.base import RuntimeOptions
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def without_kernel(prepared: Prepared, converted: frozenset[str], device: str) -
     while converted - left.keys():
         write(prepared, converted - left.keys(), BF16, path)
         try:
-            with open_session(open_onnx(path), RuntimeOptions(threads=1, device=device)):
+            with open_default(open_onnx(path), RuntimeOptions(threads=1, device=device)):
                 return left
         except ModelError as error:
             kind = onnxruntime_messages.without_kernel(error.problems[0].what)

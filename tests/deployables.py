@@ -1,0 +1,14 @@
+"""Models as tests run them: in the first runtime of their kind, with one thread unless told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mlopt.model import Model
+from mlopt.runtimes import Deployable, RuntimeOptions, deploy
+
+
+def in_runtime(model: Model, threads: int = 1, **options: Any) -> Deployable:
+    default = deploy(model, RuntimeOptions(threads=threads))
+    return replace(default, options=type(default.options)(threads=threads, **options))
