@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.onnx_int8 import overflow
+from mlopt.formats.onnx.int8 import overflow
 
 Array = NDArray[Any]
 node, value = helper.make_node, helper.make_tensor_value_info
@@ -150,7 +150,6 @@ def test_layers_inside_others_are_found_with_weights_from_outside(tmp_path: Path
 
 
 @pytest.mark.process
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64 (apt-get install qemu-user)")
 def test_an_emulated_cpu_without_vnni_says_the_same(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, BENCHMARK, "--output", tmp_path / "result.json"],

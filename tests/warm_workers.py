@@ -1,7 +1,7 @@
 """Workers of the tests: forked from a process that has imported PyTorch and the rest already, which takes two seconds.
 
 Each is a process of its own with what ``Worker`` gives it, and a child of the test's process, as ever; only its
-imports are done. ``mlopt.worker`` itself, and what is run as a program, are tested with workers that start cold.
+imports are done. ``mlopt.core.worker`` itself, and what is run as a program, are tested with workers that start cold.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
 
     def popen(self, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
-        """Stands in for ``subprocess.Popen`` in ``mlopt.worker``."""
+        """Stands in for ``subprocess.Popen`` in ``mlopt.core.worker``."""
         if self._ours is None:
             self._open()
         assert self._ours is not None
@@ -59,7 +60,10 @@ class Nursery:
     def _open(self) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = f"import sys; sys.path[:] = {sys.path!r}; import warm_workers; warm_workers.fork({theirs.fileno()})"
-        self._process = subprocess.Popen([sys.executable, "-c", command], pass_fds=[theirs.fileno()])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", command], pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         theirs.close()
 
     def close(self) -> None:
@@ -97,11 +101,12 @@ def read_operators_once() -> None:
 
 def _export_something() -> None:
     """What the first export of a process loads and keeps takes longer than the export."""
-    with contextlib.suppress(Exception), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with contextlib.suppress(Exception):
         import torch
 
         batch = {"input": {0: torch.export.Dim.DYNAMIC}}
-        torch.onnx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), dynamo=True, dynamic_shapes=batch, verbose=False)
+        linear = torch.nn.Linear(4, 3).eval()
+        torch.onnx.export(linear, (torch.ones(2, 4),), dynamo=True, dynamic_shapes=batch, verbose=False)
 
 
 def fork(descriptor: int) -> None:
@@ -155,7 +160,10 @@ def _fork_again(message: bytes, handed: list[int], told: int) -> None:
         exec(f"{start}serve({pipe})", {"__name__": "__main__"})
         code = 0
     except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else 0
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        sys.stderr.write("" if isinstance(left.code, int | None) else f"{left.code}\n")
+    except BaseException:  # noqa: BLE001 - what ends a process is told as Python tells it
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

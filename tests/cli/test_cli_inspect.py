@@ -9,9 +9,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from quantization_models import branching, encoder
 
+from mlopt.artifact.inspection import Precision, inspect_model
 from mlopt.cli.app import run
-from mlopt.errors import UserError
-from mlopt.inspection import Precision, inspect_model
+from mlopt.core.errors import UserError
 
 
 @pytest.fixture

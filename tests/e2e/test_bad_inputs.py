@@ -16,8 +16,8 @@ import bad_inputs
 import numpy as np
 import pytest
 
-from mlopt import packages
 from mlopt.cli.app import run
+from mlopt.core import packages
 
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)
@@ -27,12 +27,6 @@ _INTERRUPTIBLE = [
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mlopt.cli.app import main; main()",
 ]  # fmt: skip
 """A shell starts what runs in the background with interrupts ignored, and the tests may run so."""
-_SLOW = {
-    "build_returns_onnx_but_it_is_exported", "build_returns_torch_but_nothing_exports", "forward_raises",
-    "too_many_outputs_declared",
-}  # fmt: skip
-"""They take several processes that import PyTorch."""
-_CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in _SLOW else []) for name in bad_inputs.CASES]
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +50,7 @@ def told(folder: Path, golden: Callable[[str, str], None], capfd: pytest.Capture
     return check
 
 
-@pytest.mark.parametrize("name", _CASES)
+@pytest.mark.parametrize("name", list(bad_inputs.CASES))
 def test_message(name: str, told: Check) -> None:
     code = run(bad_inputs.CASES[name]())
     assert code == 2

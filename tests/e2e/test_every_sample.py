@@ -61,7 +61,6 @@ def build():
 """
 
 
-@pytest.mark.slow
 def test_a_mask_that_hides_everything_is_found_on_the_one_sample_that_has_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -82,7 +81,6 @@ def test_a_mask_that_hides_everything_is_found_on_the_one_sample_that_has_it(
     assert "leave it out of data.evaluation" in message
 
 
-@pytest.mark.slow
 def test_noise_inside_a_module_is_named_before_any_pass_is_blamed(capfd: pytest.CaptureFixture[str]) -> None:
     code = """
 class M(nn.Module):

@@ -20,8 +20,8 @@ from small_models import NETWORK, RECIPE
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.planning import foresee
-from mlopt.request import Request
+from mlopt.run.forecast import foresee
+from mlopt.run.request import Request
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
 WITHOUT_QUANTIZE = "passes=[export, simplify]"
@@ -197,7 +197,6 @@ def onnx_recipe(classifier: tuple[Path, Path]) -> Path:
     return recipe
 
 
-@pytest.mark.slow
 def test_two_runs_at_once_both_end_well(onnx_recipe: Path) -> None:
     both = [start(onnx_recipe), start(onnx_recipe)]
     printed = [process.communicate(timeout=240) for process in both]
@@ -207,7 +206,6 @@ def test_two_runs_at_once_both_end_well(onnx_recipe: Path) -> None:
     assert all(cached for cached, _ in forecast(onnx_recipe).values())
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> None:
     process = start(onnx_recipe, "--set", "measure.seconds=60")
     passes = Path(os.environ["MLOPT_CACHE"]) / "passes"
@@ -227,7 +225,7 @@ def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> 
 PLUGIN = """
 import shutil
 
-from mlopt.model import ONNX
+from mlopt.formats.model import ONNX
 from mlopt.passes.base import Pass, PassConfig, PassResult
 
 

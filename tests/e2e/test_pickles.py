@@ -19,8 +19,8 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY, CLASSIFIER_RECIPE, write_classif
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.torch_model import open_program
-from mlopt.torch_weights import load_weights
+from mlopt.formats.torch.model import open_program
+from mlopt.formats.torch.weights import load_weights
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
@@ -123,7 +123,6 @@ def test_weights_with_consent(suffix: str, write: Callable[[str], str], told: To
     assert "save its tensors alone: safetensors.torch.save_model(model, 'weights.safetensors')" in said
 
 
-@pytest.mark.slow
 def test_the_command_that_is_named_converts(told: Told) -> None:
     import shlex
     import subprocess
@@ -201,7 +200,6 @@ def pickled() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.slow
 def test_sample_inputs_of_a_program_are_not_loaded() -> None:
     Path("m.pt2").write_bytes(archive(**{"whole/data/sample_inputs/model.pt": pickled()}))
     assert open_program(Path("m.pt2")).inputs
@@ -264,7 +262,6 @@ def again(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list
     return ["optimize", "classifier.yaml", "--no-sign", "-o", str(tmp_path / "out")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "content"),
     [("*.json", "pickle"), ("*.npy", "numpy"), ("*.onnx", "torch")],
@@ -294,7 +291,7 @@ def test_the_artifact(name: str, filled: Path, folder: Path, told: Told) -> None
     (folder / "artifacts/classifier" / name).write_bytes(pickle.dumps(Bomb()))
     said = told(["verify", "artifacts/classifier"], 4)
     assert name in said
-    with pytest.raises(mlopt.errors.IntegrityError):
+    with pytest.raises(mlopt.core.errors.IntegrityError):
         mlopt.load("artifacts/classifier")
     assert not Path("ran").exists()
 

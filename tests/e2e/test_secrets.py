@@ -18,7 +18,7 @@ import pytest
 from small_graphs import BRIEFLY
 
 import mlopt
-from mlopt.worker import child_environment
+from mlopt.core.worker import child_environment
 
 pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
@@ -101,7 +101,6 @@ def files_with(folder: Path, text: str) -> set[str]:
     return {file.name for file in files if text.encode() in file.read_bytes() or text in str(file)}
 
 
-@pytest.mark.slow
 def test_the_passphrase_is_nowhere(tmp_path: Path, passphrase: str, mlopt_with: Run) -> None:
     (tmp_path / "net.py").write_text(LOOKS)
     (tmp_path / "net.yaml").write_text(RECIPE)

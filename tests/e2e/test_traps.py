@@ -107,7 +107,6 @@ def test_a_branch_on_values_names_its_line(capfd: pytest.CaptureFixture[str]) ->
     assert message.count("error:") == 1
 
 
-@pytest.mark.slow
 def test_a_scripted_branch_on_values_keeps_both_sides() -> None:
     write_recipe(BRANCH.format(returned="torch.jit.script(Net())"), X, "[y]")
     model = optimized("net.yaml", allow_code=True)
@@ -116,7 +115,6 @@ def test_a_scripted_branch_on_values_keeps_both_sides() -> None:
     np.testing.assert_allclose(model(x=-x)["y"], -x - 1, rtol=1e-6)
 
 
-@pytest.mark.slow
 def test_an_operator_that_onnx_lacks_is_told_by_both_exporters(capfd: pytest.CaptureFixture[str]) -> None:
     write_recipe(
         """

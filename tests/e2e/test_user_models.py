@@ -103,7 +103,6 @@ def test_state_beside_the_weights_is_named(capfd: pytest.CaptureFixture[str]) ->
     assert "persistent=True" in said
 
 
-@pytest.mark.slow
 def test_views_caches_and_written_inputs_come_out_right(capfd: pytest.CaptureFixture[str]) -> None:
     assert optimize(ODD, RECIPE, more=["--json"]) == 0
     report = json.loads(capfd.readouterr().out)  # and nothing that the recipe's Python prints

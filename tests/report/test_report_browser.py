@@ -16,7 +16,7 @@ import pytest
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt.report import html
-from mlopt.report.schema import OperatorTime, Report
+from mlopt.results.report import OperatorTime, Report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -27,7 +27,6 @@ DARK = "--blink-settings=preferredColorScheme=0"
 PICTURES = 9
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
     pytest.mark.process,
 ]
