@@ -23,16 +23,10 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.measure.candidate import (
-    SETTLE_SECONDS,
-    WARM_UP_CALLS,
-    WARM_UP_SECONDS,
-    Bench,
-    Candidate,
-    read_outputs,
-    write_outputs,
-)
+from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
+from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
+from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.schedule import Schedule, follow
 from mlopt.runtimes.base import Array
 
@@ -77,7 +71,7 @@ def remote_outputs(python: Path, model: Path, whole: Path, out: Path) -> list[Ar
 
 
 class Remote:
-    """A model in another interpreter, hosted like ``mlopt.measure.candidate.Bench``: this side only asks."""
+    """A model in another interpreter, hosted like ``mlopt.measure.bench.Bench``: this side only asks."""
 
     def __init__(self, python: Path, model: Path, whole: Path) -> None:
         command = [str(part) for part in (python, SCRIPTS / "openvino_server.py", model, THREADS, whole)]

@@ -13,9 +13,8 @@ from deployables import in_runtime
 from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
-from mlopt.measure.candidate import Candidate
+from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.evaluate import Evaluator
-from mlopt.measure.latency import Measured, Run
 from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.results.report import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity

@@ -14,8 +14,7 @@ from campaign_parts import chain, figures, measured, recipe, run_of
 from mlopt import report as reports
 from mlopt.core.errors import MeasureError
 from mlopt.measure import latency, operators
-from mlopt.measure.candidate import Candidate
-from mlopt.measure.latency import Run
+from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
 from mlopt.results.timing import NodeTime

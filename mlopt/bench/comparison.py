@@ -14,10 +14,9 @@ from mlopt.data.dataset import Dataset
 from mlopt.gate.judge import judge, needs_more, overall
 from mlopt.gate.limits import Gate
 from mlopt.measure import figures, statistics
-from mlopt.measure.candidate import Candidate
+from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.compare import compare
 from mlopt.measure.figures import Roles, Subject
-from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.measure.statistics import Blocks
 from mlopt.results.report import Candidate as Described

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tokenize
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.core.errors import DataError
+from mlopt.data.ragged import mapped
 from mlopt.data.unequal import as_array
 
 if TYPE_CHECKING:
@@ -168,18 +167,6 @@ def check_disjoint(fitted: Dataset, evaluation: Dataset, role: str = "calibratio
             fix="use different files, or one source with `split: [0.0, 0.5]` and `split: [0.5, 1.0]`; "
             "duplicates must be removed from one of them",
         )
-
-
-def mapped(file: Path) -> Array:
-    """Map an array that mlopt stored into memory; raises ``DataError`` for anything else, and unpickles nothing."""
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile, tokenize.TokenError) as error:
-        got = f"{type(error).__name__}: {error}"[:200]
-        raise DataError("this is no array that mlopt stored", where=str(file), got=got, fix=_RESTORE) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError("this is no array that mlopt stored", where=str(file), got="several arrays", fix=_RESTORE)
-    return array
 
 
 _RESTORE = "delete this directory and run again: it is made once more"

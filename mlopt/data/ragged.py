@@ -8,6 +8,8 @@ neither written nor read: on disk they are one flat array, and the shapes.
 from __future__ import annotations
 
 import math
+import tokenize
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.data.dataset import mapped
+from mlopt.core.errors import DataError
 
 Array = NDArray[Any]
+_RESTORE = "delete this directory and run again: it is made once more"
 _NO_AXIS = -1
 
 
@@ -84,3 +87,15 @@ def load(file: Path) -> Array:
 
 def _shapes(file: Path) -> Path:
     return file.with_suffix(".shapes.npy")
+
+
+def mapped(file: Path) -> Array:
+    """Map an array that mlopt stored into memory; raises ``DataError`` for anything else, and unpickles nothing."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile, tokenize.TokenError) as error:
+        got = f"{type(error).__name__}: {error}"[:200]
+        raise DataError("this is no array that mlopt stored", where=str(file), got=got, fix=_RESTORE) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError("this is no array that mlopt stored", where=str(file), got="several arrays", fix=_RESTORE)
+    return array

@@ -1,45 +1,13 @@
-"""What is measured, and the side of measuring that lives in the candidate's own process."""
+"""What is measured, and what was measured of it: candidates and the samples of a run, as data."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib
-import math
-import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from itertools import cycle, islice
-from pathlib import Path
-from statistics import median
-from typing import Any
 
-import numpy as np
-
-from mlopt.core.worker import peak_rss_bytes
-from mlopt.data import ragged
-from mlopt.data.dataset import Dataset
-from mlopt.data.feeds import batches, predict
 from mlopt.formats.model import Model
-from mlopt.formats.torch.memory import generators
-from mlopt.measure import repeats
+from mlopt.measure.schedule import Stopped
 from mlopt.results.report import ColdStart
-from mlopt.runtimes import Deployable, RuntimeOptions, open_session, runtime_named
-from mlopt.runtimes.base import Array
-
-SETTLE_SECONDS = 0.1
-"""Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %."""
-WARM_UP_SECONDS = 3.0
-WARM_UP_CALLS = 3
-
-_WINDOW_SECONDS = 0.1
-_WINDOWS = 20
-_STILL_FASTER = 0.97
-_DISTINCT_BATCHES = 16
-_MAX_CALLS = 2000
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 
 @dataclass(frozen=True)
@@ -65,107 +33,42 @@ class Candidate:
         return self.deployable.options
 
 
-class Bench:
-    """An open candidate that runs timed blocks when asked. Real samples go round, so that no input is special."""
+@dataclass(frozen=True)
+class Measured:
+    """The raw samples of one candidate: a tuple per block, in milliseconds per inference.
 
-    def __init__(self, candidate: Candidate, samples: Dataset) -> None:
-        self._stack = ExitStack()
-        self._feeds = feeds_of(candidate, samples)
-        import_runtime(candidate.deployable.runtime)
-        opened = time.perf_counter()
-        self._session = self._stack.enter_context(open_session(candidate.deployable))
-        loaded = time.perf_counter()
-        self._session.run(self._feeds[0])
-        self._cold = ColdStart(load_ms=1e3 * (loaded - opened), first_ms=1e3 * (time.perf_counter() - loaded))
-        self._clients = candidate.concurrency
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(self._clients)) if self._clients > 1 else None
-
-    def cold_start(self) -> ColdStart:
-        """Return what opening the model and its first answer took; importing the runtime is not in it."""
-        return self._cold
-
-    def warm_up(self) -> None:
-        """Run until it no longer gets faster: twice in a row, a window's median is not 3 % below the one before."""
-        deadline = time.perf_counter() + WARM_UP_SECONDS
-        before, steady = math.inf, 0
-        for _ in range(_WINDOWS):
-            now = median(self.block(_WINDOW_SECONDS, WARM_UP_CALLS, settle=False))
-            steady = steady + 1 if now > _STILL_FASTER * before else 0
-            if steady == 2 or time.perf_counter() > deadline:
-                return
-            before = now
-
-    def block(self, seconds: float, least: int, settle: bool) -> list[float]:
-        """Return the wall times of inferences, in milliseconds: as many as ``seconds`` hold, at least ``least``.
-
-        To settle, some come first that are not counted, for as long again but at most 0.1 s: the threads of the
-        candidate before still spin for a while, and the caches hold what it left there.
-        """
-        if settle:
-            self._timed(min(SETTLE_SECONDS, seconds), least=1)
-        gc.disable()
-        times = self._timed(seconds, least, most=_MAX_CALLS)
-        gc.enable()
-        return times
-
-    def peak_rss_bytes(self) -> int:
-        """Return the most memory that this process has held: interpreter, runtime, model and samples."""
-        return peak_rss_bytes()
-
-    def _timed(self, seconds: float, least: int, most: float = math.inf) -> list[float]:
-        if self._pool is None:
-            return self._loop(0, seconds, least, most)
-        share = -(-least // self._clients), most / self._clients
-        loops = [self._pool.submit(self._loop, client, seconds, *share) for client in range(self._clients)]
-        return [value for loop in loops for value in loop.result()]
-
-    def _loop(self, client: int, seconds: float, least: int, most: float) -> list[float]:
-        """Be one client: ask, wait, and ask again."""
-        run, clock = self._session.run, time.perf_counter_ns
-        feeds = islice(cycle(self._feeds), client, None)
-        times: list[float] = []
-        end = clock() + int(seconds * 1e9)
-        while len(times) < least or (clock() < end and len(times) < most):
-            feed = next(feeds)
-            started = clock()
-            run(feed)
-            times.append((clock() - started) / 1e6)
-        return times
-
-
-def feeds_of(candidate: Candidate, samples: Dataset) -> list[Mapping[str, Array]]:
-    """Return the first few batches of the samples, in memory."""
-    some = islice(batches(samples, candidate.model.inputs, candidate.batch_size), _DISTINCT_BATCHES)
-    return [{name: np.array(value) for name, value in feed.items()} for feed, _ in some]
-
-
-def import_runtime(name: str) -> None:
-    """Import the library of a runtime, so that this is not timed; opening the model says what is missing."""
-    for package in runtime_named(name).packages:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(package)
-
-
-def write_outputs(
-    candidate: Candidate, dataset: Dataset, batch_size: int, out: Path, twice: bool = False
-) -> dict[str, Any]:
-    """Run every sample and write each output, [samples, ...] or ragged, as ``<number>.npy``; return their names.
-
-    Samples go through in the batches in which they will be served: dynamic quantization scales by the batch. With
-    ``twice``, ``ModelError`` is raised if the model does not repeat itself.
+    Blocks 2i and 2i + 1 belong to round i of the interleaved run.
     """
-    model = candidate.model
-    with open_session(candidate.deployable) as session:
-        before = generators()
-        outputs = predict(session.run, dataset, model.inputs, batch_size)
-        if twice:
-            again = partial(open_session, candidate.deployable)
-            repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
-    for number, values in enumerate(outputs.values()):
-        ragged.save(values, out / f"{number}.npy")
-    return {"names": list(outputs)}
+
+    candidate: Candidate
+    blocks: tuple[tuple[float, ...], ...]
+    peak_rss_bytes: int
+    """The most that any process of it held."""
+    cold_start: ColdStart
+    """Of its first process."""
 
 
-def read_outputs(out: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """Read what ``write_outputs`` wrote, memory-mapped."""
-    return {name: ragged.load(out / f"{number}.npy") for number, name in enumerate(names)}
+@dataclass(frozen=True)
+class Run:
+    """One interleaved run. A candidate is in ``measured`` if it has at least the rounds of the first look."""
+
+    measured: dict[str, Measured]
+    partial: dict[str, Measured]
+    """What is left of candidates that were lost before that."""
+    lost: dict[str, str]
+    """For each candidate that could not go on: the cause."""
+    fixes: dict[str, str]
+    """For those of them where that is known: what to do."""
+    notes: tuple[str, ...]
+    """What happened on the way, such as a process that died and was replaced."""
+    looks: int
+    looks_planned: int
+    rounds: int
+    """The most that any candidate has."""
+    stopped: Stopped
+    seconds: float
+
+    @property
+    def blocks(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """All samples, by candidate."""
+        return {name: each.blocks for name, each in {**self.measured, **self.partial}.items()}

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mlopt.data.dataset import Dataset
 from mlopt.measure import latency, statistics
-from mlopt.measure.candidate import Candidate
-from mlopt.measure.latency import Measured, Run, Undecided
+from mlopt.measure.candidate import Candidate, Measured, Run
+from mlopt.measure.latency import Undecided
 from mlopt.measure.schedule import Notify, Schedule
 
 

@@ -21,9 +21,10 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import TORCH
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
-from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
+from mlopt.measure.candidate import Candidate
 from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
+from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
 from mlopt.results.report import Accuracy, AccuracyDrop, Disagreement, Fidelity

@@ -9,7 +9,7 @@ from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
-from mlopt.measure.latency import Measured, Run
+from mlopt.measure.candidate import Measured, Run
 from mlopt.results.environment import environment, now
 from mlopt.results.report import Candidate, Report, Sampling, Speedup
 

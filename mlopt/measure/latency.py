@@ -18,50 +18,10 @@ from mlopt.core.errors import MloptError, OutputError
 from mlopt.core.locks import locked
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.data.dataset import Dataset
-from mlopt.measure.candidate import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench, Candidate
-from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, Stopped, follow
+from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
+from mlopt.measure.candidate import Candidate, Measured, Run
+from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, follow
 from mlopt.results.report import ColdStart
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The raw samples of one candidate: a tuple per block, in milliseconds per inference.
-
-    Blocks 2i and 2i + 1 belong to round i of the interleaved run.
-    """
-
-    candidate: Candidate
-    blocks: tuple[tuple[float, ...], ...]
-    peak_rss_bytes: int
-    """The most that any process of it held."""
-    cold_start: ColdStart
-    """Of its first process."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One interleaved run. A candidate is in ``measured`` if it has at least the rounds of the first look."""
-
-    measured: dict[str, Measured]
-    partial: dict[str, Measured]
-    """What is left of candidates that were lost before that."""
-    lost: dict[str, str]
-    """For each candidate that could not go on: the cause."""
-    fixes: dict[str, str]
-    """For those of them where that is known: what to do."""
-    notes: tuple[str, ...]
-    """What happened on the way, such as a process that died and was replaced."""
-    looks: int
-    looks_planned: int
-    rounds: int
-    """The most that any candidate has."""
-    stopped: Stopped
-    seconds: float
-
-    @property
-    def blocks(self) -> dict[str, tuple[tuple[float, ...], ...]]:
-        """All samples, by candidate."""
-        return {name: each.blocks for name, each in {**self.measured, **self.partial}.items()}
 
 
 @dataclass(frozen=True)

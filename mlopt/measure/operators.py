@@ -15,7 +15,8 @@ from pathlib import Path
 from mlopt.core.errors import MeasureError, MloptError
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.data.dataset import Dataset
-from mlopt.measure.candidate import Candidate, feeds_of
+from mlopt.measure.bench import feeds_of
+from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
 from mlopt.results.report import OperatorTime

@@ -13,9 +13,9 @@ from functools import partial
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
-from mlopt.measure.candidate import Candidate
+from mlopt.measure.candidate import Candidate, Measured
 from mlopt.measure.figures import throughput
-from mlopt.measure.latency import Measured, measure
+from mlopt.measure.latency import measure
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.results.report import SweepPoint
 

@@ -13,9 +13,8 @@ from mlopt.gate.judge import needs_more
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import compare, figures, operators, statistics
-from mlopt.measure.candidate import Candidate
+from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.evaluate import Evaluator
-from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.measure.sweep import Load, sweep
 from mlopt.recipe.gates import gates as gates_of

@@ -15,9 +15,9 @@ from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Candidate as Contender
+from mlopt.measure.candidate import Measured, Run
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.figures import Roles, Subject
-from mlopt.measure.latency import Measured, Run
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.results.report import Candidate, Report, Sampling, Step

@@ -10,9 +10,8 @@ import pytest
 from campaign_parts import OPTIONS, figures, measured, model, run_of
 
 from mlopt.measure import latency
-from mlopt.measure.candidate import Candidate
+from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.compare import compare
-from mlopt.measure.latency import Run
 from mlopt.measure.schedule import Schedule
 
 COPIES = ("onnx_fp32", "onnx_fp32 (again)")

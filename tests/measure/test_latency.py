@@ -22,8 +22,9 @@ from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import latency
-from mlopt.measure.candidate import Bench, Candidate
-from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure
+from mlopt.measure.bench import Bench
+from mlopt.measure.candidate import Candidate, Measured, Run
+from mlopt.measure.latency import Patience, Schedule, measure
 from mlopt.results.report import ColdStart
 
 pytestmark = pytest.mark.process

@@ -18,7 +18,8 @@ from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.measure.candidate import Candidate, write_outputs
+from mlopt.measure.candidate import Candidate
+from mlopt.measure.outputs import write_outputs
 
 Run = Callable[..., Any]
 FLOAT = TensorProto.FLOAT

@@ -10,8 +10,7 @@ from mlopt.core.errors import MeasureError
 from mlopt.data.dataset import Dataset
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import compare, operators, statistics
-from mlopt.measure.candidate import Candidate
-from mlopt.measure.latency import Measured
+from mlopt.measure.candidate import Candidate, Measured
 from mlopt.measure.schedule import Schedule
 from mlopt.results.timing import NodeTime, Speed
 from mlopt.runtimes.base import Deployable

@@ -1,0 +1,42 @@
+"""What a candidate answers to every sample: computed in a process of its own, and kept as files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlopt.data import ragged
+from mlopt.data.dataset import Dataset
+from mlopt.data.feeds import predict
+from mlopt.formats.torch.memory import generators
+from mlopt.measure import repeats
+from mlopt.measure.candidate import Candidate
+from mlopt.runtimes import open_session
+
+
+def write_outputs(
+    candidate: Candidate, dataset: Dataset, batch_size: int, out: Path, twice: bool = False
+) -> dict[str, Any]:
+    """Run every sample and write each output, [samples, ...] or ragged, as ``<number>.npy``; return their names.
+
+    Samples go through in the batches in which they will be served: dynamic quantization scales by the batch. With
+    ``twice``, ``ModelError`` is raised if the model does not repeat itself.
+    """
+    model = candidate.model
+    with open_session(candidate.deployable) as session:
+        before = generators()
+        outputs = predict(session.run, dataset, model.inputs, batch_size)
+        if twice:
+            again = partial(open_session, candidate.deployable)
+            repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
+    for number, values in enumerate(outputs.values()):
+        ragged.save(values, out / f"{number}.npy")
+    return {"names": list(outputs)}
+
+
+def read_outputs(out: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """Read what ``write_outputs`` wrote, memory-mapped."""
+    return {name: ragged.load(out / f"{number}.npy") for number, name in enumerate(names)}
