@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -50,6 +51,7 @@ STARTS = (
 @pytest.fixture(scope="session", autouse=True)
 def starts_are_watched() -> Iterator[None]:
     """What is shared by several tests starts its children for the one that asks first, hence the whole session."""
+    platform.platform()  # asks `uname -p` once, and then knows
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in STARTS:
             patch.setattr(owner, name, _watched(getattr(owner, name)))

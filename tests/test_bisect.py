@@ -62,7 +62,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPT_CACHE", str(folder / "cache"))
     monkeypatch.chdir(folder)
     for module in (evaluate, step, inputs, trials):
-        monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *arguments: function(*arguments))
+        monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *given, **more: function(*given, **more))
 
 
 def found(folder: Path, text: str = RECIPE, name: str = "recipe.yaml") -> Finding:

@@ -10,6 +10,7 @@ from typing import Any
 import campaign_parts
 import pytest
 from campaign_parts import chain, figures, model, recipe, run_of
+from deployables import in_runtime
 
 from mlopt.core.target import Objective
 from mlopt.measure.evaluate import Evaluator
@@ -41,7 +42,8 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         wanted = recipe().model_copy(update={"objective": Objective(objective)})
         best, new = model(tmp_path, "best"), model(tmp_path, "new")
         new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))
-        return guard(wanted, {}, trial(monkeypatch, wanted, evaluator))(best, new, lossless is None)
+        judge = guard(wanted, {}, trial(monkeypatch, wanted, evaluator))
+        return judge(in_runtime(best), in_runtime(new), lossless is None)
 
     return rule
 
@@ -59,7 +61,7 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     def ruling(gate: Mapping[str, Any]) -> Ruling:
         wanted = recipe((gate,))
         judge = guard(wanted, {"./main.json": stored}, trial(monkeypatch, wanted, evaluator))
-        return judge(model(tmp_path, "best"), model(tmp_path, "new"), True)
+        return judge(in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True)
 
     assert ruling(wide).reason is None
     assert "the interval straddles the limit of <= 1 vs ./main.json" in str(ruling(narrow).reason)

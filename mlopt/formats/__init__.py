@@ -79,7 +79,7 @@ def opened(
     """
     if log is not None and format_of(kind).heavy and path.is_file():
         try:
-            return run_in_worker(log, opened, kind, path, None, inputs, outputs)
+            return run_in_worker(log, opened, kind, path, None, inputs=inputs, outputs=outputs)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the model cannot be opened", where=str(path), got=str(error)) from error
     found = format_of(kind)
