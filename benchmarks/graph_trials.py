@@ -31,8 +31,9 @@ from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
-from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes import RuntimeOptions, deploy, open_session
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.target import Objective, Target
 
 SAMPLES = 32
@@ -60,6 +61,7 @@ CHAINS: dict[str, Steps] = {
     "fp16": (("fp16", {"seconds": 5}),),
     "simplify_static_fuse": (("simplify", {}), ("quantize", {"mode": "static"}), ("fuse", {})),
 }
+COMMON = RuntimeOptions(threads=1)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _samples(graph: Graph, random: np.random.Generator, folder: Path) -> Dataset
 
 
 def _answers(model: Model, feeds: list[dict[str, Array]], level: str) -> list[dict[str, Array]]:
-    with open_session(model, RuntimeOptions(threads=1, graph_optimization=level)) as session:
+    with open_session(deployed(model, OnnxRuntimeOptions(threads=1, graph_optimization=level))) as session:
         return [session.run(feed) for feed in feeds]
 
 
@@ -169,7 +171,7 @@ def attempt(subject: Subject, steps: Steps, out: Path) -> Verdict:
             context = Context(
                 folder, Target(threads=1), Objective.SIZE, detect(), subject.calibration, subject.evaluation
             )
-            result = execute(name, model, table()[name].config(**config), context, RuntimeOptions(threads=1))
+            result = execute(name, deploy(model, COMMON), table()[name].config(**config), context, COMMON)
             if "refused" in result:
                 return Verdict("refused", f"{name}: {normal(result['refused'])}")
             model = open_onnx(folder / result["path"])

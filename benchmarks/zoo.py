@@ -43,7 +43,7 @@ from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes import RuntimeOptions, deploy
 from mlopt.target import Objective, Target
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
@@ -176,7 +176,8 @@ def one(name: str, folder: Path) -> dict[str, Any]:
             out=out, target=Target(threads=1), objective=Objective.LATENCY, hardware=detect(), samples=samples,
             inputs=specs,
         )  # fmt: skip
-        done = execute(step, model, table()[step].config(), context, RuntimeOptions(threads=1))
+        common = RuntimeOptions(threads=1)
+        done = execute(step, deploy(model, common), table()[step].config(), context, common)
         if "refused" in done:
             return {**found, "outcome": "refused", "reason": f"{step}: {done['refused']}"}
         model = open_onnx(out / done["path"])

@@ -9,6 +9,7 @@ from typing import Any
 import campaign_parts
 import pytest
 from campaign_parts import chain, figures, model, recipe, run_of
+from deployables import in_runtime
 
 from mlopt import evidence, guard
 from mlopt.campaign import Campaign
@@ -28,12 +29,12 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
         monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
         evaluator = figures(tmp_path)
-        monkeypatch.setattr(evaluator, "source", model(tmp_path, "source"), raising=False)
+        monkeypatch.setattr(evaluator, "source", in_runtime(model(tmp_path, "source")), raising=False)
         wanted = recipe().model_copy(update={"objective": Objective(objective)})
         best, new = model(tmp_path, "best"), model(tmp_path, "new")
         new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))
         judge = guard.guard(Campaign(wanted, evaluator, {}, tmp_path), lambda _detail, _share: None)
-        return judge(best, new, lossless is None)
+        return judge(in_runtime(best), in_runtime(new), lossless is None)
 
     return rule
 
@@ -52,7 +53,7 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     def ruling(gate: Mapping[str, Any]) -> Ruling:
         campaign = Campaign(recipe((gate,)), evaluator, {"./main.json": stored}, tmp_path)
         return guard.guard(campaign, lambda _detail, _share: None)(
-            model(tmp_path, "best"), model(tmp_path, "new"), True
+            in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True
         )
 
     assert ruling(wide).reason is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mlopt import plugins
@@ -65,7 +66,10 @@ def suffixes() -> tuple[str, ...]:
 def given(path: Path) -> Model:
     """Open a file that a user named as a model; one whose suffix says nothing is taken for an ONNX file."""
     found = format_for(path) or format_of(ONNX)
-    return found.open(path)
+    if not found.heavy:
+        return found.open(path)
+    with TemporaryDirectory(prefix="mlopt-open-") as folder:
+        return opened(found.name, path, Path(folder) / "log")
 
 
 def opened(
