@@ -81,7 +81,7 @@ def load_source(
 
 
 def _refuse_others(source: Path) -> None:
-    """Raise ``RecipeError`` for a model of a kind that another package brings: mlopt cannot know what is good for it."""
+    """Raise ``RecipeError`` for a model of a kind that another package brings: mlopt knows no passes for it."""
     found = format_for(source) if source.is_file() else None
     if found is not None and found not in BUILTIN:
         raise RecipeError(
