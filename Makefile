@@ -9,7 +9,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check recipes bench precision zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench precision zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -23,7 +23,15 @@ demo: $(STAMP)
 	$(BIN)/mlopt optimize recipes/mnist_cnn.yaml --allow-code
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# What needs no child process and no long computing: under a minute, for between two edits.
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --quick
+
+# Long ones whose kind `make test` has another of, and those that need an environment of their own.
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff check .

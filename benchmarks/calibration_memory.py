@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from mlopt.data.dataset import Samples, open_dataset, store
-from mlopt.evidence import environment, now
 from mlopt.hardware import detect
 from mlopt.onnx_file import open_onnx
 from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import Calibration, observe
+from mlopt.quantization.observe import observe
+from mlopt.quantization.settings import Calibration
 from mlopt.quantization.writer import BETWEEN, LAYERS
 from mlopt.request import Request
+from mlopt.results.environment import environment, now
 from mlopt.worker import peak_rss_bytes, run_in_worker
 from mlopt.workflow import planned_for, ready, transform
 
@@ -64,7 +65,7 @@ def exported() -> Path:
     recipe = ROOT / "recipes/efficientnet_lite0.yaml"
     request = Request(recipe, overrides=("passes=[export, simplify]",), allow_code=True, sign=False)
     with planned_for(request) as planned:
-        model = transform(ready(planned)).outcomes[-1].model
+        model = transform(ready(planned))[-1].model
     if model is None:
         raise SystemExit("the model could not be exported")
     return model.path

@@ -31,9 +31,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.evidence import environment
 from mlopt.hardware import detect
 from mlopt.inspection import inspect_model
+from mlopt.results.environment import environment
 
 GATE = "speedup.median >= 0.97"
 RESULT = Path(__file__).parent / "results/gate_on_this_machine.json"

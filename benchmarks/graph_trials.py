@@ -30,6 +30,7 @@ from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
+from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
 from mlopt.runtimes import RuntimeOptions, deploy, open_session
 from mlopt.runtimes.onnxruntime import deployed
@@ -169,9 +170,10 @@ def attempt(subject: Subject, steps: Steps, out: Path) -> Verdict:
             folder = out / str(number)
             folder.mkdir()
             context = Context(
-                folder, Target(threads=1), Objective.SIZE, detect(), subject.calibration, subject.evaluation
-            )
-            result = execute(name, deploy(model, COMMON), table()[name].config(**config), context, COMMON)
+                folder, Target(threads=1), Objective.SIZE, detect(), subject.calibration,
+                samples=subject.evaluation, measuring=Gauge,
+            )  # fmt: skip
+            result = execute(table()[name], deploy(model, COMMON), table()[name].config(**config), context, COMMON)
             if "refused" in result:
                 return Verdict("refused", f"{name}: {normal(result['refused'])}")
             model = open_onnx(folder / result["path"])

@@ -123,7 +123,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     name, settings = STEPS[step]
     started = time.monotonic()
     common = RuntimeOptions(threads=2)
-    entry = execute(name, deploy(model, common), table()[name].config(**settings), context, common)
+    entry = execute(table()[name], deploy(model, common), table()[name].config(**settings), context, common)
     if "refused" in entry:
         raise SystemExit(f"{step}: {entry['refused']}")
     return {
@@ -139,8 +139,8 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions."""
-    from mlopt.evidence import environment
     from mlopt.hardware import detect
+    from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")
 

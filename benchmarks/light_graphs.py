@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from mlopt.evidence import environment
 from mlopt.hardware import detect
 from mlopt.onnx_file import open_onnx
+from mlopt.results.environment import environment
 
 GRAPHS = Path(onnx.__file__).parent / "backend/test/data/light"
 RESULT = Path(__file__).parent / "results/light_graphs.json"

@@ -23,8 +23,8 @@ from typing import Any
 
 from node_trials import PASSES, Outcome, Trials, cases, normal
 
-from mlopt.evidence import environment
 from mlopt.hardware import detect
+from mlopt.results.environment import environment
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 RESULT = Path(__file__).parent / "results/node_tests.json"

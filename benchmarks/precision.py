@@ -33,10 +33,10 @@ from precision_models import BENCH, CASES, Case, prepare
 from precision_running import interleaved, outputs, whole_samples
 
 from mlopt.errors import MeasureError
-from mlopt.evidence import environment, now
 from mlopt.hardware import Hardware, detect
 from mlopt.measure import statistics
 from mlopt.measure.schedule import Schedule
+from mlopt.results.environment import environment, now
 
 RESULTS = Path(__file__).parent / "results"
 REQUIREMENTS = Path(__file__).parent / "precision_requirements"

@@ -95,11 +95,11 @@ def _simplified(source: Source, folder: Path) -> Iterator[tuple[Model, Both]]:
         save(data, source.samples(source.model)[0].inputs)  # `simplify` is checked on real samples too
         request = Request(source.model, data=data, overrides=("passes=[simplify]",))
     with planned_for(request) as planned:
-        state = transform(ready(planned))
-        model = state.outcomes[-1].model
-        if model is None:
-            raise SystemExit(f"{request.source}: {state.outcomes[-1].reason}")
-        yield model, (_samples(state.calibration or state.evaluation), _samples(state.evaluation))
+        prepared = ready(planned)
+        last, data = transform(prepared)[-1], prepared.data
+        if last.model is None:
+            raise SystemExit(f"{request.source}: {last.reason}")
+        yield last.model, (_samples(data.get("calibration", data["evaluation"])), _samples(data["evaluation"]))
 
 
 def save(path: Path, arrays: Mapping[str, Any]) -> None:

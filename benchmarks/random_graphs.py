@@ -26,9 +26,9 @@ from typing import Any
 from graph_generator import generate
 from graph_trials import CHAINS, Trials, Verdict
 
-from mlopt.evidence import environment
 from mlopt.hardware import detect
 from mlopt.onnx_graph import operators
+from mlopt.results.environment import environment
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 RESULT = Path(__file__).parent / "results/random_graphs.json"

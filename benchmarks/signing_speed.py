@@ -157,8 +157,8 @@ def start_up(what: str, options: argparse.Namespace, run: Any) -> dict[str, Any]
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions; imported last, to keep this process small."""
-    from mlopt.evidence import environment
     from mlopt.hardware import detect
+    from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")
 

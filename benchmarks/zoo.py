@@ -36,13 +36,13 @@ from zoo_models import ZOO, arrays, build, call, import_packages
 from mlopt.data.dataset import Samples
 from mlopt.data.dataset import store as store_samples
 from mlopt.errors import MloptError
-from mlopt.evidence import environment
 from mlopt.hardware import detect
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.pipeline import execute
+from mlopt.results.environment import environment
 from mlopt.runtimes import RuntimeOptions, deploy
 from mlopt.target import Objective, Target
 from mlopt.torch_source import materialize
@@ -177,7 +177,7 @@ def one(name: str, folder: Path) -> dict[str, Any]:
             inputs=specs,
         )  # fmt: skip
         common = RuntimeOptions(threads=1)
-        done = execute(step, deploy(model, common), table()[step].config(), context, common)
+        done = execute(table()[step], deploy(model, common), table()[step].config(), context, common)
         if "refused" in done:
             return {**found, "outcome": "refused", "reason": f"{step}: {done['refused']}"}
         model = open_onnx(out / done["path"])

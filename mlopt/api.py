@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from mlopt.artifact.base import Trust
 from mlopt.artifact.deployed import shipped
-from mlopt.artifact.trust import Trust, chosen
+from mlopt.artifact.trust import chosen
 from mlopt.artifact.verify import verify
 from mlopt.errors import IntegrityError
 from mlopt.model import TensorSpec

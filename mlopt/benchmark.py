@@ -14,11 +14,12 @@ from mlopt.comparison import Comparison
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.made_up import fixes as made_up_fixes
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import GateError, MeasureError, Problem
-from mlopt.evidence import ALPHA
 from mlopt.fitting import check_fed, check_finite, make_up
-from mlopt.gate import METRICS, Gate
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.hardware import detect
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
@@ -94,7 +95,7 @@ def run(request: Request, notify: Notify) -> Result:
         measured = {name: each for name, each in done.measured.items() if name not in done.lost}
         candidates, lost = comparison.described(measured), _without_echo(done.lost, comparison)
         fixes = done.fixes if request.data is not None else made_up_fixes(contenders[0].model.inputs, lost) | done.fixes
-        if not comparison.essential <= set(measured):
+        if not comparison.roles.all <= set(measured):
             return Result(None, candidates, {}, lost, done.blocks, fixes)
         survivors = [each for each in contenders if each.name in candidates]
         points, left_out = _sweep(request, survivors, dataset, notify)
@@ -112,7 +113,7 @@ def run(request: Request, notify: Notify) -> Result:
 
 def _comparison(request: Request, contenders: tuple[Candidate, ...], dataset: Dataset) -> Comparison:
     looks = statistics.LOOKS if request.gates else 1
-    least = statistics.samples_for_percentile(0.95, ALPHA / looks)
+    least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
     return Comparison(
         name=_title(request.models[-1]), contenders=contenders, dataset=dataset, hardware=detect(),
         schedule=Schedule(request.seconds, _ROUNDS, request.max_time, looks=looks, least=least), gates=request.gates,
@@ -130,7 +131,8 @@ def _sweep(
 
 def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, str]:
     """Leave out the second copy of a baseline that was lost itself."""
-    return {name: cause for name, cause in lost.items() if name != comparison.control or comparison.first not in lost}
+    echo = comparison.roles.control if comparison.first in lost else None
+    return {name: cause for name, cause in lost.items() if name != echo}
 
 
 def _contenders(request: Request) -> tuple[Candidate, ...]:

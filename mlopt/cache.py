@@ -1,7 +1,6 @@
 """Fingerprints and a content-addressed store: work whose inputs did not change is not done again.
 
-An entry is a directory ``<root>/<group>/<fingerprint>/`` with ``entry.json`` (what the fingerprint was made of, the
-result, and a digest of each file) and ``out/`` (the files). It appears by one rename, so it is whole or absent,
+An entry lies in ``<root>/<group>/<fingerprint>/``. It appears by one rename, so it is whole or absent,
 whatever kills a run; of two runs that need the same entry, one makes it and the other waits. Failures are never stored.
 
 What is kept ends up in signed artifacts. So an entry that is not as it was made, or that another user may have made or
@@ -12,61 +11,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import logging
 import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlopt.cache_entry import Entry, Key, content_of, differences, digests_of, read_entry
 from mlopt.errors import OutputError
 from mlopt.locks import locked
 from mlopt.ownership import distrusted
-
-Parts = Mapping[str, Any]
 
 _LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16
 _UNWRITABLE = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Key:
-    """What a piece of work depends on. ``label`` names it for people; it is not part of the fingerprint."""
-
-    group: str
-    label: str
-    parts: Parts
-
-    @property
-    def fingerprint(self) -> str:
-        """The full SHA-256 over group and parts as canonical JSON."""
-        text = json.dumps([self.group, self.parts], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stored result: ``out`` holds its files, ``result`` is the JSON that its maker returned."""
-
-    path: Path
-    label: str
-    parts: Parts
-    result: Mapping[str, Any]
-    files: Mapping[str, str]
-    """The SHA-256 of each, by its name relative to ``out``."""
-
-    @property
-    def out(self) -> Path:
-        """The directory with the files."""
-        return self.path / "out"
 
 
 class Store:
@@ -79,7 +41,7 @@ class Store:
 
     def get(self, key: Key) -> Entry | None:
         """Return the entry, or None; its files are not looked at. A hit counts as use for ``gc``."""
-        entry = _read(self.root / key.group / key.fingerprint)
+        entry = read_entry(self._path(key))
         if entry is not None:
             with contextlib.suppress(OSError):  # the entry may be owned by someone else: then its age stays as it is
                 os.utime(entry.path)
@@ -97,7 +59,12 @@ class Store:
             found = self._whole(key)
             if found is not None:
                 return found, True
+            if os.path.lexists(path := self._path(key)):
+                _LOG.warning("%s is damaged, or not this user's alone, and is made again", path)
             return self._made(key, make), False
+
+    def _path(self, key: Key) -> Path:
+        return self.root / key.group / key.fingerprint
 
     @contextlib.contextmanager
     def _held(self, key: Key) -> Iterator[None]:
@@ -111,16 +78,13 @@ class Store:
     def _whole(self, key: Key) -> Entry | None:
         """Return the entry if each of its files is as it was made."""
         found = self.get(key)
-        if found is not None and (key.fingerprint in self._seen or _files(found.out) == dict(found.files)):
+        if found is not None and (key.fingerprint in self._seen or digests_of(found.out) == dict(found.files)):
             self._seen.add(key.fingerprint)
             return found
-        path = self.root / key.group / key.fingerprint
-        if os.path.lexists(path):
-            _LOG.warning("%s is damaged, or not this user's alone, and is made again", path)
         return None
 
     def _made(self, key: Key, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
-        final = self.root / key.group / key.fingerprint
+        final = self._path(key)
         work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
         for folder in (work.parent, final.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -129,16 +93,12 @@ class Store:
         try:
             with asking_the_disk(self.root):
                 result = make(work / "out")
-            files = _files(work / "out")
+            files = digests_of(work / "out")
             if files is None:
                 raise OutputError(
                     "what was to be kept is no plain file", where=str(work), fix="--no-cache does without the cache"
                 )
-            content = json.loads(json.dumps(
-                {"label": key.label, "parts": key.parts, "result": result, "files": files}
-            ))  # fmt: skip
-            text = json.dumps({**content, "digest": _digest(content)}, indent=1)
-            (work / "entry.json").write_text(text, encoding="utf-8")
+            (work / "entry.json").write_text(content_of(key, result, files), encoding="utf-8")
             (work / "entry.json").chmod(0o600)
             if os.path.lexists(final):  # what is there is not a readable entry
                 _remove(final)
@@ -156,7 +116,7 @@ class Store:
     def entries(self) -> list[tuple[str, Entry]]:
         """Return all entries with their groups, the newest first."""
         groups = (path for path in self.root.glob("*") if path.is_dir() and path.name not in {"tmp", "locks", "logs"})
-        found = [(group.name, _read(path)) for group in groups for path in group.iterdir()]
+        found = [(group.name, read_entry(path)) for group in groups for path in group.iterdir()]
         whole = [(group, entry) for group, entry in found if entry is not None]
         return sorted(whole, key=lambda item: item[1].path.stat().st_mtime, reverse=True)
 
@@ -227,18 +187,6 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def differences(old: Parts, new: Parts) -> list[str]:
-    """Say what differs, a line each: ``config.opset: 20 -> 18``; of digests only that they changed."""
-    before, after = _flat(old), _flat(new)
-    lines = []
-    for name in dict.fromkeys([*before, *after]):
-        was, now = before.get(name), after.get(name)
-        if was != now:
-            digests = isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64
-            lines.append(f"{name} changed" if digests else f"{name}: {was} -> {now}")
-    return lines
-
-
 @contextlib.contextmanager
 def asking_the_disk(root: Path) -> Iterator[None]:
     """Turn any failure on a full disk into that of a full disk: libraries say it in their own ways, or not at all."""
@@ -268,61 +216,9 @@ def writing(root: Path) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-def _read(path: Path) -> Entry | None:
-    """Read an entry; None if it is absent, damaged, of another user, or another than its folder's name says."""
-    try:
-        kinds = ((path.parent, stat.S_ISDIR), (path, stat.S_ISDIR), (path / "entry.json", stat.S_ISREG))
-        if not all(_is_own(place, kind) for place, kind in kinds):
-            return None
-        content = json.loads((path / "entry.json").read_bytes())
-        digest = content.pop("digest")
-        entry = Entry(path, **content)
-        same = digest == _digest(content)
-        return entry if same and Key(path.parent.name, entry.label, entry.parts).fingerprint == path.name else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _is_own(path: Path, kind: Callable[[int], bool]) -> bool:
-    status = path.lstat()
-    return kind(status.st_mode) and distrusted(status) is None
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _files(out: Path) -> dict[str, str] | None:
-    """Return the SHA-256 of each file below ``out``, by name; None if one is a link, or of another user."""
-    found: dict[str, str] = {}
-    try:
-        for path in sorted(out.rglob("*")):
-            status = path.lstat()
-            if stat.S_ISDIR(status.st_mode):
-                continue
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
-                return None
-            with path.open("rb") as stream:
-                found[path.relative_to(out).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
-    return found
-
-
 def _remove(path: Path) -> None:
     """Remove what stands where an entry belongs, whatever it is."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _flat(parts: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(parts, Mapping):
-        return {prefix: parts}
-    return {
-        key: value
-        for name, part in parts.items()
-        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
-    }

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from mlopt import evidence
 from mlopt import report as reports
 from mlopt.errors import MeasureError, Problem
 from mlopt.evaluate import Evaluator
-from mlopt.evidence import BASELINE, CONTROL, FINAL, Lineup
-from mlopt.gate import METRICS, Gate, needs_more
-from mlopt.measure import latency, operators, statistics
+from mlopt.gate.judge import needs_more
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
+from mlopt.measure import compare, figures, operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.measure.schedule import Notify, Schedule
+from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
-from mlopt.report.schema import OperatorTime, Report, Sampling, SweepPoint
+from mlopt.report.schema import OperatorTime, Report, SweepPoint
+from mlopt.results.roles import BASELINE, CONTROL, FINAL
+from mlopt.runtimes.base import Deployable
 from mlopt.sweep import Load, sweep
 
-_ENDS = (BASELINE, FINAL)
+_ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
 _TRIAL_SHARE, _TRIAL_SAMPLES, _TRIAL_LOOKS = 0.5, 20, 2
 _PROMISING = 1.05
 """A trial's gain that is looked at again if the machine was too noisy to tell."""
@@ -52,13 +54,15 @@ class Findings:
     notes: tuple[str, ...]
 
 
-def conduct(campaign: Campaign, lineup: Lineup, notify: Callable[[str, str, float | None], None]) -> Findings:
+def conduct(
+    campaign: Campaign, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
+) -> Findings:
     """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
 
     ``notify`` is called with the stage, the detail, and the share of the stage that is done.
     """
-    run = compare(campaign, lineup, partial(notify, "measure"))
-    ends = [each for each in lineup.contenders if each.name in _ENDS]
+    run = experiment(campaign, candidates, partial(notify, "measure"))
+    ends = [each for each in candidates if each.name in _ENDS]
     loads = [Load(batch_size=size) for size in campaign.recipe.measure.batch_sizes]
     points, gaps = sweep(ends, loads, campaign.evaluator.dataset, partial(notify, "batch sizes"))
     timed = ends if campaign.recipe.measure.operators else []
@@ -67,43 +71,42 @@ def conduct(campaign: Campaign, lineup: Lineup, notify: Callable[[str, str, floa
     return Findings(run, points, times, (*gaps, *untimed))
 
 
-def compare(campaign: Campaign, lineup: Lineup, notify: Notify) -> Run:
+def experiment(campaign: Campaign, candidates: Sequence[Candidate], notify: Notify) -> Run:
     """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
-    recipe, evaluator = campaign.recipe, campaign.evaluator
-    gates = [gate for gate in evidence.gates(recipe) if METRICS[gate.metric].of_speed]
-    wanted = essential(gates, lineup)
+    recipe, measure = campaign.recipe, campaign.recipe.measure
+    gates = [gate for gate in gates_of(recipe) if METRICS[gate.metric].of_speed]
+    wanted = essential(gates, candidates)
     looks = statistics.LOOKS if any(gate.on_inconclusive not in {"warn", "pass"} for gate in gates) else 1
-    started, looked = time.monotonic(), count(1)
 
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
-        if not wanted <= set(measured):
-            return ()
-        report = _so_far(campaign, measured, next(looked), looks, time.monotonic() - started)
         blocks = {name: each.blocks for name, each in measured.items()}
-        names = needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
-        return names | {BASELINE, CONTROL} if names - {FINAL} else names
+        report = _so_far(campaign, measured, looks)
+        return needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
 
-    def interim(measured: Mapping[str, Measured]) -> str:
-        if not set(_ENDS) <= set(measured):
-            return ""
-        base, new = (measured[name].blocks for name in _ENDS)
-        middle, low, high = statistics.speedup(base, new, evidence.ALPHA / looks)
-        return f"speedup {middle:.2f}x ({low:.2f} to {high:.2f})"
-
-    measure = recipe.measure
-    least = statistics.samples_for_percentile(0.95, evidence.ALPHA / looks)
+    least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
     schedule = Schedule(
         measure.seconds, measure.rounds, measure.max_time, looks=looks, least=least, seed=recipe.seed
     )  # fmt: skip
-    run = latency.measure(
-        lineup.contenders, evaluator.dataset, schedule, notify=notify, undecided=undecided, interim=interim
-    )
+    run = compare.compare(
+        candidates, campaign.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
+        undecided=undecided, notify=notify,
+    )  # fmt: skip
     _refuse_the_loss(run, wanted, campaign)
     return run
 
 
-def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
-    """Measure an optional step's model against the one before it, half as long as in the final comparison.
+def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployable) -> Report:
+    """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
+    evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
+    pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
+    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
+    lineup = evidence.Lineup(evaluator.source, best, model, {}, candidates)
+    run = short(campaign, candidates, notify)
+    return evidence.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
+
+
+def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
+    """Measure a trial's models, half as long as in the final comparison.
 
     A gain that seems worth having, but that the noise of the machine may have made, is looked at once more. What is not
     plain by then is no gain worth a lossy step, and no harm worth dropping one.
@@ -115,28 +118,30 @@ def trial(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -
     )  # fmt: skip
 
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
-        if names - set(measured):
-            return ()
-        speedup = _so_far(campaign, measured, 1, _TRIAL_LOOKS, 0.0).speedup
+        speedup = _so_far(campaign, measured, _TRIAL_LOOKS).speedup
         return names if speedup.median > _PROMISING and beyond_noise(speedup) == 0 else ()
 
-    run = latency.measure(contenders, campaign.evaluator.dataset, schedule, notify=notify, undecided=undecided)
+    run = compare.compare(
+        contenders, campaign.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
+        notify=notify,
+    )  # fmt: skip
     _refuse_the_loss(run, names, campaign)
     return run
 
 
-def _so_far(campaign: Campaign, measured: Mapping[str, Measured], look: int, looks: int, seconds: float) -> Report:
-    """Report what is known of latencies after this look, of as many as were planned."""
-    sampling = Sampling(
-        rounds=len(measured[FINAL].blocks) // 2, looks=look, looks_planned=looks, stopped="looks", seconds=seconds
+def _so_far(campaign: Campaign, measured: Mapping[str, Measured], looks: int) -> Report:
+    """Report what is known of latencies while it is measured, with so many looks planned."""
+    dataset, hardware = campaign.evaluator.dataset, campaign.evaluator.hardware
+    candidates = evidence.described(measured, dataset, statistics.ALPHA / looks)
+    return evidence.timings(
+        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, evidence.ROLES, looks)
     )  # fmt: skip
-    return evidence.timings(campaign.recipe, measured, campaign.evaluator, sampling)
 
 
-def essential(gates: Sequence[Gate], lineup: Lineup) -> set[str]:
+def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str]:
     """Return the candidates without which there is no verdict."""
-    names = {each.name for each in lineup.contenders}
-    return {BASELINE, CONTROL, FINAL} | {gate.vs for gate in gates if gate.vs in names}
+    names = {each.name for each in candidates}
+    return {*evidence.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
 
 
 def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:

@@ -37,32 +37,44 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
-    source, giver = kind, "the source"
-    spare: tuple[Kind, str, str] | None = None  # the kind there is if an optional step fails, and where that step is
+    start, giver = kind, "the source"
+    spares: list[tuple[Kind, str, str]] = []  # what there is if an optional step is left out, and where that step is
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
+        if kind not in pass_.accepts and pass_.produces == kind and any(left in pass_.accepts for left, *_ in spares):
+            spares = spares if step.optional else [each for each in spares if each[0] not in pass_.accepts]
+            continue  # it is there for the way without an optional step, and makes what there is with it
         if kind not in pass_.accepts:
-            accepted = f"{' or '.join(map(_a, sorted(pass_.accepts)))} model"
-            move = f", or put it before {giver}" if source in pass_.accepts else ""
-            export = kind == TORCH and ONNX in pass_.accepts
-            fix = "put `export` before it" if export else f"remove '{step.name}'{move}"
-            yield Problem(f"'{step.name}' does not fit here", where, f"{_a(kind)} model, from {giver}", accepted, fix)
+            yield _unfit(pass_, where, kind, giver, movable=start in pass_.accepts)
             return
-        if spare is not None and spare[0] not in pass_.accepts:
-            yield _needed(*spare, f"'{step.name}', which takes {_a(kind)} model")
+        lost = next((each for each in spares if each[0] not in pass_.accepts), None)
+        if lost is not None:
+            yield _needed(*lost, f"'{step.name}', which takes {a_kind(kind)} model")
             return
         if step.optional and pass_.produces != kind:
-            spare = (kind, where, step.name)
+            spares.append((kind, where, step.name))
         elif not step.optional:
-            spare = None
+            spares = []
         kind, giver = pass_.produces, f"'{step.name}'"
-    if (unrun := _unrun(kind, giver, recipe.target)) is not None:
-        yield unrun
-    elif spare is not None and _unrun(spare[0], giver, recipe.target) is not None:
-        yield _needed(*spare, f"the result, which is {_a(kind)} model")
+    if (problem := unrun(kind, giver, recipe.target)) is not None:
+        yield problem
+        return
+    left = next((each for each in spares if unrun(each[0], giver, recipe.target) is not None), None)
+    if left is not None:
+        yield _needed(*left, f"the result, which is {a_kind(kind)} model")
 
 
-def _unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
+def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: bool) -> Problem:
+    """Say that a step takes no model of the kind that it gets; it is movable if it takes the source."""
+    accepted = f"{' or '.join(map(a_kind, sorted(pass_.accepts)))} model"
+    move = f", or put it before {giver}" if movable else ""
+    export = kind == TORCH and ONNX in pass_.accepts
+    fix = "put `export` before it" if export else f"remove '{pass_.name}'{move}"
+    got = f"{a_kind(kind)} model, from {giver}"
+    return Problem(f"'{pass_.name}' does not fit here", where, got, accepted, fix)
+
+
+def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
     """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
     named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
     fit = [each for each in able if (each.name in named if named else not each.missing)]
@@ -70,8 +82,8 @@ def _unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
         return None
     every = runtime_table()
     kinds = {each for name in (named or every) if name in every for each in every[name].kinds}
-    expected = " or ".join(f"{_a(each)} model" for each in sorted(kinds)) or None
-    fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {_a(kind)} model"
+    expected = " or ".join(f"{a_kind(each)} model" for each in sorted(kinds)) or None
+    fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {a_kind(kind)} model"
     if not named and able:
         fix = able[0].install
     elif kind == TORCH and ONNX in kinds:
@@ -79,7 +91,7 @@ def _unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
     what = f"the passes end in a model that {' and '.join(named)} does not run" if named else (
         "the passes end in a model that no installed runtime runs"
     )  # fmt: skip
-    return Problem(what, "passes", f"{_a(kind)} model, from {giver}", expected, fix)
+    return Problem(what, "passes", f"{a_kind(kind)} model, from {giver}", expected, fix)
 
 
 def _runtimes(target: Target) -> Iterator[Problem]:
@@ -102,9 +114,10 @@ def _runtimes(target: Target) -> Iterator[Problem]:
 
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
     """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
+    instead = ", or put a required `export` after it" if left is TORCH and name != "export" else ""
     return Problem(
-        f"'{name}' cannot be optional: if it fails, {_a(left)} model is left", where, "optional: true",
-        f"a required step before {reader}", f"leave `optional` out of '{name}'",
+        f"'{name}' cannot be optional: if it fails, {a_kind(left)} model is left", where, "optional: true",
+        f"a required step before {reader}", f"leave `optional` out of '{name}'{instead}",
     )  # fmt: skip
 
 
@@ -150,7 +163,10 @@ def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -
         yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
     if needs.calibration and recipe.data.calibration is None:
         yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
+    if needs.training and recipe.data.train is None:
+        yield Problem(f"'{pass_.name}' needs training data", where, fix="add data.train to the recipe")
 
 
-def _a(kind: Kind) -> str:
+def a_kind(kind: Kind) -> str:
+    """Name a kind with its article, for sentences that go on with "model"."""
     return format_of(kind).label

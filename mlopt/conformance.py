@@ -25,7 +25,7 @@ from mlopt.measure import coupling
 from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare, scales, within_tolerance
-from mlopt.model import TORCH, TensorSpec
+from mlopt.model import ONNX, TORCH, TensorSpec
 from mlopt.report.schema import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds
@@ -192,6 +192,6 @@ def _report_it(pass_: Pass[PassConfig]) -> str:
 def remedy(pass_: Pass[PassConfig]) -> str:
     """Say what a user can do about a lossless pass that changes results."""
     sample = "if the model need not take such a sample (a mask that hides everything), leave it out of data.evaluation"
-    if pass_.accepts == {TORCH}:
+    if pass_.accepts == {TORCH} and pass_.produces == ONNX:
         return f"{sample}; else write what it computes there another way, or try the other `exporter`"
     return f"{sample}; else leave '{pass_.name}' out, or mark it `optional: true`"

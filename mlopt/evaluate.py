@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError, MissingPackage, ModelError, Problem, RecipeError
+from mlopt.errors import DataError, MeasureError, ModelError
 from mlopt.hardware import Hardware
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
 from mlopt.measure.candidate import Candidate, read_outputs, write_outputs
@@ -22,38 +23,12 @@ from mlopt.measure.differing import differing, few
 from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.measure.torch_metrics import TorchMetric
 from mlopt.model import TORCH
 from mlopt.packages import versions
-from mlopt.recipe.schema import Metric as MetricKeys
-from mlopt.recipe.schema import is_torch_metric
 from mlopt.report.schema import Accuracy, AccuracyDrop, Disagreement, Fidelity
-from mlopt.runtimes import Deployable, RuntimeOptions, runtime_named
-from mlopt.runtimes.base import Array
-from mlopt.usercode import parse_reference
+from mlopt.runtimes import Deployable, runtime_named
+from mlopt.runtimes.base import Array, RuntimeOptions
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
-
-
-def load_metric(name: str, base: Path, args: Mapping[str, Any] | None = None, output: Named = None) -> str | Metric:
-    """Return the name of a built-in metric, or a function: the recipe's own, loaded, or one of torchmetrics.
-
-    Raises ``ModelError`` if the recipe's file or function is missing, and what ``TorchMetric`` raises.
-    """
-    if is_torch_metric(name):
-        return TorchMetric(name, args or {}, output[0] if isinstance(output, tuple) else output)
-    code = parse_reference(name, base)
-    return name if code is None else code.load()
-
-
-def metric_problems(keys: MetricKeys) -> list[Problem]:
-    """Return why a metric of torchmetrics cannot work, found before any work by making it once."""
-    if not is_torch_metric(keys.name):
-        return []
-    try:
-        load_metric(keys.name, Path(), keys.args, keys.output)
-    except (MissingPackage, RecipeError) as error:
-        return list(error.problems)
-    return []
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,7 @@ class Evaluator:
             candidate = Candidate("evaluation", judged)
             log = self.logs / f"evaluate-{model.digest[:12]}.log"
             try:
-                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, of_source)
+                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, twice=of_source)
             except (WorkerDiedError, WorkerRaisedError) as error:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
 

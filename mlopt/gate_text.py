@@ -10,7 +10,7 @@ import re
 from pydantic import ValidationError
 
 from mlopt.errors import GateError
-from mlopt.gate import Gate
+from mlopt.gate.limits import Gate
 
 _EXPECTED = "METRIC >= NUMBER or METRIC <= NUMBER, and `vs NAME` after a ratio, such as 'speedup.median >= 0.97'"
 _LINE = re.compile(

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlopt.errors import GateError, RecipeError
-from mlopt.gate import Gate, HardwareClass, load_baselines
+from mlopt.gate.baselines import load_baselines
+from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.recipe.document import Document, shorten
 from mlopt.recipe.problems import in_file_order, translate
 from mlopt.recipe.yaml_reader import read_file

@@ -7,56 +7,50 @@ measurably slower, or if its file is larger for no gain in speed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mlopt import evidence
-from mlopt.campaign import Campaign, trial
-from mlopt.gate import judge
-from mlopt.measure.candidate import Candidate
-from mlopt.measure.schedule import Notify
-from mlopt.pipeline import Guard, Ruling
+from mlopt.gate.judge import judge
+from mlopt.outcomes import Guard, Ruling
+from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.report.schema import Report, Speedup
 from mlopt.runtimes.base import Deployable
 from mlopt.target import Objective
 
+Trial = Callable[[Deployable, Deployable], Report]
+"""``trial(best, model)`` measures the two, and reports ``best`` as the baseline and ``model`` as the result."""
+
 
 @dataclass(frozen=True)
-class _Trial:
+class _Judge:
     """One optional step on trial: its model against the best so far."""
 
-    campaign: Campaign
-    notify: Notify
+    recipe: Recipe
+    baselines: Mapping[str, Report]
+    """The stored reports that gates compare with."""
+    trial: Trial
 
     def __call__(self, best: Deployable, model: Deployable, lossy: bool) -> Ruling:
         if model.identity == best.identity:
             return Ruling(None)
-        report = self._report(best, model)
+        report = self.trial(best, model)
         reason = self._against(report) or self._no_gain(report) if lossy else self._harm(report)
         return Ruling(reason, report.final.latency_ms, report.final.accuracy)
 
     def _harm(self, report: Report) -> str | None:
         old, new = report.baseline.size_bytes, report.final.size_bytes
         larger = f"larger: {new} bytes against {old}" if new > old else None
-        if self.campaign.recipe.objective is Objective.SIZE:
+        if self.recipe.objective is Objective.SIZE:
             return larger
         if beyond_noise(report.speedup) < 0:
             return f"measurably slower: {_text(report.speedup)}"
         gainless = self._no_gain(report) if larger else None
         return f"{larger}, and {gainless}" if gainless else None
 
-    def _report(self, best: Deployable, model: Deployable) -> Report:
-        """Make a report in miniature: the best model so far is the baseline, the step's model the result."""
-        pairs = ((evidence.BASELINE, best), (evidence.CONTROL, best), (evidence.FINAL, model))
-        recipe, evaluator = self.campaign.recipe, self.campaign.evaluator
-        batch_size = recipe.target.batch_size
-        contenders = tuple(Candidate(name, each, batch_size) for name, each in pairs)
-        run = trial(self.campaign, contenders, self.notify)
-        lineup = evidence.Lineup(evaluator.source, best, model, {}, contenders)
-        return evidence.report(recipe, lineup, (), run, evaluator, {"evaluation": evaluator.dataset})
-
     def _no_gain(self, report: Report) -> str | None:
-        if self.campaign.recipe.objective is Objective.SIZE:
+        if self.recipe.objective is Objective.SIZE:
             old, new = report.baseline.size_bytes, report.final.size_bytes
             return f"no smaller: {new} bytes against {old}" if new >= old else None
         speedup = report.speedup
@@ -67,18 +61,16 @@ class _Trial:
 
     def _against(self, report: Report) -> str | None:
         """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""
-        gates = [
-            gate for gate in evidence.gates(self.campaign.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
-        ]
+        gates = [gate for gate in gates_of(self.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))]
         if not gates:
             return None
-        verdicts = judge(gates, report, baselines=self.campaign.baselines)
+        verdicts = judge(gates, report, baselines=self.baselines)
         return "; ".join(verdict.message for verdict in verdicts if verdict.verdict != "pass") or None
 
 
-def guard(campaign: Campaign, notify: Notify) -> Guard:
+def guard(recipe: Recipe, baselines: Mapping[str, Report], trial: Trial) -> Guard:
     """Return the guard of one run."""
-    return _Trial(campaign, notify)
+    return _Judge(recipe, baselines, trial)
 
 
 def _text(speedup: Speedup) -> str:

@@ -104,8 +104,10 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
     model = model_at(path)
     if not formats.has_graph(model.kind):
         lacks = f"kind {model.kind} has no graph view, so its operators, weights and MACs are not known"
-        return Outline(str(model.path), model.kind, model.digest, model.size_bytes, _beside(model), model.inputs,
-                       model.outputs, lacks)  # fmt: skip
+        return Outline(
+            path=str(model.path), kind=model.kind, digest=model.digest, size_bytes=model.size_bytes,
+            external_files=_beside(model), inputs=model.inputs, outputs=model.outputs, lacks=lacks,
+        )  # fmt: skip
     proto = formats.graph_of(model)
     sizes, values, packed = Counter[str](), Counter[str](), dict(_packed(proto.graph))
     for tensor in _weights(proto.graph):
@@ -154,7 +156,8 @@ def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def shapes_of(path: Path, data: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes in which the model at ``path`` takes the first sample of ``data``; raises ``DataError``."""
     from mlopt.data.feeds import batches
-    from mlopt.data.sources import DataSource, read
+    from mlopt.data.source import DataSource
+    from mlopt.data.sources import read
 
     model = model_at(path)
     samples = read(DataSource(source=str(data.resolve()), limit=1), Path(), model.inputs, model.defaults)

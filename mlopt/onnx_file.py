@@ -44,7 +44,9 @@ def open_onnx(path: Path) -> Model:
     if not outputs:
         raise ModelError("the model has no outputs", where=str(path), fix=_FIX)
     meant = proto.ir_version > _WEIGHTS_ARE_INPUTS
-    return Model(ONNX, path, _digest(path, files), inputs, outputs, files, defaults if meant else ())
+    return Model(
+        ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else ()
+    )  # fmt: skip
 
 
 def _digest(path: Path, files: tuple[Path, ...]) -> str:

@@ -16,11 +16,12 @@ from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, ModelEnt
 from mlopt.artifact.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.errors import ExitCode
-from mlopt.evidence import RAW
+from mlopt.measure.figures import RAW
 from mlopt.model import Model, digest_file
 from mlopt.packages import versions
 from mlopt.recipe.load import Loaded
-from mlopt.recipe.lock import Origin, lock, records, resolved
+from mlopt.recipe.lock import lock, records, resolved
+from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.report.schema import Report
 from mlopt.runtimes import Deployable, runtime_named
@@ -80,8 +81,8 @@ def origin(
 
 
 def write(
-    output: Path, report: Report, shipped: Deployable, loaded: Loaded,
-    samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, *, signer: Signer | None, sign: bool,
+    output: Path, report: Report, shipped: Deployable, *, loaded: Loaded,
+    samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
     allow_ungated: bool,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.
@@ -102,7 +103,7 @@ def write(
         packed = formats.copied(shipped.model, folder, free)
         reports.write_samples(samples, folder / RAW)
         reports.write(report, folder / "report.json")
-        text = lock(loaded, origin)
+        text = lock(loaded.recipe, origin)
         (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")
         (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
         page = html.render(report, reports.read_samples(folder / RAW), text)

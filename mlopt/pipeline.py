@@ -1,40 +1,42 @@
-"""The chain of passes, folded over the steps: each in the cache, and in its own process.
+"""One step of a chain: from the cache or in a process of its own, and held to what its pass declares.
 
-``run`` keeps the best valid model so far: an optional step that fails, refuses or does not help is left out with its
-reason; a required one that fails ends the run, and what was done before stays in the cache.
+``mlopt.run.loop`` folds it over the steps. What was done before a step that fails stays in the cache.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlopt import repro
-from mlopt.budget import Budget
-from mlopt.cache import Entry, Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Entry, Key
 from mlopt.conformance import CHANGED, check_output, remedy
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError, MloptError, ModelError, PassError, Problem
+from mlopt.errors import MloptError, PassError, Problem
 from mlopt.formats import opened
 from mlopt.hardware import Hardware, usable_cores
 from mlopt.model import ONNX, TORCH, Model, TensorSpec, count_of
+from mlopt.outcomes import Outcome
 from mlopt.packages import versions
-from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
-from mlopt.report.schema import Accuracy, Latency, Parity
-from mlopt.runtimes import Deployable, RuntimeOptions, deploy, deployed_after, runtime_named
+from mlopt.report.schema import Parity
+from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
+from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
+from mlopt.runtimes.base import RuntimeOptions
 from mlopt.target import Objective, Target
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
 Passes = Mapping[str, Pass[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What the results of steps depend on, besides their input and configuration."""
 
@@ -45,12 +47,13 @@ class Setting:
     hardware: Hardware
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
-    calibration_digest: str | None
+    calibration_digest: str | None = None
+    train_digest: str | None = None
     samples_digest: str
     budget: Budget
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job(Setting):
     """A setting with what it takes to run steps in it."""
 
@@ -58,71 +61,14 @@ class Job(Setting):
     options: RuntimeOptions
     """What all runtimes have in common: threads and device."""
     samples: Dataset
-    calibration: Dataset | None
+    calibration: Dataset | None = None
+    train: Dataset | None = None
     logs: Path
     repro: Path
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """As of ``Context``."""
     changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one step did. ``deployable`` is None unless the step was kept."""
-
-    step: Step
-    version: int
-    status: str
-    reason: str | None
-    deployable: Deployable | None = None
-    seconds: float | None = None
-    peak_rss_bytes: int | None = None
-    parity: Parity | None = None
-    notes: Mapping[str, Any] | None = None
-    trial: Ruling | None = None
-    """What the guard measured, of an optional step."""
-
-    @property
-    def model(self) -> Model | None:
-        """What the step wrote."""
-        return None if self.deployable is None else self.deployable.model
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
-
-    reason: str | None
-    latency_ms: Latency | None = None
-    accuracy: Accuracy | None = None
-
-
-Guard = Callable[[Deployable, Deployable, bool], Ruling]
-"""``guard(best, candidate, lossy)`` decides whether what an optional step came to is kept."""
-Notify = Callable[[str], None]
-
-
-def run(source: Deployable, steps: Sequence[Step], job: Job, guard: Guard, notify: Notify) -> Iterator[Outcome]:
-    """Yield the outcome of each step, in order; the last outcome with a model is what the chain came to.
-
-    Raises ``PassError`` when a required step fails or refuses.
-    """
-    best = source
-    for number, step in enumerate(steps):
-        notify(f"{step.name} ({number + 1} of {len(steps)})")
-        outcome = _held(best, number, step, job)
-        if (
-            outcome.deployable is not None
-            and outcome.status != "dropped"
-            and step.optional
-            and outcome.deployable.model.kind == best.model.kind
-        ):
-            ruling = _ruling(guard, best, outcome.deployable, lossy=job.passes[step.name].lossy)
-            outcome = replace(outcome, trial=ruling)
-            if ruling.reason is not None:
-                outcome = replace(outcome, status="dropped", reason=ruling.reason)
-        yield outcome
-        if outcome.deployable is not None and outcome.status != "dropped":
-            best = outcome.deployable
 
 
 def start(source: Model, job: Job) -> Deployable:
@@ -130,26 +76,24 @@ def start(source: Model, job: Job) -> Deployable:
     return deploy(source, job.options, job.target.runtimes)
 
 
-def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable | None:
-    """Return the source in FP32 as ONNX if no step gave that, because the one that left PyTorch is lossy; else None.
+def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable:
+    """Return the source as it is when it is only exported: what the result is compared with.
 
-    It is what the result is compared with. Raises ``PassError`` if ``export`` fails.
+    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all this did
+    was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
     """
-    kept = [each for each in outcomes if each.model is not None and each.status != "dropped"]
-    as_it_is = any(each.model is not None and each.model.kind == ONNX for each in kept)
-    if source.model.kind != TORCH or (as_it_is and not job.passes[kept[0].step.name].lossy):
-        return None
+    if source.model.kind != TORCH:
+        return source
+    changes = ((job.passes[each.step.name], each.kept) for each in outcomes if each.kept is not None)
+    by, first = next(((by, made) for by, made in changes if made.model.digest != source.model.digest), (None, source))
+    if by is not None and not by.lossy and first.model.kind == ONNX:
+        return first
     export = job.passes["export"]
-    return _held(source, len(outcomes), Step(name=export.name, config=export.config()), job).deployable
-
-
-def _ruling(guard: Guard, best: Deployable, model: Deployable, *, lossy: bool) -> Ruling:
-    """Ask the guard; a model that it cannot measure or score is not kept, and the run goes on."""
-    try:
-        return guard(best, model, lossy)
-    except (DataError, MeasureError, ModelError) as error:
-        problem = error.problems[0]
-        return Ruling(f"it could not be judged: {problem.what}{_detail(problem)}")
+    stated = next((each.step.config for each in outcomes if each.step.name == export.name), export.config())
+    made = held(source, len(outcomes), Step(name=export.name, config=stated), job).deployable
+    if made is None:
+        raise PassError("'export' made no model of the source", where="the baseline")
+    return made
 
 
 def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
@@ -171,6 +115,8 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
         parts["calibration"] = job.calibration_digest
+    if needs.training:
+        parts["train"] = job.train_digest
     if step.config.searches:
         parts["budget"] = job.budget.parts
         parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
@@ -211,7 +157,7 @@ def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
         ]
         if not step.optional:
             raise PassError.of(problems) from error
-        return Outcome(step, pass_.version, "failed", problems[0].what + _detail(problems[0]))
+        return Outcome(step, pass_.version, "failed", problems[0].what + detail_of(problems[0]))
     seconds = time.monotonic() - started
     if (refusal := entry.result.get("refused")) is not None:
         if hit and entry.result.get("notes"):
@@ -230,7 +176,7 @@ def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     )  # fmt: skip
 
 
-def _held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
+def held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     """Run one step and, if it is lossless, hold it to that on all evaluation samples."""
     outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
     if outcome.deployable is None or pass_.lossy or outcome.deployable.identity == best.identity:
@@ -238,7 +184,7 @@ def _held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     found = job.changed(best, outcome.deployable)
     if found is None:
         return outcome
-    if step.optional and pass_.produces == best.model.kind:
+    if step.optional:
         return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
     told = _keep(number, best.model, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
@@ -250,14 +196,17 @@ def _held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
 def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
     """Get the step's result from the cache or from a worker."""
 
+    pass_ = job.passes[step.name]
+
     def make(out: Path) -> Mapping[str, Any]:
         context = Context(
-            out, job.target, job.objective, job.hardware,
-            job.calibration if job.passes[step.name].lossy else None, job.samples, job.inputs, job.outputs,
-            job.budget, before, job.store,
+            out=out, target=job.target, objective=job.objective, hardware=job.hardware,
+            calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
+            samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
+            store=job.store, measuring=job.measuring,
         )  # fmt: skip
         try:
-            return run_in_worker(log, execute, step.name, before, step.config, context, job.options)
+            return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
         except MloptError as error:
@@ -269,10 +218,10 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
 
 
 def execute(
-    name: str, before: Deployable, config: PassConfig, context: Context, options: RuntimeOptions
+    pass_: Pass[Any], before: Deployable, config: PassConfig, context: Context, options: RuntimeOptions
 ) -> Mapping[str, Any]:
     """Run one pass and check what it wrote; in the worker. Returns the entry's JSON."""
-    pass_, model = table()[name], before.model
+    model = before.model
     started = time.monotonic()
     reason = pass_.refuse(model, config, context)
     result = Refusal(reason) if reason is not None else pass_.run(model, config, context)
@@ -286,7 +235,7 @@ def execute(
     after = deployed_after(before, written, options, wanted, result.runtime, result.options)
     seconds = time.monotonic() - started
     if context.samples is None:
-        raise PassError("there are no samples to check the pass on", where=f"pass '{name}'")
+        raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
     conformity = check_output(pass_, before, after, context.samples)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
@@ -305,15 +254,25 @@ def _fixed(before: Model, after: Model) -> dict[str, str]:
     return {"inputs fixed to their defaults": count_of(gone)} if gone else {}
 
 
-def _detail(problem: Problem) -> str:
+def detail_of(problem: Problem) -> str:
+    """Return what was found, to follow what is wrong in one line."""
     return f": {problem.got}" if problem.got else ""
+
+
+def _alone(step: Step, job: Job) -> list[Step]:
+    """Return the step as a whole chain: what writes PyTorch needs an export after it."""
+    export = job.passes.get("export")
+    if job.passes[step.name].produces is not TORCH or export is None:
+        return [step]
+    return [step, Step(name=export.name, config=export.config())]
 
 
 def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
     """Leave what it takes to run the step alone, and say where; that it cannot be written hides no other error."""
     folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
     try:
-        kept = repro.write(folder, best, step, job.samples, job.calibration, job.target, job.objective, log)
+        data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
+        kept = repro.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
     except OSError as error:
         return f"{folder} could not be written: {error.strerror}"
     consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""

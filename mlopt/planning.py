@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlopt import pipeline, prepare
-from mlopt.budget import budget_of
-from mlopt.cache import Entry, Key
+from mlopt.cache_entry import Entry, Key
+from mlopt.chain import source_kind
 from mlopt.data.dataset import open_dataset
 from mlopt.formats import opened
 from mlopt.model import Kind, TensorSpec
+from mlopt.passes.base import Pass
 from mlopt.request import Request
 from mlopt.workflow import Planned, planned_for
 
@@ -46,11 +47,11 @@ def outlook(planned: Planned) -> list[Outlook]:
     recipe, base = planned.loaded.recipe, planned.loaded.base
     rows: list[Outlook] = []
     source_key = prepare.source_key(recipe, base, recipe.model.specs)
-    digest, inputs = _source(planned, source_key, rows)
+    digest, kind, inputs = _source(planned, source_key, rows)
     digests: dict[str, str] = {}
-    for role in ("evaluation", "calibration"):
+    for role in ("evaluation", "calibration", "train"):
         described = getattr(recipe.data, role)
-        if described is None and role == "calibration":
+        if described is None and role != "evaluation":
             continue
         keys = []
         if described is None and digest is not None:
@@ -60,47 +61,62 @@ def outlook(planned: Planned) -> list[Outlook]:
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
         if entry is not None:
             digests[role] = open_dataset(entry.out).digest
-    known = "calibration" in digests or recipe.data.calibration is None
+    unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in digests}
     setting = pipeline.Setting(
-        recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, inputs or (),
-        recipe.model.outputs, digests.get("calibration"), digests.get("evaluation", ""),
-        budget_of(recipe, base),
+        name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
+        hardware=planned.hardware, inputs=inputs or (), outputs=recipe.model.outputs,
+        calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
+        samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base),
     )  # fmt: skip
-    before: list[Came] = [(digest, None)] if digest is not None else []
+    before = [_Met(kind, digest)] if digest is not None else []
     for number, step in enumerate(recipe.passes):
         pass_ = planned.passes[step.name]
-        blocked = "evaluation" not in digests or (pass_.lossy and not known)
-        keys = (
-            [] if blocked else [pipeline.key_of(digest, number, step, setting, deployed) for digest, deployed in before]
-        )
+        trains = pass_.requires.training and "train" in unread
+        blocked = "evaluation" not in digests or (pass_.lossy and "calibration" in unread) or trains
+        met = [each for each in before if each.kind in pass_.accepts]
+        keys = [] if blocked else [pipeline.key_of(each.digest, number, step, setting, each.deployed) for each in met]
         more = {"optional": step.optional, "needs": pass_.requires.packages}
         entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
-        before = _after(entry, before, optional=step.optional)
+        passed = [each for each in before if each not in met]  # the step is there for another way, not for these
+        before = [*_after(entry, met, pass_, optional=step.optional), *passed]
     return rows
 
 
-def _after(entry: Entry | None, before: list[Came], *, optional: bool) -> list[Came]:
-    """Return what the next step may meet: whether an optional step stays is decided by measuring."""
+@dataclass(frozen=True)
+class _Met:
+    """What a step may meet: whether an optional step before it stays is decided by measuring."""
+
+    kind: Kind
+    digest: str
+    deployed: Mapping[str, Any] | None = None
+    """The runtime and options that a pass chose, as the cache keeps them."""
+
+
+def _after(entry: Entry | None, before: list[_Met], pass_: Pass[Any], *, optional: bool) -> list[_Met]:
+    """Return what the next step may meet."""
     if entry is not None and "refused" in entry.result:
         return before
-    made = [(entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
+    made = [_Met(pass_.produces, entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
     return made + before if optional and entry is not None else made
 
 
-def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> tuple[str | None, tuple[TensorSpec, ...] | None]:
+_Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
+
+
+def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     recipe = planned.loaded.recipe
     if key is None:
         model, _ = prepare.source(
-            recipe, planned.loaded.base, recipe.model.specs, planned.store, planned.scratch / "plan.log"
+            recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
         )
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
-        return model.digest, model.inputs
+        return model.digest, model.kind, model.inputs
     entry = _look(planned, [key], "source", recipe.model.source, rows)
     if entry is None:
-        return None, recipe.model.specs or None
-    declared = recipe.model.specs
-    path, log = entry.out / entry.result["path"], planned.scratch / "plan.log"
-    return entry.result["digest"], declared or opened(Kind(entry.result["kind"]), path, log).inputs
+        return None, source_kind(recipe, planned.passes), recipe.model.specs or None
+    declared, kind = recipe.model.specs, Kind(entry.result["kind"])
+    path, log = entry.out / entry.result["path"], planned.started.scratch / "plan.log"
+    return entry.result["digest"], kind, declared or opened(kind, path, log).inputs
 
 
 def _look(
@@ -110,7 +126,7 @@ def _look(
     if not keys:
         rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
         return None
-    entry = next((found for key in keys if (found := planned.store.get(key)) is not None), None)
-    why = "nothing changed" if entry is not None else planned.store.why_missing(keys[0])
+    entry = next((found for key in keys if (found := planned.started.store.get(key)) is not None), None)
+    why = "nothing changed" if entry is not None else planned.started.store.why_missing(keys[0])
     rows.append(Outlook(name, detail, entry is not None, why, **more))
     return entry

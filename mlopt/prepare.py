@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
@@ -18,7 +19,8 @@ from mlopt.data.folders import files_below
 from mlopt.data.made_up import samples_of
 from mlopt.data.padding import files_beside
 from mlopt.data.sizes import attempts
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.fitting import make_up
 from mlopt.formats import digest_now, format_for, format_of, opened
@@ -130,7 +132,7 @@ def source(
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out, feeds)
+            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
@@ -189,7 +191,7 @@ def _beside(described: DataSource, base: Path) -> list[Path]:
 
 
 def dataset(
-    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], store: Store, log: Path,
+    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], *, store: Store, log: Path,
     defaults: tuple[str, ...] = (),
 ) -> Dataset:  # fmt: skip
     """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""
@@ -197,7 +199,7 @@ def dataset(
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            run_in_worker(log, _read, described, base, specs, out, defaults)
+            run_in_worker(log, _read, described, base, specs, out=out, defaults=defaults)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise DataError(f"the {role} data could not be read", where=described.source, got=str(error)) from error
         return {}

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -22,35 +22,29 @@ from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
 from mlopt.target import Objective, Target
 
-_SAMPLES = 16
+_SAMPLES, _TRAINED_ON = 16, 256
 _MARK = "# Written by mlopt, which replaces this folder when the step fails again.\n"
 
 
 def write(
-    folder: Path, model: Model, step: Step, samples: Dataset, calibration: Dataset | None, target: Target,
-    objective: Objective, log: Path,
+    folder: Path, model: Model, steps: Sequence[Step], data: Mapping[str, Dataset | None], target: Target,
+    objective: Objective, *, log: Path,
 ) -> Path:  # fmt: skip
-    """Write the folder anew and return it; what it takes to run the step alone.
+    """Write the folder anew and return it; what it takes to run the steps alone, with a part of each of ``data``.
 
     Only one that was written here before is replaced: beside any other, the new one gets a number.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    data = {"evaluation": {"source": "./evaluation.npz"}}
-    rows = some(samples, _SAMPLES)
-    _save(work / "evaluation.npz", {name: array[rows] for name, array in samples.inputs.items()})
-    if calibration is not None:
-        _save(work / "calibration.npz", calibration.inputs)
-        data["calibration"] = {"source": "./calibration.npz"}
     recipe = {
         "apiVersion": "mlopt/v1",
         "name": folder.name.lower(),
         "model": _source(model, work),
-        "data": data,
+        "data": {role: _samples(role, each, work) for role, each in data.items() if each is not None},
         "metric": {"name": "fidelity"},
         "target": target.model_dump(mode="json", exclude_none=True),
         "objective": objective.value,
-        "passes": [{step.name: step.config.model_dump(mode="json", exclude_defaults=True)}],
+        "passes": [{step.name: step.config.model_dump(mode="json", exclude_defaults=True)} for step in steps],
         "gates": [{"metric": "fidelity.cosine", "min": 0.99}],
     }
     (work / "recipe.yaml").write_text(_MARK + dump(recipe), encoding="utf-8")
@@ -92,6 +86,21 @@ def _source(model: Model, work: Path) -> dict[str, object]:
     built = json.loads((model.path / "source.json").read_text(encoding="utf-8"))
     weights = {"weights": "./model/weights.safetensors"} if (work / "model/weights.safetensors").exists() else {}
     return {"source": f"{built['code']}:{built['function']}", **weights, "inputs": inputs, "outputs": built["outputs"]}
+
+
+def _samples(role: str, data: Dataset, work: Path) -> dict[str, str]:
+    """Write what the steps need of a data set: all to calibrate on, and to train on also the labels."""
+    if role == "calibration":
+        _save(work / "calibration.npz", data.inputs)
+        return {"source": "./calibration.npz"}
+    rows = some(data, _TRAINED_ON if role == "train" else _SAMPLES)
+    arrays = {name: array[rows] for name, array in data.inputs.items()}
+    if role != "train" or data.labels is None:
+        _save(work / f"{role}.npz", arrays)
+        return {"source": f"./{role}.npz"}
+    name = next(name for name in ("labels", "labels of the samples") if name not in arrays)
+    _save(work / "train.npz", {**arrays, name: data.labels[rows]})
+    return {"source": "./train.npz", "labels": name}
 
 
 def _save(path: Path, arrays: Mapping[str, Array]) -> None:

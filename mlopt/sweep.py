@@ -12,9 +12,9 @@ from functools import partial
 
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
-from mlopt.evidence import throughput
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Candidate
+from mlopt.measure.figures import throughput
 from mlopt.measure.latency import Measured, measure
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.report.schema import SweepPoint

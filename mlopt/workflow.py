@@ -1,75 +1,60 @@
-"""The program: the stages of ``mlopt optimize`` as one tuple. Each stage takes what the one before it returned.
+"""The program: the stages of ``mlopt optimize``, as six calls in ``execute``, each with what it is made from.
 
-What a stage returns also carries everything that came before, so any stage can be read on its own. Only ``pack`` writes
-outside the cache; a run that ends early leaves the previous artifact as it was.
+Only ``pack`` writes outside the cache; a run that ends early leaves the previous artifact as it was.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mlopt import campaign, chain, evidence, packing, pipeline, prepare
-from mlopt.budget import budget_of
-from mlopt.cache import Store, default_root, why_unusable
+from mlopt.artifact.signers import Signer
 from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.errors import OutputError, RecipeError
-from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.errors import RecipeError
+from mlopt.evaluate import Evaluator
 from mlopt.fitting import check_fed, check_finite
 from mlopt.formats import check_shippable
-from mlopt.gate import judge as judge_gates
-from mlopt.gate import overall
+from mlopt.gate.judge import judge as judge_gates
+from mlopt.gate.judge import overall
+from mlopt.gate.notices import sample_notice
 from mlopt.gates_file import load_baselines
 from mlopt.guard import guard
 from mlopt.hardware import Hardware, detect
-from mlopt.measure.accuracy import sample_notice
-from mlopt.model import Model
+from mlopt.measure.metric import load_metric, metric_problems
+from mlopt.model import Model, TensorSpec
+from mlopt.outcomes import Outcome
 from mlopt.packing import Artifact
 from mlopt.passes import table
 from mlopt.passes.base import Pass
-from mlopt.recipe import Loaded, load_source
+from mlopt.quantization.gauge import Gauge
+from mlopt.recipe.gates import check_answerable
+from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.generate import load_source
+from mlopt.recipe.load import Loaded
 from mlopt.report.schema import MadeBy, Report
 from mlopt.request import Request, told
-from mlopt.runtimes import RuntimeOptions, deploy
-
-_LOG = logging.getLogger(__name__)
-Notify = Callable[[str, str, float | None], None]
-"""Called with the stage at hand and, within it, the detail and the share that is done (0 to 1; None: not known)."""
-S = TypeVar("S")
-
-
-def _silent(_stage: str, _detail: str, _share: float | None) -> None:
-    """Say nothing."""
+from mlopt.run import loop
+from mlopt.run.start import Notify, Started, silent, start
+from mlopt.runtimes import deploy
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 
 @dataclass(frozen=True)
-class Started:
-    """A request with the folders and the voice of this run."""
-
-    request: Request
-    notify: Notify
-    store: Store
-    scratch: Path
-    begun: str
-    """When this run began: UTC, ISO 8601."""
-
-
-@dataclass(frozen=True)
-class Planned(Started):
+class Planned:
     """A recipe that can work on this machine."""
 
+    started: Started
     loaded: Loaded
     passes: Mapping[str, Pass[Any]]
     hardware: Hardware
     options: RuntimeOptions
     output: Path
+    signer: Signer | None
     baselines: Mapping[str, Report]
     notes: tuple[str, ...]
     code: Mapping[str, str]
@@ -77,86 +62,48 @@ class Planned(Started):
 
 
 @dataclass(frozen=True)
-class Prepared(Planned):
+class Prepared:
     """The source model and the data."""
 
+    planned: Planned
     source: Model
     evaluation: Dataset
-    calibration: Dataset | None
+    fitted: Mapping[str, Dataset]
+    """What passes calibrate and train on, by its role."""
     evaluator: Evaluator
     job: pipeline.Job
+    notes: tuple[str, ...]
+
+    @property
+    def data(self) -> Mapping[str, Dataset]:
+        """Every data set by its role."""
+        return {"evaluation": self.evaluation, **self.fitted}
 
 
 @dataclass(frozen=True)
-class Transformed(Prepared):
-    """What each step did."""
-
-    outcomes: tuple[pipeline.Outcome, ...]
-
-
-@dataclass(frozen=True)
-class Measured(Transformed):
+class Measured:
     """What was measured of every candidate."""
 
     lineup: evidence.Lineup
     findings: campaign.Findings
 
 
-@dataclass(frozen=True)
-class Judged(Measured):
-    """The report."""
-
-    report: Report
-
-
-def execute(request: Request, notify: Notify = _silent) -> Artifact:
+def execute(request: Request, notify: Notify = silent) -> Artifact:
     """Run all stages and return the artifact; raises ``MloptError``."""
-    with _started(request, notify) as started:
-        state: Any = started
-        for stage in STAGES:
-            state = stage(state)
-    artifact: Artifact = state
-    return artifact
+    with start(request, notify) as started:
+        planned = plan(started)
+        prepared = ready(planned)
+        outcomes = transform(prepared)
+        measured = measure(prepared, outcomes)
+        report = judge(prepared, outcomes, measured)
+        return pack(prepared, measured, report)
 
 
 @contextmanager
 def planned_for(request: Request) -> Iterator[Planned]:
     """Give the first stage alone, for those who want to look ahead."""
-    with _started(replace(request, sign=False), _silent) as started:
+    with start(replace(request, sign=False), silent) as started:
         yield plan(started)
-
-
-@contextmanager
-def _started(request: Request, notify: Notify) -> Iterator[Started]:
-    with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
-        store = Store(_cache(request) or Path(folder) / "cache")
-        with store.in_use():
-            yield Started(request, notify, store, Path(folder), evidence.now())
-
-
-def _cache(request: Request) -> Path | None:
-    """Return where results are kept, if they are."""
-    if not request.use_cache:
-        return None
-    reason = why_unusable(root := default_root())
-    if reason is not None:
-        _LOG.warning("%s", reason)
-    return root if reason is None else None
-
-
-@contextmanager
-def _told_by_the_system() -> Iterator[None]:
-    """Turn a missing permission, or a full disk for temporary files, into one clear error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise OutputError(
-            error.strerror or str(error), where=str(error.filename or tempfile.gettempdir()),
-            fix="free some space; TMPDIR=DIR puts temporary files elsewhere" if full else "check its permissions",
-        ) from error  # fmt: skip
 
 
 def plan(started: Started) -> Planned:
@@ -169,142 +116,168 @@ def plan(started: Started) -> Planned:
     problems = [
         *chain.check(recipe, passes, hardware),
         *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
-        *metric_problems(recipe.metric),
+        *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or Path("artifacts") / recipe.name
     signer = packing.check_possible(output, request.signer, request.key, sign=request.sign)
-    options = RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device)
-    baselines = load_baselines(recipe.gates, loaded.base)
-    notes = tuple(chain.advice(recipe) + prepare.advice(recipe))
-    return _extend(Planned, started, request=replace(request, signer=signer), loaded=loaded, passes=passes,
-                   hardware=hardware, options=options, output=output, baselines=baselines, notes=notes,
-                   code=prepare.code_digests(loaded))  # fmt: skip
+    return Planned(
+        started, loaded, passes, hardware,
+        options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
+        output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
+        notes=tuple(chain.advice(recipe) + prepare.advice(recipe)), code=prepare.code_digests(loaded),
+    )  # fmt: skip
 
 
 def ready(planned: Planned) -> Prepared:
     """Read the data and build the source model; both come from the cache when nothing changed."""
-    recipe, base, log = planned.loaded.recipe, planned.loaded.base, planned.scratch / "prepare.log"
-    metric = recipe.metric
-    read = partial(prepare.dataset, recipe, base=base, store=planned.store, log=log)
-    inputs = recipe.model.specs
-    early: Dataset | None = None
-    if inputs and recipe.data.evaluation:  # checked before a model is built, which may take long
-        planned.notify("data", "reading and checking", None)
-        early = read("evaluation", specs=inputs)
-    planned.notify("source", recipe.model.source, None)
-    source, _ = prepare.source(recipe, base, inputs, planned.store, log, early)
-    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
-        raise RecipeError.of(map(planned.loaded.located, misfits))
-    check_fed(source)
-    deployed = deploy(source, planned.options)
-    evidence.check_gates(recipe, source, planned.baselines)
-    planned.notify("data", "reading and checking", None)
-    if recipe.data.evaluation:
-        evaluation = read("evaluation", specs=source.inputs, defaults=source.defaults)
-    else:
-        evaluation = prepare.made_up(recipe.name, deployed, recipe.target.batch_size, planned.store, log)
-    calibration = None
-    if recipe.data.calibration:
-        calibration = read("calibration", specs=source.inputs, defaults=source.defaults)
-    if calibration is not None:
-        check_disjoint(calibration, evaluation)
-    given = [data for data in (evaluation, calibration) if data is not None]
-    for data in given:
-        check_finite(data, deployed, log)
-    evaluator = Evaluator(
-        planned.store, evaluation, load_metric(metric.name, base, metric.args, metric.output), deployed,
-        evidence.source_name(source), recipe.target.batch_size, planned.hardware, planned.scratch,
-        recipe.name, metric.output,
-    )  # fmt: skip
-    planned.notify("data", "running the source model on it", None)
-    evaluator.scores(deployed)  # a model that does not run, or a metric that does not fit: before the long work
-    job = pipeline.Job(
-        recipe.name, planned.passes, recipe.target, recipe.objective, planned.hardware, source.inputs,
-        recipe.model.outputs, calibration.digest if calibration else None, evaluation.digest, budget_of(recipe, base),
-        planned.store, planned.options, evaluation, calibration, planned.scratch, Path("repro"), evaluator.changed,
-    )  # fmt: skip
-    said = dict.fromkeys((*(note for data in given for note in data.notes), *evaluator.notes))
+    recipe, notify = planned.loaded.recipe, planned.started.notify
+    source = _source(planned)
+    deployable = deploy(source, planned.options)
+    check_answerable(recipe, evidence.source_name(source), planned.baselines)
+    notify("data", "reading and checking", None)
+    evaluation, fitted = _data(planned, deployable)
+    evaluator = _evaluator(planned, deployable, evaluation)
+    notify("data", "running the source model on it", None)
+    evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
+    said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
     notices = (
         *prepare.interface_notice(source),
-        *said,
+        *dict.fromkeys((*said, *evaluator.notes)),
         *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
     )
     for notice in notices:
-        planned.notify(notice, "", None)
-    return _extend(Prepared, planned, source=source, evaluation=evaluation, calibration=calibration,
-                   evaluator=evaluator, job=job, notes=(*planned.notes, *notices))  # fmt: skip
+        notify(notice, "", None)
+    job = _job(planned, source, evaluator, fitted)
+    return Prepared(planned, source, evaluation, fitted, evaluator, job, notes=(*planned.notes, *notices))
 
 
-def transform(prepared: Prepared) -> Transformed:
+def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     """Run the passes."""
-    recipe = prepared.loaded.recipe
-    keep = guard(_campaign(prepared), partial(prepared.notify, "is it worth it?"))
+    notify = prepared.planned.started.notify
+    trial = partial(campaign.trial, _campaign(prepared), partial(notify, "is it worth it?"))
+    keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
 
-    def notify(step: str) -> None:
-        prepared.notify(f"pass {step}", "", None)
+    def tell(step: str) -> None:
+        notify(f"pass {step}", "", None)
 
-    start = pipeline.start(prepared.source, prepared.job)
-    outcomes = tuple(pipeline.run(start, recipe.passes, prepared.job, keep, notify))
-    return _extend(Transformed, prepared, outcomes=outcomes)
+    begin = pipeline.start(prepared.source, prepared.job)
+    outcomes = tuple(loop.run(begin, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
+    loop.final(begin, outcomes, prepared.job.target)
+    return outcomes
 
 
-def measure(transformed: Transformed) -> Measured:
+def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    batch_size = transformed.loaded.recipe.target.batch_size
-    start, outcomes = pipeline.start(transformed.source, transformed.job), transformed.outcomes
-    exported = pipeline.exported(start, outcomes, transformed.job)
-    lineup = evidence.lineup(transformed.evaluator.source, outcomes, batch_size, exported, start)
+    planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
+    exported = pipeline.exported(begin, outcomes, prepared.job)
+    batch_size = planned.loaded.recipe.target.batch_size
+    lineup = evidence.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
     check_shippable(lineup.final.model)
-    findings = campaign.conduct(_campaign(transformed), lineup, transformed.notify)
-    return _extend(Measured, transformed, lineup=lineup, findings=findings)
+    findings = campaign.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
+    return Measured(lineup, findings)
 
 
-def judge(measured: Measured) -> Judged:
+def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measured) -> Report:
     """Write the evidence down and hold it against the gates."""
-    measured.notify("judge", "accuracy and gates", None)
-    prepare.check_unchanged(measured.code, measured.loaded, measured.source)
-    recipe, findings = measured.loaded.recipe, measured.findings
-    data = {"evaluation": measured.evaluation, "calibration": measured.calibration}
+    planned, findings = prepared.planned, measured.findings
+    planned.started.notify("judge", "accuracy and gates", None)
+    prepare.check_unchanged(planned.code, planned.loaded, prepared.source)
+    recipe = planned.loaded.recipe
     report = evidence.report(
-        recipe, measured.lineup, measured.outcomes, findings.run, measured.evaluator, data,
-        (*measured.notes, *findings.notes),
+        recipe, measured.lineup, outcomes, findings.run, prepared.evaluator, data=prepared.data,
+        notes=(*prepared.notes, *findings.notes),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators,
-        "made_by": MadeBy(command=measured.request.command, artifact=told(measured.output)),
+        "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
-    verdicts = judge_gates(evidence.gates(recipe), report, samples=findings.run.blocks, baselines=measured.baselines)
-    return _extend(Judged, measured, report=report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)}))
+    verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
+    return report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
 
 
-def pack(judged: Judged) -> Artifact:
+def pack(prepared: Prepared, measured: Measured, report: Report) -> Artifact:
     """Write the artifact, and sign it if the gates passed."""
-    judged.notify("pack", str(judged.output), None)
-    request = judged.request
-    data = {"evaluation": judged.evaluation, "calibration": judged.calibration}
-    sources = prepare.digests(judged.loaded, judged.source, data)
-    origin = packing.origin(judged.loaded, sources, judged.report, request.overrides, judged.begun)
+    planned, request = prepared.planned, prepared.planned.started.request
+    planned.started.notify("pack", str(planned.output), None)
+    sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
+    origin = packing.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packing.write(
-        judged.output, judged.report, judged.lineup.final, judged.loaded,
-        judged.findings.run.blocks, origin, signer=request.signer, sign=request.sign,
+        planned.output, report, measured.lineup.final, loaded=planned.loaded,
+        samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
     )  # fmt: skip
 
 
-STAGES: tuple[Callable[[Any], Any], ...] = (
-    plan,
-    ready,
-    transform,
-    measure,
-    judge,
-    pack,
-)
+def _source(planned: Planned) -> Model:
+    """Return the source model, which fits the chain and can be fed."""
+    recipe, base, started = planned.loaded.recipe, planned.loaded.base, planned.started
+    inputs, samples = recipe.model.specs, None
+    if inputs and recipe.data.evaluation:  # checked before a model is built, which may take long
+        started.notify("data", "reading and checking", None)
+        samples = _read(planned, "evaluation", inputs)
+    started.notify("source", recipe.model.source, None)
+    source, _ = prepare.source(recipe, base, inputs, started.store, _log(started), samples)
+    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
+        raise RecipeError.of(map(planned.loaded.located, misfits))
+    check_fed(source)
+    return source
 
 
-def _campaign(state: Prepared) -> campaign.Campaign:
-    return campaign.Campaign(state.loaded.recipe, state.evaluator, state.baselines, state.job.repro)
+def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, Dataset]]:
+    """Return the evaluation samples, and what passes calibrate and train on, which share none with them."""
+    recipe, started, source = planned.loaded.recipe, planned.started, deployable.model
+    if recipe.data.evaluation:
+        evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
+    else:
+        size = recipe.target.batch_size
+        evaluation = prepare.made_up(recipe.name, deployable, size, started.store, _log(started))
+    fitted = {
+        role: _read(planned, role, source.inputs, source.defaults)
+        for role in ("calibration", "train")
+        if getattr(recipe.data, role) is not None
+    }
+    for role, data in fitted.items():
+        check_disjoint(data, evaluation, role)
+    for data in (evaluation, *fitted.values()):
+        check_finite(data, deployable, _log(started))
+    return evaluation, fitted
 
 
-def _extend(kind: type[S], state: Any, **more: Any) -> S:
-    return kind(**{field.name: getattr(state, field.name) for field in fields(state)} | more)
+def _read(planned: Planned, role: str, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Dataset:
+    loaded, started = planned.loaded, planned.started
+    return prepare.dataset(
+        loaded.recipe, role, loaded.base, specs, store=started.store, log=_log(started), defaults=defaults
+    )
+
+
+def _log(started: Started) -> Path:
+    return started.scratch / "prepare.log"
+
+
+def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:
+    recipe, metric = planned.loaded.recipe, planned.loaded.recipe.metric
+    return Evaluator(
+        store=planned.started.store, dataset=evaluation, source=source, source_name=evidence.source_name(source.model),
+        metric=load_metric(metric.name, planned.loaded.base, metric.args, metric.output), output=metric.output,
+        batch_size=recipe.target.batch_size, hardware=planned.hardware, logs=planned.started.scratch,
+        name=recipe.name,
+    )  # fmt: skip
+
+
+def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[str, Dataset]) -> pipeline.Job:
+    recipe, evaluation = planned.loaded.recipe, evaluator.dataset
+    calibration, train = fitted.get("calibration"), fitted.get("train")
+    return pipeline.Job(
+        name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
+        hardware=planned.hardware, inputs=source.inputs, outputs=recipe.model.outputs,
+        calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,
+        samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
+        options=planned.options, samples=evaluation, calibration=calibration, train=train,
+        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Gauge,
+    )  # fmt: skip
+
+
+def _campaign(prepared: Prepared) -> campaign.Campaign:
+    planned = prepared.planned
+    return campaign.Campaign(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)

@@ -17,8 +17,8 @@ from mlopt.hardware import Hardware
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Measured, Run
 from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
+from mlopt.outcomes import Outcome
 from mlopt.passes.base import PassConfig
-from mlopt.pipeline import Outcome
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.report.schema import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
 from mlopt.runtimes.base import Deployable, RuntimeOptions

@@ -1,23 +1,80 @@
-"""Shared by all tests: golden files and a cache and key folder that belong to the test run alone."""
+"""Shared by all tests: golden files, a cache and key folder that belong to the test run alone, and ``--quick``.
+
+A test that starts a child process is marked ``process``, or fails: so ``--quick`` can leave those out that take long.
+"""
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
+import subprocess
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from warm_workers import Nursery, read_operators_once
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # two test processes on two cores: PyTorch's threads would wait for each other
+STARTERS = ("process", "slow", "gpu", "rtx")
+NOT_QUICK = (*STARTERS, "heavy")
 GOLDENS = Path(__file__).parent / "goldens"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write the golden files instead of comparing")
+    parser.addoption("--quick", action="store_true", help=f"without the tests that are marked {', '.join(NOT_QUICK)}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in NOT_QUICK)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+STARTS = (
+    (subprocess.Popen, "__init__"), (multiprocessing.util, "spawnv_passfds"),
+    *((os, name) for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system")),
+)  # fmt: skip
+"""Every way to start a child from Python."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starts_are_watched() -> Iterator[None]:
+    """What is shared by several tests starts its children for the one that asks first, hence the whole session."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in STARTS:
+            patch.setattr(owner, name, _watched(getattr(owner, name)))
+        yield
+
+
+def _watched(start: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if _running and not any(_running[-1].get_closest_marker(mark) for mark in STARTERS):
+            pytest.fail(f"{_running[-1].nodeid} starts a child process: mark it process (@pytest.mark.process)")
+        return start(*args, **kwargs)
+
+    return watched
+
+
+_running: list[pytest.Item] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +101,27 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MLOPT_CACHE", str(home / "cache"))
     monkeypatch.setenv("MLOPT_CONFIG", str(home / "config"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_start_warm(starts_are_watched: None) -> Iterator[None]:
+    nursery = Nursery()
+
+    def start(command: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        cold = _running and _running[-1].get_closest_marker("cold")
+        return subprocess.Popen(command, **how) if cold else nursery.popen(command, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "mlopt.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
+        )
+        yield
+    nursery.close()
+
+
+@pytest.fixture(autouse=True)
+def operators_are_read_once() -> None:
+    read_operators_once()
 
 
 @pytest.fixture

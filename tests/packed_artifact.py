@@ -61,8 +61,8 @@ def pack(
     found, overrides = found or evidence(), (f"model.source={folder}/source.onnx", "target.threads=3")
     loaded = recipe(folder, overrides)
     return packing.write(
-        folder / "digits", found, in_runtime(open_onnx(folder / "source.onnx"), 2), loaded,
-        {"onnx_fp32": [[10.0, 10.1]], "final": [[9.0, 9.1]]},
-        packing.origin(loaded, sources, found, overrides, STARTED),
+        folder / "digits", found, in_runtime(open_onnx(folder / "source.onnx"), 2), loaded=loaded,
+        samples={"onnx_fp32": [[10.0, 10.1]], "final": [[9.0, 9.1]]},
+        origin=packing.origin(loaded, sources, found, overrides, STARTED),
         **({"signer": signer, "sign": signer is not None, "allow_ungated": False} | changes),
     )  # fmt: skip

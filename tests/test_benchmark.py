@@ -14,8 +14,11 @@ from bench_models import broken, dense, saved
 
 from mlopt.benchmark import Request, Result, run
 from mlopt.errors import DataError, GateError, MeasureError, MloptError
-from mlopt.gate import Gate, judge
+from mlopt.gate.judge import judge
+from mlopt.gate.limits import Gate
 from mlopt.report.schema import Report
+
+pytestmark = pytest.mark.process
 
 QUICK = Request(models=(), threads=(1,), seconds=0.1, max_time=5.0)
 

@@ -21,7 +21,7 @@ from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
 from mlopt.errors import GateError
-from mlopt.gate import METRICS
+from mlopt.gate.vocabulary import METRICS
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
@@ -69,6 +69,7 @@ def found(folder: Path, text: str = RECIPE, name: str = "recipe.yaml") -> Findin
     return bisect(Request(folder / name, sign=False), lambda *_: None)
 
 
+@pytest.mark.heavy
 def test_the_planted_fault_is_found_and_the_recipe_that_comes_out_meets_its_limit(folder: Path) -> None:
     finding = found(folder)
     assert [row.step for row in finding.chain] == ["source", "simplify", "quantize"]
@@ -87,6 +88,7 @@ def test_the_planted_fault_is_found_and_the_recipe_that_comes_out_meets_its_limi
     assert again.chain[2].status == "cached"  # the trial was the very step that the new recipe has
 
 
+@pytest.mark.heavy
 def test_without_calibration_samples_that_can_decide_the_evaluation_samples_choose_and_this_is_said(
     folder: Path,
 ) -> None:
@@ -129,8 +131,7 @@ def damaging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give recipes a pass ``half_gone``."""
     kinds = frozenset({ONNX})
     pass_ = Pass("half_gone", 1, "damage", kinds, ONNX, NoKeys, half_gone, lossy=True)
-    for module in (pipeline, workflow):
-        monkeypatch.setattr(module, "table", lambda: {**table(), "half_gone": pass_})
+    monkeypatch.setattr(workflow, "table", lambda: {**table(), "half_gone": pass_})
 
 
 @pytest.mark.usefixtures("damaging")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.cache import Key, Store, differences, locked
+from mlopt.cache import Store, locked
+from mlopt.cache_entry import Key, differences
 from mlopt.errors import OutputError, PassError
 
 
@@ -53,13 +54,15 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     assert not hit
 
 
-def test_a_damaged_entry_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(tmp_path)
     entry, _ = store.fetch(key(), write)
+    assert caplog.messages == []
     (entry.path / "entry.json").write_text("{", encoding="utf-8")
     again, hit = store.fetch(key(), write)
     assert not hit
     assert json.loads((again.path / "entry.json").read_text())["label"] == "mnist: 2 quantize"
+    assert len(caplog.messages) == 1
 
 
 def test_why_missing_names_what_changed(tmp_path: Path) -> None:
@@ -85,6 +88,7 @@ def fetch_slowly(root: Path, answers: multiprocessing.Queue[tuple[str, bool]]) -
     answers.put((entry.result["who"], hit))
 
 
+@pytest.mark.process
 def test_of_two_processes_one_works_and_the_other_waits(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     answers: multiprocessing.Queue[tuple[str, bool]] = context.Queue()

@@ -21,7 +21,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.runtimes.base import NodeTime
+from mlopt.results.timing import NodeTime
 
 
 @dataclass
@@ -52,7 +52,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def compared(folder: Path, wanted: Recipe) -> tuple[Run, Lineup]:
     _, _, lineup = chain(folder)
-    return campaign.compare(Campaign(wanted, figures(folder), {}, folder / "repro"), lineup, quiet), lineup
+    return campaign.experiment(
+        Campaign(wanted, figures(folder), {}, folder / "repro"), lineup.contenders, quiet
+    ), lineup
 
 
 def quiet(_detail: str, _share: float) -> None:
@@ -127,7 +129,7 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
     monkeypatch.setitem(campaign_parts.PACE, "final", final)
     monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
     _, _, lineup = chain(tmp_path)
-    campaign.trial(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
+    campaign.short(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
     schedule = engine.schedules[0]
     assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
     assert engine.wanted == [{each.name for each in lineup.contenders} if more else set()]
@@ -143,7 +145,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
     monkeypatch.setattr(operators, "profile", profile)
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup, said)
+    found = campaign.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup.contenders, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -152,5 +154,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup, said)
+    found = campaign.conduct(
+        Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup.contenders, said
+    )
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())

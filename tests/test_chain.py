@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from campaign_parts import recipe
 
-from mlopt.chain import misfits
+from mlopt.chain import check, misfits
+from mlopt.data.sources import DataSource
+from mlopt.errors import Problem
+from mlopt.hardware import Hardware
 from mlopt.model import ONNX, TORCH, Kind
 from mlopt.passes import table
-from mlopt.passes.base import Pass, PassConfig
-from mlopt.recipe.schema import Step
+from mlopt.passes.base import Pass, PassConfig, Requires
+from mlopt.recipe.schema import Data, Step
 
 EITHER: Pass[Any] = Pass(
     name="either",
@@ -40,15 +44,34 @@ def found(*steps: str, kind: Kind = TORCH) -> list[tuple[str, str]]:
 )  # fmt: skip
 def test_a_step_that_alone_makes_onnx_cannot_be_optional(steps: tuple[str, ...]) -> None:
     name = steps[0].rstrip("?")
-    assert found(*steps) == [(f"passes.0.{name}", f"leave `optional` out of '{name}'")]
+    instead = "" if name == "export" else ", or put a required `export` after it"
+    assert found(*steps) == [(f"passes.0.{name}", f"leave `optional` out of '{name}'{instead}")]
 
 
 @pytest.mark.parametrize(
-    "steps", [("export",), ("export", "simplify?", "fuse?"), ("export?", "either"), ("either?", "either", "fuse?")]
-)
+    "steps",
+    [("export",), ("export", "simplify?", "fuse?"), ("export?", "either"), ("either?", "either", "fuse?"),
+     ("neural_compressor?", "export", "fuse"), ("either?", "export", "simplify")],
+)  # fmt: skip
 def test_steps_that_leave_onnx_in_any_case_fit(steps: tuple[str, ...]) -> None:
     assert found(*steps) == []
 
 
 def test_steps_on_an_onnx_model_may_all_be_optional() -> None:
     assert found("simplify?", "either?", "fuse?", kind=ONNX) == []
+
+
+def test_an_optional_export_stands_in_for_nothing() -> None:
+    places = [place for place, _ in found("neural_compressor?", "export?", "fuse")]
+    assert places == ["passes.0.neural_compressor"]
+
+
+def test_a_pass_that_trains_needs_what_to_train_on() -> None:
+    trains = replace(EITHER, name="trains", requires=Requires(training=True))
+    steps = (Step(name="trains", config=PassConfig()),)
+    wanted = recipe().model_copy(update={"passes": steps})
+    hardware = Hardware(cpu="test", architecture="x86_64", isa=("avx2",), cores=2, memory_bytes=1)
+    (problem,) = check(wanted, {"trains": trains}, hardware)
+    assert problem == Problem("'trains' needs training data", "passes.0.trains", fix="add data.train to the recipe")
+    given = wanted.model_copy(update={"data": Data(train=DataSource(source="train.npz"))})
+    assert check(given, {"trains": trains}, hardware) == []

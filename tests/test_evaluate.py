@@ -13,14 +13,11 @@ from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.cache import Store
-from mlopt.data import Samples, store
-from mlopt.errors import RecipeError
-from mlopt.evaluate import Evaluator, load_metric, metric_problems
+from mlopt.data.dataset import Samples, store
+from mlopt.evaluate import Evaluator
 from mlopt.hardware import detect
-from mlopt.measure import accuracy
-from mlopt.model import Model
+from mlopt.model import TORCH, Model
 from mlopt.onnx_file import open_onnx
-from mlopt.recipe.schema import Metric
 from mlopt.runtimes.base import Deployable
 
 
@@ -59,6 +56,7 @@ def evaluator(tmp_path: Path, source: Deployable) -> Evaluator:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable, final: Deployable) -> None:
     drop = evaluator.drop(final)
     assert (drop.disagreements, drop.n, drop.vs) == (10, 30, "source")
@@ -72,6 +70,7 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable,
     assert evaluator.differing(source) == ()
 
 
+@pytest.mark.process
 def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluator.drop(final)
     monkeypatch.setattr("mlopt.evaluate.score", None)
@@ -79,38 +78,7 @@ def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monke
     assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
 
 
-def test_a_metric_has_its_keys(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "own.py").write_text("def margin(outputs, labels, reference):\n    return outputs['y'][:, 0]\n")
-    own: Any = load_metric("./own.py:margin", tmp_path)
-    assert own.__name__ == "margin"
-    assert load_metric("agreement", tmp_path) == "agreement"
-    args = {"task": "multiclass", "num_classes": 3, "average": "macro"}
-    f1: Any = load_metric("torchmetrics.F1Score", tmp_path, args, "y")
-    outputs = {"z": np.zeros((3, 3), np.float32), "y": np.eye(3, dtype=np.float32)}
-    assert f1(outputs, np.arange(3), None) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("keys", "where"),
-    [
-        ({"name": "torchmetrics.F1Scor"}, ["metric.name"]),
-        ({"name": "torchmetrics.F1Score", "args": {"task": "multiclass"}}, ["metric.args"]),
-        ({"name": "torchmetrics.Accuracy", "args": {"task": "multiclass", "num_classes": 3}}, []),
-        ({"name": "accuracy"}, []),
-        ({"name": "./not_there.py:function"}, []),
-    ],
-)
-def test_what_can_never_work_is_found_without_data(keys: dict[str, Any], where: list[str]) -> None:
-    assert [problem.where for problem in metric_problems(Metric(**keys))] == where
-
-
-def test_an_unknown_metric_is_no_silent_fallback(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no such metric"):
-        load_metric("torchmetrics.Nothing", tmp_path)
-    assert "torchmetrics" not in accuracy.BUILT_IN
-
-
+@pytest.mark.process
 def test_what_a_lossless_step_changed_on_any_sample_is_told(
     evaluator: Evaluator, source: Deployable, final: Deployable
 ) -> None:
@@ -119,6 +87,7 @@ def test_what_a_lossless_step_changed_on_any_sample_is_told(
     assert evaluator.changed(source, final) == told
 
 
+@pytest.mark.process
 def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluator) -> None:
     bad = in_runtime(linear(tmp_path / "bad.onnx", [[1, 0, 0], [0, np.nan, 0], [0, 0, 1]]))
     judge = replace(evaluator, source=bad, metric="fidelity")
@@ -128,3 +97,17 @@ def test_a_source_that_answers_nan_is_said_to(tmp_path: Path, evaluator: Evaluat
     )
     told = judge.changed(bad, in_runtime(linear(tmp_path / "good.onnx", np.eye(3))))
     assert str(told).endswith("30 of 30 evaluation samples differ; the source itself gives NaN or infinity there")
+
+
+def test_only_a_source_in_pytorch_is_left_without_fidelity(
+    evaluator: Evaluator, source: Deployable, final: Deployable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pass makes of it in PyTorch is compared with it, as anything else."""
+    started, pruned = (replace(each, model=replace(each.model, kind=TORCH)) for each in (source, final))
+    answers = {started.model.digest: np.eye(3), pruned.model.digest: np.eye(3) * 1.5}
+    monkeypatch.setattr(Evaluator, "outputs", lambda _self, judged: {"y": answers[judged.model.digest]})
+    judge = replace(evaluator, source=started)
+    assert judge.fidelity(started) is None
+    found = judge.fidelity(pruned)
+    assert found is not None
+    assert found.relative_error == pytest.approx(0.5)

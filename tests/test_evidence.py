@@ -10,9 +10,7 @@ from campaign_parts import Figures, chain, figures, measured, model, recipe, run
 from deployables import in_runtime
 
 from mlopt import evidence
-from mlopt.errors import RecipeError
 from mlopt.measure import statistics
-from mlopt.model import TORCH
 from mlopt.report.schema import Sampling
 
 
@@ -88,16 +86,8 @@ def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
     evaluator = figures(tmp_path)
     sampling = Sampling(rounds=10, looks=1, looks_planned=3, stopped="looks", seconds=1.0)
     samples = {each.name: measured(each) for each in lineup.contenders}
-    report = evidence.timings(recipe(), samples, evaluator, sampling)
+    candidates = evidence.described(samples, evaluator.dataset, 0.05 / 3)
+    report = evidence.timings(recipe(), evaluator.hardware, candidates, samples, sampling)
     assert cast(Figures, evaluator).asked == []
     assert report.speedup.median == pytest.approx(2.0, rel=0.05)
     assert (report.final.accuracy, report.sampling) == (None, sampling)
-
-
-def test_a_drop_against_what_the_run_has_not_is_refused_before_any_work(tmp_path: Path) -> None:
-    source = model(tmp_path, "source", TORCH)
-    limit = {"metric": "accuracy.drop_pt", "max": 1}
-    evidence.check_gates(recipe((limit | {"vs": "torch_eager"},)), source, ())
-    evidence.check_gates(recipe((limit | {"vs": "old/report.json"},)), source, ("old/report.json",))
-    with pytest.raises(RecipeError, match="compares with 'onnx_fp32', which this run has not"):
-        evidence.check_gates(recipe((limit | {"vs": "onnx_fp32"},)), source, ())

@@ -307,6 +307,7 @@ def test_names_that_are_no_text_are_one_error(tmp_path: Path) -> None:
 SEEDS = [proto.SerializeToString() for proto in (*PLACES.values(), model(*(made for made, _ in TENSORS.values())))]
 
 
+@pytest.mark.heavy
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.sampled_from(SEEDS), edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=3)), max_size=4))
 def test_mutated_files_raise_only_our_errors(seed: bytes, edits: list[tuple[float, bytes]], tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     assert told(tmp_path) is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [*FILES, "folder"])
 @pytest.mark.parametrize("verb", ["bench NAME", "bench model.onnx --against NAME", "inspect NAME", "compare NAME NAME",
                                   "gate NAME", "report NAME", "diff NAME NAME", "optimize NAME --no-sign"])  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.data import Dataset, Samples, store
+from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.vocabulary import known_words
 from mlopt.errors import DataError, ModelError
 from mlopt.fitting import check_fed, check_finite, make_up
@@ -47,11 +47,13 @@ def masked(folder: Path, rows: dict[int, tuple[int, float]]) -> Dataset:
     return store(Samples({"x": x, "mask": mask}), folder / "data", "x.npz")
 
 
+@pytest.mark.process
 def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
     check_finite(masked(tmp_path, {}), in_runtime(attention(tmp_path)), tmp_path / "log")
     check_finite(masked(tmp_path, {2: (3, -np.inf)}), in_runtime(attention(tmp_path)), tmp_path / "log")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_spoils_an_output_is_named(value: float, tmp_path: Path) -> None:
     data = masked(tmp_path, {2: (1, value), 4: (0, value)})
@@ -61,6 +63,7 @@ def test_what_spoils_an_output_is_named(value: float, tmp_path: Path) -> None:
     assert (problem.where, problem.got) == ("x.npz: input 'x'", "2 of 6 samples, the first is sample 2")
 
 
+@pytest.mark.process
 def test_sizes_are_tried_on_the_model_itself(tmp_path: Path) -> None:
     """Two inputs whose first axes are not all the batch, and a total that nothing says is one."""
     nodes = [
@@ -76,6 +79,7 @@ def test_sizes_are_tried_on_the_model_itself(tmp_path: Path) -> None:
     assert data.notes == (f"inputs were made up, each sample in this size: {sizes}; --data FILE gives real ones",)
 
 
+@pytest.mark.process
 def test_sizes_that_no_attempt_meets_are_told(tmp_path: Path) -> None:
     nodes = [helper.make_node("Reshape", ["x", "seven"], ["y"])]
     found = model(tmp_path, nodes, [info("x", ("b", "t"))], [info("y", ("b", 7, 11))], seven=np.array([-1, 7, 11]))
@@ -86,6 +90,7 @@ def test_sizes_that_no_attempt_meets_are_told(tmp_path: Path) -> None:
     assert "(t: 1, 8, 16, 32, 64, 128, 224, 256, 512)" in str(problem.fix)
 
 
+@pytest.mark.process
 def test_texts_come_from_what_looks_them_up(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("StringNormalizer", ["city"], ["plain"]),

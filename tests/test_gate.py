@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate, HardwareClass, judge, overall
+from mlopt.gate.judge import judge, overall
+from mlopt.gate.limits import Gate, HardwareClass
+from mlopt.gate.readings import READINGS
+from mlopt.gate.vocabulary import METRICS
 from mlopt.report.schema import ColdStart, GateVerdict, Latency
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -362,3 +365,7 @@ def test_the_samples_that_would_decide_follow_from_the_width():
     unknown = one(Gate(metric="speedup.median", min=1.34), sampling=None)
     assert "a run about 6.2 times as long would decide it" in unknown.message
     assert "no run of reasonable length decides it" in one(Gate(metric="speedup.median", min=1.3601)).message
+
+
+def test_each_metric_of_the_vocabulary_can_be_read() -> None:
+    assert list(READINGS) == list(METRICS)

@@ -9,7 +9,8 @@ import pytest
 from gate_evidence import DROP, report
 
 from mlopt.errors import GateError
-from mlopt.gate import Gate, judge
+from mlopt.gate.judge import judge
+from mlopt.gate.limits import Gate
 from mlopt.measure import statistics
 from mlopt.report.schema import Accuracy, GateVerdict, Speedup
 

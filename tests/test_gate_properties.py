@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate, HardwareClass, judge, needs_more
+from mlopt.gate.judge import judge, needs_more
+from mlopt.gate.limits import Gate, HardwareClass
+from mlopt.gate.vocabulary import METRICS
 from mlopt.report.schema import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

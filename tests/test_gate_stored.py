@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import Gate, HardwareClass, judge, needs_more
+from mlopt.gate.judge import judge, needs_more
+from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.measure.statistics import proportion_interval
 from mlopt.report.schema import Cpu, GateVerdict, Report
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.gate_text import parse_gate
 
 

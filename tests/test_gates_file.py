@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.errors import GateError
-from mlopt.gate import METRICS, Gate, HardwareClass, load_baselines
+from mlopt.gate.baselines import load_baselines
+from mlopt.gate.limits import Gate, HardwareClass
+from mlopt.gate.vocabulary import METRICS
 from mlopt.gates_file import load_gates
 from mlopt.report import write
 
@@ -121,6 +123,7 @@ scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st
 keys = st.sampled_from(["metric", "max", "min", "vs", "on_inconclusive", "confidence", "hardware", "gates"])
 
 
+@pytest.mark.heavy
 @given(st.lists(st.dictionaries(keys, scalars | st.lists(scalars, max_size=2), max_size=4), max_size=3))
 @settings(deadline=None)
 def test_any_structure_is_gates_or_an_error(tmp_path_factory: pytest.TempPathFactory, entries: list):

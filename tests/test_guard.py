@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,19 @@ import pytest
 from campaign_parts import chain, figures, model, recipe, run_of
 from deployables import in_runtime
 
-from mlopt import evidence, guard
+from mlopt import campaign, evidence
 from mlopt.campaign import Campaign
-from mlopt.pipeline import Ruling
+from mlopt.evaluate import Evaluator
+from mlopt.guard import Trial, guard
+from mlopt.outcomes import Ruling
+from mlopt.recipe.schema import Recipe
 from mlopt.target import Objective
+
+
+def trial(patch: pytest.MonkeyPatch, wanted: Recipe, evaluator: Evaluator) -> Trial:
+    """What a run's own trial reports, of samples made by formula."""
+    patch.setattr(campaign, "short", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
+    return partial(campaign.trial, Campaign(wanted, evaluator, {}, Path()), lambda _detail, _share: None)
 
 
 @pytest.fixture
@@ -27,13 +37,12 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def rule(final: float, again: float, lossless: int | None = None, objective: str = "latency") -> Ruling:
         monkeypatch.setitem(campaign_parts.PACE, "final", final)
         monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
-        monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
         evaluator = figures(tmp_path)
         monkeypatch.setattr(evaluator, "source", in_runtime(model(tmp_path, "source")), raising=False)
         wanted = recipe().model_copy(update={"objective": Objective(objective)})
         best, new = model(tmp_path, "best"), model(tmp_path, "new")
         new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))
-        judge = guard.guard(Campaign(wanted, evaluator, {}, tmp_path), lambda _detail, _share: None)
+        judge = guard(wanted, {}, trial(monkeypatch, wanted, evaluator))
         return judge(in_runtime(best), in_runtime(new), lossless is None)
 
     return rule
@@ -42,19 +51,17 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "trial", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
     evaluator = figures(tmp_path)
     source, outcomes, lineup = chain(tmp_path)
     monkeypatch.setattr(evaluator, "source", source, raising=False)
     wide, narrow = ({"metric": "accuracy.drop_pt", "max": most, "vs": "./main.json"} for most in (50.0, 1.0))
     run, data = run_of(lineup.contenders), {"evaluation": evaluator.dataset}
-    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data)
+    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data=data)
 
     def ruling(gate: Mapping[str, Any]) -> Ruling:
-        campaign = Campaign(recipe((gate,)), evaluator, {"./main.json": stored}, tmp_path)
-        return guard.guard(campaign, lambda _detail, _share: None)(
-            in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True
-        )
+        wanted = recipe((gate,))
+        judge = guard(wanted, {"./main.json": stored}, trial(monkeypatch, wanted, evaluator))
+        return judge(in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True)
 
     assert ruling(wide).reason is None
     assert "the interval straddles the limit of <= 1 vs ./main.json" in str(ruling(narrow).reason)

@@ -149,6 +149,7 @@ def test_layers_inside_others_are_found_with_weights_from_outside(tmp_path: Path
     assert overflow(path).in_integers == ("layer", "layer")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64 (apt-get install qemu-user)")
 def test_an_emulated_cpu_without_vnni_says_the_same(tmp_path: Path) -> None:

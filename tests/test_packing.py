@@ -123,6 +123,7 @@ def _with_data_in(name: str, folder: Path) -> Path:
     return folder / "split.onnx"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["a b.bin", "größe.bin", "report.json", "bom.cdx.json", "mlopt.json", "model.sig"])
 def test_external_data_under_a_name_that_no_artifact_can_hold_go_into_the_graphs_file(
     tmp_path: Path, signer: KeySigner, name: str

@@ -1,8 +1,9 @@
-"""What the chain says of a step that refused, when it comes out of the cache."""
+"""One step: what comes out of the cache, what its fingerprint is made of, and what reaches the pass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +12,40 @@ from campaign_parts import OPTIONS, figures, model
 from deployables import in_runtime
 
 from mlopt import pipeline
-from mlopt.budget import Budget
 from mlopt.cache import Store
 from mlopt.errors import PassError
+from mlopt.model import Model
+from mlopt.outcomes import Outcome
 from mlopt.passes import table
-from mlopt.pipeline import Job, Outcome, Ruling
+from mlopt.passes.base import PassConfig, Requires
+from mlopt.pipeline import Job, key_of
 from mlopt.recipe.schema import Step
-from mlopt.runtimes.base import Deployable
+from mlopt.results.budget import Budget
 from mlopt.target import Objective, Target
+
+CHANGED = "output 'y', sample 7: value 0 is 1 where 2 was expected"
+
+
+def job(tmp_path: Path, **more: Any) -> Job:
+    parts = figures(tmp_path)
+    given: dict[str, Any] = {"passes": table(), "samples": parts.dataset, "samples_digest": "digest"}
+    return Job(
+        name="net", target=Target(), objective=Objective.LATENCY, hardware=parts.hardware, inputs=(), outputs=(),
+        budget=Budget(), store=Store(tmp_path / "cache"), options=OPTIONS, logs=tmp_path / "logs",
+        repro=tmp_path / "repro", **(given | more),
+    )  # fmt: skip
 
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``refused(notes)``: run a step that refuses with these notes, in one cache and one setting each time."""
-    passes, parts = table(), figures(tmp_path)
-    job = Job(
-        "net", passes, Target(), Objective.LATENCY, parts.hardware, (), (), None, "digest", Budget(),
-        Store(tmp_path / "cache"), OPTIONS, parts.dataset, None, tmp_path / "logs", tmp_path / "repro",
-    )  # fmt: skip
+    setting = job(tmp_path)
 
     def run(notes: Mapping[str, Any], *, optional: bool = True) -> Outcome:
         answer = {"refused": "no layer is faster", "notes": dict(notes)}
-        monkeypatch.setattr(pipeline, "run_in_worker", lambda *_: answer)
-        step = Step(name="quantize", config=passes["quantize"].config(), optional=optional)
-        (outcome,) = pipeline.run(
-            in_runtime(model(tmp_path, "source")), [step], job, lambda *_: Ruling(None), lambda _detail: None
-        )
-        return outcome
+        monkeypatch.setattr(pipeline, "run_in_worker", lambda *_, **__: answer)
+        step = Step(name="quantize", config=setting.passes["quantize"].config(), optional=optional)
+        return pipeline.held(in_runtime(model(tmp_path, "source")), 0, step, setting)
 
     return run
 
@@ -55,43 +63,69 @@ def test_what_needs_no_search_is_the_same_in_every_run(refused: Any) -> None:
     assert [refused({}).reason for _ in range(2)] == ["no layer is faster"] * 2
 
 
-def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *optional: bool) -> list[Outcome]:
-    """Run simplify, quantize and fuse, of which the last one changes a sample; each makes a model of its own."""
-    passes, parts, asked = table(), figures(tmp_path), []
-
-    def changed(before: Deployable, after: Deployable) -> str | None:
-        asked.append((before.model.path.stem, after.model.path.stem))
-        return "output 'y', sample 7: value 0 is 1 where 2 was expected" if after.model.path.stem == "fuse" else None
-
-    job = Job(
-        "net", passes, Target(), Objective.LATENCY, parts.hardware, (), (), None, "digest", Budget(),
-        Store(tmp_path / "cache"), OPTIONS, parts.dataset, None, tmp_path / "logs", tmp_path / "repro", changed,
-    )  # fmt: skip
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, optional: bool = False) -> Outcome:
+    """Return what becomes of a pass whose model answers one sample otherwise."""
+    setting = job(tmp_path, changed=lambda _before, _after: CHANGED)
     monkeypatch.setattr(
         pipeline,
         "_step",
         lambda _best, _n, step, _job: Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, step.name))),
     )
     monkeypatch.setattr(pipeline, "_keep", lambda *_: "see repro")
-    names = ("simplify", "quantize", "fuse")
-    steps = [Step(name=n, config=passes[n].config(), optional=o) for n, o in zip(names, optional, strict=True)]
-    outcomes = list(
-        pipeline.run(in_runtime(model(tmp_path, "source")), steps, job, lambda *_: Ruling(None), lambda _: None)
-    )
-    assert asked == [("source", "simplify"), ("quantize", "fuse")]  # of a lossy step, nothing is asked
-    return outcomes
+    step = Step(name=name, config=setting.passes[name].config(), optional=optional)
+    return pipeline.held(in_runtime(model(tmp_path, "source")), 2, step, setting)
 
 
 def test_a_lossless_step_that_changes_a_sample_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PassError) as caught:
-        chain(tmp_path, monkeypatch, False, False, False)
+        held(tmp_path, monkeypatch, "fuse")
     problem = caught.value.problems[0]
     assert problem.where == "pass 'fuse' (step 3)"
-    assert problem.got == "output 'y', sample 7: value 0 is 1 where 2 was expected"
+    assert problem.got == CHANGED
     assert "leave 'fuse' out, or mark it `optional: true`; see repro" in str(problem.fix)
 
 
-def test_an_optional_one_is_dropped_with_that_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    last = chain(tmp_path, monkeypatch, False, False, True)[-1]
-    assert last.status == "dropped"
-    assert str(last.reason).startswith("a lossless pass changed the model's results: output 'y', sample 7")
+@pytest.mark.parametrize("name", ["fuse", "export"])
+def test_an_optional_one_is_dropped_with_that_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    outcome = held(tmp_path, monkeypatch, name, optional=True)
+    assert (outcome.status, outcome.kept) == ("dropped", None)
+    assert outcome.reason == f"a lossless pass changed the model's results: {CHANGED}"
+
+
+def test_of_a_lossy_step_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert held(tmp_path, monkeypatch, "quantize").status == "applied"
+
+
+def test_what_a_pass_trains_on_belongs_to_its_fingerprint_and_to_no_other(tmp_path: Path) -> None:
+    trains = replace(table()["simplify"], name="trains", requires=Requires(training=True), config=PassConfig)
+    setting = job(tmp_path, passes={**table(), "trains": trains})
+
+    def keys(name: str) -> set[str]:
+        step = Step(name=name, config=setting.passes[name].config())
+        settings = (replace(setting, train_digest=digest) for digest in (None, "one", "other"))
+        return {key_of("model", 0, step, each).fingerprint for each in settings}
+
+    assert [len(keys(name)) for name in ("trains", "simplify", "quantize")] == [3, 1, 1]
+
+
+def test_only_a_pass_that_trains_gets_the_data_and_the_worker_gets_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No table is read again on the other side: what this run checked is what runs."""
+    simplify = table()["simplify"]
+    trains = replace(simplify, name="trains", requires=Requires(training=True))
+    asked = []
+
+    def work(_log: Path, _execute: Any, pass_: Any, _before: Model, _config: Any, context: Any, **_: Any) -> Any:
+        asked.append((pass_, context.train))
+        return {"refused": "never mind", "notes": {}}
+
+    monkeypatch.setattr(pipeline, "run_in_worker", work)
+    data = figures(tmp_path).dataset
+    setting = job(tmp_path, passes={"simplify": simplify, "trains": trains}, train=data, train_digest=data.digest)
+    for name in ("simplify", "trains"):
+        step = Step(name=name, config=simplify.config(), optional=True)
+        assert pipeline.held(in_runtime(model(tmp_path, "source")), 0, step, setting).status == "refused"
+    assert asked == [(simplify, None), (trains, data)]

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SEEDS = range(60)
 SMOKE = range(1000, 1060)

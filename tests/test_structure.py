@@ -9,6 +9,8 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import mlopt
 
 ROOT = Path(mlopt.__file__).parent
@@ -53,11 +55,27 @@ def test_no_file_is_over_400_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
+def test_what_is_passed_by_its_place_can_be_counted_at_a_glance() -> None:
+    """At most six; only the fields of a binary header, which `struct` takes in their order, are more."""
+    found = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and len(node.args) > 6:
+                called = ast.unparse(node.func)
+                found += [f"{name}:{node.lineno} calls {called}"] if not called.endswith(".pack") else []
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                places = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+                if len(places) - (places[:1] in (["self"], ["cls"])) > 6:
+                    found.append(f"{name}:{node.lineno} defines {node.name}")
+    assert found == []
+
+
 def test_every_module_says_why_it_exists() -> None:
     silent = [name for name, path in modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
     assert silent == []
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, json, contextlib, io; from mlopt.cli.app import run\n"

@@ -18,6 +18,8 @@ from mlopt.cli.app import run
 from mlopt.filetype import told
 from mlopt.torch_files import told_pickle, told_zip
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'mlopt[torch]')")
 
 
@@ -94,6 +96,7 @@ def test_what_it_is_and_what_to_do_are_told(name: str, capsys: pytest.CaptureFix
         assert "Traceback" not in said
 
 
+@pytest.mark.process
 def test_the_recipe_that_is_told_for_a_program_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     name = "my, {odd} name.pt"
     program(Path(name))

@@ -17,6 +17,8 @@ from torch_models import X, said, samples, taken, text, weights_file
 from mlopt.model import TensorSpec
 from mlopt.torch_misfit import renaming
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Golden = Callable[[str, str], None]

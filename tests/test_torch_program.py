@@ -19,6 +19,8 @@ from mlopt.errors import MloptError, ModelError
 from mlopt.torch_model import load_module, open_program
 from mlopt.torch_program import plain_copy
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Parts = dict[str, bytes]

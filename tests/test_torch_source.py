@@ -168,6 +168,7 @@ class _TwoInputs(torch.nn.Module):
         return a - b
 
 
+@pytest.mark.heavy
 def test_a_program_tells_its_own_inputs(tmp_path: Path) -> None:
     dynamic = {name: {0: torch.export.Dim.DYNAMIC} for name in "ab"}
     program = torch.export.export(_TwoInputs(), (torch.ones(2, 3),), {"b": torch.ones(2, 3)}, dynamic_shapes=dynamic)

@@ -11,6 +11,8 @@ from torch_models import X, said, samples, taken, text
 
 from mlopt.model import TensorSpec
 
+pytestmark = pytest.mark.heavy
+
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
 Golden = Callable[[str, str], None]

@@ -12,6 +12,8 @@ import pytest
 from mlopt.errors import DataError
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
+pytestmark = [pytest.mark.process, pytest.mark.cold]
+
 
 class Counter:
     def __init__(self, start: int) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlopt.artifact import bundle
+from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.files import parse_json, read_capped, reading, shown
 from mlopt.artifact.layout import CLAIMS
-from mlopt.artifact.trust import UnknownSignerError
 from mlopt.artifact.workspace import changing
 from mlopt.errors import IntegrityError, OutputError
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mlopt.artifact.base import Trust
     from mlopt.artifact.signers import Signer
-    from mlopt.artifact.trust import Trust
 
 MAX_CLAIMS_BYTES = 16 << 20
 MAX_CLAIMS = 1000

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from mlopt import network
 from mlopt.artifact import bundle
+from mlopt.artifact.base import GET_AGAIN, Opened, UnknownSignerError
 from mlopt.artifact.files import shown
-from mlopt.artifact.trust import GET_AGAIN, Opened, UnknownSignerError
 from mlopt.errors import IntegrityError, MissingPackage, OutputError, UserError
 from mlopt.packages import install_command
 

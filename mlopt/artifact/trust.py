@@ -5,45 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mlopt.artifact import bundle, keys
+from mlopt.artifact.base import GET_AGAIN, Opened, Trust, UnknownSignerError
 from mlopt.artifact.files import shown
 from mlopt.artifact.signers import signature_algorithm
 from mlopt.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.certificates import Chain
-
-GET_AGAIN = "get the artifact again from its maker; sign it anew only if the change is yours"
-
-
-class UnknownSignerError(IntegrityError):
-    """The bundle does not claim to come from whom is trusted."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A statement, and who signed it."""
-
-    statement: bytes
-    signer: str
-    """As ``Signer.name``."""
-
-
-class Trust(Protocol):
-    """Somebody who is believed."""
-
-    def open(self, data: bytes, where: str) -> Opened:
-        """Return the statement in a bundle if its signature is that of whom is trusted.
-
-        Raises ``UnknownSignerError`` if the bundle says that somebody else signed it, and ``IntegrityError`` if it is
-        malformed or the signature is not valid.
-        """
-        ...
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.artifact import bundle
+from mlopt.artifact.base import GET_AGAIN, Trust
 from mlopt.artifact.files import (
     creating,
     hash_files,
@@ -28,7 +29,7 @@ from mlopt.artifact.files import (
     writing,
 )
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, UNSIGNED, Manifest, Read, check_manifest, read_manifest
-from mlopt.artifact.trust import GET_AGAIN, KeyTrust, Trust
+from mlopt.artifact.trust import KeyTrust
 from mlopt.errors import IntegrityError, OutputError, Problem, UserError
 
 if TYPE_CHECKING:

@@ -11,17 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlopt import evidence, pipeline
+from mlopt import pipeline
 from mlopt.bisect.edit import KEY, Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
 from mlopt.bisect.suspects import Suspect
-from mlopt.bisect.trials import Trials, choose, keep
+from mlopt.bisect.trials import Trials, choose
 from mlopt.errors import GateError
-from mlopt.gate import Gate
-from mlopt.pipeline import Outcome
+from mlopt.gate.limits import Gate
+from mlopt.outcomes import Outcome
+from mlopt.recipe.gates import gates as gates_of
 from mlopt.request import Request
-from mlopt.workflow import Notify, Prepared, planned_for, ready
+from mlopt.results.environment import environment
+from mlopt.run import loop
+from mlopt.run.start import Notify
+from mlopt.workflow import Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
 
@@ -33,9 +37,9 @@ def bisect(request: Request, notify: Notify) -> Finding:
     """
     with planned_for(request) as planned:
         stated = [
-            gate for gate in evidence.gates(planned.loaded.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
+            gate for gate in gates_of(planned.loaded.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))
         ]
-        gates = limits(stated, evidence.environment(planned.hardware))
+        gates = limits(stated, environment(planned.hardware))
         if not gates:
             raise GateError(
                 "no gate limits accuracy or fidelity on this machine", where=str(request.source),
@@ -46,17 +50,17 @@ def bisect(request: Request, notify: Notify) -> Finding:
             for gate in stated
             if gate not in gates
         )
-        return _find(ready(replace(planned, notify=notify)), gates, left)
+        return _find(ready(replace(planned, started=replace(planned.started, notify=notify))), gates, left)
 
 
 def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> Finding:
-    recipe = prepared.loaded.recipe
+    recipe = prepared.planned.loaded.recipe
 
     def notify(step: str) -> None:
-        prepared.notify(f"pass {step}", "", None)
+        prepared.planned.started.notify(f"pass {step}", "", None)
 
     start = pipeline.start(prepared.source, prepared.job)
-    outcomes = list(pipeline.run(start, recipe.passes, prepared.job, keep, notify))
+    outcomes = list(loop.run(start, recipe.passes, prepared.job, None, notify))
     chain = _chain(prepared, gates, outcomes)
     broken = next((place for place, each in enumerate(chain) if not hold(each.figures)), None)
     finding = Finding(chain, prepared.evaluation.count, broken, notes=left)
@@ -67,7 +71,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
     number = broken - 1
     if KEY not in type(recipe.passes[number].config).model_fields:
         return replace(finding, advice=_leave_out(prepared, number))
-    kept = (each.deployable for each in outcomes[:number])
+    kept = (each.kept for each in outcomes[:number])
     made = [start, *(each for each in kept if each is not None)]
     trials, notes = Trials.of(prepared, gates, number, made[-1], outcomes[number]), [*left]
     chosen = choose(trials, notes)
@@ -76,7 +80,7 @@ def _find(prepared: Prepared, gates: Sequence[Gate], left: tuple[str, ...]) -> F
 
 
 def _chain(prepared: Prepared, gates: Sequence[Gate], outcomes: Sequence[Outcome]) -> tuple[StepFigures, ...]:
-    prepared.notify("limits", "every model of the chain on the evaluation samples", None)
+    prepared.planned.started.notify("limits", "every model of the chain on the evaluation samples", None)
     rows = [StepFigures("source", "given", figures(gates, prepared.evaluator, prepared.evaluator.source))]
     for each in outcomes:
         if each.deployable is None:
@@ -88,7 +92,7 @@ def _chain(prepared: Prepared, gates: Sequence[Gate], outcomes: Sequence[Outcome
 
 def _leave_out(prepared: Prepared, number: int) -> str:
     """Say how to do without a pass."""
-    step = prepared.loaded.recipe.passes[number]
+    step = prepared.planned.loaded.recipe.passes[number]
     if step.optional and prepared.job.passes[step.name].lossy:
         return f"nothing need be done: '{step.name}' is optional, and `mlopt optimize` drops it"
     guarded = " or mark it `optional: true`, and it is dropped" if prepared.job.passes[step.name].lossy else ""

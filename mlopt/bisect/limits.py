@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlopt.evaluate import Evaluator
-from mlopt.gate import Gate, is_stored
+from mlopt.gate.limits import Gate, is_stored
 from mlopt.measure.parity import fidelity
 from mlopt.report.schema import Environment, Fidelity
 from mlopt.runtimes.base import Deployable

@@ -16,9 +16,10 @@ from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.data.dataset import Dataset
 from mlopt.errors import DataError, MeasureError
 from mlopt.evaluate import Evaluator
-from mlopt.gate import Gate
-from mlopt.pipeline import Outcome, Ruling
+from mlopt.gate.limits import Gate
+from mlopt.outcomes import Outcome
 from mlopt.recipe.schema import Step
+from mlopt.run import loop
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
 from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
@@ -26,11 +27,6 @@ from mlopt.workflow import Prepared
 
 _UNTOUCHED = ("left_alone", "kept_fp32")
 """The notes in which the passes with an ``exclude`` list the nodes that they did not change."""
-
-
-def keep(_best: Deployable, _model: Deployable, _lossy: bool) -> Ruling:
-    """Be the guard that drops nothing."""
-    return Ruling(None)
 
 
 @dataclass
@@ -59,14 +55,14 @@ class Trials:
     @property
     def step(self) -> Step:
         """The step as the recipe has it."""
-        return self.prepared.loaded.recipe.passes[self.number]
+        return self.prepared.planned.loaded.recipe.passes[self.number]
 
     @cached_property
     def ranked(self) -> list[Suspect]:
         """The suspects, the worst first."""
-        prepared = self.prepared
-        samples, log = prepared.calibration or prepared.evaluation, prepared.scratch / "compare.log"
-        prepared.notify("suspects", "comparing the pass's input and output, tensor by tensor", None)
+        started, data = self.prepared.planned.started, self.prepared.data
+        samples, log = data.get("calibration", data["evaluation"]), started.scratch / "compare.log"
+        started.notify("suspects", "comparing the pass's input and output, tensor by tensor", None)
         compare = partial(compare_tensors, self.before, self.after, samples)
         try:
             found: tuple[TensorDifference, ...] = run_in_worker(log, compare)
@@ -85,10 +81,11 @@ class Trials:
         """Return what the pass comes to without these nodes; that it refuses or fails is a result, too."""
         asked = tuple(sorted(nodes))
         if asked not in self.done:
-            self.prepared.notify("trials", f"run {len(self.done) + 1}, nodes excluded: {len(asked)}", None)
+            started = self.prepared.planned.started
+            started.notify("trials", f"run {len(self.done) + 1}, nodes excluded: {len(asked)}", None)
             step = self.excluding(asked).model_copy(update={"optional": True})
-            job = replace(self.prepared.job, repro=self.prepared.scratch / "repro")
-            (self.done[asked],) = pipeline.run(self.before, (step,), job, keep, lambda _: None)
+            job = replace(self.prepared.job, repro=started.scratch / "repro")
+            (self.done[asked],) = loop.run(self.before, (step,), job, None, lambda _: None)
         return self.done[asked]
 
     def enough(self, evaluator: Evaluator, nodes: Sequence[str]) -> bool:
@@ -127,9 +124,9 @@ def choose(trials: Trials, notes: list[str]) -> Chosen | None:
 
 
 def _roles(prepared: Prepared) -> Iterator[tuple[str, Dataset]]:
-    if prepared.calibration is not None:
-        yield "calibration", prepared.calibration
-    yield "evaluation", prepared.evaluation
+    for role in ("calibration", "evaluation"):
+        if role in prepared.data:
+            yield role, prepared.data[role]
 
 
 def _unfit(trials: Trials, evaluator: Evaluator) -> str | None:
@@ -145,19 +142,19 @@ def _unfit(trials: Trials, evaluator: Evaluator) -> str | None:
 
 def _chosen(trials: Trials, role: str, evaluator: Evaluator, nodes: Sequence[str]) -> Chosen:
     prepared, model = trials.prepared, trials.without(nodes).deployable
-    recipe, names = prepared.loaded.recipe, sorted(nodes)
+    recipe, names = prepared.planned.loaded.recipe, sorted(nodes)
     if model is None:
         raise ValueError("an exclusion was chosen that leaves the pass nothing to do")
     steps = [*recipe.passes]
     steps[trials.number] = trials.excluding(names)
-    prepared.notify("confirm", "the whole chain with the exclusion", None)
-    outcomes = pipeline.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, keep, lambda _: None)
-    end = [outcome.deployable for outcome in outcomes if outcome.deployable is not None][-1]
+    prepared.planned.started.notify("confirm", "the whole chain with the exclusion", None)
+    outcomes = loop.run(pipeline.start(prepared.source, prepared.job), steps, prepared.job, None, lambda _: None)
+    end = [outcome.kept for outcome in outcomes if outcome.kept is not None][-1]
     return Chosen(
         tuple(suspect for suspect in trials.ranked if suspect.node in names), role, evaluator.dataset.count,
         before=figures(trials.gates, evaluator, trials.after), after=figures(trials.gates, evaluator, model),
         result=figures(trials.gates, prepared.evaluator, end),
-        edited=with_exclusion(prepared.loaded.text, trials.number, _patterns(names)),
+        edited=with_exclusion(prepared.planned.loaded.text, trials.number, _patterns(names)),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from mlopt.artifact.files import first_problem, parse_json, read_capped, reading
 from mlopt.artifact.layout import MAX_REPORT_BYTES, Manifest, Role, check_manifest, read_manifest
 from mlopt.artifact.sign import Digests
 from mlopt.errors import IntegrityError, RecipeError
-from mlopt.recipe.lock import Origin
+from mlopt.recipe.origin import Origin
 from mlopt.recipe.yaml_reader import MAX_BYTES, read_text
 from mlopt.report.schema import Report
 

@@ -8,14 +8,15 @@ import typer
 from mlopt.cli.signing_options import Chain, Identity, Issuer, Keyless, PassphraseFile, PrivateKey, Roots, signer, trust
 
 if TYPE_CHECKING:
+    from mlopt.artifact.base import Trust
     from mlopt.artifact.signers import Signer
-    from mlopt.artifact.trust import Trust
 
 _UNSIGNED = "Write the bare statements for another signer, such as cosign: nothing is signed, and DIR stays as it is."
 _NOTHING = "the artifact has no recipe, so nothing is known of how it was made"
 
 
 def attest(
+    *,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
     key: PrivateKey = None,
     passphrase_file: PassphraseFile = None,

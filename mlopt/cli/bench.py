@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from mlopt.benchmark import Result
-    from mlopt.gate import Gate
+    from mlopt.gate.limits import Gate
     from mlopt.report.schema import Report
 
 _MODELS = "ONNX models or artifacts; the first is what the others are compared with, unless --against is given."
@@ -28,6 +28,7 @@ _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": Exi
 
 
 def bench(
+    *,
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,
@@ -73,7 +74,7 @@ def _gates(
 
     Paths are relative to where they were written: the working directory, or the file of gates. Raises ``GateError``.
     """
-    from mlopt.gate import load_baselines
+    from mlopt.gate.baselines import load_baselines
     from mlopt.gates_file import load_gates
 
     here, there = _parsed(lines), load_gates(file) if file is not None else ()

@@ -49,7 +49,7 @@ def show(result: Result, console: Console) -> None:
 def _speeds(result: Result) -> Table:
     from mlopt.report.facts import shorten
 
-    table = _table("model", "p50 ms", "p95 ms", "samples/s")
+    table = _table("model", ("p50 ms", "p95 ms", "samples/s"))
     table.add_column("speedup (95 %)", overflow="fold")
     base = result.report.baseline.name if result.report is not None else None
     for name, candidate in result.candidates.items():
@@ -64,7 +64,7 @@ def _speeds(result: Result) -> Table:
 def _costs(result: Result) -> Table:
     from mlopt.report.facts import size
 
-    table = _table("model", "load ms", "first inference ms", "size", "peak memory")
+    table = _table("model", ("load ms", "first inference ms", "size", "peak memory"))
     for name, candidate in result.candidates.items():
         cold = candidate.cold_start
         load, first = (cold.load_ms, cold.first_ms) if cold else (None, None)
@@ -80,7 +80,7 @@ def _ratio(speedup: Speedup | None) -> str:
 
 
 def _sweep(points: Sequence[SweepPoint]) -> Table:
-    table = _table("model", "batch", "threads", "concurrency", "p50 ms", "p95 ms", "samples/s")
+    table = _table("model", ("batch", "threads", "concurrency", "p50 ms", "p95 ms", "samples/s"))
     told = ""
     for point in points:
         latency = point.latency_ms
@@ -92,7 +92,7 @@ def _sweep(points: Sequence[SweepPoint]) -> Table:
 
 def _operators(name: str, operators: Sequence[OperatorTime]) -> Table:
     whole = sum(one.ms for one in operators)
-    table = _table(f"operators of {name}", "nodes", "ms", "share")
+    table = _table(f"operators of {name}", ("nodes", "ms", "share"))
     for one in operators[:_TOP]:
         _add(table, one.op_type, str(one.nodes), _ms(one.ms), f"{100 * one.ms / whole:.1f} %" if whole else "-")
     rest = operators[_TOP:]
@@ -115,7 +115,7 @@ def _gates(report: Report, console: Console) -> None:
         console.print(report.verdict, style=_STYLES[report.verdict])
 
 
-def _table(first: str, *numbers: str) -> Table:
+def _table(first: str, numbers: Sequence[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

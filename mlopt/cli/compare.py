@@ -35,6 +35,7 @@ _LIMIT = "The worst so many tensors are shown; JSON and HTML have all."
 
 
 def compare(
+    *,
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
@@ -81,7 +82,8 @@ def _evidence(
     from mlopt.artifact.deployed import given
     from mlopt.data import made_up
     from mlopt.data.dataset import store
-    from mlopt.data.sources import DataSource, read
+    from mlopt.data.source import DataSource
+    from mlopt.data.sources import read
     from mlopt.errors import ModelError
     from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence

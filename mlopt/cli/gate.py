@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mlopt.artifact.trust import Trust
-    from mlopt.gate import Gate
+    from mlopt.artifact.base import Trust
+    from mlopt.gate.limits import Gate
     from mlopt.report.schema import Report
 
 _SOURCE = "An artifact directory, or a report.json."
@@ -33,6 +33,7 @@ _Output = Path | None
 
 
 def gate(
+    *,
     source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
@@ -72,7 +73,8 @@ def gate(
 def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
     """Return the report with the verdicts that count: its own, or those on the gates that are given."""
     from mlopt import report
-    from mlopt.gate import BASELINE, judge, overall
+    from mlopt.gate.judge import judge, overall
+    from mlopt.gate.limits import BASELINE
     from mlopt.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)
@@ -150,9 +152,9 @@ def _check_integrity(source: Path, trust: Trust | None) -> str | None:
     Raises ``IntegrityError`` when the artifact is not what was signed.
     """
     from mlopt.artifact import bundle, keys
+    from mlopt.artifact.base import UnknownSignerError
     from mlopt.artifact.files import read_capped, reading
     from mlopt.artifact.layout import SIGNATURE
-    from mlopt.artifact.trust import UnknownSignerError
     from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 
     if not source.is_dir():

@@ -17,6 +17,7 @@ _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, 
 
 
 def optimize(
+    *,
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,

@@ -13,6 +13,7 @@ _OCI = "Write an OCI image layout into this new directory instead, for oras, sko
 
 
 def pack(
+    *,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help=_OUT)] = None,
     oci: Annotated[Path | None, typer.Option("--oci", metavar="OUT", help=_OCI)] = None,

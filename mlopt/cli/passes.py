@@ -48,6 +48,7 @@ def describe(pass_: Pass[Any]) -> dict[str, Any]:
         "packages": list(pass_.requires.packages),
         "needs_gpu": pass_.requires.gpu,
         "needs_calibration": pass_.requires.calibration,
+        "needs_training": pass_.requires.training,
         "device_bound": pass_.requires.device_bound,
         "config": {
             key: {"type": _type(one, named), "default": one.get("default"), "description": one.get("description", "")}
@@ -100,7 +101,8 @@ def _show_one(one: dict[str, Any]) -> None:
 
     console.out.print(one["name"], style="bold", end=" ")
     console.out.print(f"{one['version']}: {one['summary']}")
-    needs = [what for key, what in (("needs_gpu", "a GPU"), ("needs_calibration", "calibration data")) if one[key]]
+    wanted = {"needs_gpu": "a GPU", "needs_calibration": "calibration data", "needs_training": "training data"}
+    needs = [what for key, what in wanted.items() if one[key]]
     needs += [install_command(one["extra"])] if one["extra"] else []
     facts = (
         f"{', '.join(one['accepts'])} -> {one['produces']}; {_results(one)}",

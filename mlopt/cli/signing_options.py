@@ -10,8 +10,8 @@ import typer
 from mlopt.errors import UserError
 
 if TYPE_CHECKING:
+    from mlopt.artifact.base import Trust
     from mlopt.artifact.signers import Signer
-    from mlopt.artifact.trust import Trust
 
 _PASSPHRASE = "File with the passphrase of an encrypted key, mode 0600; else MLOPT_KEY_PASSPHRASE, else it is asked."  # noqa: S105
 _CHAIN = "PEM file with the key's code-signing certificate, then the intermediate ones; the root is not in it."

@@ -10,6 +10,7 @@ from mlopt.errors import UserError
 
 
 def unpack(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that `mlopt pack` wrote.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to.  [default: FILE without .mlopt]")

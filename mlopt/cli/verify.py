@@ -27,6 +27,7 @@ class RequiredGate(StrEnum):
 
 
 def verify(
+    *,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
     key: options.PublicKey = None,
     roots: options.Roots = None,

@@ -151,14 +151,18 @@ def shared_samples(a: Dataset, b: Dataset) -> int:
     return len(set(a.sample_digests) & set(b.sample_digests))
 
 
-def check_disjoint(calibration: Dataset, evaluation: Dataset) -> None:
-    """Raise ``DataError`` if a model would be judged on samples that it was fitted to."""
-    shared = shared_samples(calibration, evaluation)
+def check_disjoint(fitted: Dataset, evaluation: Dataset, role: str = "calibration") -> None:
+    """Raise ``DataError`` if a model would be judged on samples that it was fitted to, as ``role`` says.
+
+    Training and calibration may share samples: neither judges, and calibrating on some of what was trained on is usual.
+    """
+    shared = shared_samples(fitted, evaluation)
     if shared:
         raise DataError(
-            "calibration and evaluation share samples, so the evaluation would flatter the model",
+            f"{'training' if role == 'train' else role} and evaluation share samples, so the evaluation would flatter "
+            "the model",
             where="data",
-            got=f"{shared} shared: {calibration.count} samples of {calibration.source}, "
+            got=f"{shared} shared: {fitted.count} samples of {fitted.source}, "
             f"{evaluation.count} of {evaluation.source}",
             expected="no sample in both",
             fix="use different files, or one source with `split: [0.0, 0.5]` and `split: [0.5, 1.0]`; "

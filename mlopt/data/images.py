@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.folders import Found, find_pictures, shown
 from mlopt.data.pictures import UnreadableError, read_picture
+from mlopt.data.source import ImageOptions
 from mlopt.data.tables import read_labels
 from mlopt.errors import DataError
 
@@ -34,37 +34,6 @@ _LOSSES = {
     "bits": "of more than 8 bits of grey: the whole range was scaled to that of 8 bits",
     "frames": "of several frames: the first was taken",
 }
-
-
-class ImageOptions(BaseModel):
-    """From a picture to the model's input: scale the shorter side, crop the centre, normalise, order the axes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: tuple[int, int] | None = Field(
-        default=None, description="height and width that the model gets; its own fixed input size if absent"
-    )
-    resize: int | None = Field(
-        default=None, ge=1, description="pixels of the shorter side before the centre is cropped; just enough if absent"
-    )
-    color: Literal["rgb", "bgr", "gray"] = Field(default="rgb", description="channels and their order")
-    scale: float = Field(default=1 / 255, gt=0, description="what 0..255 is multiplied by, before mean and std")
-    mean: tuple[float, ...] = Field(default=(0.0,), description="subtracted; one value, or one per channel")
-    std: tuple[float, ...] = Field(default=(1.0,), description="divided by; one value, or one per channel")
-    layout: Literal["nchw", "nhwc"] = Field(default="nchw", description="the order of the axes")
-    dtype: Literal["float32", "uint8"] = Field(
-        default="float32", description="uint8 leaves the pixels as they are: no scale, mean or std"
-    )
-
-    @model_validator(mode="after")
-    def _per_channel(self) -> Self:
-        channels = 1 if self.color == "gray" else 3
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in {1, channels}:
-                raise ValueError(f"{name} needs one value or {channels}, one per channel of {self.color}")
-        if min(self.std) <= 0:
-            raise ValueError("std must be above 0")
-        return self
 
 
 def read_images(

@@ -22,6 +22,7 @@ from mlopt.errors import ModelError, Problem
 
 if TYPE_CHECKING:
     from mlopt.model import TensorSpec
+from mlopt.runtimes.onnxruntime_messages import blames_values, could_not_run
 
 SYNTHETIC = "synthetic"
 """The source of samples that were made up."""
@@ -39,8 +40,6 @@ _NO_SIZE = re.compile(
     r"|\bdtype|scalar type|\bdevice|not implemented"
 )
 """In what was raised: other sizes would not have helped."""
-_OF_VALUES = re.compile(r"out of (data )?bounds|out of range|invalid value|unknown (word|token|key)", re.IGNORECASE)
-"""In what a runtime says where the values were to blame, and not the sizes."""
 _WORDS = ("a", "b")
 
 
@@ -86,7 +85,7 @@ def fixes(specs: Sequence[TensorSpec], lost: Mapping[str, str]) -> dict[str, str
     """
     blamed = {
         name for name, cause in lost.items()
-        if "could not run the model" in cause and (has_choice(specs) or _OF_VALUES.search(cause))
+        if could_not_run(cause) and (has_choice(specs) or blames_values(cause))
     }  # fmt: skip
     return dict.fromkeys(blamed, "the inputs were made up, which may be the cause: give real ones with --data FILE.npz")
 

@@ -10,23 +10,23 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Hashable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Samples, count_of, sample_digests
 from mlopt.data.feeds import check_inputs, check_names
 from mlopt.data.functions import call, in_a_line
-from mlopt.data.images import ImageOptions, read_images
-from mlopt.data.text import TextOptions, read_text
+from mlopt.data.images import read_images
+from mlopt.data.source import SUPPORTED, DataSource
+from mlopt.data.text import read_text
 from mlopt.data.unequal import PAD
 from mlopt.errors import DataError
 from mlopt.model import TensorSpec
 from mlopt.usercode import parse_reference
 
-SUPPORTED = "a .npz file, a folder of images, a .jsonl file with `text.tokenizer`, or ./file.py:function"
 _BROKEN_NPZ = (
     OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, LookupError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
@@ -36,71 +36,6 @@ _BROKEN_NPZ = (
 
 _PICTURES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _PACKED = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
-
-
-class DataSource(BaseModel):
-    """One data set of a recipe. ``split`` is applied before ``limit``; see ``choice`` for what they choose."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: str = Field(min_length=1, description=f"{SUPPORTED}; relative to the recipe")
-    limit: int | None = Field(default=None, ge=1, description="at most so many samples, chosen to be like the whole")
-    split: tuple[float, float] | None = Field(
-        default=None, description="a part of the samples: [0.0, 0.5] is one half, [0.5, 1.0] the other"
-    )
-    in_order: bool = Field(
-        default=False,
-        description="split and limit by position, for samples in the order of time; else each class is in its share",
-    )
-    labels: str | None = Field(
-        default=None,
-        description="for .npz the name of the array with the labels ('labels' if absent); for an image folder a CSV "
-        "file with the columns filename and label (if absent, each subfolder is a class)",
-    )
-    image: ImageOptions = Field(default=ImageOptions(), description="how the images of a folder become an array")
-    text: TextOptions | None = Field(default=None, description="how the lines of a .jsonl file become token ids")
-
-    @field_validator("split")
-    @classmethod
-    def _ordered(cls, split: tuple[float, float] | None) -> tuple[float, float] | None:
-        if split is not None and not 0.0 <= split[0] < split[1] <= 1.0:
-            raise ValueError("split must be [from, to] with 0.0 <= from < to <= 1.0")
-        return split
-
-    @property
-    def names_labels(self) -> bool:
-        """Whether it says where the labels are."""
-        return self.labels is not None or (self.text is not None and self.text.label is not None)
-
-    def labelled_like(self, other: DataSource) -> DataSource:
-        """Return this source with the labels of another part of it, unless it names its own."""
-        if self.names_labels:
-            return self
-        text = self.text and other.text and self.text.model_copy(update={"label": other.text.label})
-        return self.model_copy(update={"labels": other.labels, "text": text or self.text})
-
-    def window(self, count: int, labels: Array | None = None, same: Sequence[Hashable] | None = None) -> list[int]:
-        """Return which of ``count`` samples this source means; adjacent splits never share one.
-
-        Equal entries of ``same`` stand for equal samples, which no split parts.
-        """
-        if self.split is None and (self.limit is None or self.limit >= count):
-            return list(range(count))
-        edges = self.split or (0.0, 1.0)
-        if self.in_order:
-            first, last = (round(edge * count) for edge in edges)
-            return list(range(first, last)[: self.limit])
-        return [int(row) for row in choice.part(count, edges, self.limit, labels, same)]
-
-    def part(self, samples: Samples) -> Samples:
-        """Return the samples of the window; raises ``DataError`` if there is not one of each for every sample."""
-        count = count_of(samples, self.source)
-        same = sample_digests(samples.inputs, count) if self.split is not None and not self.in_order else None
-        window = self.window(count, samples.labels, same)
-        if len(window) == count:
-            return samples
-        labels = None if samples.labels is None else samples.labels[window]
-        return Samples({name: array[window] for name, array in samples.inputs.items()}, labels, samples.notes)
 
 
 def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Samples:
@@ -121,22 +56,49 @@ def read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], default
     return check_inputs(samples, inputs, source.source, defaults) if inputs else samples
 
 
+def window(
+    source: DataSource, count: int, labels: Array | None = None, same: Sequence[Hashable] | None = None
+) -> list[int]:
+    """Return which of ``count`` samples a source means; adjacent splits never share one.
+
+    Equal entries of ``same`` stand for equal samples, which no split parts.
+    """
+    if source.split is None and (source.limit is None or source.limit >= count):
+        return list(range(count))
+    edges = source.split or (0.0, 1.0)
+    if source.in_order:
+        first, last = (round(edge * count) for edge in edges)
+        return list(range(first, last)[: source.limit])
+    return [int(row) for row in choice.part(count, edges, source.limit, labels, same)]
+
+
+def _part(source: DataSource, samples: Samples) -> Samples:
+    """Return the samples of the window; raises ``DataError`` if there is not one of each for every sample."""
+    count = count_of(samples, source.source)
+    same = sample_digests(samples.inputs, count) if source.split is not None and not source.in_order else None
+    rows = window(source, count, samples.labels, same)
+    if len(rows) == count:
+        return samples
+    labels = None if samples.labels is None else samples.labels[rows]
+    return Samples({name: array[rows] for name, array in samples.inputs.items()}, labels, samples.notes)
+
+
 def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], defaults: tuple[str, ...]) -> Samples:
     code = parse_reference(source.source, base)
     if code is not None:
-        return source.part(call(code, inputs))
+        return _part(source, call(code, inputs))
     path = base / source.source
     if not path.exists():
         raise DataError("the data does not exist", where=str(path), expected=SUPPORTED, fix="check the path")
     if path.is_dir():
         labels = base / source.labels if source.labels else None
-        return read_images(path, source.image, labels, inputs, source.window)
+        return read_images(path, source.image, labels, inputs, partial(window, source))
     if path.suffix == ".npz":
         samples = read_npz(path, source.labels, inputs)
         check_names(samples, inputs, source.source, defaults)  # before lengths, which of another array may differ
-        return source.part(samples)
+        return _part(source, samples)
     if path.suffix == ".jsonl":
-        return read_text(path, source.text, base, inputs, source.window)
+        return read_text(path, source.text, base, inputs, partial(window, source))
     raise DataError(
         "mlopt cannot read this kind of data", where=str(path), got=path.suffix or "a file without a suffix",
         expected=SUPPORTED, fix=_other_kind(path, inputs),

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.labels import label_array
 from mlopt.data.padding import Padding, padding_of
+from mlopt.data.source import TextOptions
 from mlopt.data.tokenizing import encode, open_tokenizer
 from mlopt.data.unequal import PAD
 from mlopt.errors import DataError
@@ -27,34 +27,6 @@ if TYPE_CHECKING:
 
 _FIELDS: dict[str, str] = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 Window = Callable[[int, Array | None, Sequence[Hashable]], list[int]]
-
-
-class TextOptions(BaseModel):
-    """From a line of JSON to token ids."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tokenizer: str = Field(min_length=1, description="a tokenizer.json, relative to the recipe")
-    field: str = Field(default="text", description="the key that holds the text")
-    pair: str | None = Field(default=None, description="the key that holds the second text, for models of text pairs")
-    label: str | None = Field(default=None, description="the key that holds the label")
-    max_length: int = Field(default=128, ge=1, le=1_000_000, description="tokens that are kept of a text")
-    padding: Literal["fixed", "longest"] = Field(
-        default="fixed", description="up to max_length, or up to the longest of the chosen texts"
-    )
-    pad_token: str | None = Field(
-        default=None, min_length=1, description="the token to pad with, if the tokenizer's file names none"
-    )
-    pad_id: int | None = Field(default=None, ge=0, description="its number, instead of pad_token")
-    padding_side: Literal["left", "right"] | None = Field(
-        default=None, description="the end that is padded; as the tokenizer's file says, else right"
-    )
-
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.pad_token is not None and self.pad_id is not None:
-            raise ValueError("give pad_token or pad_id, not both")
-        return self
 
 
 def read_text(

@@ -7,6 +7,7 @@ kind or a suffix of mlopt's own no other package is loaded, so a broken one stop
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -82,7 +83,7 @@ def opened(
     """
     if log is not None and format_of(kind).heavy and path.is_file():
         try:
-            return run_in_worker(log, opened, kind, path, None, inputs, outputs)
+            return run_in_worker(log, partial(opened, inputs=inputs, outputs=outputs), kind, path, None)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the model cannot be opened", where=str(path), got=str(error)) from error
     found = format_of(kind)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from mlopt import report
 from mlopt.errors import GateError, Problem, UserError
-from mlopt.gate.evidence import BASELINE, is_stored
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import BASELINE, Gate, is_stored
 from mlopt.report.schema import Report
 
 

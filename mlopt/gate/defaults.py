@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
+from mlopt.results.budget import COSINE
 
-COSINE = 0.99
 _ROOM = 1.06  # for samples of different loudness: 0.1414 becomes 0.15
 _SHIFT, _USELESS = 0.08, 0.95
 OF_SIZE = ("fidelity.sqnr_db", "fidelity.relative_error", "fidelity.max_abs", "fidelity.shift", "fidelity.worst_part")

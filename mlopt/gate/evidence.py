@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from mlopt.errors import GateError
+from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.statistics import Blocks
 from mlopt.report import change
 from mlopt.report.change import ALPHA
 from mlopt.report.schema import Interval, Report
-
-BASELINE = "baseline"
-"""The name that stands for the stored report given by ``mlopt gate --baseline``."""
 
 
 @dataclass(frozen=True)
@@ -90,30 +87,7 @@ class Evidence:
 
 
 Read = Callable[[Question], Evidence]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One name that a gate may use; reading raises ``GateError`` for what was not measured."""
-
-    read: Read
-    when_broken: str
-    when_undecided: str = ""
-    takes_vs: bool = False
-    of_speed: bool = False
-    """Whether more measuring can decide it."""
-
-
-def is_stored(vs: str) -> bool:
-    """Whether ``vs`` names a stored report: ``baseline``, a .json file, or a directory (it has a slash)."""
-    return vs == BASELINE or vs.endswith(".json") or ("/" in vs and not vs.endswith(".onnx"))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Word a hint: the nearest of the known names, or all of them."""
-    names = list(known)
-    near = get_close_matches(name, names, 1)
-    return f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(names)}"
+"""How a metric is read; raises ``GateError`` for what was not measured."""
 
 
 def rounds(report: Report) -> int | None:

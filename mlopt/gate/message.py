@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from mlopt.gate.evidence import Evidence
-from mlopt.gate.metrics import METRICS
+from mlopt.gate.limits import Gate
 from mlopt.gate.ruling import is_fixed, times_as_many, within_noise
-from mlopt.gate.schema import Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.measure.statistics import samples_needed
 from mlopt.report.schema import Verdict
 

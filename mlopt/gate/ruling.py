@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mlopt.gate.evidence import Evidence
-from mlopt.gate.schema import Gate
+from mlopt.gate.limits import Gate
 from mlopt.report.control import outside
 from mlopt.report.schema import Verdict
 

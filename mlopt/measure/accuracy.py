@@ -7,10 +7,10 @@ for every metric.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,9 @@ from mlopt.errors import DataError, MloptError
 from mlopt.measure import classes, parity, resampling
 from mlopt.measure.classes import predicted_classes
 from mlopt.measure.known_labels import check_known
-from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval, samples_needed
+from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval
 from mlopt.report.schema import Accuracy, AccuracyDrop
 from mlopt.usercode import own_line, with_traceback
-
-if TYPE_CHECKING:
-    from mlopt.gate import Gate
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -42,7 +39,6 @@ Named = str | tuple[str, ...] | None
 """Which outputs a metric looks at; the first if None."""
 Rule = Callable[[Array, Array], Floats]
 """Which share of a sample's classes is right: of predicted and wanted ones, [samples, ...], to [samples]."""
-_USUAL_DISAGREEMENT = (0.005, 0.02)  # of a model and its quantized self
 _EXPECTED = "a score per sample, [samples], or a single number"
 
 
@@ -136,27 +132,6 @@ def drop(baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:
     if found.n == scores.count:
         return found
     return found.model_copy(update={"n": scores.count, "disagreements": scores.count if found.disagreements else 0})
-
-
-def sample_notice(gates: Sequence[Gate], n: int, metric: str | Metric) -> tuple[str, ...]:
-    """Say of which limits on a drop it can be foreseen that ``n`` samples will not decide them.
-
-    How many samples it takes hangs on the share on which the two models differ, so two usual shares are named. Of
-    metrics other than accuracy and agreement, what a differing sample weighs is not known beforehand.
-    """
-    if metric not in OF_CLASSES:
-        return ()
-    notices = []
-    for gate in gates:
-        if gate.metric != "accuracy.drop_pt" or gate.max is None or gate.max <= 0:
-            continue
-        few, many = (samples_needed(gate.max, share, (1 - gate.confidence) / 2) for share in _USUAL_DISAGREEMENT)
-        if n < many:
-            notices.append(
-                f"a drop of at most {gate.max:g} pt takes about {few:,} evaluation samples if the models differ on "
-                f"{_USUAL_DISAGREEMENT[0]:.1%} of them, {many:,} on {_USUAL_DISAGREEMENT[1]:.0%}; there are {n:,}"
-            )
-    return tuple(notices)
 
 
 def _resampled_drop(old: Floats, new: Floats, baseline: Scores, scores: Scores, vs: str) -> AccuracyDrop:

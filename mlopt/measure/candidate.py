@@ -160,7 +160,7 @@ def write_outputs(
         outputs = predict(session.run, dataset, model.inputs, batch_size)
         if twice:
             again = partial(open_session, candidate.deployable)
-            repeats.check(model, again, dataset, batch_size, session.run, outputs, before)
+            repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
     for number, values in enumerate(outputs.values()):
         ragged.save(values, out / f"{number}.npy")
     return {"names": list(outputs)}

@@ -18,8 +18,9 @@ from mlopt.measure.candidate import Candidate, feeds_of
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
 from mlopt.report.schema import OperatorTime
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes import runtime_named
-from mlopt.runtimes.base import NodeTime, Profile, RuntimeOptions
+from mlopt.runtimes.base import Profile, RuntimeOptions
 from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 _SECONDS = 0.5

@@ -39,7 +39,7 @@ _EXPECTED = "equal outputs, within rounding: without that no result can be held 
 
 
 def check(
-    model: Model, again: Again, samples: Dataset, batch_size: int, run: Run, outputs: Outputs,
+    model: Model, again: Again, samples: Dataset, batch_size: int, *, run: Run, outputs: Outputs,
     before: object,
 ) -> None:  # fmt: skip
     """Raise ``ModelError`` if the model, run again, does not give ``outputs``; says what in it is random, or remembers.

@@ -34,6 +34,7 @@ from mlopt.measure.intervals import (
 from mlopt.report.schema import Interval, Latency
 
 __all__ = [
+    "ALPHA",
     "LOOKS",
     "PERCENTILES",
     "Blocks",
@@ -57,6 +58,8 @@ Floats = NDArray[np.float64]
 Blocks = Sequence[Sequence[float]]
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+ALPHA = 0.05
+"""The error rate of a report's intervals, shared out among the looks that were planned."""
 LOOKS = 3
 """How often a run may look at its samples and stop if they decide."""
 

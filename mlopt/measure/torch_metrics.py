@@ -7,6 +7,7 @@ Everything else is refused with its reason.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -26,8 +27,14 @@ _FROM_ARRAYS = (
     "image.psnrb", "image.scc", "image.ssim", "image.uqi", "image.vif",
 )  # fmt: skip
 """The parts of torchmetrics whose classes load nothing."""
+_NAME = re.compile(r"torchmetrics(\.[a-z_]+)?\.[A-Z]\w*")
 _MOST_VALUES = 1 << 27
 """What a metric may keep: some count pairs of classes."""
+
+
+def is_torch_metric(text: str) -> bool:
+    """Whether ``text`` names a class of torchmetrics, such as ``torchmetrics.F1Score``."""
+    return _NAME.fullmatch(text) is not None
 
 
 class TorchMetric:

@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from mlopt.budget import Budget
 from mlopt.cache import Store
-from mlopt.data import Dataset
+from mlopt.data.dataset import Dataset
 from mlopt.hardware import Hardware
 from mlopt.model import Kind, Model, TensorSpec
+from mlopt.results.budget import Budget
+from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.target import Objective, Target
 
@@ -55,6 +56,8 @@ class Requires:
     gpu: bool = False
     calibration: bool = False
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
+    training: bool = False
+    """Whether the pass trains: it gets ``data.train``, which must be there, and its result depends on that."""
     device_bound: bool = False
     """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
 
@@ -80,8 +83,13 @@ class Context:
     """What the recipe lets a lossy pass lose."""
     deployable: Deployable | None = None
     """The pass's model with the runtime and the options that it would be deployed with as it is."""
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """Makes what times versions of a model, for a pass that searches: of the model as it is deployed, samples, a batch
+    size and a folder for logs. Without it nothing can be measured."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
+    train: Dataset | None = None
+    """Samples to train on, for a pass that says so; mapped from disk, and never shared with the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,16 @@ class Refusal:
     """As of ``PassResult``: what it found out before it gave up."""
 
 
+def never(_model: Model, _config: PassConfig, _context: Context) -> None:
+    """Refuse nothing; a function with a name, since a pass travels to its worker."""
+
+
 @dataclass(frozen=True)
 class Pass(Generic[C]):
-    """One plug-in. ``version`` is bumped whenever its output can change."""
+    """One plug-in. ``version`` is bumped whenever its output can change.
+
+    It is handed to its worker, so its functions stand at the top of a module.
+    """
 
     name: str
     version: int
@@ -121,5 +136,5 @@ class Pass(Generic[C]):
     requires: Requires = Requires()
     lossy: bool = False
     """Lossless passes must keep parity with their input; lossy ones answer to the gates."""
-    refuse: Callable[[Model, C, Context], str | None] = lambda _model, _config, _context: None
+    refuse: Callable[[Model, C, Context], str | None] = never
     """A reason why the pass does not apply, from what is known without running it; None if it does."""

@@ -10,14 +10,18 @@ partly FP16 already are refused.
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
+from mlopt.compress.half.convert import Halving, halve
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
+from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.halving import Halving, halve, objection
 from mlopt.quantization.halves import BF16, FP16
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
+from mlopt.runtimes.onnxruntime_messages import briefly
 
 _PRODUCT = """
 <ir_version: 8, opset_import: ["": 13]>
@@ -49,7 +53,7 @@ def refuse(model: Model, _config: Bf16Config, context: Context) -> str | None:
     types = {value.type.tensor_type.elem_type for value in values} | {tensor.data_type for tensor in graph.initializer}
     if FP16.dtype in types:
         return "the model is partly FP16 already"
-    return objection(model, context)
+    return halving.objection(model, context)
 
 
 def _no_products() -> str | None:
@@ -63,16 +67,18 @@ def _no_products() -> str | None:
     try:
         ort.InferenceSession(product, options, providers=["CPUExecutionProvider"])
     except runtime_errors() as error:
-        return cause(error).partition(" node with name")[0]
+        return briefly(cause(error))
     return None
 
 
 def run(model: Model, config: Bf16Config, context: Context) -> PassResult | Refusal:
     """Convert what the device computes and the outputs bear; refuse where that is nothing."""
     wanted = Halving(
-        BF16, BF16.largest, BF16.largest, config.min_sqnr_db, config.seconds, config.exclude, "passes.bf16.exclude"
-    )
-    return halve(model, wanted, context)
+        BF16, bound=BF16.largest, ceiling=BF16.largest, min_sqnr_db=config.min_sqnr_db, seconds=config.seconds,
+        exclude=config.exclude, excluded_by="passes.bf16.exclude", device=context.target.device,
+        batch_size=context.target.batch_size,
+    )  # fmt: skip
+    return halving.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

@@ -145,7 +145,10 @@ def _attempt(
     path = write(graph, task, context.out / "model.onnx")
     examples, others = (example_inputs(task.specs, context.samples, seed) for seed in (0, 1))
     threads = context.target.threads or 1
-    sizes = check_sizes(open_onnx(path), task.module, task.specs, examples, threads, others, branches, probes)
+    sizes = check_sizes(
+        open_onnx(path), task.module, task.specs, examples, threads=threads, others=others, branches=branches,
+        probes=probes,
+    )  # fmt: skip
     return path, {"opset": graph.opset_imports[""], "sizes_checked": sizes}
 
 

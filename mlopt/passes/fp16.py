@@ -10,11 +10,14 @@ Limits: graphs with If, Loop or Scan (their bodies cannot be observed) and quant
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
+from mlopt.compress.half.convert import Halving, halve
 from mlopt.model import ONNX, Model
+from mlopt.passes import halving
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.halving import Halving, halve, objection
 from mlopt.quantization.halves import FP16
 from mlopt.target import Objective
 
@@ -43,7 +46,7 @@ def refuse(model: Model, _config: Fp16Config, context: Context) -> str | None:
             f"onnxruntime computes FP16 in FP32 on this CPU ({context.hardware.architecture}): half the size, no "
             f"faster; it serves objective size or device cuda, not {context.objective.value}"
         )
-    return objection(model, context)
+    return halving.objection(model, context)
 
 
 def _computes_in_fp32(context: Context) -> bool:
@@ -55,9 +58,11 @@ def _computes_in_fp32(context: Context) -> bool:
 def run(model: Model, config: Fp16Config, context: Context) -> PassResult | Refusal:
     """Convert what fits; refuse where nothing does, or where onnxruntime does not run the result."""
     wanted = Halving(
-        FP16, config.bound, config.ceiling, config.min_sqnr_db, config.seconds, config.exclude, "passes.fp16.exclude"
-    )
-    return halve(model, wanted, context)
+        FP16, bound=config.bound, ceiling=config.ceiling, min_sqnr_db=config.min_sqnr_db, seconds=config.seconds,
+        exclude=config.exclude, excluded_by="passes.fp16.exclude", device=context.target.device,
+        batch_size=context.target.batch_size,
+    )  # fmt: skip
+    return halving.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

@@ -12,7 +12,6 @@ Limits: the result fits ONNX Runtime on CPUs of this kind (or CUDA, if that is t
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -30,10 +29,10 @@ from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip
 from mlopt.onnx_save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.runtimes.onnxruntime import create_session, session_options
+from mlopt.runtimes.onnxruntime_messages import fusions
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _VERBOSE = 0
-_FIRED = re.compile(rb"GraphTransformer (\S+) modified: 1")
 
 
 class FuseConfig(PassConfig):
@@ -87,7 +86,7 @@ def _optimize(model: Model, config: FuseConfig, context: Context, path: Path, *,
     with _native_stderr() as log:
         create_session(model, native, context.target.device)
         log.seek(0)
-        return sorted({name.decode() for name in _FIRED.findall(log.read())})
+        return fusions(log.read())
 
 
 @contextmanager

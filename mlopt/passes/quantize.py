@@ -22,21 +22,25 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlopt.data.dataset import Array, Dataset
+from mlopt.errors import PassError
 from mlopt.hardware import usable_cores
+from mlopt.measure import accuracy
+from mlopt.measure.metric import load_metric
 from mlopt.model import ONNX, Model
 from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.mending import advised
 from mlopt.quantization import weight_only
 from mlopt.quantization.choice import Mode, Reader, Scheme, objection
-from mlopt.quantization.gauge import Gauge
 from mlopt.quantization.graph import Survey, survey
-from mlopt.quantization.integers import Outcome
-from mlopt.quantization.judge import Judge, hold_back
-from mlopt.quantization.observe import Calibration
+from mlopt.quantization.judge import Judge, Outputs, Score, hold_back
 from mlopt.quantization.search import Search
-from mlopt.quantization.weight_only import Algorithm, WeightOnly
+from mlopt.quantization.settings import Algorithm, Calibration, Settings, WeightOnly, unfit
+from mlopt.quantization.versions import Written
 from mlopt.quantization.writer import Writer
+from mlopt.results.budget import Budget
+from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.target import Objective
 
@@ -89,7 +93,7 @@ class QuantizeConfig(PassConfig):
         if self.portable and (self.smooth_quant or self.placement == "tensorrt"):
             other = "smooth_quant" if self.smooth_quant else "placement"
             raise ValueError(f"portable is about onnxruntime's own form, as mlopt writes it: leave out {other}")
-        if self.mode is Mode.WEIGHT_ONLY and (told := weight_only.unfit(self.weight_only)):
+        if self.mode is Mode.WEIGHT_ONLY and (told := unfit(self.weight_only)):
             raise ValueError(told)
         if self.placement == "tensorrt" and self.smooth_quant:
             raise ValueError("NNCF places Q/DQ for onnxruntime: leave out smooth_quant, or placement")
@@ -109,6 +113,17 @@ class QuantizeConfig(PassConfig):
     def weight_only(self) -> WeightOnly:
         """The keys of mode weight_only."""
         return WeightOnly(self.bits, self.block_size, self.symmetric, self.algorithm)
+
+    def settings(self, context: Context) -> Settings:
+        """Return what is to be written, for the machine and the samples at hand."""
+        tables = self.mode is not Mode.AUTO or context.objective is Objective.SIZE
+        return Settings(
+            mode=self.mode, scheme=self.scheme, reduce_range=self.reduce_range, portable=self.portable,
+            per_channel=self.per_channel, calibration=self.calibration, bias_correction=self.bias_correction,
+            smooth_quant=self.smooth_quant, placement=self.placement, keep_first=self.keep_first,
+            exclude=self.exclude, excluded_by="passes.quantize.exclude", weight_only=self.weight_only, tables=tables,
+            hardware=context.hardware, batch_size=context.target.batch_size,
+        )  # fmt: skip
 
 
 def refuse(model: Model, config: QuantizeConfig, context: Context) -> str | None:
@@ -148,12 +163,12 @@ def run(model: Model, config: QuantizeConfig, context: Context) -> PassResult | 
     with tempfile.TemporaryDirectory(dir=context.out) as scratch:
         if config.mode is Mode.AUTO:
             return _searched(model, found, config, context, Path(scratch))
-        writer = Writer(model, found, config, context, context.calibration, Path(scratch))
+        writer = _writer(model, found, config, context, context.calibration, Path(scratch))
         if (reason := writer.too_old) is not None:
             return Refusal(reason)
         outcome = writer.write(config.mode, writer.layers(config.mode), context.out / "model.onnx")
         mended = outcome.fault is None and writer.mend(config.mode, context.out / "model.onnx")
-    return _result(writer, config.mode, outcome, {}, {"biases_corrected": mended})
+    return _result(writer, context.out, config.mode, outcome, {"biases_corrected": mended})
 
 
 def _searched(
@@ -163,17 +178,20 @@ def _searched(
     calibration, judging = context.calibration, context.calibration or context.samples
     if judging is None:
         return Refusal("without samples nobody can judge what INT8 does: name data.calibration, or pass --data")
+    if context.measuring is None:
+        raise PassError("mode auto measures, and here is nothing to measure with", where="pass 'quantize'")
     if calibration is not None:
         calibration, judging = hold_back(calibration, scratch)
-    writer = Writer(model, found, config, context, calibration, scratch)
+    writer = _writer(model, found, config, context, calibration, scratch)
     if (reason := writer.too_old) is not None:
         return Refusal(reason)
     options = OnnxRuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
-    judge = Judge(model.path, judging, model.inputs, context.budget, options, batch_size)
-    gauge = Gauge(model, judging, options, batch_size, scratch)
+    budget, score = context.budget, score_by(context.budget)
+    judge = Judge(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
+    measuring = context.measuring(deployed(model, options), judging, batch_size, scratch)
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
-    search = Search(writer, judge, gauge, able, scratch, config.seconds)
+    search = Search(writer, judge, measuring, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
     source = "there is no calibration data: these are evaluation samples" if calibration is None else None
     remark = "; ".join(filter(None, (source, judge.remark)))
@@ -184,7 +202,7 @@ def _searched(
         file.rename(context.out / file.name)
     corrected = result.version.mode is Mode.STATIC and config.bias_correction
     more = {"search": account, "biases_corrected": corrected}
-    return _result(writer, result.version.mode, result.version.outcome, result.left, more)
+    return _result(writer, context.out, result.version.mode, result.version.written, more, result.left)
 
 
 def _modes(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> dict[Mode, str | None]:
@@ -193,8 +211,28 @@ def _modes(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> dict[M
     return {mode: objection(mode, config.scheme, found.work, calibrated=calibrated) for mode in tried}
 
 
+def _writer(
+    model: Model, found: Survey, config: QuantizeConfig, context: Context, calibration: Dataset | None, scratch: Path
+) -> Writer:
+    settings = config.settings(context)
+    return Writer(
+        model, found, settings, scratch, calibration=calibration, samples=context.samples, store=context.store
+    )  # fmt: skip
+
+
+def score_by(budget: Budget) -> Score:
+    """Return what scores by the recipe's metric, or by a built-in one that stands in for it."""
+
+    def value(name: str, outputs: Outputs, labels: Array | None, reference: Outputs) -> float:
+        built_in = name in accuracy.BUILT_IN
+        metric = name if built_in else load_metric(budget.metric, budget.base, budget.args, budget.output)
+        return accuracy.score(metric, outputs, labels, reference, output=budget.output).value
+
+    return value
+
+
 def _result(
-    writer: Writer, mode: Mode, outcome: Outcome, left: Mapping[str, str], more: Mapping[str, Any]
+    writer: Writer, out: Path, mode: Mode, outcome: Written, more: Mapping[str, Any], left: Mapping[str, str] = {}
 ) -> PassResult | Refusal:
     """Say what became of the layers; a model without a quantized one is no result."""
     done = outcome.quantized.intersection(writer.weighted)
@@ -212,8 +250,8 @@ def _result(
         "reduce_range": integers.reduce_range and not writer.pair_safe(mode),
         "pair_safe": writer.pair_safe(mode),
         "why": integers.reason + (" (only in channels where it could)" if writer.pair_safe(mode) else ""),
-        "placement": writer.config.placement,
-        "per_channel": writer.per_channel if mode is Mode.STATIC else writer.config.per_channel,
+        "placement": writer.settings.placement,
+        "per_channel": writer.per_channel if mode is Mode.STATIC else writer.settings.per_channel,
         "per_tensor": dict(outcome.per_tensor),
         "quantized": len(done),
         "quantizable": len(writer.weighted),
@@ -221,12 +259,12 @@ def _result(
         "remarks": [*writer.remarks, *outcome.remarks],
     }
     if mode is Mode.WEIGHT_ONLY:
-        settings = writer.config.weight_only
+        settings = writer.settings.weight_only
         notes = {key: notes[key] for key in ("mode", "quantized", "quantizable", "left_alone", "remarks")}
         notes |= {"bits": settings.bits, "block_size": settings.block_size, "algorithm": settings.algorithm.value}
     if mode is Mode.STATIC and writer.calibration is not None:
-        notes |= {"calibration": writer.config.calibration.value, "calibration_samples": writer.calibration.count}
-    return PassResult(writer.context.out / "model.onnx", {**notes, **more})
+        notes |= {"calibration": writer.settings.calibration.value, "calibration_samples": writer.calibration.count}
+    return PassResult(out / "model.onnx", {**notes, **more})
 
 
 PASS = Pass(

@@ -66,7 +66,7 @@ def _ones(shape: Sequence[int], dtype: str, *, last: int) -> Array:
 
 
 def check_sizes(
-    model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], threads: int,
+    model: Model, module: Flat, specs: Sequence[TensorSpec], examples: Sequence[Array], *, threads: int,
     others: Sequence[Array] = (), branches: Sequence[str] = (), probes: Sequence[Probe] = (),
 ) -> dict[str, list[int]]:  # fmt: skip
     """Return ``{dimension: [sizes]}`` at which graph and module agree; those that the module refuses are left out.

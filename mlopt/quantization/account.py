@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mlopt.quantization.choice import Mode
-from mlopt.quantization.gauge import Speed
-from mlopt.quantization.integers import Outcome
-from mlopt.quantization.judge import Quality
-
-
-@dataclass(frozen=True)
-class Version:
-    """A set of layers in one mode, written and judged."""
-
-    mode: Mode
-    layers: tuple[str, ...]
-    path: Path
-    outcome: Outcome
-    quality: Quality
-    number: int
-    """Its row in the account's front."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The model, and its external data if it has any."""
-        return tuple(sorted(self.path.parent.iterdir()))
-
-    @property
-    def size_bytes(self) -> int:
-        """All its files together."""
-        return sum(file.stat().st_size for file in self.files)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the search ends with: the version to keep, or the reason why there is none; and the account of it."""
-
-    version: Version | None
-    reason: str | None
-    left: Mapping[str, str]
-    """Layers that stay in FP32, and why."""
-    notes: Mapping[str, Any]
+from mlopt.quantization.versions import Quality, Version
+from mlopt.results.timing import Speed
 
 
 @dataclass

@@ -28,8 +28,8 @@ from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import uses
 from mlopt.onnx_save import loaded
-from mlopt.quantization.graph import save
 from mlopt.quantization.observe import channel_means
+from mlopt.quantization.prepared import save
 from mlopt.runtimes.onnxruntime import cause, runtime_errors
 
 if TYPE_CHECKING:

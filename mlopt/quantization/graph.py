@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.errors import PassError
-from mlopt.int8_constants import own_zero_points
 from mlopt.model import Model
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_graph import (
@@ -31,15 +30,13 @@ from mlopt.onnx_graph import (
 from mlopt.onnx_names import isolate, restore
 from mlopt.onnx_save import load_tensors, save_model
 from mlopt.quantization.choice import Work
+from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 from mlopt.quantization.untyped import add_missing_types
 from mlopt.quantization.weights import plain_gemms
 
 if TYPE_CHECKING:
     import onnx
 
-WEIGHTED = ("Conv", "MatMul", "Gemm")
-RECURRENT = "LSTM"
-"""It reads two weights, and has a form in INT8 only with scales that follow its input."""
 _OTHER_FLOATS = {10: "float16", 11: "float64", 16: "bfloat16"}
 """By their numbers in ONNX."""
 _QUANTIZED = frozenset(
@@ -112,18 +109,6 @@ def survey(proto: onnx.ModelProto) -> Survey:
     )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A copy to work on: nodes named, constants among the initializers, shapes inferred."""
-
-    path: Path
-    external: bool
-    """Whether its tensors, and those of models made from it, go to a file beside the graph."""
-    opset: int
-    raised_from: int | None
-    """The model's own opset, if it was lower."""
-
-
 def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     """Write a copy of ``model`` into ``folder``.
 
@@ -163,23 +148,6 @@ def _declare_as_before(path: Path, told: onnx.ModelProto) -> None:
     proto = read_graph(path)
     keep_interface(proto, told)
     path.write_bytes(proto.SerializeToString())
-
-
-def save(proto: onnx.ModelProto, path: Path, *, external: bool, source: Path | None = None) -> None:
-    """Write a model, its weights beside it in ``<name>.onnx.data`` if ``external``.
-
-    ``source`` is the folder of the files with those tensors that are not loaded, if there are any.
-    """
-    own_zero_points(proto.graph)
-    save_model(proto, path, external=external, source=source or path.parent)
-
-
-def first_output(node: onnx.NodeProto) -> str:
-    """Return the first output that a node has: what tells it from others where names are missing.
-
-    An LSTM of which only the last state is read has no first one.
-    """
-    return next(filter(None, node.output), "")
 
 
 def matching(graph: onnx.GraphProto, patterns: Sequence[str], *, where: str) -> dict[str, str]:

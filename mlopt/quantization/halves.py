@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlopt.onnx_graph import default_opset
 from mlopt.onnx_names import isolate, restore
 from mlopt.onnx_order import sort_nodes
-from mlopt.quantization.graph import Prepared, save
+from mlopt.quantization.prepared import Prepared, save
 
 if TYPE_CHECKING:
     import onnx

@@ -26,10 +26,12 @@ from mlopt.quantization import copies
 from mlopt.quantization.choice import Integers, Mode
 from mlopt.quantization.fallback import Fit, largest
 from mlopt.quantization.float_layers import keep_float_layers
-from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, save
 from mlopt.quantization.observe import quiet, refusal
 from mlopt.quantization.pieces import computed_by, rewrite_pieces
+from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
+from mlopt.quantization.versions import Written
 from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
+from mlopt.runtimes.onnxruntime_messages import copied_wrongly
 
 if TYPE_CHECKING:
     import onnx
@@ -41,8 +43,6 @@ PER_CHANNEL_OPSET = 13
 """DequantizeLinear has an axis from here on."""
 _TYPED_OPSET = 21
 """QuantizeLinear has the attribute `output_dtype` from here on."""
-_UNLOADED = "output_dtype"
-"""What onnxruntime's loader says of signed activations that it copied wrongly (see ``_leave_out_zeros``)."""
 _LOG = logging.getLogger(__name__)
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizer raises on a graph that it cannot handle: it has no error of its own."""
@@ -71,32 +71,17 @@ class Job:
     """Operators whose results stay as they come out of the accumulator; static mode."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the nodes of a job that was written."""
-
-    quantized: frozenset[str]
-    per_tensor: Mapping[str, str]
-    """Nodes with one scale per weight although one per channel was asked for, and why."""
-    left: Mapping[str, str]
-    """Nodes that had to stay in floating point, and why."""
-    fault: str | None = None
-    """Why the file is of no use, if it is of none."""
-    remarks: tuple[str, ...] = ()
-    """What else the report should say of the file."""
-
-
-def quantize(job: Job, out: Path) -> Outcome:
+def quantize(job: Job, out: Path) -> Written:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
     batched = _batched(job)
     fault = _attempt(job, job.nodes, batched, out)
-    if fault is not None and _UNLOADED in fault and not job.integers.placement.symmetric_activations:
+    if fault is not None and copied_wrongly(fault) and not job.integers.placement.symmetric_activations:
         placement = replace(job.integers.placement, symmetric_activations=True)
         job = replace(job, integers=replace(job.integers, placement=placement))
         fault = _attempt(job, job.nodes, batched, out)
     if fault is None:
         remarks = copies.remarks(job.prepared.path, _forms(job, job.nodes, batched))
-        return Outcome(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
+        return Written(quantized_layers(out, job.prepared), batched, {}, remarks=remarks)
     _LOG.debug("looking for the nodes at fault: %s", fault)
     first = largest(job.nodes, lambda nodes: _attempt(job, nodes, batched, out))
     second = Fit((), first.refused)
@@ -109,9 +94,9 @@ def quantize(job: Job, out: Path) -> Outcome:
     nodes = tuple(name for name in job.nodes if name not in second.refused)
     fault = _attempt(job, nodes, per_tensor, out)
     if fault is not None:
-        return Outcome(frozenset(), per_tensor, second.refused, fault)
+        return Written(frozenset(), per_tensor, second.refused, fault)
     remarks = copies.remarks(job.prepared.path, _forms(job, nodes, per_tensor))
-    return Outcome(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
+    return Written(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
 
 
 def _batched(job: Job) -> dict[str, str]:
@@ -169,15 +154,15 @@ def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -
     give_biases(proto.graph, nodes)
     quantizer = Quantizer(
         proto,
-        job.per_channel,
-        job.integers.reduce_range,
-        _type(signed=job.integers.scheme.signed_weights),
-        _type(signed=job.integers.scheme.signed_activations),
-        _isolated_ranges(job.ranges, names),
-        nodes,
-        [],
-        sorted({node.op_type for node in proto.graph.node}),
-        {
+        per_channel=job.per_channel,
+        reduce_range=job.integers.reduce_range,
+        weight_qType=_type(signed=job.integers.scheme.signed_weights),
+        activation_qType=_type(signed=job.integers.scheme.signed_activations),
+        tensors_range=_isolated_ranges(job.ranges, names),
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=[],
+        op_types_to_quantize=sorted({node.op_type for node in proto.graph.node}),
+        extra_options={
             **job.integers.placement.quantizer_options,
             "TensorQuantOverrides": _overrides(job, proto.graph, nodes, per_tensor),
             "OpTypesToExcludeOutputQuantization": list(job.float_outputs),

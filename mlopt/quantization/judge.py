@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import log10
 from pathlib import Path
 
 import numpy as np
 
-from mlopt.budget import SHARE, Budget
 from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.data.feeds import predict
 from mlopt.errors import DataError, MeasureError, ModelError
 from mlopt.measure import parity
-from mlopt.measure.accuracy import BUILT_IN, score
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
+from mlopt.quantization.versions import Quality
+from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes import open_session
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
@@ -28,22 +27,9 @@ _ONE_SIDED = 1.645
 """Standard errors below a mean that it lies beyond with 95 %."""
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How good a model is on the samples that were held back."""
-
-    cosine: float
-    sqnr_db: float | None
-    """Of the worst output; None if the outputs are equal."""
-    value: float | None
-    """The recipe's metric, if it can be computed on these samples."""
-    objection: str | None
-    """Which limit is not kept, in words."""
-
-    @property
-    def noise(self) -> float:
-        """The energy of the error over that of the signal, which adds up over layers."""
-        return 0.0 if self.sqnr_db is None else float(10 ** (-self.sqnr_db / 10))
+Outputs = Mapping[str, Array]
+Score = Callable[[str, Outputs, Array | None, Outputs], float]
+"""``score(metric, outputs, labels, reference)``: the value of the budget's metric, or of one that stands in for it."""
 
 
 class Judge:
@@ -56,13 +42,15 @@ class Judge:
         inputs: Sequence[TensorSpec],
         budget: Budget,
         options: OnnxRuntimeOptions,
+        *,
         batch_size: int,
+        score: Score,
     ) -> None:
         self.samples = samples
         self.remark: str | None = None
         """What could not be judged, and why."""
         self._reference, self._inputs, self._budget = reference, inputs, budget
-        self._options, self._batch_size = options, batch_size
+        self._options, self._batch_size, self._score = options, batch_size, score
 
     def quality(self, path: Path) -> Quality:
         """Run a model; one that fails on a sample, or answers in other shapes, is no good, and no error."""
@@ -128,14 +116,8 @@ class Judge:
     def _expected(self) -> dict[str, Array]:
         return self._outputs(self._reference)
 
-    def _value(self, outputs: dict[str, Array]) -> float:
-        from mlopt.evaluate import load_metric  # recipes, which it knows, know passes
-
-        budget = self._budget
-        metric = self._metric if self._metric in BUILT_IN else load_metric(
-            budget.metric, budget.base, budget.args, budget.output
-        )  # fmt: skip
-        return score(metric, outputs, self.samples.labels, self._expected, output=budget.output).value
+    def _value(self, outputs: Outputs) -> float:
+        return self._score(self._metric, outputs, self.samples.labels, self._expected)
 
     def _outputs(self, path: Path) -> dict[str, Array]:
         with open_session(deployed(open_onnx(path), self._options)) as session:

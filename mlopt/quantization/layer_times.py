@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from mlopt.runtimes.base import NodeTime
+from mlopt.results.timing import NodeTime
 
 if TYPE_CHECKING:
     import onnx

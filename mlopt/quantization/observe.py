@@ -11,13 +11,13 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.cache import Key, Store
+from mlopt.cache import Store
+from mlopt.cache_entry import Key
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
@@ -29,8 +29,9 @@ from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.onnx_graph import nodes, subgraphs
 from mlopt.onnx_order import sort_nodes
 from mlopt.packages import versions
-from mlopt.quantization.graph import Prepared
+from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
+from mlopt.quantization.settings import Calibration
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:
@@ -41,15 +42,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _VERSION = 1
 """Part of what the cache keys ranges by: bumped when the same samples can give another range."""
-
-
-class Calibration(StrEnum):
-    """How a tensor's range follows from what was seen."""
-
-    MINMAX = "minmax"
-    MOVING_AVERAGE = "moving_average"
-    PERCENTILE = "percentile"
-    ENTROPY = "entropy"
 
 
 _METHODS: Mapping[Calibration, Callable[[], Seen]] = {

@@ -15,7 +15,7 @@ from mlopt.onnx_names import fresh, isolate, restore
 from mlopt.onnx_order import sort_nodes
 from mlopt.onnx_save import loaded
 from mlopt.quantization.copies import Forms, separate
-from mlopt.quantization.graph import RECURRENT, WEIGHTED, Prepared, first_output
+from mlopt.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
 
 if TYPE_CHECKING:
     import onnx

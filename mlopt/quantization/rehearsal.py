@@ -27,8 +27,8 @@ from mlopt.measure.parity import compare
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import read_graph
 from mlopt.onnx_names import fresh, value_names
-from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.halves import Half, always_float, float_tensors
+from mlopt.quantization.prepared import Prepared, save
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:

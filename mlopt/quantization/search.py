@@ -17,16 +17,18 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mlopt.quantization.account import Account, Found, Version
+from mlopt.model import Model
+from mlopt.quantization.account import Account
 from mlopt.quantization.choice import Mode
 from mlopt.quantization.choosing import best_set
-from mlopt.quantization.gauge import Speed
-from mlopt.quantization.judge import Judge
 from mlopt.quantization.layer_times import by_layer, conversion_ms
-from mlopt.quantization.writer import Writer
-from mlopt.runtimes.base import NodeTime
+from mlopt.quantization.versions import Found, Quality, Version, Written
+from mlopt.results.timing import Measuring
+
+if TYPE_CHECKING:
+    import onnx
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""
@@ -46,15 +48,39 @@ _DECADES, _HALVINGS = 3, 8
 """The price of error is looked for so far around what it saves, and so often."""
 
 
-class Measuring(Protocol):
-    """What the search measures with (``gauge.Gauge``)."""
+class Writing(Protocol):
+    """What writes the versions (``writer.Writer``)."""
 
-    def profile(self, path: Path) -> list[NodeTime]:
-        """Time the nodes of one version."""
+    model: Model
+    graph: onnx.GraphProto
+    weighted: tuple[str, ...]
+
+    def layers(self, mode: Mode) -> tuple[str, ...]:
+        """Name the layers that can change."""
         ...
 
-    def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
-        """Compare versions with the FP32 model."""
+    def weight_bytes(self) -> dict[str, int]:
+        """Return what each layer's weights take in FP32."""
+        ...
+
+    def activations(self) -> dict[str, int]:
+        """Return how many values each layer reads, and, under "", how many the last one writes."""
+        ...
+
+    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
+        """Write a version."""
+        ...
+
+    def mend(self, mode: Mode, out: Path, *, deadline: float) -> bool:
+        """Correct a version that is too lossy; return whether that changed it."""
+        ...
+
+
+class Judging(Protocol):
+    """What tells how good a version is (``judge.Judge``)."""
+
+    def quality(self, path: Path) -> Quality:
+        """Judge one version."""
         ...
 
 
@@ -86,8 +112,9 @@ class Search:
     """One search: ``seconds`` is the time that it may take."""
 
     def __init__(
-        self, writer: Writer, judge: Judge, measuring: Measuring, modes: Sequence[Mode], scratch: Path, seconds: float
-    ) -> None:
+        self, writer: Writing, judge: Judging, measuring: Measuring, modes: Sequence[Mode], scratch: Path,
+        seconds: float,
+    ) -> None:  # fmt: skip
         self.account = Account()
         self._writer, self._judge, self._measuring, self._modes = writer, judge, measuring, modes
         self._scratch, self._seconds, self._start = scratch, seconds, time.monotonic()
@@ -239,24 +266,24 @@ class Search:
     def _write(self, mode: Mode, layers: Collection[str]) -> Version | None:
         """Write and judge one version; None, with the reason in the account, if that cannot be done."""
         path = self._place(f"{mode}-{len(self.account.front)}")
-        outcome = self._writer.write(mode, layers, path)
-        self._left[mode] |= outcome.left
-        if outcome.fault is not None:
-            self.account.modes[mode] = outcome.fault
+        written = self._writer.write(mode, layers, path)
+        self._left[mode] |= written.left
+        if written.fault is not None:
+            self.account.modes[mode] = written.fault
             return None
         quality = self._judge.quality(path)
         if quality.objection is not None and self._writer.mend(mode, path, deadline=self._start + self._seconds):
             quality = self._judge.quality(path)
-        return Version(mode, tuple(layers), path, outcome, quality, self.account.judged(mode, len(layers), quality))
+        return Version(mode, tuple(layers), path, written, quality, self.account.judged(mode, len(layers), quality))
 
     def _roughly(self, mode: Mode, layers: Collection[str]) -> Path | None:
         """Write a version to look at once; None if it cannot be written."""
         path = self._place(f"{mode}-rough")
-        outcome = self._writer.write(mode, layers, path)
-        self._left[mode] |= outcome.left
-        if outcome.fault is not None:
-            self.account.modes[mode] = outcome.fault
-        return path if outcome.fault is None else None
+        written = self._writer.write(mode, layers, path)
+        self._left[mode] |= written.left
+        if written.fault is not None:
+            self.account.modes[mode] = written.fault
+        return path if written.fault is None else None
 
     def _place(self, name: str) -> Path:
         folder = self._scratch / name

@@ -23,8 +23,8 @@ from mlopt.onnx_graph import keep_interface
 from mlopt.onnx_names import Names, isolate, restore
 from mlopt.packages import install_command
 from mlopt.quantization.copies import separate, static_forms
-from mlopt.quantization.graph import Prepared, save
 from mlopt.quantization.observe import one_batch, quiet, refusal
+from mlopt.quantization.prepared import Prepared, save
 
 _OLDEST_OPSET = 13
 """NNCF's scales per channel need a DequantizeLinear with an axis."""

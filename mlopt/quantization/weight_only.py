@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mlopt.data.dataset import Array, Dataset
 from mlopt.model import TensorSpec
@@ -25,49 +23,17 @@ from mlopt.onnx_file import read_graph
 from mlopt.packages import install_command, version
 from mlopt.quantization.copies import dynamic_forms, remarks
 from mlopt.quantization.fallback import largest
-from mlopt.quantization.graph import Prepared, save
-from mlopt.quantization.integers import Outcome
 from mlopt.quantization.observe import one_batch, quiet, refusal
 from mlopt.quantization.pieces import computed_by, rewrite_pieces
+from mlopt.quantization.prepared import Prepared, save
+from mlopt.quantization.settings import Algorithm, WeightOnly, unfit
+from mlopt.quantization.versions import Written
 
 if TYPE_CHECKING:
     import onnx
 
 _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 """What onnxruntime's quantizers raise on a graph that they cannot handle: they have no error of their own."""
-
-
-class Algorithm(StrEnum):
-    """How weights become integers."""
-
-    RTN = "rtn"
-    HQQ = "hqq"
-
-
-@dataclass(frozen=True)
-class WeightOnly:
-    """How the weights are stored, and how onnxruntime computes with them."""
-
-    bits: Literal[4, 8] = 4
-    block_size: int = 32
-    """So many weights of a column share a scale: a power of two from 16 on."""
-    symmetric: bool = True
-    """Whether zero is the middle of the integers; otherwise every block has a zero point as well."""
-    algorithm: Algorithm = Algorithm.RTN
-    accuracy_level: int = 4
-    """What activations are rounded to inside the product: 4 is INT8, the fastest on CPUs; 0 keeps float32."""
-
-
-def unfit(settings: WeightOnly) -> str | None:
-    """Return why these settings cannot be carried out anywhere, or None."""
-    size = settings.block_size
-    if size < 16 or size & (size - 1):
-        return f"block_size is {size}, and onnxruntime's kernels take powers of two from 16 on"
-    if settings.algorithm is Algorithm.HQQ and settings.symmetric:
-        return "hqq looks for zero points, so it cannot be symmetric: add `symmetric: false`"
-    if settings.algorithm is Algorithm.HQQ and settings.bits != 4:
-        return f"onnxruntime runs hqq's zero points with 4 bits, not with {settings.bits}: add `bits: 4`, or use rtn"
-    return None
 
 
 def objection(settings: WeightOnly) -> str | None:
@@ -88,13 +54,13 @@ def write(
     nodes: Sequence[str],
     data: Dataset | None,
     inputs: Sequence[TensorSpec],
-) -> Outcome:
+) -> Written:
     """Write the model with the weights of ``nodes`` in few bits, and try it on a sample of ``data``, if there is any.
 
     A node that is no plain product with a constant matrix is left. What ``objection`` says is the outcome's fault.
     """
     if (reason := objection(settings)) is not None:
-        return Outcome(frozenset(), {}, {}, fault=reason)
+        return Written(frozenset(), {}, {}, fault=reason)
     feeds = one_batch(data, inputs, 1)
 
     def attempt(chosen: tuple[str, ...]) -> str | None:
@@ -105,11 +71,11 @@ def write(
         fit = largest(chosen, attempt)
         chosen, left = fit.taken, fit.refused
         if not chosen or (fault := attempt(chosen)) is not None:
-            return Outcome(frozenset(), {}, left, fault)
+            return Written(frozenset(), {}, left, fault)
     quantized = computed_by(("MatMulNBits",), read_graph(out).graph, prepared).intersection(nodes)
     passed_over = dict.fromkeys(nodes, "no plain product with a constant matrix")
     left = {name: reason for name, reason in (passed_over | left).items() if name not in quantized}
-    return Outcome(quantized, {}, left, remarks=remarks(prepared.path, dynamic_forms(quantized, ())))
+    return Written(quantized, {}, left, remarks=remarks(prepared.path, dynamic_forms(quantized, ())))
 
 
 def _attempt(

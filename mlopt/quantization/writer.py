@@ -14,6 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.cache import Store
 from mlopt.data.dataset import Array, Dataset
 from mlopt.errors import PassError
 from mlopt.model import Model
@@ -21,19 +22,18 @@ from mlopt.onnx_file import read_graph
 from mlopt.quantization import weight_only
 from mlopt.quantization.bias import correct_means, correct_weights, input_means
 from mlopt.quantization.choice import Integers, Mode, choose_integers
-from mlopt.quantization.graph import RECURRENT, Prepared, Survey, first_output, matching, prepare
-from mlopt.quantization.integers import PER_CHANNEL_OPSET, Job, Outcome, quantize, quantized_layers
+from mlopt.quantization.graph import Survey, matching, prepare
+from mlopt.quantization.integers import PER_CHANNEL_OPSET, Job, quantize, quantized_layers
 from mlopt.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
+from mlopt.quantization.prepared import RECURRENT, Prepared, first_output
+from mlopt.quantization.settings import Settings
 from mlopt.quantization.smooth import quantize_with_nncf
+from mlopt.quantization.versions import Written
 from mlopt.quantization.weights import not_finite
-from mlopt.target import Objective
 
 if TYPE_CHECKING:
     import onnx
     from onnxruntime.quantization.calibrate import TensorsData
-
-    from mlopt.passes.base import Context
-    from mlopt.passes.quantize import QuantizeConfig
 
 BETWEEN = (
     "Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "MaxPool", "AveragePool", "GlobalAveragePool",
@@ -51,17 +51,22 @@ _WIDEST_RANGE = 1e6
 
 
 class Writer:
-    """Writes versions of one model. ``calibration`` are the samples to calibrate on; static mode needs them."""
+    """Writes versions of one model.
+
+    ``calibration`` are the samples to calibrate on, which static mode needs; ``samples`` those to try results on where
+    there are none. In ``store``, the ranges of tensors outlive a change of the settings.
+    """
 
     def __init__(
-        self, model: Model, found: Survey, config: QuantizeConfig, context: Context, calibration: Dataset | None,
-        scratch: Path,
+        self, model: Model, found: Survey, settings: Settings, scratch: Path, *, calibration: Dataset | None,
+        samples: Dataset | None, store: Store | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.found, self.config, self.context, self.calibration = model, found, config, context, calibration
-        self.feeds = one_batch(calibration or context.samples, model.inputs, context.target.batch_size)
-        axis = config.per_channel and calibration is not None and config.mode in (Mode.AUTO, Mode.STATIC)
+        self.model, self.settings, self.calibration = model, settings, calibration
+        self._found, self._store, self._data = found, store, calibration or samples
+        self._feeds = one_batch(self._data, model.inputs, settings.batch_size)
+        axis = settings.per_channel and calibration is not None and settings.mode in (Mode.AUTO, Mode.STATIC)
         wanted = PER_CHANNEL_OPSET if axis else OLDEST_OPSET
-        self.prepared, self.remarks = _prepare(model, scratch, self.feeds, wanted)
+        self.prepared, self.remarks = _prepare(model, scratch, self._feeds, wanted)
         self.graph: onnx.GraphProto = read_graph(self.prepared.path).graph
         self.weighted = tuple(node.name for node in self.graph.node if first_output(node) in found.weighted)
 
@@ -70,21 +75,22 @@ class Writer:
         """The range of each activation."""
         if self.calibration is None:
             raise PassError("static INT8 needs calibration data", where="pass 'quantize'")
-        method, types = self.config.calibration, (*LAYERS, *BETWEEN)
+        method, types = self.settings.calibration, (*LAYERS, *BETWEEN)
         return observe(
-            self.prepared, self.calibration, self.model.inputs, method=method, op_types=types, store=self.context.store
+            self.prepared, self.calibration, self.model.inputs, method=method, op_types=types, store=self._store
         )
 
     def integers(self, mode: Mode) -> Integers:
         """Return the scheme of a mode."""
-        config = self.config
-        hardware, portable = self.context.hardware, config.portable
-        return choose_integers(config.scheme, config.reduce_range, mode, hardware, config.placement, portable=portable)
+        how = self.settings
+        return choose_integers(
+            how.scheme, how.reduce_range, mode, how.hardware, how.placement, portable=how.portable
+        )  # fmt: skip
 
     def pair_safe(self, mode: Mode) -> bool:
         """Whether weights keep 8 bits all the same, but for the channels that would overflow."""
         integers, static = self.integers(mode), mode is Mode.STATIC and self.per_channel
-        return static and integers.reduce_range and self.config.reduce_range is None
+        return static and integers.reduce_range and self.settings.reduce_range is None
 
     @property
     def too_old(self) -> str | None:
@@ -99,7 +105,7 @@ class Writer:
     @property
     def per_channel(self) -> bool:
         """Whether weights get one scale per output channel."""
-        return self.config.per_channel and self.prepared.opset >= PER_CHANNEL_OPSET
+        return self.settings.per_channel and self.prepared.opset >= PER_CHANNEL_OPSET
 
     def weight_bytes(self) -> dict[str, int]:
         """Return how many bytes of FP32 weights each layer reads."""
@@ -123,8 +129,8 @@ class Writer:
 
     def excluded(self, mode: Mode) -> dict[str, str]:
         """Return the nodes that the recipe or the mode leaves alone, and why."""
-        reason = f"one of the first {self.config.keep_first}, which the recipe keeps"
-        excluded = dict.fromkeys(self.weighted[: self.config.keep_first], reason)
+        reason = f"one of the first {self.settings.keep_first}, which the recipe keeps"
+        excluded = dict.fromkeys(self.weighted[: self.settings.keep_first], reason)
         if mode is Mode.DYNAMIC:
             excluded |= self._of_type("Conv", "a Conv with dynamic scales is several times slower in onnxruntime")
         if mode in (Mode.DYNAMIC, Mode.WEIGHT_ONLY):
@@ -132,33 +138,32 @@ class Writer:
         if mode is Mode.WEIGHT_ONLY:
             excluded |= self._of_type("Conv", "onnxruntime has no weight-only Conv")
             excluded |= self._of_type(RECURRENT, f"onnxruntime has no weight-only {RECURRENT}")
-        if self.config.placement == "tensorrt":
+        if self.settings.placement == "tensorrt":
             excluded |= self._of_type(RECURRENT, f"TensorRT has no {RECURRENT} in INT8")
         if mode is Mode.STATIC:
             excluded |= _too_wide(self.graph, self.ranges)
         excluded |= self._not_finite
-        return excluded | matching(self.graph, self.config.exclude, where="passes.quantize.exclude")
+        return excluded | matching(self.graph, self.settings.exclude, where=self.settings.excluded_by)
 
-    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Outcome:
-        """Write the version in which ``layers`` compute in ``mode``; ``Outcome.fault`` says why that failed, if so."""
+    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
+        """Write the version in which ``layers`` compute in ``mode``; ``Written.fault`` says why that failed, if so."""
         if mode is Mode.WEIGHT_ONLY:
-            settings = self.config.weight_only
-            data = self.calibration or self.context.samples
-            return weight_only.write(self.prepared, out, settings, tuple(layers), data, self.model.inputs)
+            how = self.settings.weight_only
+            return weight_only.write(self.prepared, out, how, tuple(layers), self._data, self.model.inputs)
         static = mode is Mode.STATIC
         excluded = self.excluded(mode)
-        if static and self.config.smooth_quant:
+        if static and self.settings.smooth_quant:
             return self._smoothed(layers, out)
         nodes = self._with_between(layers, excluded) if static else tuple(layers)
         job = Job(
             self.prepared, mode, self.integers(mode), nodes,
-            per_channel=self.per_channel if static else self.config.per_channel, excluded=excluded,
-            ranges=self.ranges if static else None, feeds=self.feeds,
+            per_channel=self.per_channel if static else self.settings.per_channel, excluded=excluded,
+            ranges=self.ranges if static else None, feeds=self._feeds,
             pair_safe=self.pair_safe(mode),
-            float_outputs=() if self.found.work.convolutional else ("MatMul", "Gemm"),
+            float_outputs=() if self._found.work.convolutional else ("MatMul", "Gemm"),
         )  # fmt: skip
         outcome = quantize(job, out)
-        if static and outcome.fault is None and self.config.bias_correction:
+        if static and outcome.fault is None and self.settings.bias_correction:
             correct_weights(out, self.prepared.path, self._input_means, external=self.prepared.external)
         return outcome
 
@@ -167,7 +172,7 @@ class Writer:
 
         It takes as many runs as there are layers, as far as ``deadline`` (of ``time.monotonic``) allows.
         """
-        if mode is not Mode.STATIC or not self.config.bias_correction or self.calibration is None:
+        if mode is not Mode.STATIC or not self.settings.bias_correction or self.calibration is None:
             return False
         external = self.prepared.external
         done = correct_means(
@@ -189,18 +194,18 @@ class Writer:
             return {}
         return input_means(self.prepared.path, self.weighted, self.calibration, self.model.inputs)
 
-    def _smoothed(self, layers: Collection[str], out: Path) -> Outcome:
+    def _smoothed(self, layers: Collection[str], out: Path) -> Written:
         """Let NNCF smooth, quantize and correct; it places its own Q/DQ pairs."""
         if self.calibration is None:
             raise PassError("SmoothQuant needs calibration data", where="pass 'quantize'")
         spared = [name for name in self.weighted if name not in layers]
         fault = quantize_with_nncf(self.prepared, self.calibration, self.model.inputs, out, excluded=spared)
         done = quantized_layers(out, self.prepared) if fault is None else frozenset()
-        return Outcome(done, {}, {}, fault)
+        return Written(done, {}, {}, fault)
 
     def _tables(self, mode: Mode) -> Iterable[str]:
         """The embedding tables, which shrink in dynamic mode: where that was asked for, or where size counts."""
-        if mode is not Mode.DYNAMIC or (self.config.mode is Mode.AUTO and self.context.objective is not Objective.SIZE):
+        if mode is not Mode.DYNAMIC or not self.settings.tables:
             return ()
         floats = {tensor.name for tensor in self.graph.initializer if tensor.data_type == tensor.FLOAT}
         return (node.name for node in self.graph.node if node.op_type == "Gather" and node.input[0] in floats)
@@ -215,7 +220,7 @@ class Writer:
         destroy what a transformer computes (MiniLM: cosine 0.94 with rounded results, 0.99 without).
         """
         chosen = {node.name: node.op_type for node in self.graph.node if node.name in layers}
-        if not self.found.work.convolutional:
+        if not self._found.work.convolutional:
             return tuple(chosen)
         recurrent = tuple(name for name, op_type in chosen.items() if op_type == RECURRENT)
         free = frozenset(n.name for n in self.graph.node if n.op_type in BETWEEN and n.name not in excluded)

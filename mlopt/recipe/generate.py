@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.errors import RecipeError
 from mlopt.filetype import MODEL, RECIPE, told
 from mlopt.formats import BUILTIN, format_for
-from mlopt.gate.defaults import COSINE, of_size
+from mlopt.gate.defaults import of_size
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
@@ -21,6 +22,8 @@ from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION
 from mlopt.recipe.scores import Scores, scores_of
 from mlopt.recipe.yaml_writer import dump
+from mlopt.results.budget import COSINE
+from mlopt.results.roles import BASELINE
 
 
 def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
@@ -153,7 +156,7 @@ def _gates(metric: str) -> list[dict[str, Any]]:
         "agreement": [{"metric": "accuracy.value", "min": 0.95, **undecided}],
     }
     same["sequence_agreement"] = same["agreement"]
-    faster = {"metric": "speedup.median", "min": 1.0, "vs": "onnx_fp32", **undecided}
+    faster = {"metric": "speedup.median", "min": 1.0, "vs": BASELINE, **undecided}
     size = of_size()
     limits = ({"metric": f"fidelity.{name}", "max": value} for name, value in asdict(size).items())
     return [{"metric": "fidelity.cosine", "min": COSINE}, *limits, *same.get(metric, []), faster]

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from mlopt.model import digest_file
-from mlopt.recipe.load import Loaded
+from mlopt.recipe.origin import Origin
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.recipe.yaml_writer import dump
 
@@ -21,27 +19,6 @@ _HEADER = """\
 """
 
 _STAND_IN = re.compile(r"(.+) \((.+)\)")
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Origin(BaseModel):
-    """The section ``lock``: what a run read, and what it ran with. What later versions added may be absent."""
-
-    model_config = ConfigDict(frozen=True)
-
-    mlopt: str
-    recipe: Sha256
-    """Of the recipe's text as written, overrides not included."""
-    overrides: tuple[str, ...] = ()
-    """``KEY=VALUE``, as given to ``--set``; the recipe beside this section has them applied."""
-    started: str | None = None
-    """UTC, ISO 8601."""
-    sources: dict[str, Sha256]
-    """Of models, data and Python files, by the key that names them, such as ``data.evaluation``."""
-    packages: dict[str, str]
-    """The versions of the libraries that took part, by distribution name."""
-    records: dict[str, Sha256] = Field(default_factory=dict)
-    """Of each distribution's file ``RECORD``, which lists its installed files with their digests."""
 
 
 def records(packages: Mapping[str, str]) -> dict[str, str]:
@@ -59,11 +36,11 @@ def installed(name: str, version: str) -> tuple[str, str]:
     return (stand_in[2], stand_in[1]) if stand_in else (name, version)
 
 
-def lock(loaded: Loaded, origin: Origin) -> str:
+def lock(recipe: Recipe, origin: Origin) -> str:
     """Return the lock file's text."""
     section = origin.model_dump(mode="json")
     ordered = {key: dict(sorted(value.items())) if isinstance(value, dict) else value for key, value in section.items()}
-    return _HEADER + dump({**resolved(loaded.recipe), "lock": ordered})
+    return _HEADER + dump({**resolved(recipe), "lock": ordered})
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from mlopt.errors import Problem
 from mlopt.recipe.document import Document, KeyPath, closest, did_you_mean, dotted, shorten
-from mlopt.recipe.json_schema import Schema, choices_at, description_at, keys_at
+from mlopt.recipe.schema_lookup import Schema, choices_at, description_at, keys_at
 
 Located = tuple[KeyPath, Problem]
 

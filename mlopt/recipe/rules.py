@@ -7,14 +7,15 @@ from pathlib import Path
 
 from mlopt.errors import Problem
 from mlopt.formats import format_for
-from mlopt.gate import BASELINE, is_stored
+from mlopt.gate.limits import BASELINE as STORED
+from mlopt.gate.limits import is_stored
+from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.model import TORCH
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
-from mlopt.recipe.schema import Recipe, is_code, is_torch_metric
+from mlopt.recipe.schema import Recipe, is_code
+from mlopt.results.roles import BASELINE, REFERENCES, SOURCE
 from mlopt.usercode import CodeReference, parse_reference
-
-_REFERENCES = ("onnx_fp32", "torch_eager")
 
 
 def check(recipe: Recipe, base: Path) -> Iterator[Located]:
@@ -81,18 +82,18 @@ def _metric(recipe: Recipe) -> Iterator[Located]:
 def _gates(recipe: Recipe, base: Path) -> Iterator[Located]:
     for number, gate in enumerate(recipe.gates):
         path, vs = ("gates", number, "vs"), gate.vs
-        if vs is None or vs == _REFERENCES[0]:
+        if vs is None or vs == BASELINE:
             continue
-        if vs == "torch_eager":
+        if vs == SOURCE:
             found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
             if found is not None and found.name != TORCH:
-                what = f"{found.label} model is never run by PyTorch, so there is no torch_eager to compare with"
-                yield path, Problem(what, got=vs, fix="vs: onnx_fp32")
-        elif vs == BASELINE:
+                what = f"{found.label} model is never run by PyTorch, so there is no {SOURCE} to compare with"
+                yield path, Problem(what, got=vs, fix=f"vs: {BASELINE}")
+        elif vs == STORED:
             what = "`baseline` is the report that `mlopt gate --baseline` is given; a recipe names the file"
             yield path, Problem(what, got=vs, fix="vs: ./baselines/main.json")
         elif not is_stored(vs):
-            known = f"{' or '.join(_REFERENCES)}, or the path of a stored report"
-            yield path, Problem("there is no such reference", got=vs, expected=known, fix=closest(vs, _REFERENCES))
+            known = f"{' or '.join(REFERENCES)}, or the path of a stored report"
+            yield path, Problem("there is no such reference", got=vs, expected=known, fix=closest(vs, REFERENCES))
         elif not _exists(base / vs):
             yield path, Problem("the stored report does not exist", got=vs, fix="paths are relative to the recipe")

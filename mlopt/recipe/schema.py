@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -26,13 +27,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mlopt.data.sources import DataSource
+from mlopt.data.source import DataSource
 from mlopt.errors import RecipeError
 from mlopt.formats import suffixes
-from mlopt.gate import Gate
+from mlopt.gate.allowance import budget_of
+from mlopt.gate.limits import Gate
+from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.document import closest
+from mlopt.results.budget import Budget
 from mlopt.target import Objective, Target
 from mlopt.torch_weights import PICKLES
 
@@ -40,7 +44,6 @@ API_VERSION = "mlopt/v1"
 METRICS = ("accuracy", "agreement", "sequence_agreement", "fidelity")
 
 _CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
-_TORCH_METRIC = re.compile(r"torchmetrics(\.[a-z_]+)?\.[A-Z]\w*")
 _DIMENSION = r"[A-Za-z_][A-Za-z0-9_]*"
 
 Dtype = Literal[
@@ -79,11 +82,6 @@ def _weights(text: str) -> str:
         expected = "a .safetensors file (or, with --allow-pickle, a .pt file), or ./file.py:function that trains"
         raise _refusal("these are no weights", expected=expected)
     return text
-
-
-def is_torch_metric(text: str) -> bool:
-    """Whether ``text`` names a class of torchmetrics, such as ``torchmetrics.F1Score``."""
-    return _TORCH_METRIC.fullmatch(text) is not None
 
 
 def _metric(text: str) -> str:
@@ -156,7 +154,7 @@ class ModelSource(Part):
 
 
 class Data(Part):
-    """The data sets. Calibration and evaluation must not share a sample."""
+    """The data sets. Evaluation must not share a sample with calibration or training."""
 
     train: DataSource | None = Field(default=None, description="for passes that train")
     calibration: DataSource | None = Field(default=None, description="for passes that look at typical values")
@@ -276,3 +274,8 @@ class Recipe(Part):
     gates: tuple[Gate, ...] = Field(default=(), description="what the result must be worth")
     measure: Measure = Measure()
     seed: int = Field(default=0, ge=0, lt=2**32, description="for the random order in which candidates are measured")
+
+    def budget(self, base: Path) -> Budget:
+        """Return what the gates let a lossy pass lose; ``base`` is the recipe's directory."""
+        metric = self.metric
+        return budget_of(self.gates, metric.name, base, args=metric.args, output=metric.output)

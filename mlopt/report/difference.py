@@ -117,13 +117,14 @@ def _ratio(metric: str, unit: str, old: float, new: float, change: Change, *, le
     """Judge a ratio: better or worse where its whole interval lies on one side of 1."""
     text = f"{change.value:.3f}x" if change.value is not None else f"{new / old:.3f}x" if old > 0 else ""
     moved, reason = _moved(change, 1.0, -1 if less_is_better else 1)
-    return Row(metric, unit, old, new, text, change.interval, moved, reason)
+    return Row(metric, unit, old, new, change=text, interval=change.interval, verdict=moved, reason=reason)
 
 
 def _points(metric: str, old: float, new: float, change: Change) -> Row:
     """Judge a gain in points (x 100): more is better."""
     moved, reason = _moved(change, 0.0, 1)
-    return Row(metric, "", old, new, f"{100 * (new - old):+.2f} pt", change.interval, moved, reason)
+    told = f"{100 * (new - old):+.2f} pt"
+    return Row(metric, "", old, new, change=told, interval=change.interval, verdict=moved, reason=reason)
 
 
 def _moved(change: Change, still: float, better: int) -> tuple[Moved, str]:

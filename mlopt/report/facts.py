@@ -56,7 +56,7 @@ def stages(report: Report) -> tuple[Stage, ...]:
         Stage("reference", one.name, "", one.latency_ms, one.size_bytes, one.accuracy) for one in models(report)[:-1]
     )
     steps = (
-        Stage("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, step.reason)
+        Stage("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, reason=step.reason)
         for step in report.steps
     )
     final = report.final

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.model import Kind, Model, TensorSpec
 from mlopt.packages import install_command, version
+from mlopt.results.timing import NodeTime
 from mlopt.target import MAX_THREADS
 
 Array = NDArray[Any]
@@ -37,6 +38,9 @@ class RuntimeOptions(BaseModel):
 O = TypeVar("O", bound=RuntimeOptions)  # noqa: E741 - as C is a pass's configuration
 
 
+Identity = tuple[str, str, RuntimeOptions]
+
+
 @dataclass(frozen=True)
 class Deployable:
     """What is measured, scored, compared, shipped and loaded: one file can answer differently in another runtime."""
@@ -46,7 +50,7 @@ class Deployable:
     options: RuntimeOptions
 
     @property
-    def identity(self) -> tuple[str, str, RuntimeOptions]:
+    def identity(self) -> Identity:
         """What two of them have in common if they are the same, wherever their files lie."""
         return self.model.digest, self.runtime, self.options
 
@@ -64,15 +68,6 @@ class Session(Protocol):
     def run(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
         """Run one inference."""
         ...
-
-
-@dataclass(frozen=True)
-class NodeTime:
-    """The median time of one node in one inference; a node with a body (If, Loop, Scan) counts without it."""
-
-    name: str
-    op_type: str
-    ms: float
 
 
 Profile = Callable[[Model, O, Iterator[Feeds], float], list[NodeTime]]

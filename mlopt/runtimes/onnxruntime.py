@@ -23,8 +23,9 @@ from mlopt.onnx_file import check_tensors, read_graph
 from mlopt.onnx_int8 import EXACT
 from mlopt.onnx_save import load_small_tensors
 from mlopt.packages import install_command
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes import exact
-from mlopt.runtimes.base import Deployable, Feeds, NodeTime, Runtime, Session
+from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.onnxruntime_profile import nodes_of
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mlopt.runtimes.base import Feeds, NodeTime
+from mlopt.results.timing import NodeTime
+from mlopt.runtimes.base import Feeds
 
 if TYPE_CHECKING:
     import onnxruntime

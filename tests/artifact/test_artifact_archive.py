@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.artifact import archive, container, keys, layout
+from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import UnknownSignerError
 from mlopt.artifact.verify import Verified, verify
 from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
 
@@ -176,6 +176,7 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_archive(
 # Hostile archives
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_archives_are_refused_and_leave_nothing(packed: Path, case: str) -> None:
     change, message = HOSTILE[case]

@@ -119,6 +119,7 @@ def test_what_is_no_json_object_is_refused(data: bytes, message: str) -> None:
         bundle.unpack(data, "model.sig")
 
 
+@pytest.mark.heavy
 @given(
     st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9), st.lists),
     st.data(),

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.artifact import bundle, certificates, keys, layout
+from mlopt.artifact.base import Trust, UnknownSignerError
 from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import CertificateSigner, KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust, Trust, UnknownSignerError, claimed_signer
+from mlopt.artifact.trust import CertificateTrust, KeyTrust, claimed_signer
 from mlopt.artifact.verify import verify
 from mlopt.errors import ExitCode, IntegrityError, OutputError
 
@@ -338,6 +339,7 @@ def test_a_name_of_bits_is_no_name(authority: Authority) -> None:
         trusting(authority).open(data, "model.sig")
 
 
+@pytest.mark.heavy
 @given(spoilt=st.lists(st.tuples(st.integers(0, 999), st.integers(1, 255)), min_size=1, max_size=4))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")

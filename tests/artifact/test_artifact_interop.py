@@ -43,6 +43,7 @@ def certificate_signer(authority: Authority, certified: Certified) -> Certificat
     return CertificateSigner(certified.key, (certified.certificate, authority.intermediate.certificate))
 
 
+@pytest.mark.process
 @CURVES
 def test_openssl_verifies_the_signature(artifact: Path, tmp_path: Path, curve: ec.EllipticCurve) -> None:
     if shutil.which("openssl") is None:
@@ -58,6 +59,7 @@ def test_openssl_verifies_the_signature(artifact: Path, tmp_path: Path, curve: e
     assert (done.returncode, done.stdout.strip()) == (0, "Verified OK"), done.stderr
 
 
+@pytest.mark.process
 def test_openssl_accepts_the_certificates_of_the_tests(authority: Authority, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
@@ -103,6 +105,7 @@ def run(stock: str, verb: str, kind: str, artifact: Path, *options: object) -> s
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @CURVES
 def test_the_stock_tool_accepts_a_key(artifact: Path, tmp_path: Path, stock: str, curve: ec.EllipticCurve) -> None:
@@ -116,6 +119,7 @@ def test_the_stock_tool_accepts_a_key(artifact: Path, tmp_path: Path, stock: str
     assert run(stock, "verify", "key", artifact, "--public_key", tmp_path / "a.pub").returncode != 0
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @CURVES
 def test_a_key_of_the_stock_tool_is_accepted(
@@ -127,6 +131,7 @@ def test_a_key_of_the_stock_tool_is_accepted(
     assert verify(artifact, KeyTrust.of(public)).signer == keys.fingerprint(keys.load_public(public))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @CURVES
 def test_the_stock_tool_accepts_a_certificate(
@@ -140,6 +145,7 @@ def test_the_stock_tool_accepts_a_certificate(
     assert run(stock, "verify", "certificate", artifact, "--certificate_chain", root).returncode != 0
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @CURVES
 def test_a_certificate_of_the_stock_tool_is_accepted(

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust, UnknownSignerError
+from mlopt.artifact.trust import KeyTrust
 from mlopt.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
@@ -179,6 +180,7 @@ def test_a_keyless_signature_is_not_believed_without_identity_and_issuer() -> No
             KeylessTrust(identity, issuer)
 
 
+@pytest.mark.heavy
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_bytes_raise_only_the_own_error(data: st.DataObject) -> None:

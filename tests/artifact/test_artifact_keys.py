@@ -132,6 +132,7 @@ def test_an_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path, curve: 
     assert "Gai7ahfo" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.process
 def test_openssl_opens_an_encrypted_key(tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
@@ -141,6 +142,7 @@ def test_openssl_opens_an_encrypted_key(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, check=True).stdout == public.read_bytes()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("form", ["pkcs8", "ec"])
 def test_a_key_that_openssl_encrypted_opens(tmp_path: Path, form: str) -> None:
     if shutil.which("openssl") is None:
@@ -232,6 +234,7 @@ def test_a_key_without_permission_is_refused(tmp_path: Path) -> None:
         keys.load_private(tmp_path / "a.key")
 
 
+@pytest.mark.process
 def test_processes_that_need_a_key_at_once_get_the_same_one() -> None:
     context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
@@ -243,6 +246,7 @@ def _fingerprint_of_user_key(_index: int) -> str:
     return keys.fingerprint(keys.user_key().private.public_key())
 
 
+@pytest.mark.process
 def test_keys_made_by_openssl_work(tmp_path: Path) -> None:
     try:
         made = subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],

@@ -148,6 +148,7 @@ def test_a_full_disk_keeps_the_old_artifact(tmp_path: Path, fill: Any) -> None:
     assert names(tmp_path) == [".digits.lock", "digits"]
 
 
+@pytest.mark.process
 def test_a_small_tmpfs_runs_full(tmp_path: Path, fill: Any) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
@@ -227,6 +228,7 @@ def _write_often(out: Path, make: Callable[[Path], Content]) -> None:
         write(out, make)
 
 
+@pytest.mark.process
 def test_processes_that_finish_at_once_all_end_well(tmp_path: Path, fill: Any) -> None:
     context = multiprocessing.get_context("fork")
     out = tmp_path / "digits"
@@ -312,6 +314,7 @@ def test_a_manifest_that_is_no_sound_json_is_refused(tmp_path: Path, data: bytes
         read_manifest(tmp_path)
 
 
+@pytest.mark.heavy
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))
 def test_no_bytes_of_a_manifest_raise_anything_else(tmp_path: Path, data: bytes) -> None:

@@ -84,6 +84,7 @@ def test_a_pipe_is_as_good_as_a_file(encrypted: Path) -> None:
     os.close(receiver)
 
 
+@pytest.mark.process
 def test_the_environment_is_read_once_and_children_do_not_get_it(
     encrypted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ def at_a_terminal(command: Sequence[object], *typed: str) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), shown.decode()
 
 
+@pytest.mark.process
 def test_a_person_is_asked_and_what_is_typed_is_not_shown(tmp_path: Path, fill: Any) -> None:
     key = tmp_path / "a.key"
     code, screen = at_a_terminal(["keygen", "--encrypt", "-o", key], SECRET, SECRET)
@@ -155,6 +157,7 @@ def test_a_person_is_asked_and_what_is_typed_is_not_shown(tmp_path: Path, fill: 
     )
 
 
+@pytest.mark.process
 def test_two_passphrases_that_differ_make_no_key(tmp_path: Path) -> None:
     code, screen = at_a_terminal(["keygen", "--encrypt", "-o", tmp_path / "a.key"], SECRET, "another-Ooph4ahz")
     assert code == ExitCode.USAGE
@@ -163,6 +166,7 @@ def test_two_passphrases_that_differ_make_no_key(tmp_path: Path) -> None:
     assert not (tmp_path / "a.key").exists()
 
 
+@pytest.mark.process
 def test_a_wrong_passphrase_and_none_at_all_are_said_to_the_person(encrypted: Path, tmp_path: Path) -> None:
     for typed, message in (("wrong-Ooph4ahz", "the passphrase does not open the key"), ("\x04", "nothing was typed")):
         code, screen = at_a_terminal(["sign", tmp_path, "--key", encrypted], typed)

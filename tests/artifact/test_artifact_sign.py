@@ -115,6 +115,7 @@ def test_names_that_tools_treat_differently_are_not_signed(tmp_path: Path, names
         digest(tmp_path)
 
 
+@pytest.mark.process
 def test_signing_imports_no_model_library(artifact: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mlopt.artifact import keys; from mlopt.artifact.sign import sign;"

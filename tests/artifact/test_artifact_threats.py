@@ -256,6 +256,7 @@ def test_no_row_hides_another() -> None:
     assert len(THREATS) == len(FILES) + len(SIGNERS) + len(BUNDLES) + len(VALIDLY_SIGNED)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("copied", [False, True], ids=["in place", "copied"])
 @pytest.mark.parametrize("case", THREATS)
 def test_threat(signed: Path, case: str, copied: bool, capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,6 +171,7 @@ def test_any_change_to_the_signature_file_is_refused_or_without_effect(signed: P
     assert verified.signer == keys.fingerprint(keys.user_public())
 
 
+@pytest.mark.heavy
 @FUZZ
 @given(
     payload=st.binary(max_size=100)
@@ -189,6 +190,7 @@ def test_no_signed_payload_raises_anything_else(signed: Path, payload: bytes) ->
         verify(signed)
 
 
+@pytest.mark.heavy
 @FUZZ
 @given(data=st.binary(max_size=200))
 def test_no_bytes_as_manifest_raise_anything_else(signed: Path, data: bytes) -> None:
@@ -200,6 +202,7 @@ def test_no_bytes_as_manifest_raise_anything_else(signed: Path, data: bytes) -> 
     (signed / "mlopt.json").write_bytes(original)
 
 
+@pytest.mark.process
 def test_verifying_imports_nothing_that_could_run_a_model_or_that_it_can_do_without(signed: Path) -> None:
     code = (
         "import sys; from mlopt.cli.app import run; code = run(['verify', sys.argv[1]]);"

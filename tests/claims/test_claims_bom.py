@@ -26,6 +26,7 @@ def test_it_is_a_signed_file_of_the_artifact(artifact: Path) -> None:
     assert layout.read_manifest(artifact).files["bom.cdx.json"] is Role.BOM
 
 
+@pytest.mark.heavy
 def test_it_is_valid_by_the_published_schema(tmp_path: Path, signer: KeySigner) -> None:
     pytest.importorskip("cyclonedx", reason="needs cyclonedx-python-lib[json-validation] (extra dev)")
     from cyclonedx.schema import SchemaVersion
@@ -85,6 +86,7 @@ def test_files_data_and_packages_are_components(tmp_path: Path) -> None:
     assert found["dependencies"] == [{"ref": "model", "dependsOn": [runtime]}]
 
 
+@pytest.mark.heavy
 def test_equal_evidence_gives_equal_bytes(tmp_path: Path) -> None:
     texts = []
     for name in ("one", "two"):

@@ -108,6 +108,7 @@ GATES: dict[str, tuple[list[Any], str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("gates", "overall", "result", "where"), GATES.values(), ids=GATES)
 def test_the_test_result_is_what_the_gates_said(
     tmp_path: Path, signer: KeySigner, gates: list[Any], overall: Any, result: str, where: str

@@ -14,7 +14,7 @@ import mlopt.benchmark
 from mlopt.benchmark import Request, Result
 from mlopt.cli.app import run
 from mlopt.errors import ExitCode
-from mlopt.gate import Gate
+from mlopt.gate.limits import Gate
 from mlopt.report import read, read_blocks
 from mlopt.report.schema import OperatorTime, SweepPoint
 
@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     requests: list[Request] = []
 
     def answer(request: Request, _notify: object) -> Result:
-        from mlopt.gate import judge, overall
+        from mlopt.gate.judge import judge, overall
 
         requests.append(request)
         points = [
@@ -163,6 +163,7 @@ def test_json_is_the_report_and_nothing_else(asked: list[Request], capsys: pytes
     assert "p95 ms" in err
 
 
+@pytest.mark.process
 def test_gate_report_and_diff_read_what_bench_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +182,7 @@ def test_gate_report_and_diff_read_what_bench_wrote(
     assert "b.onnx" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_a_lost_result_leaves_the_samples_and_no_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

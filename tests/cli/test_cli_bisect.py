@@ -119,6 +119,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     assert asked == []
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_the_recipe_that_is_written_passes_its_gate(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planted(recipe.parent / "planted.onnx")

@@ -137,6 +137,7 @@ def test_bad_input_is_one_error_with_its_fix(pair: Pair, tmp_path: Path, capsys:
     assert "the model file does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_inputs_are_blamed_only_where_they_were_made_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second model takes fewer ids than were made up to fit the first; real ones may be as many."""
     for name, rows in (("a", 2), ("b", 1)):

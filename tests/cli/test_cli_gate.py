@@ -20,7 +20,8 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signers import KeySigner
 from mlopt.cli.gate import gate
 from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
-from mlopt.gate import Gate, judge, overall
+from mlopt.gate.judge import judge, overall
+from mlopt.gate.limits import Gate
 from mlopt.model import ONNX, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT
@@ -335,6 +336,7 @@ def test_a_damaged_signature_is_never_skipped(artifact: Path):
         run(artifact)
 
 
+@pytest.mark.process
 def test_gate_imports_no_framework(evidence: Callable[..., Path], tmp_path: Path):
     code = (
         "import sys; from mlopt.cli.app import run; code = run(sys.argv[1:]);"

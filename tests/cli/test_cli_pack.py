@@ -141,6 +141,7 @@ def test_unpack_needs_somebody_to_trust(artifact: Path) -> None:
     assert not Path("digits-1").exists()
 
 
+@pytest.mark.process
 def test_every_machine_gets_the_same_archive(artifact: Path, tmp_path: Path) -> None:
     """Two processes that share nothing but the files' bytes: all else that could find its way in differs."""
     there = tmp_path / "x" / "y" / "renamed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -130,6 +131,7 @@ def test_names_are_no_markup_in_a_log() -> None:
     assert "pass [bold]x[/bold]" in written(console)
 
 
+@pytest.mark.heavy
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "b"]), st.text(), st.none() | st.floats(allow_nan=False), st.floats(0, 100))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mlopt.data.choice import order, part, typical
 from mlopt.data.dataset import Samples, store
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read
 from mlopt.model import TensorSpec
 from mlopt.quantization.judge import hold_back
 

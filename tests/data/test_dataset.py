@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlopt.data import Samples, check_disjoint, open_dataset, shared_samples, store
+from mlopt.data.dataset import Samples, check_disjoint, open_dataset, shared_samples, store
 from mlopt.errors import DataError
 
 
@@ -109,6 +109,8 @@ def test_shared_samples_are_counted_once_each(tmp_path: Path) -> None:
     assert problem.fix is not None
     assert "split: [0.0, 0.5]" in problem.fix
     check_disjoint(a, store(counting(10, start=10), tmp_path / "c", "c.npz"))
+    with pytest.raises(DataError, match="training and evaluation share samples"):
+        check_disjoint(a, b, "train")
 
 
 def test_samples_count_as_equal_only_in_all_inputs(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.data import Samples, batch_of, batches, check_inputs, predict
+from mlopt.data.dataset import Samples
+from mlopt.data.feeds import batch_of, batches, check_inputs, predict
 from mlopt.errors import DataError
 from mlopt.model import TensorSpec
 

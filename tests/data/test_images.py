@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mlopt.data.images import ImageOptions
-from mlopt.data.sources import DataSource, read
+from mlopt.data.source import DataSource, ImageOptions
+from mlopt.data.sources import read
 from mlopt.errors import DataError, MissingPackage, Problem
 from mlopt.model import TensorSpec
 

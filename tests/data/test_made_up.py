@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.data import Samples, check_inputs
-from mlopt.data.feeds import batches
+from mlopt.data.dataset import Samples
+from mlopt.data.feeds import batches, check_inputs
 from mlopt.data.made_up import fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.errors import ModelError, Problem
@@ -101,6 +101,7 @@ CASES: dict[str, tuple[tuple[TensorSpec, ...], Callable[[Shapes], bool], Shapes]
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", CASES)
 def test_sizes_are_found_that_the_model_takes(name: str) -> None:
     specs, takes, expected = CASES[name]

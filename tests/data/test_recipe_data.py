@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.data import Samples, check_disjoint, store
+from mlopt.data.dataset import Samples, check_disjoint, store
 from mlopt.data.sources import read
 from mlopt.model import TensorSpec
 from mlopt.onnx_file import open_onnx
@@ -17,6 +17,8 @@ from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe
 from mlopt.usercode import CodeReference
+
+pytestmark = pytest.mark.heavy
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NEEDS = {

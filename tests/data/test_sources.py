@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mlopt.data import Samples
-from mlopt.data.sources import DataSource, read, read_npz
+from mlopt.data.dataset import Samples
+from mlopt.data.source import DataSource
+from mlopt.data.sources import read, read_npz, window
 from mlopt.errors import DataError, ModelError, Problem
 from mlopt.model import TensorSpec
 
@@ -81,8 +82,8 @@ def test_split_comes_before_limit(
 
 @given(count=st.integers(0, 1000), edge=st.floats(0.01, 0.99))
 def test_adjacent_splits_cover_everything_once(count: int, edge: float) -> None:
-    first = DataSource(source="x", split=(0.0, edge)).window(count)
-    second = DataSource(source="x", split=(edge, 1.0)).window(count)
+    first = window(DataSource(source="x", split=(0.0, edge)), count)
+    second = window(DataSource(source="x", split=(edge, 1.0)), count)
     assert sorted([*first, *second]) == list(range(count))
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.data.sources import DataSource, read
-from mlopt.data.text import TextOptions
+from mlopt.data.source import DataSource, TextOptions
+from mlopt.data.sources import read
 from mlopt.errors import DataError, MissingPackage, Problem
 from mlopt.model import TensorSpec
 

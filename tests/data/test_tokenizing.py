@@ -64,6 +64,7 @@ def test_what_a_tokenizer_does_not_know_is_named(kind: str, tmp_path: Path) -> N
     assert str(problem.fix).startswith("leave this text out, or take the tokenizer.json that the model was trained")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", HAVING)
 def test_a_token_for_the_unknown_is_taken_by_the_command_that_is_told(kind: str, tmp_path: Path) -> None:
     file = saved(tmp_path, HAVING[kind]())

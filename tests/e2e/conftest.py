@@ -8,6 +8,15 @@ import pytest
 from small_graphs import write_classifier
 from small_models import NETWORK, RECIPE
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever is tested from end to end runs its passes and measures in processes of their own."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("process")
+
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -30,7 +30,8 @@ from mlopt.artifact.verify import Verified, verify
 from mlopt.model import ONNX, TensorSpec, digest_file
 from mlopt.passes import table
 from mlopt.recipe.load import load
-from mlopt.recipe.lock import Origin, lock
+from mlopt.recipe.lock import lock
+from mlopt.recipe.origin import Origin
 
 # --- the artifact: its files are replaced, and what is signed is signed again
 

@@ -16,14 +16,18 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import cache, foreign_text, gate, gates_file, inspection, onnx_file, report, usercode
+from mlopt import cache, foreign_text, gates_file, inspection, onnx_file, report, usercode
 from mlopt.data import dataset, sources
-from mlopt.data.text import TextOptions
+from mlopt.data.source import TextOptions
 from mlopt.errors import MloptError
+from mlopt.gate.judge import judge, needs_more
+from mlopt.gate.limits import BASELINE, Gate
+from mlopt.gate.vocabulary import METRICS
 from mlopt.model import TensorSpec
 from mlopt.passes import table
 from mlopt.recipe.load import load, parse
-from mlopt.recipe.lock import Origin, lock
+from mlopt.recipe.lock import lock
+from mlopt.recipe.origin import Origin
 from mlopt.report import difference, html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
 from mlopt.report.schema import Report
@@ -58,12 +62,12 @@ def _read_report(file: Path) -> None:
 
 
 def _judge(found: Report, old: Report) -> None:
-    gates = [gate.Gate(metric=name, max=1.0) for name in gate.METRICS]
-    gates += [gate.Gate(metric=name, min=1.0, vs=gate.BASELINE) for name, one in gate.METRICS.items() if one.takes_vs]
+    gates = [Gate(metric=name, max=1.0) for name in METRICS]
+    gates += [Gate(metric=name, min=1.0, vs=BASELINE) for name, one in METRICS.items() if one.takes_vs]
     for wanted in gates:
         try:
-            gate.judge([wanted], found, baselines={gate.BASELINE: old})
-            gate.needs_more([wanted], found, baselines={gate.BASELINE: old})
+            judge([wanted], found, baselines={BASELINE: old})
+            needs_more([wanted], found, baselines={BASELINE: old})
         except MloptError as error:
             str(error)
 
@@ -76,7 +80,7 @@ def _read_gates(file: Path) -> None:
     gates = gates_file.load_gates(file)
     gates_file.load_baselines(gates, file.parent)
     old = report.read(file.with_name("old.json"))
-    gate.judge(gates, old, baselines={gate.BASELINE: old})
+    judge(gates, old, baselines={BASELINE: old})
 
 
 def _sample_files() -> list[bytes]:
@@ -89,7 +93,7 @@ def _read_samples(file: Path) -> None:
     report.read_samples(file)
     for name in ("latency.p50_ms", "latency.p99_ms", "speedup.median"):
         try:
-            gate.judge([gate.Gate(metric=name, max=1.0, confidence=0.99)], old, samples=blocks)
+            judge([Gate(metric=name, max=1.0, confidence=0.99)], old, samples=blocks)
         except MloptError as error:
             str(error)
 
@@ -108,7 +112,7 @@ def _read_recipe(data: bytes, _: Path) -> None:
     path = ROOT / "recipes" / "recipe.yaml"
     loaded = parse(data, path, passes=table())
     loaded.code  # noqa: B018 - a cached property
-    text = lock(loaded, Origin(mlopt="0.2.0", recipe=loaded.text_digest, sources={}, packages={}))
+    text = lock(loaded.recipe, Origin(mlopt="0.2.0", recipe=loaded.text_digest, sources={}, packages={}))
     again = parse(text, path, passes=table())
     assert again.recipe == loaded.recipe
 

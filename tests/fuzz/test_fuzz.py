@@ -15,6 +15,8 @@ from fuzz_targets import TARGETS, Target, feed
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.heavy
+
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*/*"))
 BY_NAME = {target.name: target for target in TARGETS}
 EACH = pytest.mark.parametrize("target", TARGETS, ids=BY_NAME)

@@ -18,7 +18,8 @@ from mlopt.artifact import keys, passphrase
 from mlopt.artifact.layout import check_output
 from mlopt.artifact.signers import KeySigner
 from mlopt.artifact.workspace import workspace
-from mlopt.cache import Entry, Key, Store, why_unusable
+from mlopt.cache import Store, why_unusable
+from mlopt.cache_entry import Entry, Key
 from mlopt.errors import OutputError
 from mlopt.locks import locked
 from mlopt.ownership import distrusted

@@ -137,6 +137,7 @@ def test_a_recipe_of_a_megabyte_of_mistakes(text: str) -> None:
     assert len(caught.value.problems) <= MAX_VALUES + 1
 
 
+@pytest.mark.process
 def test_of_many_mistakes_some_are_shown_and_all_counted(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("apiVersion: mlopt/v1\nname: x\npasses: [" + "q, " * 9_000 + "]")
     code, said, seconds = ran(tmp_path, "recipe", "check", "r.yaml")

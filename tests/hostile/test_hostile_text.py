@@ -99,6 +99,7 @@ QUICK = "--set measure.seconds=0.05 --set measure.rounds=7 --set measure.max_tim
 FILES = ("report --format md", "report --format html", "report --format json")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "command",
     [

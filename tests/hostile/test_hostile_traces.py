@@ -45,6 +45,7 @@ metric: {name: fidelity}
 """
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt-get install strace")
 @pytest.mark.parametrize("verb", VERBS)

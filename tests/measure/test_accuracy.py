@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlopt.data.ragged import ragged
 from mlopt.errors import DataError, MeasureError
-from mlopt.measure.accuracy import Scores, drop, sample_notice, score, summary
+from mlopt.measure.accuracy import Scores, drop, score, summary
 
 LOGITS = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
 
@@ -194,40 +193,6 @@ def test_a_narrow_segmentation_map_keeps_its_class_axis():
     scores[0, 1], scores[1, 2] = 1, 1
     labels = np.array([[[1] * 5], [[2] * 4 + [0]]])
     np.testing.assert_allclose(score("accuracy", {"y": scores}, labels).per_sample, [1.0, 0.8])
-
-
-# What can be foreseen
-
-
-def gate(metric: str = "accuracy.drop_pt", confidence: float = 0.95, **limits: float) -> Any:
-    return SimpleNamespace(**{"metric": metric, "max": None, "confidence": confidence, **limits})
-
-
-def test_too_few_samples_are_said_beforehand():
-    (notice,) = sample_notice([gate(max=0.5)], 1500, "accuracy")
-    assert notice == (
-        "a drop of at most 0.5 pt takes about 1,570 evaluation samples if the models differ on 0.5% of them, "
-        "6,280 on 2%; there are 1,500"
-    )
-
-
-def test_more_confidence_takes_more_samples():
-    (notice,) = sample_notice([gate(max=0.5, confidence=0.99)], 6300, "agreement")
-    assert "9,344 on 2%" in notice
-
-
-@pytest.mark.parametrize(
-    ("one", "n", "metric"),
-    [
-        (gate(max=0.5), 6280, "accuracy"),
-        (gate(min=0.9, metric="accuracy.value"), 10, "accuracy"),
-        (gate(max=0.0), 10, "accuracy"),
-        (gate(max=0.5), 10, "fidelity"),
-        (gate(max=0.5), 10, margin),
-    ],
-)
-def test_nothing_is_said_where_samples_are_enough_or_nothing_is_known(one: Any, n: int, metric: Any):
-    assert sample_notice([one], n, metric) == ()
 
 
 def test_labels_are_classes_whether_numbers_or_text() -> None:

@@ -139,6 +139,7 @@ def test_blocks_joined_beforehand_give_the_same_interval(quality: ModuleType):
     assert len(quality._joined(blocks[:480])) == 480
 
 
+@pytest.mark.heavy
 def test_few_seeds_are_hardly_ever_wrong(quality: ModuleType):
     tally = quality.drops()
     for seed in range(3):

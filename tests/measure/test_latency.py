@@ -26,6 +26,8 @@ from mlopt.model import Model
 from mlopt.onnx_file import open_onnx
 from mlopt.report.schema import ColdStart
 
+pytestmark = pytest.mark.process
+
 QUICK = Schedule(seconds=0.02, rounds=7, max_time=60, least=20)
 PATIENCE = Patience(opening=30, answer=2)
 

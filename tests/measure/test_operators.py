@@ -17,8 +17,10 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.operators import by_type, profile
 from mlopt.model import TORCH, Model
 from mlopt.onnx_file import open_onnx
-from mlopt.runtimes.base import NodeTime
+from mlopt.results.timing import NodeTime
 from mlopt.runtimes.onnxruntime_profile import node_times
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ from gate_evidence import report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.gate import Gate, judge
-from mlopt.gate.defaults import COSINE, implied
+from mlopt.gate.defaults import implied
+from mlopt.gate.judge import judge
+from mlopt.gate.limits import Gate
 from mlopt.measure import parity
 from mlopt.measure.parity import fidelity
+from mlopt.results.budget import COSINE
 
 GATES = (Gate(metric="fidelity.cosine", min=COSINE), *implied((Gate(metric="fidelity.cosine", min=COSINE),)))
 SHAPES = [(100, 384), (200, 10), (64, 16, 32), (24, 3, 40, 40), (12, 1000), (300, 1), (300,)]

@@ -231,6 +231,7 @@ def build():
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("count", [1, 2, 7])
 @pytest.mark.parametrize("named", STATEFUL)
 def test_what_a_module_remembers_is_named(named: str, count: int, twice: Run, built: Run) -> None:

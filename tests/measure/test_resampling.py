@@ -62,6 +62,7 @@ def scored(metric: Metric, answers: Array, labels: Array) -> list[Scores]:
     return [Scores("m", np.full(20, value), n, found[:, run]) for run, value in enumerate(metric(answers, labels))]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("metric", "draw", "n"),
     [(f1_macro, classified(0.9, 0.05), 300), (f1_macro, classified(0.9, 0.005), 150), (mean, overlaps, 150)],

@@ -36,6 +36,7 @@ def test_it_is_what_torchmetrics_computes() -> None:
     assert found.replicates is not None
 
 
+@pytest.mark.heavy
 def test_a_drop_is_paired() -> None:
     worse = LOGITS.copy()
     worse[:6] = 1 - np.eye(3)[LABELS[:6]]

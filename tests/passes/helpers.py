@@ -14,6 +14,7 @@ from mlopt.hardware import Hardware
 from mlopt.model import Model, TensorSpec
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
+from mlopt.quantization.gauge import Gauge
 from mlopt.runtimes import open_session
 from mlopt.target import Objective, Target
 
@@ -40,6 +41,7 @@ def run_pass(
     context = Context(
         out=out, target=target or Target(threads=2), objective=objective, hardware=hardware,
         calibration=dataset(calibration, tmp_path), samples=dataset(samples, tmp_path), inputs=inputs, outputs=outputs,
+        measuring=Gauge,
     )  # fmt: skip
     parsed = pass_.config(**config)
     reason = pass_.refuse(handle, parsed, context)

@@ -21,6 +21,8 @@ from mlopt.torch_model import open_program
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 IMAGE = (TensorSpec("image", "float32", ("batch", 1, 8, 8)),)

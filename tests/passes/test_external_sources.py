@@ -110,6 +110,7 @@ def check(name: str, source: Path, tmp_path: Path, files: list[str]) -> None:
     assert open_onnx(alone / "model.onnx").outputs == open_onnx(source).outputs
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", ["simplify", "fuse", "dynamic"])
 def test_wherever_the_weights_are_the_result_holds_them(name: str, place: str, tmp_path: Path) -> None:

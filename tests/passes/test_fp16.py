@@ -12,8 +12,8 @@ from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
+from mlopt.compress.half import convert as module
 from mlopt.onnx_file import open_onnx
-from mlopt.passes import halving as module
 from mlopt.passes import quantize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.fp16 import PASS

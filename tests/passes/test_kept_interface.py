@@ -108,12 +108,14 @@ def keeps(name: str, odd: Sequence[str], tmp_path: Path, **more: int) -> None:
     assert {entry.domain for entry in after.opset_import} >= {each.domain for each in after.graph.node}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PASSES)
 @pytest.mark.parametrize("odd", [list(ODD)[:8], list(ODD)[8:]], ids=["first half", "second half"])
 def test_everything_at_once(name: str, odd: list[str], tmp_path: Path) -> None:
     keeps(name, odd, tmp_path)
 
 
+@pytest.mark.heavy
 @given(odd=st.lists(st.sampled_from(sorted(ODD)), unique=True), name=st.sampled_from(sorted(PASSES)))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_of_it(odd: list[str], name: str, tmp_path: Path) -> None:

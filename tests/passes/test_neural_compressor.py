@@ -24,6 +24,8 @@ from mlopt.target import Target
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 pytest.importorskip("neural_compressor", reason="needs the extra mlopt[quant]")
 
@@ -115,6 +117,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, PassResult]
     return model, applied(run_pass(PASS, model, {}, folder, calibration=IMAGES))
 
 
+@pytest.mark.process
 def test_static_int8_is_close_to_the_model(static: tuple[Model, PassResult]) -> None:
     model, result = static
     assert {name: result.notes[name] for name in ("mode", "quantized", "calibration_samples")} == {

@@ -16,6 +16,8 @@ from mlopt.runtimes import open_session
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 TEXTS = (TensorSpec("x", "float32", ("batch", "time", 6)), TensorSpec("lengths", "int64", ("batch",)))

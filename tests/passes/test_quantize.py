@@ -85,6 +85,7 @@ def test_reduced_range_keeps_weights_to_seven_bits(tmp_path: Path) -> None:
     assert np.abs(weights["w2_quantized"].astype(int)).max() == 64
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_other_calibration_methods(tmp_path: Path, method: str) -> None:
     model = cnn(tmp_path / "m.onnx")
@@ -267,6 +268,7 @@ def test_a_configuration_written_out_in_full_is_read_again(mode: Mode) -> None:
     assert QuantizeConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.process
 def test_a_search_without_calibration_data_says_what_judged(tmp_path: Path) -> None:
     model = encoder(tmp_path / "m.onnx")
     found = run_pass(PASS, model, {"mode": "auto", "seconds": 1}, tmp_path, samples=TEXT)

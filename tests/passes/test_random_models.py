@@ -22,6 +22,8 @@ from mlopt.passes import fp16, fuse, quantize, simplify
 from mlopt.passes.base import Pass, PassResult
 from mlopt.target import Objective, Target
 
+pytestmark = pytest.mark.heavy
+
 STATIC: dict[str, Any] = {"mode": "static"}
 CASES: dict[str, tuple[Pass[Any], dict[str, Any], float]] = {
     "static": (quantize.PASS, STATIC, 0.3),

@@ -24,6 +24,8 @@ from mlopt.passes.quantize import PASS
 from mlopt.quantization.copies import dynamic_forms, separate, static_forms
 from mlopt.runtimes.onnxruntime import quiet_session
 
+pytestmark = pytest.mark.heavy
+
 VNNI = PLAIN_X86.model_copy(update={"isa": (*PLAIN_X86.isa, "avx512_vnni")})
 SIZE = 8
 EXAMPLES = int(os.environ.get("MLOPT_EXAMPLES", "0"))

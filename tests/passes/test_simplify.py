@@ -115,6 +115,7 @@ def test_batched_products_are_not_wrapped_in_reshapes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50"])
 def test_classic_networks_keep_their_results(tmp_path: Path, name: str) -> None:
     source = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"

@@ -17,6 +17,8 @@ torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 from mlopt.passes.export import PASS  # noqa: E402
 from mlopt.torch_source import materialize  # noqa: E402
 
+pytestmark = pytest.mark.heavy
+
 MATRIX = (TensorSpec("x", "float32", ("rows", "columns")),)
 
 

@@ -50,6 +50,7 @@ def model(path: Path, *, opset: int = 17) -> Path:
     return path
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PASSES)
 @pytest.mark.parametrize("opset", [12, 17])
 def test_every_pass_leaves_them(name: str, opset: int, tmp_path: Path) -> None:

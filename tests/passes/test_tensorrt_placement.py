@@ -17,11 +17,12 @@ from onnx import numpy_helper
 from pydantic import ValidationError
 from quantization_models import FLOAT, cnn, cosine, random, write
 
-from mlopt import chain, evidence
+from mlopt import chain
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
+from mlopt.recipe.gates import gates
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.runtimes import open_session
 from mlopt.target import Target
@@ -152,7 +153,7 @@ def test_what_a_chain_says_of_a_step_for_another_runtime(
         ],
     )  # fmt: skip
     assert [problem.fix for problem in chain.check(recipe, table(), PLAIN_X86)] == told
-    speed = [gate.metric for gate in evidence.gates(recipe)]
+    speed = [gate.metric for gate in gates(recipe)]
     foreign = steps[0][0].get("placement") == "tensorrt"
     assert speed == ([] if foreign or objective == "size" else ["speedup.median"])
 

@@ -23,6 +23,8 @@ from mlopt.passes import table
 from mlopt.torch_source import materialize
 from mlopt.usercode import CodeReference
 
+pytestmark = pytest.mark.heavy
+
 pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -12,11 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 from quantization_models import FLOAT, cnn, encoder, random
 from quantization_models import write as write_graph
 
+from mlopt.compress.half.convert import without_kernel
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.passes.halving import without_kernel
-from mlopt.quantization.graph import Prepared, prepare
+from mlopt.quantization.graph import prepare
 from mlopt.quantization.halves import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.quantization.observe import outputs
+from mlopt.quantization.prepared import Prepared
 
 PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,11 +10,12 @@ import pytest
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
-from mlopt.budget import Budget, budget_of
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.gate.allowance import budget_of
 from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.passes.quantize import score_by
 from mlopt.quantization.judge import Judge, hold_back
-from mlopt.recipe.schema import Metric
+from mlopt.results.budget import Budget
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 
@@ -36,7 +36,8 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
 
 
 def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
-    return Judge(model, data, open_onnx(model).inputs, budget, OnnxRuntimeOptions(threads=1), 1)
+    options = OnnxRuntimeOptions(threads=1)
+    return Judge(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
 
 
 def test_samples_are_held_back_once(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_a_version_that_answers_in_other_sizes_is_no_good_and_no_error(tmp_path:
 
 def test_outputs_of_the_wrong_size_are_no_good(tmp_path: Path) -> None:
     """A cosine of 1 says nothing of size; the limits are those of a recipe that limits the cosine alone."""
-    budget = budget_of(SimpleNamespace(metric=Metric(), gates=()), tmp_path)  # type: ignore[arg-type]
+    budget = budget_of((), "fidelity", tmp_path)
     model, data = cnn(tmp_path / "m.onnx"), dataset(tmp_path / "d", 12)
     for times, told in (
         (1.02, None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnx import helper
 
 from mlopt.quantization.layer_times import by_layer, conversion_ms
-from mlopt.runtimes.base import NodeTime
+from mlopt.results.timing import NodeTime
 
 GRAPH = helper.make_graph(
     [

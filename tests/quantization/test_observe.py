@@ -19,7 +19,6 @@ from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.onnx_file import open_onnx
 from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import (
-    Calibration,
     absolute_maxima,
     channel_means,
     observe,
@@ -28,6 +27,7 @@ from mlopt.quantization.observe import (
     refusal,
     same_outputs,
 )
+from mlopt.quantization.settings import Calibration
 
 
 def fresh(folder: Path, name: str) -> Path:

@@ -15,9 +15,10 @@ from quantization_models import FLOAT, INT64, random, write
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization import graph as graph_module
 from mlopt.quantization.copies import dynamic_forms
-from mlopt.quantization.graph import Prepared, prepare, save
+from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import outputs, quiet
 from mlopt.quantization.pieces import computed_by, rewrite_pieces
+from mlopt.quantization.prepared import Prepared, save
 
 X = {"x": random(3, 16)}
 NAMES = ["one", "shares", "gemm"]

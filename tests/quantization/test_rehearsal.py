@@ -16,9 +16,10 @@ from quantization_models import write as write_graph
 
 from mlopt.data.dataset import Array, Samples, store
 from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import Prepared, prepare
+from mlopt.quantization.graph import prepare
 from mlopt.quantization.halves import BF16, FP16, write
 from mlopt.quantization.observe import outputs
+from mlopt.quantization.prepared import Prepared
 from mlopt.quantization.rehearsal import Stage, Verdict, admit, rehearse, set_stage
 
 PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]

@@ -12,11 +12,9 @@ import pytest
 from onnx import helper
 
 from mlopt.quantization.choice import Mode
-from mlopt.quantization.gauge import Speed
-from mlopt.quantization.integers import Outcome
-from mlopt.quantization.judge import Quality
 from mlopt.quantization.search import Search
-from mlopt.runtimes.base import NodeTime
+from mlopt.quantization.versions import Quality, Written
+from mlopt.results.timing import NodeTime, Speed
 
 FP32 = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
 INT8 = {"a": 2.0, "b": 2.0, "c": 1.0, "d": 0.5}
@@ -47,10 +45,10 @@ class World:
     def weight_bytes(self) -> dict[str, int]:
         return {"a": 1, "b": 1, "c": 1000, "d": 1000}
 
-    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Outcome:
+    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
         out.write_text("\n".join([*layers] * (2 if mode is Mode.DYNAMIC else 1)))
         fault = self.faults.get(mode)
-        return Outcome(frozenset(() if fault else layers), {}, {}, fault)
+        return Written(frozenset(() if fault else layers), {}, {}, fault)
 
     def mend(self, _mode: Mode, out: Path, *, deadline: float) -> bool:
         """Halve the errors, where that was asked for."""
@@ -77,7 +75,7 @@ class World:
 
 
 def search(world: World, tmp_path: Path, *modes: Mode, seconds: float = 60.0) -> Search:
-    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds)  # type: ignore[arg-type]
+    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds)
 
 
 @pytest.fixture(autouse=True)

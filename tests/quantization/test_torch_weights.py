@@ -13,6 +13,8 @@ from mlopt.quantization.observe import quiet  # noqa: E402
 from mlopt.quantization.torch_blocks import BlockLinear  # noqa: E402
 from mlopt.quantization.torch_weights import WeightFormat, obstacle, quantize_weights  # noqa: E402
 
+pytestmark = pytest.mark.heavy
+
 
 class Block(torch.nn.Module):  # type: ignore[misc, name-defined]
     def __init__(self) -> None:

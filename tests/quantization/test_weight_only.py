@@ -12,9 +12,11 @@ from quantization_models import FLOAT, cosine, encoder, random, write
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.quantization import weight_only
-from mlopt.quantization.graph import Prepared, prepare
+from mlopt.quantization.graph import prepare
 from mlopt.quantization.observe import outputs
-from mlopt.quantization.weight_only import Algorithm, WeightOnly, objection
+from mlopt.quantization.prepared import Prepared
+from mlopt.quantization.settings import Algorithm, WeightOnly
+from mlopt.quantization.weight_only import objection
 
 IDS = np.random.default_rng(0).integers(0, 100, (4, 6))
 TEXT = {"ids": IDS, "offset": random(4, 6, 16)}

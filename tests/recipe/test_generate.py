@@ -10,8 +10,7 @@ import pytest
 from mlopt.errors import DataError, ModelError, RecipeError
 from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
-from mlopt.recipe import load_source
-from mlopt.recipe.generate import recipe_for_model
+from mlopt.recipe.generate import load_source, recipe_for_model
 from mlopt.recipe.load import parse
 
 Passes = dict[str, Pass[Any]]

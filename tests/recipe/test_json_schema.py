@@ -10,7 +10,8 @@ from recipe_example import GOOD
 
 from mlopt.errors import RecipeError
 from mlopt.passes.base import Pass, PassConfig
-from mlopt.recipe.json_schema import choices_at, description_at, json_schema, keys_at
+from mlopt.recipe.json_schema import json_schema
+from mlopt.recipe.schema_lookup import choices_at, description_at, keys_at
 from mlopt.recipe.yaml_reader import read_file, read_text
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))

@@ -10,9 +10,9 @@ from recipe_example import GOOD
 
 from mlopt import __version__
 from mlopt.passes.base import Pass
-from mlopt.recipe import load
-from mlopt.recipe.load import Loaded, parse
-from mlopt.recipe.lock import Origin, installed, lock, records
+from mlopt.recipe.load import Loaded, load, parse
+from mlopt.recipe.lock import installed, lock, records
+from mlopt.recipe.origin import Origin
 from mlopt.recipe.yaml_reader import read_text
 
 
@@ -29,7 +29,7 @@ def test_a_lock_holds_everything_and_runs_as_the_same_recipe(
         loaded, sources={"model.source": "ab" * 32, "data.evaluation": "cd" * 32},
         packages={"onnx": "1.23.2", "numpy": "2.3"}, overrides=("target.threads=3",), started="2026-11-23T14:10:00Z",
     )  # fmt: skip
-    text = lock(loaded, origin)
+    text = lock(loaded.recipe, origin)
     data = read_text(text, "recipe.lock.yaml").data
     assert data["lock"] == {
         "mlopt": __version__,
@@ -55,7 +55,7 @@ def test_the_same_recipe_gives_the_same_lock(
 ) -> None:
     path = write_recipe("apiVersion: mlopt/v1\nname: m\nmodel: {source: ./m.onnx}\npasses: [simplify, quantize]\n")
     loaded = load(path, passes=passes)
-    first, second = (lock(loaded, made_from(loaded, sources={"model.source": "ab" * 32})) for _ in range(2))
+    first, second = (lock(loaded.recipe, made_from(loaded, sources={"model.source": "ab" * 32})) for _ in range(2))
     assert first == second
     golden("recipe/recipe.lock.yaml", first.replace(f"mlopt: {__version__}", "mlopt: VERSION"))
 

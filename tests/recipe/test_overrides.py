@@ -12,7 +12,7 @@ from recipe_example import GOOD
 
 from mlopt.errors import RecipeError
 from mlopt.passes.base import Pass
-from mlopt.recipe import load
+from mlopt.recipe.load import load
 from mlopt.recipe.overrides import apply
 from mlopt.recipe.yaml_reader import read_text
 

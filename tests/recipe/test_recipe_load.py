@@ -12,8 +12,7 @@ from recipe_example import GOOD
 from mlopt.errors import ModelError, Problem, RecipeError
 from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass
-from mlopt.recipe import load
-from mlopt.recipe.load import parse
+from mlopt.recipe.load import load, parse
 from mlopt.target import Objective
 
 Passes = dict[str, Pass[Any]]
@@ -43,6 +42,7 @@ def test_a_pass_may_occur_twice(write_recipe: Write, passes: Passes) -> None:
     assert [step.name for step in loaded.recipe.passes] == ["export", "simplify", "fuse", "simplify"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -174,6 +174,7 @@ _KEYS = [
 ]
 
 
+@pytest.mark.heavy
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(_KEYS), _VALUES))
 def test_any_shape_of_data_ends_in_a_recipe_error(tmp_path: Path, passes: Passes, data: dict[str, str]) -> None:

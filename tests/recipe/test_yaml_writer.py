@@ -23,6 +23,7 @@ _DATA = st.recursive(
 )
 
 
+@pytest.mark.heavy
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), _DATA, max_size=4))
 def test_what_is_written_is_read_back_equal(data: dict[str, Any]) -> None:

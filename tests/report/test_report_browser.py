@@ -26,7 +26,11 @@ QUIET = (
 DARK = "--blink-settings=preferredColorScheme=0"
 PICTURES = 9
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+    pytest.mark.process,
+]
 
 LAYOUT = """
 const inner = event.target.contentDocument;

@@ -146,6 +146,7 @@ def test_what_cannot_be_done_is_said(
         run(artifact, *arguments)
 
 
+@pytest.mark.process
 def test_the_summary_needs_no_heavy_library(artifact: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mlopt.cli.report import report; report(Path(sys.argv[1]));"

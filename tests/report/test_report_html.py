@@ -175,6 +175,7 @@ def test_a_report_with_little_in_it_is_a_page_too() -> None:
     assert "The recipe" not in text
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("verdict", "role"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "warn")])
 def test_a_verdict_has_its_colour(verdict: Verdict, role: str) -> None:
     gate = example_report().gates[0].model_copy(update={"verdict": verdict, "found": verdict})
@@ -183,6 +184,7 @@ def test_a_verdict_has_its_colour(verdict: Verdict, role: str) -> None:
     assert (verdict, role) in tags["tag"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("verdict", "policy", "text", "role"),
     [
@@ -199,6 +201,7 @@ def test_an_undecided_gate_never_looks_decided(verdict: Verdict, policy: str, te
     assert not {"pass", "fail"} & {word for word, _ in tagged(page)["tag"]}
 
 
+@pytest.mark.heavy
 def test_a_run_whose_control_excludes_1_says_so_before_any_figure() -> None:
     doubted = example_report().speedup.model_copy(update={"control": (1.012, 1.09)})
     page = rendered(example_report(speedup=doubted, speedups={"onnx_fp32": doubted}))

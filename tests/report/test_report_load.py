@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_example import example_report
@@ -77,6 +78,7 @@ def test_the_final_model_looks_as_in_every_picture() -> None:
     assert "var(--reference, " not in picture.svg
 
 
+@pytest.mark.heavy
 @settings(max_examples=12, deadline=None)
 @given(rate=st.floats(0, 1e12), p50=st.floats(0, 1e12), name=st.text(max_size=30))
 def test_any_point_can_be_drawn(rate: float, p50: float, name: str) -> None:

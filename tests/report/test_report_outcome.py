@@ -10,7 +10,8 @@ from gate_evidence import report as evidence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.gate import Gate, judge
+from mlopt.gate.judge import judge
+from mlopt.gate.limits import Gate
 from mlopt.report import control, outcome
 from mlopt.report.schema import Report, Speedup
 

@@ -175,6 +175,7 @@ def test_any_speedup_can_be_drawn(median: float, ends: list[float], noise: float
     assert ET.fromstring(plots.speedups(example_report(speedups={"x": speedup})).svg)
 
 
+@pytest.mark.heavy
 @settings(max_examples=12, deadline=None)
 @given(values=st.lists(st.floats(0, 1e9), min_size=1, max_size=8), p50=POSITIVE)
 def test_any_samples_can_be_drawn(values: list[float], p50: float) -> None:

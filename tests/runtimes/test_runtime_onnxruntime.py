@@ -132,6 +132,7 @@ def test_a_sequence_at_the_interface_is_refused_in_words(tmp_path: Path) -> None
     assert (caught.value.problems[0].got, "zipmap" in str(caught.value.problems[0].fix)) == ("a sequence", True)
 
 
+@pytest.mark.process
 def test_two_nodes_of_one_name_are_refused_with_a_command_that_mends_it(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     model = onnx.load(identity(path).path)

@@ -57,6 +57,7 @@ def test_fifty_gates_with_long_messages_fit():
     assert len(text.encode()) < SUMMARY_LIMIT
 
 
+@pytest.mark.heavy
 def test_what_does_not_fit_is_counted():
     gates = [*numbered(MET, 1000, message=LONG), *numbered(BROKEN, 3, message=LONG)]
     text = summary(judged(*gates))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mlopt.budget import budget_of
-from mlopt.gate import Gate
-from mlopt.recipe.schema import Metric
+from mlopt.gate.allowance import budget_of
+from mlopt.gate.limits import Gate
 
 
 def budget(metric: str, *gates: dict[str, Any]) -> tuple[float, float | None, float | None]:
-    recipe = SimpleNamespace(metric=Metric(name=metric), gates=[Gate(**gate) for gate in gates])
-    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    found = budget_of([Gate(**gate) for gate in gates], metric, Path())
     return found.cosine, found.value, found.drop_pt
 
 
@@ -44,14 +41,12 @@ def test_the_code_of_a_metric_counts(tmp_path: Path) -> None:
     found = []
     for text in ("def m(*_): return 1\n", "def m(*_): return 2\n"):
         (tmp_path / "metric.py").write_text(text)
-        recipe = SimpleNamespace(metric=Metric(name="./metric.py:m"), gates=[])
-        found.append(budget_of(recipe, tmp_path).parts["code"])  # type: ignore[arg-type]
+        found.append(budget_of([], "./metric.py:m", tmp_path).parts["code"])
     assert found[0] != found[1]
 
 
 def test_what_a_result_depends_on_is_json() -> None:
-    recipe = SimpleNamespace(metric=Metric(name="agreement"), gates=[])
-    parts = budget_of(recipe, Path("/somewhere")).parts  # type: ignore[arg-type]
+    parts = budget_of([], "agreement", Path("/somewhere")).parts
     assert parts == {
         "cosine": 0.99,
         "sqnr_db": pytest.approx(16.478, abs=1e-3),
@@ -72,18 +67,16 @@ def test_limits_on_the_error_count() -> None:
         Gate(metric="fidelity.sqnr_db", min=20), Gate(metric="fidelity.sqnr_db", min=30),
         Gate(metric="fidelity.max_abs", max=0.5), Gate(metric="fidelity.max_abs", max=0.1),
     ]  # fmt: skip
-    recipe = SimpleNamespace(metric=Metric(name="fidelity"), gates=gates)
-    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    found = budget_of(gates, "fidelity", Path())
     assert (found.cosine, found.sqnr_db, found.max_abs) == (0.99, 30, 0.1)
 
 
 def test_a_limit_on_the_cosine_limits_the_size_too() -> None:
-    recipe = SimpleNamespace(metric=Metric(name="fidelity"), gates=[Gate(metric="fidelity.cosine", min=0.95)])
-    found = budget_of(recipe, Path())  # type: ignore[arg-type]
+    found = budget_of([Gate(metric="fidelity.cosine", min=0.95)], "fidelity", Path())
     assert (found.sqnr_db, found.shift, found.worst_part) == (pytest.approx(9.499, abs=1e-3), 0.1, 0.95)
 
 
 def test_who_limits_the_size_has_the_last_word() -> None:
     gates = [Gate(metric="fidelity.cosine", min=0.99), Gate(metric="fidelity.relative_error", max=0.5)]
-    found = budget_of(SimpleNamespace(metric=Metric(name="fidelity"), gates=gates), Path())  # type: ignore[arg-type]
+    found = budget_of(gates, "fidelity", Path())
     assert (found.sqnr_db, found.shift, found.worst_part) == (pytest.approx(6.02, abs=1e-2), None, None)

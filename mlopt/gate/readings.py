@@ -1,4 +1,4 @@
-"""What gates may limit: for each metric, how to read it from a report, and what helps when it is not what was wanted.
+"""How each metric that a gate may limit is read from a report.
 
 A figure comes with the interval at the gate's own confidence. At 95 % that is the report's; at any other it is computed
 again, from the raw samples or from the counts in the report.
@@ -11,11 +11,15 @@ from collections.abc import Callable, Mapping
 
 from mlopt.errors import GateError, MeasureError
 from mlopt.gate import stored
-from mlopt.gate.evidence import Evidence, Metric, Question, Read, did_you_mean, rounds
+from mlopt.gate.evidence import Evidence, Question, Read, rounds
+from mlopt.gate.vocabulary import did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
 from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, OutputFidelity, Report, Speedup
+
+_Z = 1.96
+_NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"
 
 
 def _percentile(key: str) -> Read:
@@ -228,38 +232,29 @@ def _known(figure: float | None) -> float:
     return figure
 
 
-_Z = 1.96
-_NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"
-_LONGER = "measure longer (`measure.seconds` and `measure.max_time`; `mlopt bench --max-time`), or on a quieter machine"
-_SAMPLES = "evaluate on more samples"
-_FASTER = "a faster model"
-_MILDER = "a milder lossy step (more calibration samples, sensitive nodes left out), or none"
-_UNSCALED = "leave out the step that changed the outputs' scale or offset (`mlopt bisect RECIPE` names its nodes)"
-_SMALLER = "quantized weights, or a smaller model"
-
-METRICS: Mapping[str, Metric] = {
-    "latency.p50_ms": Metric(_percentile("p50"), _FASTER, _LONGER, of_speed=True),
-    "latency.p90_ms": Metric(_percentile("p90"), _FASTER, _LONGER, of_speed=True),
-    "latency.p95_ms": Metric(_percentile("p95"), _FASTER, _LONGER, of_speed=True),
-    "latency.p99_ms": Metric(_percentile("p99"), _FASTER, _LONGER, of_speed=True),
-    "latency.p99.9_ms": Metric(_percentile("p999"), _FASTER, _LONGER, of_speed=True),
-    "latency.mean_ms": Metric(_percentile("mean"), _FASTER, _LONGER, of_speed=True),
-    "throughput_per_s": Metric(_throughput, _FASTER, _LONGER, of_speed=True),
-    "speedup.median": Metric(_speedup, _FASTER, _LONGER, takes_vs=True, of_speed=True),
-    "cold_start.load_ms": Metric(_cold("load_ms"), _SMALLER),
-    "cold_start.first_ms": Metric(_cold("first_ms"), _FASTER),
-    "size_mb": Metric(_exact(lambda final: final.size_bytes / 1e6), _SMALLER),
-    "size.ratio": Metric(_size_ratio, _SMALLER, takes_vs=True),
-    "peak_rss_mb": Metric(_exact(lambda final: final.peak_rss_bytes / 1e6), _SMALLER),
-    "peak_rss.ratio": Metric(_rss_ratio, _SMALLER, takes_vs=True),
-    "accuracy.value": Metric(_accuracy, _MILDER, _SAMPLES),
-    "accuracy.drop_pt": Metric(_drop, _MILDER, _SAMPLES, takes_vs=True),
-    "fidelity.cosine": Metric(_fidelity(lambda found: found.cosine), _MILDER),
-    "fidelity.sqnr_db": Metric(_fidelity(_sqnr), _MILDER),
-    "fidelity.relative_error": Metric(_fidelity(lambda found: found.relative_error, _loudest), _MILDER),
-    "fidelity.shift": Metric(_fidelity(_shift, _shifted), _UNSCALED),
-    "fidelity.worst_part": Metric(_fidelity(_worst_part, lambda found: found.part), _MILDER),
-    "fidelity.max_abs": Metric(_fidelity(lambda found: found.max_abs), _MILDER),
-    "fidelity.matched": Metric(_matched, _MILDER),
+READINGS: Mapping[str, Read] = {
+    "latency.p50_ms": _percentile("p50"),
+    "latency.p90_ms": _percentile("p90"),
+    "latency.p95_ms": _percentile("p95"),
+    "latency.p99_ms": _percentile("p99"),
+    "latency.p99.9_ms": _percentile("p999"),
+    "latency.mean_ms": _percentile("mean"),
+    "throughput_per_s": _throughput,
+    "speedup.median": _speedup,
+    "cold_start.load_ms": _cold("load_ms"),
+    "cold_start.first_ms": _cold("first_ms"),
+    "size_mb": _exact(lambda final: final.size_bytes / 1e6),
+    "size.ratio": _size_ratio,
+    "peak_rss_mb": _exact(lambda final: final.peak_rss_bytes / 1e6),
+    "peak_rss.ratio": _rss_ratio,
+    "accuracy.value": _accuracy,
+    "accuracy.drop_pt": _drop,
+    "fidelity.cosine": _fidelity(lambda found: found.cosine),
+    "fidelity.sqnr_db": _fidelity(_sqnr),
+    "fidelity.relative_error": _fidelity(lambda found: found.relative_error, _loudest),
+    "fidelity.shift": _fidelity(_shift, _shifted),
+    "fidelity.worst_part": _fidelity(_worst_part, lambda found: found.part),
+    "fidelity.max_abs": _fidelity(lambda found: found.max_abs),
+    "fidelity.matched": _matched,
 }
-"""Every name that a gate may use, in the order in which they are listed to people."""
+"""For each metric of the vocabulary."""

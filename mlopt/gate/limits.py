@@ -7,10 +7,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mlopt.gate.evidence import did_you_mean
-from mlopt.gate.metrics import METRICS
+from mlopt.gate.vocabulary import METRICS, did_you_mean
 from mlopt.report.schema import Environment
+from mlopt.results import roles
 
+BASELINE = "baseline"
+"""The name that stands for the stored report given by ``mlopt gate --baseline``."""
 _NO_GPU = "none"
 
 
@@ -51,8 +53,8 @@ class Gate(BaseModel):
     vs: str | None = Field(
         default=None,
         min_length=1,
-        description="for ratios and drops: a reference such as onnx_fp32 (the baseline if absent), or a stored report: "
-        "a report.json or a directory with one, or baseline for the one given by --baseline",
+        description=f"for ratios and drops: a reference such as {roles.BASELINE} (the baseline if absent), or a stored "
+        "report: a report.json or a directory with one, or baseline for the one given by --baseline",
     )
     confidence: float = Field(
         default=0.95, strict=True, gt=0.5, le=0.9999, description="how sure a verdict must be; 0.95 if absent"
@@ -88,6 +90,11 @@ class Gate(BaseModel):
         text = f"{'<=' if self.max is not None else '>='} {self.bound:.10g}"
         text += f" vs {self.vs}" if self.vs else ""
         return text + (f" on {self.hardware}" if self.hardware else "")
+
+
+def is_stored(vs: str) -> bool:
+    """Whether ``vs`` names a stored report: ``baseline``, a .json file, or a directory (it has a slash)."""
+    return vs == BASELINE or vs.endswith(".json") or ("/" in vs and not vs.endswith(".onnx"))
 
 
 def _like(name: str, pattern: str) -> bool:

@@ -1,0 +1,1 @@
+"""Half precision: FP16 and bfloat16."""

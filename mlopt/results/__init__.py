@@ -1,0 +1,1 @@
+"""Figures and budgets as frozen data: what is measured, judged, stored and shown."""

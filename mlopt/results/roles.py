@@ -1,0 +1,16 @@
+"""The labels under which reports, recipes and gates know the models that a run compares.
+
+A reference is a role: the *source* as it came, and the *baseline*, which is the source only exported, in ONNX Runtime
+with all its graph optimizations. What a role is called is written here and nowhere else.
+"""
+
+from __future__ import annotations
+
+SOURCE = "torch_eager"
+"""A PyTorch source in its own framework; a source that came as ONNX is the baseline itself."""
+BASELINE = "onnx_fp32"
+CONTROL = f"{BASELINE} (again)"
+"""The baseline's second copy, by which the noise of a run is known."""
+FINAL = "final"
+REFERENCES = (BASELINE, SOURCE)
+"""What a gate may compare with."""

@@ -1,0 +1,1 @@
+"""What ``mlopt optimize`` does, part by part."""

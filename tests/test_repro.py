@@ -1,0 +1,47 @@
+"""What is left behind when a step fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from campaign_parts import model
+
+from mlopt import repro
+from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.passes import table
+from mlopt.recipe.generate import load_source
+from mlopt.recipe.schema import Step
+from mlopt.target import Objective, Target
+
+
+def samples(folder: Path, count: int, name: str = "x") -> Dataset:
+    values = np.arange(count * 4, dtype=np.float32).reshape(count, 4)
+    return store(Samples({name: values}, np.arange(count)), folder, "made")
+
+
+def test_the_recipe_of_a_step_that_trains_has_a_part_of_what_it_trained_on(tmp_path: Path) -> None:
+    data = {
+        "evaluation": samples(tmp_path / "e", 40), "calibration": samples(tmp_path / "c", 20),
+        "train": samples(tmp_path / "t", 300, "labels"),
+    }  # fmt: skip
+    steps = [Step(name=name, config=table()[name].config()) for name in ("simplify", "fuse")]
+    log = tmp_path / "absent.log"
+    kept = repro.write(tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=log)
+    recipe = load_source(kept / "recipe.yaml", None, passes=table(), overrides=()).recipe
+    assert [step.name for step in recipe.passes] == ["simplify", "fuse"]
+    assert recipe.data.calibration is not None
+    assert recipe.data.train is not None
+    assert recipe.data.train.labels == "labels of the samples"  # `labels` is an input
+    counts = {role: len(np.load(kept / f"{role}.npz")[name]) for role, name in
+              (("evaluation", "x"), ("calibration", "x"), ("train", "labels of the samples"))}  # fmt: skip
+    assert counts == {"evaluation": 16, "calibration": 20, "train": 256}
+
+
+def test_data_that_the_run_had_not_is_not_made_up(tmp_path: Path) -> None:
+    data = {"evaluation": samples(tmp_path / "e", 4), "calibration": None, "train": None}
+    steps = [Step(name="simplify", config=table()["simplify"].config())]
+    kept = repro.write(
+        tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=tmp_path / "no"
+    )
+    assert sorted(file.name for file in kept.glob("*.npz")) == ["evaluation.npz"]
