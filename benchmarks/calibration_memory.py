@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import observe
+from mlopt.compress.quantization.settings import Calibration
+from mlopt.compress.quantization.writer import BETWEEN, LAYERS
+from mlopt.core.hardware import detect
+from mlopt.core.worker import peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Samples, open_dataset, store
-from mlopt.hardware import detect
-from mlopt.onnx_file import open_onnx
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import observe
-from mlopt.quantization.settings import Calibration
-from mlopt.quantization.writer import BETWEEN, LAYERS
-from mlopt.request import Request
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.results.environment import environment, now
-from mlopt.worker import peak_rss_bytes, run_in_worker
-from mlopt.workflow import planned_for, ready, transform
+from mlopt.run.optimize import planned_for, ready, transform
+from mlopt.run.request import Request
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results/calibration_memory.json"

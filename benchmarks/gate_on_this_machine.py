@@ -31,8 +31,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.hardware import detect
-from mlopt.inspection import inspect_model
+from mlopt.artifact.inspection import inspect_model
+from mlopt.core.hardware import detect
 from mlopt.results.environment import environment
 
 GATE = "speedup.median >= 0.97"

@@ -23,15 +23,15 @@ import numpy as np
 import simulated_machines as simulated
 from rival_rules import RULES, Rule
 
+from mlopt.core.hardware import detect
 from mlopt.gate.evidence import Evidence
 from mlopt.gate.limits import Gate
 from mlopt.gate.ruling import rule
-from mlopt.hardware import detect
 from mlopt.measure.statistics import LOOKS, Blocks, over_rounds, percentile_interval, samples_needed, tango
 from mlopt.report.control import doubt as control_doubt
 from mlopt.report.control import reach as control_reach
-from mlopt.report.schema import Interval, Speedup, Verdict
 from mlopt.results.environment import environment
+from mlopt.results.report import Interval, Speedup, Verdict
 
 RESULT = Path(__file__).parent / "results/gate_quality.json"
 ALPHA = 0.05 / LOOKS

@@ -20,22 +20,22 @@ import numpy as np
 import onnx
 from graph_generator import Graph, generate
 
-from mlopt import onnx_graph
+from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.core.errors import MeasureError, MloptError, ModelError
+from mlopt.core.hardware import detect
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
-from mlopt.errors import MeasureError, MloptError, ModelError
-from mlopt.hardware import detect
+from mlopt.formats.model import Model
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.parity import fidelity, within_tolerance
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
-from mlopt.quantization.gauge import Gauge
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions, deploy, open_session
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
-from mlopt.target import Objective, Target
 
 SAMPLES = 32
 BATCHES = (48, 1)

@@ -99,18 +99,18 @@ def in_a_process_of_its_own(step: str, folder: Path, options: argparse.Namespace
 
 def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     """Run one step as the pipeline does, and return its peak RSS beside the sizes."""
-    from mlopt import onnx_graph
     from mlopt.data.dataset import Samples, store
+    from mlopt.formats.onnx import graph as onnx_graph
 
     if external_above is not None:
         onnx_graph.EXTERNAL_DATA_ABOVE = external_above  # before anything else imports it
-    from mlopt.hardware import detect
-    from mlopt.onnx_file import open_onnx
+    from mlopt.core.hardware import detect
+    from mlopt.core.target import Objective, Target
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes import table
     from mlopt.passes.base import Context
-    from mlopt.pipeline import execute
+    from mlopt.run.step import execute
     from mlopt.runtimes import RuntimeOptions, deploy
-    from mlopt.target import Objective, Target
 
     model = open_onnx(folder / "model.onnx")
     width = model.inputs[0].shape[1]
@@ -139,7 +139,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions."""
-    from mlopt.hardware import detect
+    from mlopt.core.hardware import detect
     from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")

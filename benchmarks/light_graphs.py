@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from mlopt.hardware import detect
-from mlopt.onnx_file import open_onnx
+from mlopt.core.hardware import detect
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.results.environment import environment
 
 GRAPHS = Path(onnx.__file__).parent / "backend/test/data/light"

@@ -23,9 +23,9 @@ from typing import Any
 
 from node_trials import PASSES, Outcome, Trials, cases, normal
 
-from mlopt.hardware import detect
+from mlopt.core.hardware import detect
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.results.environment import environment
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 RESULT = Path(__file__).parent / "results/node_tests.json"
 SECONDS = 60.0

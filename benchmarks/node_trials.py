@@ -19,15 +19,15 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from mlopt.conformance import _interface
-from mlopt.errors import MloptError
-from mlopt.hardware import detect
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import MloptError
+from mlopt.core.hardware import detect
+from mlopt.core.target import Objective, Target
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context, Refusal
+from mlopt.run.contract import _interface
 from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
-from mlopt.target import Objective, Target
 
 DATA = Path(onnx.__file__).parent / "backend/test/data"
 PASSES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -4,7 +4,7 @@ python benchmarks/other_cpu.py        # half a minute; needs qemu-x86_64 (Debian
 
 QEMU gives one process a Haswell: AVX2 and no VNNI, with the saturating additions that such CPUs have. Every graph is
 run there three times: plainly, in ONNX Runtime's exact mode, and as mlopt opens it; what is right is what this CPU
-computes, which must have VNNI. ``mlopt.onnx_int8`` rests on this table; it goes to benchmarks/results/other_cpu.json.
+computes, which must have VNNI. ``mlopt.formats.onnx.int8`` rests on this table; it goes to benchmarks/results/other_cpu.json.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _written(case: Case, number: int, folder: Path) -> Array:
     """Write a case for the other process, and return what is right: what this CPU computes, if it adds in 32 bits."""
-    from mlopt.hardware import detect_cpu
+    from mlopt.core.hardware import detect_cpu
 
     if detect_cpu().adds_in_16_bits:
         sys.exit("this CPU has no VNNI itself, so it cannot say what is right")
@@ -73,10 +73,10 @@ def _written(case: Case, number: int, folder: Path) -> Array:
 
 def _emulated(folder: Path) -> None:
     """Run every case, on the CPU that QEMU makes."""
-    from mlopt.errors import ModelError
-    from mlopt.hardware import parse
-    from mlopt.onnx_file import open_onnx
-    from mlopt.onnx_int8 import EXACT
+    from mlopt.core.errors import ModelError
+    from mlopt.core.hardware import parse
+    from mlopt.formats.onnx.file import open_onnx
+    from mlopt.formats.onnx.int8 import EXACT
     from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_default
 
     haswell = parse(HASWELL, cores=2, memory_bytes=1 << 30)
@@ -106,7 +106,7 @@ def _run(path: Path, feeds: Mapping[str, Array], entries: Mapping[str, str]) -> 
 
 
 def _row(name: str, number: int, expected: Array, folder: Path) -> dict[str, Any]:
-    from mlopt.onnx_int8 import overflow
+    from mlopt.formats.onnx.int8 import overflow
 
     found = np.load(folder / f"{number}.out.npz")
     errors = {key: round(_error(expected, found[key]), 4) for key in found.files}

@@ -161,12 +161,12 @@ def _made_by_mlopt() -> Iterator[Case]:
 
 
 def _quantized(case: Case, mode: str, *, portable: bool) -> onnx.ModelProto:
+    from mlopt.core.hardware import detect_cpu
+    from mlopt.core.target import Objective, Target
     from mlopt.data.dataset import Samples, store
-    from mlopt.hardware import detect_cpu
-    from mlopt.onnx_file import open_onnx
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes.base import Context, PassResult
     from mlopt.passes.quantize import PASS
-    from mlopt.target import Objective, Target
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

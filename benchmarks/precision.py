@@ -32,8 +32,8 @@ from precision_contenders import FP32, MLOPT, OPENVINO_FP32, PEERS, Contender, F
 from precision_models import BENCH, CASES, Case, prepare
 from precision_running import interleaved, outputs, whole_samples
 
-from mlopt.errors import MeasureError
-from mlopt.hardware import Hardware, detect
+from mlopt.core.errors import MeasureError
+from mlopt.core.hardware import Hardware, detect
 from mlopt.measure import statistics
 from mlopt.measure.schedule import Schedule
 from mlopt.results.environment import environment, now

@@ -22,10 +22,10 @@ import precision_quality as judged
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Dataset, Samples, check_disjoint, store
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
-from mlopt.request import Request
-from mlopt.workflow import planned_for, ready, transform
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.run.optimize import planned_for, ready, transform
+from mlopt.run.request import Request
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES, BENCH = ROOT / "recipes", ROOT / ".bench"

@@ -17,9 +17,12 @@ import numpy as np
 from precision_contenders import SCRIPTS, THREADS, Contender, FailedError, last_line
 from precision_models import save
 
+from mlopt.core.errors import MloptError
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
-from mlopt.errors import MloptError
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import (
     SETTLE_SECONDS,
     WARM_UP_CALLS,
@@ -31,11 +34,8 @@ from mlopt.measure.candidate import (
 )
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Schedule, follow
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
 from mlopt.runtimes import Deployable
 from mlopt.runtimes.base import Array
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError, run_in_worker
 
 MOST_CALLS = 2000
 BLOCK_SECONDS = 600.0

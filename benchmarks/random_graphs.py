@@ -26,10 +26,10 @@ from typing import Any
 from graph_generator import generate
 from graph_trials import CHAINS, Trials, Verdict
 
-from mlopt.hardware import detect
-from mlopt.onnx_graph import operators
+from mlopt.core.hardware import detect
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
+from mlopt.formats.onnx.graph import operators
 from mlopt.results.environment import environment
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 RESULT = Path(__file__).parent / "results/random_graphs.json"
 LOG = Path(__file__).parents[1] / ".bench/random_graphs.jsonl"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlopt.report import read
 from mlopt.report.facts import metric_value, ms, size
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 
 def main() -> None:

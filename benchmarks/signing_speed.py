@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
 def make(artifact: Path, size: int) -> None:
     """Write an artifact whose model is `size` random bytes: signing and verifying never look into it."""
     from mlopt.artifact.layout import Content, ModelEntry, Role, write
-    from mlopt.model import ONNX
+    from mlopt.formats.model import ONNX
 
     def fill(folder: Path) -> Content:
         block = os.urandom(1 << 20)
@@ -157,7 +157,7 @@ def start_up(what: str, options: argparse.Namespace, run: Any) -> dict[str, Any]
 
 def described() -> dict[str, Any]:
     """Return the machine and the versions; imported last, to keep this process small."""
-    from mlopt.hardware import detect
+    from mlopt.core.hardware import detect
     from mlopt.results.environment import environment
 
     return environment(detect()).model_dump(mode="json")

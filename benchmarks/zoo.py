@@ -33,20 +33,20 @@ import onnxruntime as ort
 import torch
 from zoo_models import ZOO, arrays, build, call, import_packages
 
+from mlopt.core.errors import MloptError
+from mlopt.core.hardware import detect
+from mlopt.core.target import Objective, Target
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples
 from mlopt.data.dataset import store as store_samples
-from mlopt.errors import MloptError
-from mlopt.hardware import detect
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.source import materialize
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
 from mlopt.results.environment import environment
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions, deploy
-from mlopt.target import Objective, Target
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks/results/zoo.json"

@@ -16,7 +16,7 @@ import torch
 import zoo_by_hand as hand
 from numpy.typing import NDArray
 
-from mlopt.torch_module import flatten
+from mlopt.formats.torch.module import flatten
 
 Size = int | str
 SIZES = {"batch": (2, 3), "height": (64, 96), "width": (64, 128), "time": (12, 19), "samples": (1600, 2400)}

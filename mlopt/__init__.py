@@ -14,13 +14,13 @@ __all__ = ["Artifact", "MloptError", "Session", "__version__", "load", "optimize
 
 if TYPE_CHECKING:
     from mlopt.api import Artifact, Session, load, optimize
-    from mlopt.errors import MloptError
+    from mlopt.core.errors import MloptError
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are first used, so that ``import mlopt`` costs nothing."""
     if name == "MloptError":
-        from mlopt.errors import MloptError
+        from mlopt.core.errors import MloptError
 
         return MloptError
     if name in __all__:

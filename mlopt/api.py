@@ -11,16 +11,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from mlopt.artifact.base import Trust
 from mlopt.artifact.deployed import shipped
-from mlopt.artifact.trust import chosen
+from mlopt.artifact.signing.base import Trust
+from mlopt.artifact.signing.trust import chosen
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
-from mlopt.model import TensorSpec
-from mlopt.packing import Artifact
-from mlopt.request import Request
+from mlopt.core.errors import IntegrityError
+from mlopt.formats.model import TensorSpec
+from mlopt.run.optimize import execute
+from mlopt.run.packaging import Artifact
+from mlopt.run.request import Request
 from mlopt.runtimes import open_session
-from mlopt.workflow import execute
 
 __all__ = ["Artifact", "Session", "load", "optimize"]
 

@@ -10,17 +10,17 @@ from typing import Any, cast
 import numpy as np
 from deployables import in_runtime
 
+from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.evaluate import Evaluator
-from mlopt.evidence import Lineup, lineup
-from mlopt.hardware import Hardware
+from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.measure.candidate import Candidate
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.latency import Measured, Run
-from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
-from mlopt.outcomes import Outcome
 from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
-from mlopt.report.schema import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
+from mlopt.results.report import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
+from mlopt.run.outcomes import Outcome
+from mlopt.run.report_builder import Lineup, lineup
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 OPTIONS = RuntimeOptions(threads=2)

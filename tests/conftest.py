@@ -113,7 +113,7 @@ def workers_start_warm(starts_are_watched: None) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "mlopt.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
+            "mlopt.core.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
         )
         yield
     nursery.close()

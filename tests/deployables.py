@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.runtimes import Deployable, RuntimeOptions, deploy
 
 

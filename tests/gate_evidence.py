@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from mlopt.report.schema import (
+from mlopt.results.report import (
     Accuracy,
     AccuracyDrop,
     Candidate,

@@ -10,12 +10,12 @@ from bench_models import dense
 from deployables import in_runtime
 from gate_evidence import STEP, report
 
-from mlopt import packing
-from mlopt.artifact.signers import Signer
-from mlopt.onnx_file import open_onnx
+from mlopt.artifact.signing.signers import Signer
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import Loaded, parse
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
+from mlopt.run import packaging
 
 RECIPE = """\
 apiVersion: mlopt/v1
@@ -56,13 +56,13 @@ def evidence(**changes: Any) -> Report:
 def pack(
     folder: Path, signer: Signer | None, found: Report | None = None, sources: Mapping[str, str] = SOURCES,
     **changes: Any,
-) -> packing.Artifact:  # fmt: skip
+) -> packaging.Artifact:  # fmt: skip
     """Write ``folder / "digits"``; without a signer it is not signed."""
     found, overrides = found or evidence(), (f"model.source={folder}/source.onnx", "target.threads=3")
     loaded = recipe(folder, overrides)
-    return packing.write(
+    return packaging.write(
         folder / "digits", found, in_runtime(open_onnx(folder / "source.onnx"), 2), loaded=loaded,
         samples={"onnx_fp32": [[10.0, 10.1]], "final": [[9.0, 9.1]]},
-        origin=packing.origin(loaded, sources, found, overrides, STARTED),
+        origin=packaging.origin(loaded, sources, found, overrides, STARTED),
         **({"signer": signer, "sign": signer is not None, "allow_ungated": False} | changes),
     )  # fmt: skip

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.data.dataset import Array
-from mlopt.onnx_graph import subgraphs
+from mlopt.formats.onnx.graph import subgraphs
 
 SUFFIXES = (
     "_quantized", "_scale", "_zero_point", "_quantized_scale", "_quantized_zero_point", "_QuantizeLinear",

@@ -14,13 +14,14 @@ from bench_models import broken, dense
 
 import mlopt
 from mlopt import api
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.deployed import shipped
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.errors import IntegrityError, ModelError, OutputError, UserError
-from mlopt.onnx_file import open_onnx
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.core.errors import IntegrityError, ModelError, OutputError, UserError
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

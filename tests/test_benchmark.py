@@ -12,11 +12,11 @@ import onnx
 import pytest
 from bench_models import broken, dense, saved
 
-from mlopt.benchmark import Request, Result, run
-from mlopt.errors import DataError, GateError, MeasureError, MloptError
+from mlopt.bench.benchmark import Request, Result, run
+from mlopt.core.errors import DataError, GateError, MeasureError, MloptError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 pytestmark = pytest.mark.process
 

@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from planted_fault import FAULTY_NODES, planted, samples
 
-from mlopt import evaluate, pipeline, prepare, workflow
 from mlopt.bisect import Finding, Suspect, bisect, trials
 from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import suspects, untouched
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.gate.vocabulary import METRICS
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import open_onnx
+from mlopt.measure import evaluate
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
-from mlopt.request import Request
+from mlopt.run import inputs, optimize, step
+from mlopt.run.request import Request
 from mlopt.tensors import TensorDifference
 
 RECIPE = """\
@@ -60,7 +61,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Share the cache, and stay in this process: that workers are used is for the slow test of the command line."""
     monkeypatch.setenv("MLOPT_CACHE", str(folder / "cache"))
     monkeypatch.chdir(folder)
-    for module in (evaluate, pipeline, prepare, trials):
+    for module in (evaluate, step, inputs, trials):
         monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *arguments: function(*arguments))
 
 
@@ -131,7 +132,7 @@ def damaging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give recipes a pass ``half_gone``."""
     kinds = frozenset({ONNX})
     pass_ = Pass("half_gone", 1, "damage", kinds, ONNX, NoKeys, half_gone, lossy=True)
-    monkeypatch.setattr(workflow, "table", lambda: {**table(), "half_gone": pass_})
+    monkeypatch.setattr(optimize, "table", lambda: {**table(), "half_gone": pass_})
 
 
 @pytest.mark.usefixtures("damaging")

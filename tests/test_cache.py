@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.cache import Store, locked
-from mlopt.cache_entry import Key, differences
-from mlopt.errors import OutputError, PassError
+from mlopt.core.cache import Store, locked
+from mlopt.core.cache_entry import Key, differences
+from mlopt.core.errors import OutputError, PassError
 
 
 def key(**parts: object) -> Key:

@@ -11,17 +11,17 @@ import campaign_parts
 import pytest
 from campaign_parts import chain, figures, measured, recipe, run_of
 
-from mlopt import campaign
 from mlopt import report as reports
-from mlopt.campaign import Campaign
-from mlopt.errors import MeasureError
-from mlopt.evidence import Lineup
+from mlopt.core.errors import MeasureError
 from mlopt.measure import latency, operators
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
 from mlopt.results.timing import NodeTime
+from mlopt.run import experiment
+from mlopt.run.experiment import Campaign
+from mlopt.run.report_builder import Lineup
 
 
 @dataclass
@@ -52,7 +52,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def compared(folder: Path, wanted: Recipe) -> tuple[Run, Lineup]:
     _, _, lineup = chain(folder)
-    return campaign.experiment(
+    return experiment.experiment(
         Campaign(wanted, figures(folder), {}, folder / "repro"), lineup.contenders, quiet
     ), lineup
 
@@ -129,7 +129,7 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
     monkeypatch.setitem(campaign_parts.PACE, "final", final)
     monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
     _, _, lineup = chain(tmp_path)
-    campaign.short(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
+    experiment.short(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
     schedule = engine.schedules[0]
     assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
     assert engine.wanted == [{each.name for each in lineup.contenders} if more else set()]
@@ -145,7 +145,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
     monkeypatch.setattr(operators, "profile", profile)
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup.contenders, said)
+    found = experiment.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup.contenders, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -154,7 +154,7 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
     _, _, lineup = chain(tmp_path)
-    found = campaign.conduct(
+    found = experiment.conduct(
         Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup.contenders, said
     )
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from campaign_parts import recipe
 
-from mlopt.chain import check, misfits
-from mlopt.data.sources import DataSource
-from mlopt.errors import Problem
-from mlopt.hardware import Hardware
-from mlopt.model import ONNX, TORCH, Kind
+from mlopt.core.errors import Problem
+from mlopt.core.hardware import Hardware
+from mlopt.data.reading import DataSource
+from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.recipe.schema import Data, Step
+from mlopt.run.chain import check, misfits
 
 EITHER: Pass[Any] = Pass(
     name="either",

@@ -10,12 +10,12 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.conformance import Conformity, check_output
+from mlopt.core.errors import PassError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import PassError
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.simplify import PASS
+from mlopt.run.contract import Conformity, check_output
 
 
 def scaled(path: Path, factor: float, *, time: int | str = "time", name: str = "y", reshape: int = 0) -> Model:

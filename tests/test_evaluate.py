@@ -12,12 +12,12 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
+from mlopt.core.hardware import detect
 from mlopt.data.dataset import Samples, store
-from mlopt.evaluate import Evaluator
-from mlopt.hardware import detect
-from mlopt.model import TORCH, Model
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import TORCH, Model
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.measure.evaluate import Evaluator
 from mlopt.runtimes.base import Deployable
 
 
@@ -73,7 +73,7 @@ def test_samples_that_differ_are_named(evaluator: Evaluator, source: Deployable,
 @pytest.mark.process
 def test_scores_are_computed_once(evaluator: Evaluator, final: Deployable, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluator.drop(final)
-    monkeypatch.setattr("mlopt.evaluate.score", None)
+    monkeypatch.setattr("mlopt.measure.evaluate.score", None)
     assert evaluator.drop(final) == first
     assert evaluator.accuracy(final).value == pytest.approx(2 / 3)
 

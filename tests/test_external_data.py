@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mlopt.errors import MloptError, ModelError
-from mlopt.external_data import external_files, tensors
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.core.errors import MloptError, ModelError
+from mlopt.formats.onnx.external_data import external_files, tensors
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.runtimes import open_session
 
 FILE = "w.bin"

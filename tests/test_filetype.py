@@ -14,7 +14,7 @@ from gate_evidence import report as example_report
 
 from mlopt import report
 from mlopt.cli.app import run
-from mlopt.filetype import told
+from mlopt.formats.filetype import told
 
 GRAPH = onnx.helper.make_graph(
     [onnx.helper.make_node("Relu", ["x"], ["y"])], "g",

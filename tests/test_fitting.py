@@ -11,12 +11,12 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
+from mlopt.core.errors import DataError, ModelError
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.data.fitting import check_fed, check_finite, make_up
 from mlopt.data.vocabulary import known_words
-from mlopt.errors import DataError, ModelError
-from mlopt.fitting import check_fed, check_finite, make_up
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 Sizes = tuple[int | str, ...]
 

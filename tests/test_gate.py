@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.readings import READINGS
 from mlopt.gate.vocabulary import METRICS
-from mlopt.report.schema import ColdStart, GateVerdict, Latency
+from mlopt.results.report import ColdStart, GateVerdict, Latency
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from gate_evidence import DROP, report
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.measure import statistics
-from mlopt.report.schema import Accuracy, GateVerdict, Speedup
+from mlopt.results.report import Accuracy, GateVerdict, Speedup
 
 
 def one(gate: Gate, **changes: Any) -> GateVerdict:

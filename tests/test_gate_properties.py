@@ -9,11 +9,11 @@ from gate_evidence import DROP, LATENCY, SPEEDUP, report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS
-from mlopt.report.schema import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
+from mlopt.results.report import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

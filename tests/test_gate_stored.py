@@ -11,11 +11,11 @@ from gate_evidence import ACCURACY, ENVIRONMENT, SAMPLING, SPEEDUP, candidate, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.measure.statistics import proportion_interval
-from mlopt.report.schema import Cpu, GateVerdict, Report
+from mlopt.results.report import Cpu, GateVerdict, Report
 
 STORED = "./baselines/main.json"
 FASTER = Gate(metric="speedup.median", min=0.97, vs=STORED)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.limits import Gate
+from mlopt.gate.text import parse_gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.gate_text import parse_gate
 
 
 @pytest.mark.parametrize(

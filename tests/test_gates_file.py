@@ -7,11 +7,11 @@ from gate_evidence import report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.baselines import load_baselines
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS
-from mlopt.gates_file import load_gates
+from mlopt.recipe.gates_file import load_gates
 from mlopt.report import write
 
 LIST = """\

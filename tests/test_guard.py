@@ -12,19 +12,19 @@ import pytest
 from campaign_parts import chain, figures, model, recipe, run_of
 from deployables import in_runtime
 
-from mlopt import campaign, evidence
-from mlopt.campaign import Campaign
-from mlopt.evaluate import Evaluator
-from mlopt.guard import Trial, guard
-from mlopt.outcomes import Ruling
+from mlopt.core.target import Objective
+from mlopt.measure.evaluate import Evaluator
 from mlopt.recipe.schema import Recipe
-from mlopt.target import Objective
+from mlopt.run import experiment, report_builder
+from mlopt.run.experiment import Campaign
+from mlopt.run.outcomes import Ruling
+from mlopt.run.trial import Trial, guard
 
 
 def trial(patch: pytest.MonkeyPatch, wanted: Recipe, evaluator: Evaluator) -> Trial:
     """What a run's own trial reports, of samples made by formula."""
-    patch.setattr(campaign, "short", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
-    return partial(campaign.trial, Campaign(wanted, evaluator, {}, Path()), lambda _detail, _share: None)
+    patch.setattr(experiment, "short", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
+    return partial(experiment.trial, Campaign(wanted, evaluator, {}, Path()), lambda _detail, _share: None)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     monkeypatch.setattr(evaluator, "source", source, raising=False)
     wide, narrow = ({"metric": "accuracy.drop_pt", "max": most, "vs": "./main.json"} for most in (50.0, 1.0))
     run, data = run_of(lineup.contenders), {"evaluation": evaluator.dataset}
-    stored = evidence.report(recipe(), lineup, outcomes, run, evaluator, data=data)
+    stored = report_builder.report(recipe(), lineup, outcomes, run, evaluator, data=data)
 
     def ruling(gate: Mapping[str, Any]) -> Ruling:
         wanted = recipe((gate,))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.hardware import Hardware, detect, parse
+from mlopt.core.hardware import Hardware, detect, parse
 
 RECORDED = Path(__file__).parent / "hardware"
 

@@ -13,10 +13,10 @@ from deployables import in_runtime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.hardware import Hardware
-from mlopt.int8_constants import for_exact_mode, own_zero_points
-from mlopt.onnx_file import open_onnx
-from mlopt.onnx_graph import nodes as every_node
+from mlopt.core.hardware import Hardware
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.onnx.graph import nodes as every_node
+from mlopt.formats.onnx.int8_constants import for_exact_mode, own_zero_points
 from mlopt.runtimes import exact, open_session
 
 node, value = helper.make_node, helper.make_tensor_value_info

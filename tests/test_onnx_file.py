@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from mlopt.errors import ModelError
-from mlopt.onnx_file import check_ranks, open_onnx
+from mlopt.core.errors import ModelError
+from mlopt.formats.onnx.file import check_ranks, open_onnx
 
 
 def test_a_size_of_minus_one_is_free(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_onnxruntimes_own_format_is_told_from_damage(tmp_path: Path) -> None:
 
 
 def test_a_free_size_is_none_where_work_is_counted(tmp_path: Path) -> None:
-    from mlopt.inspection import inspect_model
+    from mlopt.artifact.inspection import inspect_model
 
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 4]) for name in "xy"]
     weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], [1.0] * 16)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mlopt.errors import ModelError
-from mlopt.onnx_graph import node_names, operators
-from mlopt.onnx_order import sort_nodes
+from mlopt.core.errors import ModelError
+from mlopt.formats.onnx.graph import node_names, operators
+from mlopt.formats.onnx.order import sort_nodes
 
 
 def graph(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.onnx_int8 import overflow
+from mlopt.formats.onnx.int8 import overflow
 
 Array = NDArray[Any]
 node, value = helper.make_node, helper.make_tensor_value_info

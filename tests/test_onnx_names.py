@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_models import SUFFIXES, random_model
 
-from mlopt.onnx_graph import nodes
-from mlopt.onnx_names import fresh, isolate, restore, value_names
+from mlopt.formats.onnx.graph import nodes
+from mlopt.formats.onnx.names import fresh, isolate, restore, value_names
 
 MODELS = st.builds(lambda seed: random_model(Random(seed)), st.integers(0, 2**32))
 

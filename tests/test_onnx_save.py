@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.onnx_file import open_onnx
-from mlopt.onnx_save import save_model
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.onnx.save import save_model
 
 
 def model(*weights: np.ndarray) -> onnx.ModelProto:

@@ -14,16 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from packed_artifact import evidence, pack, verdict
 
-from mlopt import packing
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.claims import PREDICATES
 from mlopt.artifact.layout import Role
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, ModelError, OutputError
-from mlopt.hardware import INT8_DOT
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import ExitCode, IntegrityError, ModelError, OutputError
+from mlopt.core.hardware import INT8_DOT
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.run import packaging
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
 
@@ -87,19 +88,19 @@ def test_a_claim_about_the_last_version_does_not_fit_the_next(tmp_path: Path, si
 
 def test_what_cannot_work_is_found_before_the_long_work(tmp_path: Path, signer: KeySigner) -> None:
     out = tmp_path / "out"
-    assert packing.check_possible(out, signer, None, sign=True) is signer
+    assert packaging.check_possible(out, signer, None, sign=True) is signer
     with pytest.raises(OutputError, match="the key file does not exist"):
-        packing.check_possible(out, None, tmp_path / "no.key", sign=True)
-    assert packing.check_possible(out, None, tmp_path / "no.key", sign=False) is None
+        packaging.check_possible(out, None, tmp_path / "no.key", sign=True)
+    assert packaging.check_possible(out, None, tmp_path / "no.key", sign=False) is None
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="this cannot become a directory"):
-        packing.check_possible(tmp_path / "file", signer, None, sign=True)
+        packaging.check_possible(tmp_path / "file", signer, None, sign=True)
 
 
 def test_the_users_own_key_is_opened_first_if_there_is_one(tmp_path: Path) -> None:
-    assert packing.check_possible(tmp_path / "out", None, None, sign=True) is None
+    assert packaging.check_possible(tmp_path / "out", None, None, sign=True) is None
     own = keys.user_key()
-    found = packing.check_possible(tmp_path / "out", None, None, sign=True)
+    found = packaging.check_possible(tmp_path / "out", None, None, sign=True)
     assert found is not None
     assert found.name == keys.fingerprint(own.private.public_key())
 
@@ -109,7 +110,7 @@ def test_an_encrypted_key_is_opened_once_and_the_passphrase_goes(
 ) -> None:
     keys.create_key(tmp_path / "ci.key", secret=b"open sesame")
     monkeypatch.setenv("MLOPT_KEY_PASSPHRASE", "open sesame")
-    found = packing.check_possible(tmp_path / "out", None, tmp_path / "ci.key", sign=True)
+    found = packaging.check_possible(tmp_path / "out", None, tmp_path / "ci.key", sign=True)
     assert found is not None
     assert found.name == keys.fingerprint(keys.load_public(tmp_path / "ci.pub"))
     assert "MLOPT_KEY_PASSPHRASE" not in os.environ

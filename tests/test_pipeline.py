@@ -11,17 +11,17 @@ import pytest
 from campaign_parts import OPTIONS, figures, model
 from deployables import in_runtime
 
-from mlopt import pipeline
-from mlopt.cache import Store
-from mlopt.errors import PassError
-from mlopt.model import Model
-from mlopt.outcomes import Outcome
+from mlopt.core.cache import Store
+from mlopt.core.errors import PassError
+from mlopt.core.target import Objective, Target
+from mlopt.formats.model import Model
 from mlopt.passes import table
 from mlopt.passes.base import PassConfig, Requires
-from mlopt.pipeline import Job, key_of
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
-from mlopt.target import Objective, Target
+from mlopt.run import step as pipeline
+from mlopt.run.outcomes import Outcome
+from mlopt.run.step import Job, key_of
 
 CHANGED = "output 'y', sample 7: value 0 is 1 where 2 was expected"
 

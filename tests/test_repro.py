@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from campaign_parts import model
 
-from mlopt import repro
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.passes import table
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
-from mlopt.target import Objective, Target
+from mlopt.run import failure_bundle
 
 
 def samples(folder: Path, count: int, name: str = "x") -> Dataset:
@@ -27,7 +27,9 @@ def test_the_recipe_of_a_step_that_trains_has_a_part_of_what_it_trained_on(tmp_p
     }  # fmt: skip
     steps = [Step(name=name, config=table()[name].config()) for name in ("simplify", "fuse")]
     log = tmp_path / "absent.log"
-    kept = repro.write(tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=log)
+    kept = failure_bundle.write(
+        tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=log
+    )
     recipe = load_source(kept / "recipe.yaml", None, passes=table(), overrides=()).recipe
     assert [step.name for step in recipe.passes] == ["simplify", "fuse"]
     assert recipe.data.calibration is not None
@@ -41,7 +43,7 @@ def test_the_recipe_of_a_step_that_trains_has_a_part_of_what_it_trained_on(tmp_p
 def test_data_that_the_run_had_not_is_not_made_up(tmp_path: Path) -> None:
     data = {"evaluation": samples(tmp_path / "e", 4), "calibration": None, "train": None}
     steps = [Step(name="simplify", config=table()["simplify"].config())]
-    kept = repro.write(
+    kept = failure_bundle.write(
         tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=tmp_path / "no"
     )
     assert sorted(file.name for file in kept.glob("*.npz")) == ["evaluation.npz"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlopt.request import Request, told
+from mlopt.run.request import Request, told
 
 
 def test_a_request_is_told_as_the_command_that_makes_the_same_result() -> None:

@@ -19,10 +19,10 @@ from planted_fault import FAULTY_TENSOR, planted, samples
 from quantization_models import FLOAT, INT64, Port, branching, encoder, random, write
 
 import mlopt.tensors
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.measure import parity
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes import fuse
 from mlopt.passes.quantize import PASS as QUANTIZE
 from mlopt.runtimes.base import Array

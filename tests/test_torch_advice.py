@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlopt.errors import ModelError
-from mlopt.torch_advice import GRADIENTS, known_fix
+from mlopt.core.errors import ModelError
+from mlopt.formats.torch.advice import GRADIENTS, known_fix
 
 torch = pytest.importorskip("torch", reason="what PyTorch says needs the extra mlopt[torch]")
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason="what PyTorch says needs the extra m
     ],
 )
 def test_what_pytorch_says_has_its_fix(forward: Callable[[Any], Any], fix: str) -> None:
-    from mlopt.torch_model import foreign_code
+    from mlopt.formats.torch.model import foreign_code
 
     with pytest.raises(ModelError) as raised, torch.inference_mode(), foreign_code("forward() failed", "net.py"):
         forward(torch.ones(1, 3))

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopt.cli.app import run
-from mlopt.filetype import told
-from mlopt.torch_files import told_pickle, told_zip
+from mlopt.formats.filetype import told
+from mlopt.formats.torch.files import told_pickle, told_zip
 
 pytestmark = pytest.mark.heavy
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_models import X, said, samples, taken, text, weights_file
 
-from mlopt.model import TensorSpec
-from mlopt.torch_misfit import renaming
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.misfit import renaming
 
 pytestmark = pytest.mark.heavy
 

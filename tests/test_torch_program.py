@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import MloptError, ModelError
-from mlopt.torch_model import load_module, open_program
-from mlopt.torch_program import plain_copy
+from mlopt.core.errors import MloptError, ModelError
+from mlopt.formats.torch.model import load_module, open_program
+from mlopt.formats.torch.program import plain_copy
 
 pytestmark = pytest.mark.heavy
 

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from deployables import in_runtime
 
-from mlopt.errors import ModelError
-from mlopt.model import ONNX, Model, TensorSpec
+from mlopt.core.errors import ModelError
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import ONNX, Model, TensorSpec
+from mlopt.formats.torch.model import load_module, open_program, open_torch
+from mlopt.formats.torch.source import materialize
 from mlopt.runtimes import open_session
-from mlopt.torch_model import load_module, open_program, open_torch
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

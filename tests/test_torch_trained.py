@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch_models import X, said, samples, taken, text
 
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 pytestmark = pytest.mark.heavy
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.errors import ModelError
-from mlopt.usercode import CodeReference, distributions, local_files, parse_reference
+from mlopt.core.errors import ModelError
+from mlopt.core.usercode import CodeReference, distributions, local_files, parse_reference
 
 
 def test_only_python_functions_are_references(tmp_path: Path) -> None:

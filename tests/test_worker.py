@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.errors import DataError
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+from mlopt.core.errors import DataError
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 
 pytestmark = [pytest.mark.process, pytest.mark.cold]
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from deployables import in_runtime
 
-from mlopt.errors import MloptError
-from mlopt.model import TensorSpec
+from mlopt.core.errors import MloptError
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.source import check_rebuilt, make
 from mlopt.runtimes import open_session
-from mlopt.torch_source import check_rebuilt, make
-from mlopt.usercode import CodeReference
 
 X = (TensorSpec("x", "float32", ("batch", 6)),)
 HEAD = """\

@@ -1,7 +1,7 @@
 """Workers of the tests: forked from a process that has imported PyTorch and the rest already, which takes two seconds.
 
 Each is a process of its own with what ``Worker`` gives it, and a child of the test's process, as ever; only its
-imports are done. ``mlopt.worker`` itself, and what is run as a program, are tested with workers that start cold.
+imports are done. ``mlopt.core.worker`` itself, and what is run as a program, are tested with workers that start cold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
 
     def popen(self, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
-        """Stands in for ``subprocess.Popen`` in ``mlopt.worker``."""
+        """Stands in for ``subprocess.Popen`` in ``mlopt.core.worker``."""
         if self._ours is None:
             self._open()
         assert self._ours is not None

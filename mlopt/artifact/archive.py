@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlopt.artifact import layout
-from mlopt.artifact.base import GET_AGAIN
 from mlopt.artifact.container import Member, after, check_header, directory, header, read_directory
 from mlopt.artifact.files import open_regular, reading, said_of, shown, sync, writing
-from mlopt.errors import IntegrityError, OutputError, UserError
+from mlopt.artifact.signing.base import GET_AGAIN
+from mlopt.core.errors import IntegrityError, OutputError, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.verify import Verified

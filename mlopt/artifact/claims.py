@@ -10,19 +10,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlopt.artifact import bundle
-from mlopt.artifact.base import UnknownSignerError
 from mlopt.artifact.files import parse_json, read_capped, reading, shown
 from mlopt.artifact.layout import CLAIMS
+from mlopt.artifact.signing import bundle
+from mlopt.artifact.signing.base import UnknownSignerError
 from mlopt.artifact.workspace import changing
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from mlopt.artifact.base import Trust
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.base import Trust
+    from mlopt.artifact.signing.signers import Signer
 
 MAX_CLAIMS_BYTES = 16 << 20
 MAX_CLAIMS = 1000
@@ -139,6 +139,6 @@ def _claimed_signer(line: bytes, where: str) -> str | None:
     envelope = bundle.unpack(line, where)
     if not envelope.certificates:
         return envelope.key_id
-    from mlopt.artifact import certificates
+    from mlopt.artifact.signing import certificates
 
     return certificates.signer_name(certificates.parse_chain(envelope.certificates, where))

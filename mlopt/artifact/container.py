@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mlopt.artifact.files import MAX_ENTRIES, is_safe, shown
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 PAGE = 4096
 

@@ -11,8 +11,8 @@ from mlopt import formats
 from mlopt.artifact.files import first_problem
 from mlopt.artifact.given import given_manifest
 from mlopt.artifact.layout import MANIFEST, Manifest
-from mlopt.errors import IntegrityError
-from mlopt.hardware import usable_cores
+from mlopt.core.errors import IntegrityError
+from mlopt.core.hardware import usable_cores
 from mlopt.runtimes import Deployable, RuntimeOptions, deploy, runtime_named
 
 _LOG = logging.getLogger(__name__)

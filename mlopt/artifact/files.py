@@ -17,7 +17,7 @@ from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import IntegrityError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, OutputError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mlopt.artifact.layout import MANIFEST, Manifest, read_manifest
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 
 
 def given_manifest(directory: Path) -> Manifest:

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from mlopt import __version__
 from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown
 from mlopt.artifact.workspace import inside, lock_of, new_folder, put, workspace
-from mlopt.errors import IntegrityError, OutputError
-from mlopt.foreign_text import as_json
-from mlopt.locks import locked
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.core.errors import IntegrityError, OutputError
+from mlopt.core.foreign_text import as_json
+from mlopt.core.locks import locked
+from mlopt.formats.model import Kind, Model, TensorSpec
 
 SCHEMA = "mlopt.artifact/v1"
 MANIFEST = "mlopt.json"
@@ -52,7 +52,7 @@ class Role(StrEnum):
 
 
 class ModelEntry(BaseModel):
-    """The model inside the artifact: ``digest`` as ``mlopt.model.Model`` computes it."""
+    """The model inside the artifact: ``digest`` as ``mlopt.formats.model.Model`` computes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

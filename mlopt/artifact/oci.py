@@ -15,11 +15,11 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mlopt.artifact import bundle
 from mlopt.artifact.archive import check_outside, content, contents
 from mlopt.artifact.files import reading, sync, writing
 from mlopt.artifact.layout import CLAIMS, SIGNATURE
-from mlopt.errors import OutputError
+from mlopt.artifact.signing import bundle
+from mlopt.core.errors import OutputError
 
 if TYPE_CHECKING:
     from mlopt.artifact.verify import Verified

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlopt.artifact import bundle
 from mlopt.artifact.files import hash_files, is_safe, list_files, reading, shown
 from mlopt.artifact.layout import MANIFEST, SIGNATURE, UNSIGNED, Manifest, check_manifest, read_manifest
+from mlopt.artifact.signing import bundle
 from mlopt.artifact.workspace import changing
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.signers import Signer
     from mlopt.artifact.workspace import Write
 
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.artifact import bundle
-from mlopt.artifact.base import GET_AGAIN, Trust
 from mlopt.artifact.files import (
     creating,
     hash_files,
@@ -29,8 +27,10 @@ from mlopt.artifact.files import (
     writing,
 )
 from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, UNSIGNED, Manifest, Read, check_manifest, read_manifest
-from mlopt.artifact.trust import KeyTrust
-from mlopt.errors import IntegrityError, OutputError, Problem, UserError
+from mlopt.artifact.signing import bundle
+from mlopt.artifact.signing.base import GET_AGAIN, Trust
+from mlopt.artifact.signing.trust import KeyTrust
+from mlopt.core.errors import IntegrityError, OutputError, Problem, UserError
 
 if TYPE_CHECKING:
     from mlopt.artifact.claims import Claim
@@ -47,7 +47,7 @@ class Verified:
     """What was checked: the copy, if one was asked for."""
     manifest: Manifest
     signer: str
-    """As ``Signer.name``: of a key its fingerprint, see ``mlopt.artifact.keys.fingerprint``."""
+    """As ``Signer.name``: of a key its fingerprint, see ``mlopt.artifact.signing.keys.fingerprint``."""
     root: str
     files: Mapping[str, str]
     """SHA-256 in hexadecimal of every signed file, by name."""

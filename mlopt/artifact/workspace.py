@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mlopt.artifact.files import sync
-from mlopt.locks import locked
+from mlopt.core.locks import locked
 
 Write = Callable[[str, bytes], None]
 """Writes the file of this name."""

@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlopt import pipeline
 from mlopt.bisect.edit import KEY, Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import Figure, figures, hold, limits
 from mlopt.bisect.suspects import Suspect
 from mlopt.bisect.trials import Trials, choose
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.limits import Gate
-from mlopt.outcomes import Outcome
 from mlopt.recipe.gates import gates as gates_of
-from mlopt.request import Request
 from mlopt.results.environment import environment
 from mlopt.run import loop
+from mlopt.run import step as pipeline
+from mlopt.run.optimize import Prepared, planned_for, ready
+from mlopt.run.outcomes import Outcome
+from mlopt.run.request import Request
 from mlopt.run.start import Notify
-from mlopt.workflow import Prepared, planned_for, ready
 
 __all__ = ["Chosen", "Edited", "Figure", "Finding", "StepFigures", "Suspect", "bisect"]
 

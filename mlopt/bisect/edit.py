@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.recipe.yaml_reader import read_text
 from mlopt.recipe.yaml_writer import dump
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate, is_stored
+from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.parity import fidelity
-from mlopt.report.schema import Environment, Fidelity
+from mlopt.results.report import Environment, Fidelity
 from mlopt.runtimes.base import Deployable
 
 

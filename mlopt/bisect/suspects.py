@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopt.compress.quantization.graph import prepare
 from mlopt.formats import graph_of
-from mlopt.model import Model
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import node_names
-from mlopt.quantization.graph import prepare
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import node_names
 from mlopt.tensors import TensorDifference, quality
 
 if TYPE_CHECKING:

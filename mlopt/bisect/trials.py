@@ -7,23 +7,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from glob import escape
 
-from mlopt import pipeline
 from mlopt.bisect.edit import KEY, with_exclusion
 from mlopt.bisect.finding import Chosen
 from mlopt.bisect.limits import figures, hold
 from mlopt.bisect.search import smallest
 from mlopt.bisect.suspects import Suspect, suspects, untouched
+from mlopt.core.errors import DataError, MeasureError
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.errors import DataError, MeasureError
-from mlopt.evaluate import Evaluator
 from mlopt.gate.limits import Gate
-from mlopt.outcomes import Outcome
+from mlopt.measure.evaluate import Evaluator
 from mlopt.recipe.schema import Step
 from mlopt.run import loop
+from mlopt.run import step as pipeline
+from mlopt.run.optimize import Prepared
+from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors import TensorDifference, compare_tensors
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
-from mlopt.workflow import Prepared
 
 _UNTOUCHED = ("left_alone", "kept_fp32")
 """The notes in which the passes with an ``exclude`` list the nodes that they did not change."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.artifact import bundle
 from mlopt.artifact.claims import PREDICATES, attach, statement
 from mlopt.artifact.files import read_capped
 from mlopt.artifact.layout import CLAIMS, SIGNATURE
 from mlopt.artifact.sign import Digests, digest
+from mlopt.artifact.signing import bundle
 from mlopt.artifact.verify import MAX_SIGNATURE_BYTES
 from mlopt.claims import benchmark, provenance, test_result
 from mlopt.claims.facts import read
 
 if TYPE_CHECKING:
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.signers import Signer
 
 _MAKERS = {"provenance": provenance, "test-result": test_result, "benchmark": benchmark}
 

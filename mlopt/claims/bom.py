@@ -12,10 +12,10 @@ from typing import Any
 from mlopt.artifact.layout import ModelEntry
 from mlopt.claims.facts import FILE
 from mlopt.claims.naming import package_url, portable
-from mlopt.foreign_text import as_json
+from mlopt.core.foreign_text import as_json
 from mlopt.recipe.lock import installed
 from mlopt.recipe.origin import Origin
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 BOM = "bom.cdx.json"
 _CLASSES = {"accuracy", "agreement"}

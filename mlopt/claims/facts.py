@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from mlopt.artifact.files import first_problem, parse_json, read_capped, reading, shown
 from mlopt.artifact.layout import MAX_REPORT_BYTES, Manifest, Role, check_manifest, read_manifest
 from mlopt.artifact.sign import Digests
-from mlopt.errors import IntegrityError, RecipeError
+from mlopt.core.errors import IntegrityError, RecipeError
 from mlopt.recipe.origin import Origin
 from mlopt.recipe.yaml_reader import MAX_BYTES, read_text
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 FILE = "file "
 """What the key of a Python file of the recipe begins with in ``Origin.sources``; its name follows."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlopt.artifact.layout import MANIFEST, Role
 from mlopt.claims.facts import Facts
-from mlopt.report.schema import GateVerdict
+from mlopt.results.report import GateVerdict
 
 
 def predicate(facts: Facts) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from importlib import import_module
 
 import typer
 
-from mlopt import __version__, network
+from mlopt import __version__
 from mlopt.cli import ends, log
-from mlopt.errors import ExitCode, MloptError
+from mlopt.core import network
+from mlopt.core.errors import ExitCode, MloptError
 
 VERBS = (
     "optimize", "plan", "bench", "gate", "report", "diff",

@@ -8,8 +8,8 @@ import typer
 from mlopt.cli.signing_options import Chain, Identity, Issuer, Keyless, PassphraseFile, PrivateKey, Roots, signer, trust
 
 if TYPE_CHECKING:
-    from mlopt.artifact.base import Trust
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.base import Trust
+    from mlopt.artifact.signing.signers import Signer
 
 _UNSIGNED = "Write the bare statements for another signer, such as cosign: nothing is signed, and DIR stays as it is."
 _NOTHING = "the artifact has no recipe, so nothing is known of how it was made"
@@ -35,7 +35,7 @@ def attest(
 
     With --chain, --root says what that signature must lead to; with --keyless, --identity and --issuer.
     """
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
 
     if unsigned != (output is not None):
         raise UserError("--unsigned and --output go together", fix=f"mlopt attest {directory} --unsigned -o OUT")
@@ -48,9 +48,9 @@ def attest(
 
 def _own(who: "Signer", roots: Path | None, identity: str | None, issuer: str | None) -> "Trust":
     """Return what believes this signer, to check the signature of the artifact with."""
-    from mlopt.artifact.signers import KeySigner
-    from mlopt.artifact.trust import KeyTrust
-    from mlopt.errors import UserError
+    from mlopt.artifact.signing.signers import KeySigner
+    from mlopt.artifact.signing.trust import KeyTrust
+    from mlopt.core.errors import UserError
 
     if isinstance(who, KeySigner):
         if roots or identity or issuer:
@@ -69,7 +69,7 @@ def _attach(directory: Path, who: "Signer", trusted: "Trust") -> Path:
     from mlopt import claims
     from mlopt.artifact.sign import Digests
     from mlopt.artifact.verify import verify
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
 
     verified = verify(directory, trusted)
     path = claims.attest(directory, who, Digests(verified.root, dict(verified.files)))
@@ -81,7 +81,7 @@ def _attach(directory: Path, who: "Signer", trusted: "Trust") -> Path:
 def _write(directory: Path, output: Path) -> list[Path]:
     from mlopt import claims
     from mlopt.artifact.files import write_atomic
-    from mlopt.errors import OutputError, UserError
+    from mlopt.core.errors import OutputError, UserError
 
     statements = claims.statements(directory)
     if not statements:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from mlopt.benchmark import Result
+    from mlopt.bench.benchmark import Result
     from mlopt.gate.limits import Gate
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _MODELS = "ONNX models or artifacts; the first is what the others are compared with, unless --against is given."
 _GATE = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'. It judges the last model; repeatable."
@@ -44,7 +44,7 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
-    from mlopt.benchmark import Request, run
+    from mlopt.bench.benchmark import Request, run
     from mlopt.cli import console
     from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress
@@ -75,7 +75,7 @@ def _gates(
     Paths are relative to where they were written: the working directory, or the file of gates. Raises ``GateError``.
     """
     from mlopt.gate.baselines import load_baselines
-    from mlopt.gates_file import load_gates
+    from mlopt.recipe.gates_file import load_gates
 
     here, there = _parsed(lines), load_gates(file) if file is not None else ()
     stored: dict[str, Report] = {}
@@ -86,8 +86,8 @@ def _gates(
 
 def _parsed(lines: Iterable[str]) -> tuple[Gate, ...]:
     """Parse all of them; raises ``GateError`` with everything that is wrong."""
-    from mlopt.errors import GateError, Problem
-    from mlopt.gate_text import parse_gate
+    from mlopt.core.errors import GateError, Problem
+    from mlopt.gate.text import parse_gate
 
     found: list[Gate] = []
     problems: list[Problem] = []
@@ -128,7 +128,7 @@ def _write(result: Result, output: Path) -> None:
     """Write the samples, and the report if there is one: it is useless without a baseline or a result."""
     from mlopt import report
     from mlopt.cli.files import write_text
-    from mlopt.errors import OutputError
+    from mlopt.core.errors import OutputError
 
     samples = _samples_path(output)
     try:
@@ -141,7 +141,7 @@ def _write(result: Result, output: Path) -> None:
 
 def _end(result: Result, *, judged: bool) -> None:
     """Exit with the verdict's code; a model that was lost is an error, whatever the others were like."""
-    from mlopt.errors import MeasureError, Problem
+    from mlopt.core.errors import MeasureError, Problem
 
     if result.lost:
         what = "the model could not be measured"

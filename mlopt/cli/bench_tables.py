@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mlopt.benchmark import Result
-    from mlopt.report.schema import OperatorTime, Report, Speedup, SweepPoint
+    from mlopt.bench.benchmark import Result
+    from mlopt.results.report import OperatorTime, Report, Speedup, SweepPoint
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 _TOP = 10
@@ -20,7 +20,7 @@ _CAUSE = 80
 
 def show(result: Result, console: Console) -> None:
     """Print everything; names and messages are shown as they are, without markup or control characters."""
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
     from mlopt.report.trust import sampling_line, warning
 
     console.print(_speeds(result), soft_wrap=False)
@@ -104,7 +104,7 @@ def _operators(name: str, operators: Sequence[OperatorTime]) -> Table:
 
 
 def _gates(report: Report, console: Console) -> None:
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
 
     for one in report.gates:
         console.print(f"{one.verdict:<13}", style=_STYLES[one.verdict], end="")
@@ -119,7 +119,7 @@ def _table(first: str, numbers: Sequence[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(Text(plain(first)), overflow="fold")
@@ -131,7 +131,7 @@ def _table(first: str, numbers: Sequence[str]) -> Table:
 def _add(table: Table, *cells: str) -> None:
     from rich.text import Text
 
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
 
     table.add_row(*(Text(plain(cell)) for cell in cells))
 

@@ -34,8 +34,8 @@ def bisect(
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
-    from mlopt.errors import ExitCode
-    from mlopt.request import Request
+    from mlopt.core.errors import ExitCode
+    from mlopt.run.request import Request
 
     _check(recipe, output)
     request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)
@@ -57,7 +57,7 @@ def bisect(
 
 def _check(recipe: Path, output: Path | None) -> None:
     """Refuse before the long work what could not be written after it."""
-    from mlopt.errors import OutputError, RecipeError
+    from mlopt.core.errors import OutputError, RecipeError
 
     if recipe.suffix not in (".yaml", ".yml"):
         raise RecipeError(

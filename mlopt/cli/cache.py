@@ -17,8 +17,8 @@ def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard
 
     from rich.table import Table
 
-    from mlopt.cache import Store, default_root, size_of
     from mlopt.cli.console import emit_json, out
+    from mlopt.core.cache import Store, default_root, size_of
 
     store = Store(default_root())
     rows = [
@@ -50,8 +50,8 @@ def explain(
     """Say for every step whether it would run, and what changed since it last did."""
     from mlopt.cli.console import emit_json
     from mlopt.cli.plan import show
-    from mlopt.planning import foresee
-    from mlopt.request import Request
+    from mlopt.run.forecast import foresee
+    from mlopt.run.request import Request
 
     request = Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, _ = foresee(request)
@@ -67,8 +67,8 @@ def gc(
     max_gb: Annotated[float | None, typer.Option(help="Then remove the oldest beyond this size.", min=0)] = None,
 ) -> None:
     """Remove old entries."""
-    from mlopt.cache import Store, default_root
     from mlopt.cli.console import out
+    from mlopt.core.cache import Store, default_root
 
     count, freed = Store(default_root()).gc(days, None if max_gb is None else int(max_gb * 1e9))
     out.print(f"removed {count} entries, {freed / 1e6:.1f} MB")

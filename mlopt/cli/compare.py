@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.foreign_text import as_json
+from mlopt.core.foreign_text import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,12 +80,12 @@ def _evidence(
     from dataclasses import replace
 
     from mlopt.artifact.deployed import given
+    from mlopt.core.errors import ModelError
     from mlopt.data import made_up
     from mlopt.data.dataset import store
+    from mlopt.data.fitting import make_up
+    from mlopt.data.reading import read
     from mlopt.data.source import DataSource
-    from mlopt.data.sources import read
-    from mlopt.errors import ModelError
-    from mlopt.fitting import make_up
     from mlopt.report.tensor_page import Evidence
     from mlopt.tensors import compare_models
 

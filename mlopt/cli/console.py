@@ -1,6 +1,6 @@
 """Where text leaves the program: results on standard output, everything for humans beside them on standard error.
 
-Whatever is printed here passes the door of ``mlopt.foreign_text``; only what mlopt itself means as a command, or as
+Whatever is printed here passes the door of ``mlopt.core.foreign_text``; only what mlopt itself means as a command, or as
 JSON, goes past it.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from mlopt.foreign_text import as_json, inert
+from mlopt.core.foreign_text import as_json, inert
 
 
 class _Door(Console):

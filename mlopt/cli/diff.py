@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.foreign_text import as_json, plain
+from mlopt.core.foreign_text import as_json, plain
 
 if TYPE_CHECKING:
     from mlopt.report.difference import Difference, Row
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 
 class Format(StrEnum):
@@ -40,7 +40,7 @@ def diff(
     from mlopt import report
     from mlopt.cli import console
     from mlopt.cli.files import write_text
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
     from mlopt.report.difference import compare
 
     if as_json and format_ is Format.MD:

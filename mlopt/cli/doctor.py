@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.hardware import Hardware
+    from mlopt.core.hardware import Hardware
 
 Status = Literal["ok", "note", "problem"]
 _COLOURS: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "red"}
@@ -29,7 +29,7 @@ class Check:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check this machine: packages, processor, GPU, folders. Exits with 2 if mlopt cannot optimize here."""
     from mlopt.cli import console
-    from mlopt.errors import ExitCode
+    from mlopt.core.errors import ExitCode
 
     checks = list(examine())
     healthy = all(check.status != "problem" for check in checks)
@@ -45,9 +45,9 @@ def examine() -> Iterator[Check]:
     import platform
 
     from mlopt import __version__
-    from mlopt.artifact.keys import user_key_path
-    from mlopt.cache import default_root
-    from mlopt.hardware import detect
+    from mlopt.artifact.signing.keys import user_key_path
+    from mlopt.core.cache import default_root
+    from mlopt.core.hardware import detect
 
     hardware = detect()
     yield Check("mlopt", "ok", __version__)
@@ -77,7 +77,7 @@ def processor(hardware: Hardware) -> Iterator[Check]:
 
 def packages(installed: dict[str, str | None]) -> Iterator[Check]:
     """Check ONNX Runtime, which everything needs once and only once, and what each extra brings."""
-    from mlopt.packages import install_command
+    from mlopt.core.packages import install_command
 
     cpu, gpu = installed.get("onnxruntime"), installed.get("onnxruntime-gpu")
     if cpu and gpu:
@@ -141,8 +141,8 @@ def _gpu(hardware: Hardware) -> Check:
 
 
 def _providers(hardware: Hardware) -> Check:
-    from mlopt.errors import MissingPackage
-    from mlopt.packages import install_command
+    from mlopt.core.errors import MissingPackage
+    from mlopt.core.packages import install_command
     from mlopt.runtimes.onnxruntime import import_onnxruntime
 
     try:

@@ -9,7 +9,7 @@ import sys
 import time
 from types import FrameType
 
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 5.0

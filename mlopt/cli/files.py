@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlopt.artifact.files import write_atomic
-from mlopt.errors import OutputError
+from mlopt.core.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path

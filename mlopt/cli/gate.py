@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli import signing_options as options
-from mlopt.errors import ExitCode, OutputError, UserError
+from mlopt.core.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from mlopt.artifact.base import Trust
+    from mlopt.artifact.signing.base import Trust
     from mlopt.gate.limits import Gate
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _SOURCE = "An artifact directory, or a report.json."
 _GATES = "YAML with gates to judge instead of those that the report was made with."
@@ -75,7 +75,7 @@ def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
     from mlopt import report
     from mlopt.gate.judge import judge, overall
     from mlopt.gate.limits import BASELINE
-    from mlopt.gates_file import load_baselines, load_gates
+    from mlopt.recipe.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)
     verdicts = evidence.gates
@@ -132,7 +132,7 @@ def _append_summary(evidence: Report, path: Path) -> None:
 
 
 def _show(evidence: Report, note: str | None, screen: Console) -> None:
-    from mlopt.foreign_text import plain
+    from mlopt.core.foreign_text import plain
     from mlopt.report.ci import accepted_undecided, title
 
     for one in evidence.gates:
@@ -151,10 +151,10 @@ def _check_integrity(source: Path, trust: Trust | None) -> str | None:
 
     Raises ``IntegrityError`` when the artifact is not what was signed.
     """
-    from mlopt.artifact import bundle, keys
-    from mlopt.artifact.base import UnknownSignerError
     from mlopt.artifact.files import read_capped, reading
     from mlopt.artifact.layout import SIGNATURE
+    from mlopt.artifact.signing import bundle, keys
+    from mlopt.artifact.signing.base import UnknownSignerError
     from mlopt.artifact.verify import MAX_SIGNATURE_BYTES, verify
 
     if not source.is_dir():

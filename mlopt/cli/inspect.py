@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.inspection import Inspection, Outline
+    from mlopt.artifact.inspection import Inspection, Outline
 
 
 _NAMES = 8  # JSON has them all
@@ -27,8 +27,8 @@ def inspect(
     """Show a model's inputs, outputs, operators, weights, precision and arithmetic."""
     from dataclasses import asdict
 
+    from mlopt.artifact.inspection import inspect_model, shapes_of
     from mlopt.cli import console
-    from mlopt.inspection import inspect_model, shapes_of
 
     shapes = shapes_of(model, data) if data is not None else {}
     found = inspect_model(model, shapes | dict(map(_parsed, shape or ())))
@@ -52,8 +52,8 @@ def _show(found: Inspection | Outline) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from mlopt.artifact.inspection import Outline
     from mlopt.cli import console
-    from mlopt.inspection import Outline
 
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True)

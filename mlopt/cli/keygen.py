@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.signing_options import PassphraseFile
-from mlopt.errors import OutputError, UserError
+from mlopt.core.errors import OutputError, UserError
 
 
 class Curve(StrEnum):
-    """What ``--curve`` takes; see ``mlopt.artifact.keys.CURVES``."""
+    """What ``--curve`` takes; see ``mlopt.artifact.signing.keys.CURVES``."""
 
     P_256 = "P-256"
     P_384 = "P-384"
@@ -28,7 +28,7 @@ def keygen(
     force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
 ) -> None:
     """Make a signing key; its public half, FILE.pub, is what others need to verify."""
-    from mlopt.artifact import keys, passphrase
+    from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli import console
 
     if passphrase_file is not None and not encrypt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mlopt.foreign_text import inert
+from mlopt.core.foreign_text import inert
 
 
 class _Formatter(logging.Formatter):

@@ -34,12 +34,12 @@ def optimize(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, signed artifact."""
-    from mlopt.artifact import keys, passphrase
+    from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
     from mlopt.cli.summary import show
-    from mlopt.request import Request
-    from mlopt.workflow import execute
+    from mlopt.run.optimize import execute
+    from mlopt.run.request import Request
 
     named = key or passphrase_file or chain or keyless or keys.has_user_key()
     who = signer(key, passphrase_file, chain, keyless) if sign and named else None

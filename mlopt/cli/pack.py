@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.signing_options import Identity, Issuer, PublicKey, Roots
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 _OUT = "The archive to write.  [default: NAME-VERSION.mlopt]"
 _OCI = "Write an OCI image layout into this new directory instead, for oras, skopeo and the like."

@@ -97,7 +97,7 @@ def _show_one(one: dict[str, Any]) -> None:
     from rich.table import Table
 
     from mlopt.cli import console
-    from mlopt.packages import install_command
+    from mlopt.core.packages import install_command
 
     console.out.print(one["name"], style="bold", end=" ")
     console.out.print(f"{one['version']}: {one['summary']}")
@@ -132,7 +132,7 @@ def _yaml(value: Any) -> str:
 def _unknown(name: str, known: list[str]) -> Exception:
     import difflib
 
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
 
     close = difflib.get_close_matches(name, known, n=1)
     fix = f"did you mean '{close[0]}'?" if close else "`mlopt passes` lists them"

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlopt.planning import Outlook
+    from mlopt.run.forecast import Outlook
 
 
 def plan(
@@ -21,8 +21,8 @@ def plan(
 ) -> None:
     """Show the steps, what they need, and which the cache has; runs nothing."""
     from mlopt.cli.console import emit_json, err
-    from mlopt.planning import foresee
-    from mlopt.request import Request
+    from mlopt.run.forecast import foresee
+    from mlopt.run.request import Request
 
     request = Request(source=source, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
     steps, notes = foresee(request)

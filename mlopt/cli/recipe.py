@@ -25,8 +25,8 @@ def init(
 ) -> None:
     """Write the recipe that `mlopt optimize MODEL` would use, to be edited."""
     from mlopt.cli.console import err
-    from mlopt.errors import OutputError
-    from mlopt.onnx_file import open_onnx
+    from mlopt.core.errors import OutputError
+    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes import table
     from mlopt.recipe.generate import recipe_for_model
     from mlopt.recipe.load import parse
@@ -55,13 +55,13 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find everything that is wrong with a recipe on this machine, without running it."""
-    from mlopt import chain
     from mlopt.cli.console import emit_json, err, out
-    from mlopt.errors import RecipeError
-    from mlopt.hardware import detect
+    from mlopt.core.errors import RecipeError
+    from mlopt.core.hardware import detect
     from mlopt.passes import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved
+    from mlopt.run import chain
 
     passes = table()
     loaded = load(recipe, passes=passes, overrides=overrides or ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 
 class Format(StrEnum):
@@ -49,7 +49,7 @@ def report(
 
 
 def _format(format_: Format | None, out: Path | None, *, as_json: bool) -> Format | None:
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
 
     if as_json or format_ is not None:
         if as_json and format_ not in (None, Format.JSON):
@@ -82,7 +82,7 @@ def _text(evidence: Report, source: Path, wanted: Format) -> str:
 def _samples(evidence: Report, folder: Path) -> dict[str, list[float]]:
     """Read the samples beside the report, if they are there: without them one picture is missing."""
     from mlopt.cli import console
-    from mlopt.errors import UserError
+    from mlopt.core.errors import UserError
     from mlopt.report import read_samples
 
     name = evidence.final.raw

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 if TYPE_CHECKING:
-    from mlopt.artifact.base import Trust
-    from mlopt.artifact.signers import Signer
+    from mlopt.artifact.signing.base import Trust
+    from mlopt.artifact.signing.signers import Signer
 
 _PASSPHRASE = "File with the passphrase of an encrypted key, mode 0600; else MLOPT_KEY_PASSPHRASE, else it is asked."  # noqa: S105
 _CHAIN = "PEM file with the key's code-signing certificate, then the intermediate ones; the root is not in it."
@@ -35,15 +35,15 @@ def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, k
 
     Asks for what it needs now, so that long work can follow. Raises ``OutputError`` or ``UserError``.
     """
-    from mlopt.artifact import keys, passphrase
-    from mlopt.artifact.certificates import load_chain
-    from mlopt.artifact.signers import CertificateSigner, KeySigner
+    from mlopt.artifact.signing import keys, passphrase
+    from mlopt.artifact.signing.certificates import load_chain
+    from mlopt.artifact.signing.signers import CertificateSigner, KeySigner
     from mlopt.cli import console
 
     if keyless:
         if key or passphrase_file or chain:
             raise UserError("--keyless signs without a key", fix="leave out --key, --passphrase-file and --chain")
-        from mlopt.artifact.keyless import KeylessSigner
+        from mlopt.artifact.signing.keyless import KeylessSigner
 
         passphrase.forget()
         return KeylessSigner()
@@ -60,6 +60,6 @@ def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, k
 
 def trust(key: Path | None, roots: Path | None, identity: str | None, issuer: str | None) -> Trust | None:
     """Return who is believed; ``None`` is the user's own key. Raises ``OutputError`` or ``UserError``."""
-    from mlopt.artifact.trust import chosen
+    from mlopt.artifact.signing.trust import chosen
 
     return chosen(key, roots, identity, issuer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mlopt.report.facts import Stage
-    from mlopt.report.schema import Report
+    from mlopt.results.report import Report
 
 _COLOUR = {
     "pass": "green",

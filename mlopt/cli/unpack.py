@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.signing_options import Identity, Issuer, PublicKey, Roots
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 
 def unpack(
@@ -33,7 +33,7 @@ def unpack(
     from functools import partial
 
     from mlopt.artifact import archive
-    from mlopt.artifact.trust import KeyTrust
+    from mlopt.artifact.signing.trust import KeyTrust
     from mlopt.artifact.verify import verify
     from mlopt.cli import console, signing_options
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlopt.cli import signing_options as options
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from mlopt.artifact.verify import Verified

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.dataset import Array, Dataset, Samples
 from mlopt.data.ragged import joined, ragged
-from mlopt.errors import DataError, Problem
-from mlopt.model import NOT_IN_NUMPY
+from mlopt.formats.model import NOT_IN_NUMPY
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 _FEW_AXES = 5

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array
 from mlopt.data.pictures import FORMATS, why_no_picture
-from mlopt.errors import DataError
 
 _SYSTEM = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 """What Windows, macOS and network disks leave behind, apart from files that start with a dot."""

@@ -6,13 +6,13 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mlopt.core.errors import DataError, MloptError
+from mlopt.core.usercode import CodeReference, with_traceback
 from mlopt.data.dataset import Samples
 from mlopt.data.unequal import as_array
-from mlopt.errors import DataError, MloptError
-from mlopt.usercode import CodeReference, with_traceback
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 
 def call(code: CodeReference, inputs: Sequence[TensorSpec] = ()) -> Samples:

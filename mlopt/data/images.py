@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.folders import Found, find_pictures, shown
 from mlopt.data.pictures import UnreadableError, read_picture
 from mlopt.data.source import ImageOptions
 from mlopt.data.tables import read_labels
-from mlopt.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 Window = Callable[[int, Array | None], list[int]]
 _LARGEST = 1 << 27

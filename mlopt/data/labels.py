@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

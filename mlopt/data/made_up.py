@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlopt.core.errors import ModelError, Problem
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.feeds import Run, batches
 from mlopt.data.sizes import Attempt, attempts, size_of
-from mlopt.errors import ModelError, Problem
 
 if TYPE_CHECKING:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 from mlopt.runtimes.onnxruntime_messages import blames_values, could_not_run
 
 SYNTHETIC = "synthetic"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mlopt.errors import DataError, MissingPackage
+from mlopt.core.errors import DataError, MissingPackage
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array
 from mlopt.data.folders import Found, shown
 from mlopt.data.labels import label_array
-from mlopt.errors import DataError
 
 _DELIMITERS = (",;\t|", " ")
 """A space only where none of the others makes sense."""

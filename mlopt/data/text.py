@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.labels import label_array
 from mlopt.data.padding import Padding, padding_of
 from mlopt.data.source import TextOptions
 from mlopt.data.tokenizing import encode, open_tokenizer
 from mlopt.data.unequal import PAD
-from mlopt.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
 _FIELDS: dict[str, str] = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 Window = Callable[[int, Array | None, Sequence[Hashable]], list[int]]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.errors import DataError, MissingPackage
+from mlopt.core.errors import DataError, MissingPackage
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer

@@ -12,12 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mlopt import plugins
-from mlopt.errors import ModelError
-from mlopt.formats import onnx_format, torch_format
+from mlopt.core import plugins
+from mlopt.core.errors import ModelError
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
-from mlopt.model import ONNX, Kind, Model, TensorSpec
-from mlopt.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+from mlopt.formats.model import ONNX, Kind, Model, TensorSpec
+from mlopt.formats.onnx import entry
+from mlopt.formats.torch import entry as torch_format
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 BUILTIN: tuple[Format, ...] = (
-    onnx_format.FORMAT,
+    entry.FORMAT,
     torch_format.FORMAT,
 )
 _GROUP = "mlopt.formats"

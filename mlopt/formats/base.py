@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.errors import ModelError
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.core.errors import ModelError
+from mlopt.formats.model import Kind, Model, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -7,10 +7,10 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.usercode import parse_reference
 from mlopt.gate.defaults import OF_SIZE, implied
 from mlopt.gate.limits import Gate
 from mlopt.results.budget import COSINE, Budget
-from mlopt.usercode import parse_reference
 
 _AGREEMENT = 0.95
 

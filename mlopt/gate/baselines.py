@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlopt import report
-from mlopt.errors import GateError, Problem, UserError
+from mlopt.core.errors import GateError, Problem, UserError
 from mlopt.gate.limits import BASELINE, Gate, is_stored
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 
 def load_baselines(gates: Sequence[Gate], base: Path) -> dict[str, Report]:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mlopt.errors import GateError
+from mlopt.core.errors import GateError
 from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.statistics import Blocks
 from mlopt.report import change
 from mlopt.report.change import ALPHA
-from mlopt.report.schema import Interval, Report
+from mlopt.results.report import Interval, Report
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from mlopt.errors import GateError, Problem, UserError
+from mlopt.core.errors import GateError, Problem, UserError
 from mlopt.gate.evidence import Evidence, Question
 from mlopt.gate.limits import Gate
 from mlopt.gate.message import counted, message
@@ -20,7 +20,7 @@ from mlopt.gate.readings import READINGS
 from mlopt.gate.ruling import is_fixed, rule
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure.statistics import Blocks
-from mlopt.report.schema import Environment, GateVerdict, Report, Verdict
+from mlopt.results.report import Environment, GateVerdict, Report, Verdict
 
 _NONE: Mapping[str, Report] = MappingProxyType({})
 

@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mlopt.gate.vocabulary import METRICS, did_you_mean
-from mlopt.report.schema import Environment
 from mlopt.results import roles
+from mlopt.results.report import Environment
 
 BASELINE = "baseline"
 """The name that stands for the stored report given by ``mlopt gate --baseline``."""

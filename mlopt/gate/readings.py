@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from mlopt.errors import GateError, MeasureError
+from mlopt.core.errors import GateError, MeasureError
 from mlopt.gate import stored
 from mlopt.gate.evidence import Evidence, Question, Read, rounds
 from mlopt.gate.vocabulary import did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
-from mlopt.report.schema import AccuracyDrop, Candidate, Fidelity, Interval, Latency, OutputFidelity, Report, Speedup
+from mlopt.results.report import AccuracyDrop, Candidate, Fidelity, Interval, Latency, OutputFidelity, Report, Speedup
 
 _Z = 1.96
 _NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"

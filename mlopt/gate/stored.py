@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlopt.gate.evidence import Evidence, Question, rounds
 from mlopt.report import change, control
 from mlopt.report.change import Change
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 _TOGETHER = "make the stored report again with this mlopt, these packages, this recipe, and a machine of this kind"
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.core.errors import DataError, MloptError
+from mlopt.core.usercode import own_line, with_traceback
 from mlopt.data.ragged import is_ragged
-from mlopt.errors import DataError, MloptError
 from mlopt.measure import classes, parity, resampling
 from mlopt.measure.classes import predicted_classes
 from mlopt.measure.known_labels import check_known
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval
-from mlopt.report.schema import Accuracy, AccuracyDrop
-from mlopt.usercode import own_line, with_traceback
+from mlopt.results.report import Accuracy, AccuracyDrop
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

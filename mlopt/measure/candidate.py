@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from mlopt.core.worker import peak_rss_bytes
 from mlopt.data import ragged
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches, predict
+from mlopt.formats.model import Model
+from mlopt.formats.torch.memory import generators
 from mlopt.measure import repeats
-from mlopt.model import Model
-from mlopt.report.schema import ColdStart
+from mlopt.results.report import ColdStart
 from mlopt.runtimes import Deployable, RuntimeOptions, open_session, runtime_named
 from mlopt.runtimes.base import Array
-from mlopt.torch_memory import generators
-from mlopt.worker import peak_rss_bytes
 
 SETTLE_SECONDS = 0.1
 """Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %."""

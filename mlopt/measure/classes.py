@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.core.errors import DataError
 from mlopt.data.ragged import is_ragged
-from mlopt.errors import DataError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from mlopt.data.ragged import is_ragged
 from mlopt.formats import graph_of, has_graph
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.graph import node_names
 from mlopt.measure.parity import within_tolerance
-from mlopt.model import Model
-from mlopt.onnx_graph import node_names
-from mlopt.report.schema import Parity
+from mlopt.results.report import Parity
 
 Arrays = Mapping[str, NDArray[Any]]
 Pair = tuple[Arrays, Arrays, int | None]

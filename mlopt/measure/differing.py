@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from mlopt.core.errors import DataError
 from mlopt.data.choice import typical
-from mlopt.errors import DataError
 from mlopt.measure.accuracy import OF_CLASSES, Array, Floats, Metric, Named, Outputs, Scores
 from mlopt.measure.classes import class_axis, predicted_classes
-from mlopt.report.schema import Disagreement
+from mlopt.results.report import Disagreement
 
 
 def differing(

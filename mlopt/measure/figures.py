@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
-from mlopt.hardware import Hardware
 from mlopt.measure import statistics
 from mlopt.measure.latency import Measured, Run
-from mlopt.report.schema import Candidate, Report, Sampling, Speedup
 from mlopt.results.environment import environment, now
+from mlopt.results.report import Candidate, Report, Sampling, Speedup
 
 RAW = "samples.json"
 

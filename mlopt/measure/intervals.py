@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlopt.errors import DataError
-from mlopt.report.schema import AccuracyDrop, Interval
+from mlopt.core.errors import DataError
+from mlopt.results.report import AccuracyDrop, Interval
 
 _TABLED_DEGREES = 60  # beyond, the expansion of Student's quantile is good to four digits
 

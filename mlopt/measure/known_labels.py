@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.measure.classes import squeezed
 
 Array = NDArray[Any]

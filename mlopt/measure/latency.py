@@ -14,13 +14,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlopt.core.errors import MloptError, OutputError
+from mlopt.core.locks import locked
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MloptError, OutputError
-from mlopt.locks import locked
 from mlopt.measure.candidate import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench, Candidate
 from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, Stopped, follow
-from mlopt.report.schema import ColdStart
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
+from mlopt.results.report import ColdStart
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.ragged import is_ragged
-from mlopt.errors import MeasureError
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import relative_tolerance, tolerance
 

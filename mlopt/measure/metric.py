@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopt.errors import MissingPackage, Problem, RecipeError
+from mlopt.core.errors import MissingPackage, Problem, RecipeError
+from mlopt.core.usercode import parse_reference
 from mlopt.measure.accuracy import Metric, Named
 from mlopt.measure.torch_metrics import TorchMetric, is_torch_metric
-from mlopt.usercode import parse_reference
 
 
 def load_metric(name: str, base: Path, args: Mapping[str, Any] | None = None, output: Named = None) -> str | Metric:

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 
+from mlopt.core.errors import MeasureError, MloptError
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
 from mlopt.data.dataset import Dataset
-from mlopt.errors import MeasureError, MloptError
 from mlopt.measure.candidate import Candidate, feeds_of
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
-from mlopt.report.schema import OperatorTime
+from mlopt.results.report import OperatorTime
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes import runtime_named
 from mlopt.runtimes.base import Profile, RuntimeOptions
-from mlopt.worker import Worker, WorkerDiedError, WorkerRaisedError
 
 _SECONDS = 0.5
 _TIMEOUT = 1200.0

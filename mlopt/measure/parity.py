@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.ragged import dtype_of, is_ragged
-from mlopt.errors import MeasureError
 from mlopt.measure.pairing import paired
 from mlopt.measure.parts import Parts
-from mlopt.report.schema import Fidelity, OutputFidelity, Parity
+from mlopt.results.report import Fidelity, OutputFidelity, Parity
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

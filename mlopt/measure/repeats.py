@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from mlopt.core.errors import MloptError, ModelError
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import Run, batch_of, batches, predict
-from mlopt.errors import MloptError, ModelError
 from mlopt.formats import graph_of, has_graph
+from mlopt.formats.model import TORCH, Model
+from mlopt.formats.onnx.graph import reads
+from mlopt.formats.torch.memory import generators, traced
 from mlopt.measure import coupling
 from mlopt.measure.lossless import Change, Outputs, change
-from mlopt.model import TORCH, Model
-from mlopt.onnx_graph import reads
 from mlopt.runtimes.base import Session
-from mlopt.torch_memory import generators, traced
 
 if TYPE_CHECKING:
     import onnx
@@ -143,7 +143,7 @@ def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> t
 def _where(model: Model) -> str:
     if model.kind != TORCH:
         return str(model.path)
-    from mlopt.torch_model import origin
+    from mlopt.formats.torch.model import origin
 
     return origin(model)
 

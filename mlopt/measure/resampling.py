@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import DataError
-from mlopt.report.schema import Interval
+from mlopt.core.errors import DataError
+from mlopt.results.report import Interval
 
 Floats = NDArray[np.float64]
 Compute = Callable[[NDArray[Any]], float]

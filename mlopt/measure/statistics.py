@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
 from mlopt.measure.intervals import (
     mean_interval,
     normal,
@@ -31,7 +31,7 @@ from mlopt.measure.intervals import (
     student,
     tango,
 )
-from mlopt.report.schema import Interval, Latency
+from mlopt.results.report import Interval, Latency
 
 __all__ = [
     "ALPHA",

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.errors import DataError, MissingPackage, RecipeError
-from mlopt.packages import install_command
+from mlopt.core.errors import DataError, MissingPackage, RecipeError
+from mlopt.core.packages import install_command
 
 Array = NDArray[Any]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from mlopt import plugins
-from mlopt.errors import PluginError
+from mlopt.core import plugins
+from mlopt.core.errors import PluginError
 from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify
 from mlopt.passes.base import Pass
 

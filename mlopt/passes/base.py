@@ -1,6 +1,6 @@
 """What a pass is: its configuration, what it declares, what it gets and what it gives back.
 
-The framework (``mlopt.pipeline``) checks every declaration after each run; a pass only does its own work. A pass runs
+The framework (``mlopt.run.step``) checks every declaration after each run; a pass only does its own work. A pass runs
 in a worker process of its own: a crash in a native library is a failed step, never a lost run.
 """
 
@@ -13,14 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from mlopt.cache import Store
+from mlopt.core.cache import Store
+from mlopt.core.hardware import Hardware
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
-from mlopt.hardware import Hardware
-from mlopt.model import Kind, Model, TensorSpec
+from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.target import Objective, Target
 
 
 class PassConfig(BaseModel):

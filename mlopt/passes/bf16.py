@@ -15,11 +15,11 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
-from mlopt.passes import halving
+from mlopt.compress.half.graph import BF16, FP16
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import read_graph
+from mlopt.passes import half_precision
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.halves import BF16, FP16
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, runtime_errors
 from mlopt.runtimes.onnxruntime_messages import briefly
 
@@ -53,7 +53,7 @@ def refuse(model: Model, _config: Bf16Config, context: Context) -> str | None:
     types = {value.type.tensor_type.elem_type for value in values} | {tensor.data_type for tensor in graph.initializer}
     if FP16.dtype in types:
         return "the model is partly FP16 already"
-    return halving.objection(model, context)
+    return half_precision.objection(model, context)
 
 
 def _no_products() -> str | None:
@@ -78,7 +78,7 @@ def run(model: Model, config: Bf16Config, context: Context) -> PassResult | Refu
         exclude=config.exclude, excluded_by="passes.bf16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,
     )  # fmt: skip
-    return halving.run(context, partial(halve, model, wanted))
+    return half_precision.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlopt.errors import MloptError, ModelError, PassError, Problem
-from mlopt.model import ONNX, TORCH, Model
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import MloptError, ModelError, PassError, Problem
+from mlopt.formats.model import ONNX, TORCH, Model
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.model import import_torch
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
-from mlopt.passes.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
-from mlopt.passes.size_guards import Probe, compared, comparisons, written
-from mlopt.passes.traced_sizes import check_sizes, dimensions, example_inputs
-from mlopt.passes.tracing import Task, dynamo, open_task, write
-from mlopt.torch_model import import_torch
+from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
+from mlopt.passes.exporting.size_guards import Probe, compared, comparisons, written
+from mlopt.passes.exporting.traced_sizes import check_sizes, dimensions, example_inputs
+from mlopt.passes.exporting.tracing import Task, dynamo, open_task, write
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from mlopt.passes.python_reads import Read
+    from mlopt.passes.exporting.python_reads import Read
 
 _LOG = logging.getLogger(__name__)
 _FROZEN = "the model branches on tensor values, so it cannot be traced"
@@ -157,8 +157,8 @@ def _torchscript(task: Task, opset: int, path: Path) -> tuple[ir.Model, list[str
     torch = import_torch()
     import onnx_ir as ir
 
-    from mlopt.passes.packed_sequences import PackedSequences
-    from mlopt.passes.python_reads import watched
+    from mlopt.passes.exporting.packed_sequences import PackedSequences
+    from mlopt.passes.exporting.python_reads import watched
 
     axes = [{axis: str(spec.shape[axis]) for axis in spec.dynamic_axes} for spec in task.specs]
     module, examples = task.module.fresh(), task.examples

@@ -15,11 +15,11 @@ from functools import partial
 from pydantic import Field
 
 from mlopt.compress.half.convert import Halving, halve
-from mlopt.model import ONNX, Model
-from mlopt.passes import halving
+from mlopt.compress.half.graph import FP16
+from mlopt.core.target import Objective
+from mlopt.formats.model import ONNX, Model
+from mlopt.passes import half_precision
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.quantization.halves import FP16
-from mlopt.target import Objective
 
 
 class Fp16Config(PassConfig):
@@ -46,7 +46,7 @@ def refuse(model: Model, _config: Fp16Config, context: Context) -> str | None:
             f"onnxruntime computes FP16 in FP32 on this CPU ({context.hardware.architecture}): half the size, no "
             f"faster; it serves objective size or device cuda, not {context.objective.value}"
         )
-    return halving.objection(model, context)
+    return half_precision.objection(model, context)
 
 
 def _computes_in_fp32(context: Context) -> bool:
@@ -62,7 +62,7 @@ def run(model: Model, config: Fp16Config, context: Context) -> PassResult | Refu
         exclude=config.exclude, excluded_by="passes.fp16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,
     )  # fmt: skip
-    return halving.run(context, partial(halve, model, wanted))
+    return half_precision.run(context, partial(halve, model, wanted))
 
 
 PASS = Pass(

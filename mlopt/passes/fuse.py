@@ -21,12 +21,12 @@ from typing import IO, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlopt import onnx_graph
-from mlopt.int8_constants import own_zero_points
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_unused_opsets
-from mlopt.onnx_save import save_model
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx import graph
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import changed_operators, keep_interface, operators, strip_unused_opsets
+from mlopt.formats.onnx.int8_constants import own_zero_points
+from mlopt.formats.onnx.save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 from mlopt.runtimes.onnxruntime import create_session, session_options
 from mlopt.runtimes.onnxruntime_messages import fusions
@@ -55,7 +55,7 @@ def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
 
     What it did not change in other files, that file still names by the places that they have in the source's folder.
     """
-    large = model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE
+    large = model.size_bytes > graph.EXTERNAL_DATA_ABOVE
     path, before = context.out / "model.onnx", read_graph(model.path)
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         optimized = Path(folder) / "optimized.onnx"

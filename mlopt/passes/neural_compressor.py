@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from mlopt.compress.quantization import torch_static, torch_weights
+from mlopt.compress.quantization.observe import quiet
+from mlopt.compress.quantization.scheme import Mode, Scheme, choose_integers
+from mlopt.compress.quantization.torch_static import Run, Score
+from mlopt.compress.quantization.torch_weights import Algorithm, WeightFormat
+from mlopt.core.errors import ModelError, PassError
 from mlopt.data.feeds import batches, predict
-from mlopt.errors import ModelError, PassError
+from mlopt.formats.model import ONNX, TORCH, Model
+from mlopt.formats.torch.model import foreign_code, import_torch, origin
 from mlopt.measure.parity import fidelity
-from mlopt.model import ONNX, TORCH, Model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.exporter_errors import cause
-from mlopt.passes.tracing import Task, dynamo, open_task, write
-from mlopt.quantization import torch_static, torch_weights
-from mlopt.quantization.choice import Mode, Scheme, choose_integers
-from mlopt.quantization.observe import quiet
-from mlopt.quantization.torch_static import Run, Score
-from mlopt.quantization.torch_weights import Algorithm, WeightFormat
-from mlopt.torch_model import foreign_code, import_torch, origin
+from mlopt.passes.exporting.exporter_errors import cause
+from mlopt.passes.exporting.tracing import Task, dynamo, open_task, write
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -100,7 +100,7 @@ def run(model: Model, config: NeuralCompressorConfig, context: Context) -> PassR
 
 def _static(task: Task, config: NeuralCompressorConfig, context: Context, where: str) -> _Outcome:
     """Quantize weights and activations, in the default setting or in the first one that is close enough."""
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
 
     data = _calibration(context)
     seven_bits = choose_integers(Scheme.U8S8, config.reduce_range, Mode.STATIC, context.hardware).reduce_range

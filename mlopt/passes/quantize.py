@@ -3,7 +3,7 @@
 Cases: ``static`` writes Q/DQ pairs whose scales come from calibration data: for convolutions, and what stands between
 them. ``dynamic`` scales each input as it comes: for the matrix products of transformers, whose activations vary too
 much for fixed scales. ``weight_only`` stores weights in blocks of 4 or 8 bits: for size. ``auto`` times the layers in
-each of them, and keeps the fastest set that stays within the recipe's accuracy budget (``mlopt.quantization.search``).
+each of them, and keeps the fastest set that stays within the recipe's accuracy budget (``mlopt.compress.quantization.search``).
 
 A constant that several nodes read is stored once for each form in which they want it: scales along one axis or the
 other, one scale, or FP32 for those that are not quantized. A weight that is no matrix has one scale, and so has one
@@ -22,27 +22,27 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlopt.compress.quantization import weight_only
+from mlopt.compress.quantization.graph import Survey, survey
+from mlopt.compress.quantization.quality_check import Judge, Outputs, Score, hold_back
+from mlopt.compress.quantization.scheme import Mode, Reader, Scheme, objection
+from mlopt.compress.quantization.search import Search
+from mlopt.compress.quantization.settings import Algorithm, Calibration, Settings, WeightOnly, unfit
+from mlopt.compress.quantization.versions import Written
+from mlopt.compress.quantization.writer import Writer
+from mlopt.core.errors import PassError
+from mlopt.core.hardware import usable_cores
+from mlopt.core.target import Objective
 from mlopt.data.dataset import Array, Dataset
-from mlopt.errors import PassError
-from mlopt.hardware import usable_cores
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import read_graph
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.passes.mending import advised
-from mlopt.quantization import weight_only
-from mlopt.quantization.choice import Mode, Reader, Scheme, objection
-from mlopt.quantization.graph import Survey, survey
-from mlopt.quantization.judge import Judge, Outputs, Score, hold_back
-from mlopt.quantization.search import Search
-from mlopt.quantization.settings import Algorithm, Calibration, Settings, WeightOnly, unfit
-from mlopt.quantization.versions import Written
-from mlopt.quantization.writer import Writer
+from mlopt.passes.simplifying import advised
 from mlopt.results.budget import Budget
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
-from mlopt.target import Objective
 
 _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
 

@@ -20,14 +20,14 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt import onnx_graph
-from mlopt.errors import PassError
-from mlopt.int8_constants import own_zero_points
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import read_graph
-from mlopt.onnx_graph import changed_operators, keep_interface, operators, strip_initializer_inputs
-from mlopt.onnx_order import sort_nodes
-from mlopt.onnx_save import load_tensors, save_model
+from mlopt.core.errors import PassError
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.graph import changed_operators, keep_interface, operators, strip_initializer_inputs
+from mlopt.formats.onnx.int8_constants import own_zero_points
+from mlopt.formats.onnx.order import sort_nodes
+from mlopt.formats.onnx.save import load_tensors, save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 
 if TYPE_CHECKING:

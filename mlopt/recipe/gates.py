@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
+from mlopt.core.target import Objective
 from mlopt.gate.defaults import implied
 from mlopt.gate.limits import Gate
 from mlopt.recipe.schema import Recipe
 from mlopt.results.roles import BASELINE, SOURCE
-from mlopt.target import Objective
 
 
 def gates(recipe: Recipe) -> tuple[Gate, ...]:

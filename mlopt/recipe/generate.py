@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.errors import RecipeError
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read
-from mlopt.errors import RecipeError
-from mlopt.filetype import MODEL, RECIPE, told
 from mlopt.formats import BUILTIN, format_for
+from mlopt.formats.filetype import MODEL, RECIPE, told
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.gate.defaults import of_size
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlopt.errors import Problem, RecipeError
+from mlopt.core.errors import Problem, RecipeError
+from mlopt.core.usercode import CodeReference
 from mlopt.passes.base import Pass
 from mlopt.recipe import overrides as overriding
 from mlopt.recipe import rules
@@ -21,7 +22,6 @@ from mlopt.recipe.json_schema import json_schema
 from mlopt.recipe.problems import in_file_order, translate
 from mlopt.recipe.schema import Recipe
 from mlopt.recipe.yaml_reader import read_bytes, read_text
-from mlopt.usercode import CodeReference
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mlopt.model import digest_file
+from mlopt.formats.model import digest_file
 from mlopt.recipe.origin import Origin
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.recipe.yaml_writer import dump
@@ -31,7 +31,7 @@ def records(packages: Mapping[str, str]) -> dict[str, str]:
 
 
 def installed(name: str, version: str) -> tuple[str, str]:
-    """Return a package's distribution and version, where ``mlopt.packages`` says that another one stands in for it."""
+    """Return a package's distribution and version, where ``mlopt.core.packages`` says that another one stands in for it."""
     stand_in = _STAND_IN.fullmatch(version)
     return (stand_in[2], stand_in[1]) if stand_in else (name, version)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlopt.errors import Problem, RecipeError
+from mlopt.core.errors import Problem, RecipeError
 from mlopt.recipe.document import Document, KeyPath, Place, closest, dotted, shorten
 from mlopt.recipe.yaml_reader import read_text
 

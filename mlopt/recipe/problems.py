@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mlopt.errors import Problem
+from mlopt.core.errors import Problem
 from mlopt.recipe.document import Document, KeyPath, closest, did_you_mean, dotted, shorten
 from mlopt.recipe.schema_lookup import Schema, choices_at, description_at, keys_at
 

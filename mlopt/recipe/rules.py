@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlopt.errors import Problem
+from mlopt.core.errors import Problem
+from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.formats import format_for
+from mlopt.formats.model import TORCH
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
-from mlopt.model import TORCH
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code
 from mlopt.results.roles import BASELINE, REFERENCES, SOURCE
-from mlopt.usercode import CodeReference, parse_reference
 
 
 def check(recipe: Recipe, base: Path) -> Iterator[Located]:

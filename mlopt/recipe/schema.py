@@ -27,18 +27,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from mlopt.core.errors import RecipeError
+from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
-from mlopt.errors import RecipeError
 from mlopt.formats import suffixes
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.weights import PICKLES
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate
 from mlopt.measure.torch_metrics import is_torch_metric
-from mlopt.model import TensorSpec
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.document import closest
 from mlopt.results.budget import Budget
-from mlopt.target import Objective, Target
-from mlopt.torch_weights import PICKLES
 
 API_VERSION = "mlopt/v1"
 METRICS = ("accuracy", "agreement", "sequence_agreement", "fidelity")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.formats import graph_of
-from mlopt.model import Model, TensorSpec
+from mlopt.formats.model import Model, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

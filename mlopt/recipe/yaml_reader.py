@@ -28,7 +28,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from mlopt.errors import Problem, RecipeError
+from mlopt.core.errors import Problem, RecipeError
 from mlopt.recipe.document import Document, KeyPath, Place, shorten
 
 MAX_BYTES = 1 << 20

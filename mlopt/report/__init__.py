@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mlopt.errors import Problem, UserError
-from mlopt.filetype import JSON, REPORT, told
-from mlopt.foreign_text import as_json
-from mlopt.report.schema import Report
+from mlopt.core.errors import Problem, UserError
+from mlopt.core.foreign_text import as_json
+from mlopt.formats.filetype import JSON, REPORT, told
+from mlopt.results.report import Report
 
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.lock.yaml"

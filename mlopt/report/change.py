@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from mlopt.measure import statistics
-from mlopt.report.schema import Accuracy, Candidate, Environment, Interval, Report
+from mlopt.results.report import Accuracy, Candidate, Environment, Interval, Report
 
 Estimate = tuple[float, Interval]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mlopt.report.schema import Candidate, Interval, Report, Speedup
+from mlopt.results.report import Candidate, Interval, Report, Speedup
 
 _SLIGHT = 1.03
 _NOTICED, _WIDE = 1.05, 1.25

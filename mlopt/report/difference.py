@@ -24,7 +24,7 @@ from mlopt.report.change import (
     size_change,
     speedup_change,
 )
-from mlopt.report.schema import Interval, Latency, Report
+from mlopt.results.report import Interval, Latency, Report
 
 __all__ = ["Difference", "Moved", "Row", "compare", "environment_differences"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import control
-from mlopt.report.schema import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
+from mlopt.results.report import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
 
 _BENCH = "bench"
 """What ``mlopt bench`` calls its data."""

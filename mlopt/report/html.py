@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlopt.foreign_text import as_shown, plain
+from mlopt.core.foreign_text import as_shown, plain
 from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
-from mlopt.report.schema import Report
 from mlopt.report.svg import PALETTE, Picture
+from mlopt.results.report import Report
 
 _NOTE_LENGTH = 400
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|pt|B|kB|MB|GB|dB|/s)(?!\w))")

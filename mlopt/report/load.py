@@ -12,8 +12,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopt.report import facts
-from mlopt.report.schema import Interval, Report, SweepPoint
 from mlopt.report.svg import Margins, Picture, Scale, colour, draw
+from mlopt.results.report import Interval, Report, SweepPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

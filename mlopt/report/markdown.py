@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import facts, load, operators, outcome, quality, search, trust
 from mlopt.report.facts import Stage
-from mlopt.report.schema import Report, Step
 from mlopt.report.search import Search
+from mlopt.results.report import Report, Step
 
 _NOTE_LENGTH = 200
 _OPERATORS = 5

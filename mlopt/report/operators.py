@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.report import facts
-from mlopt.report.schema import OperatorTime, Report
 from mlopt.report.svg import WIDTH, Margins, Picture, Scale, colour, draw, write
+from mlopt.results.report import OperatorTime, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

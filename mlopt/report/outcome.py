@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import control, facts
-from mlopt.report.schema import Report, Step
+from mlopt.results.report import Report, Step
 
 _RATIO = re.compile(r"\d+(?:\.\d+)?x \([^()]{1,40}\)")
 _TOLD = 80  # characters of a step's reason

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.report import control, facts, trust
-from mlopt.report.schema import GateVerdict, Latency, Report, Speedup
 from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head, write
+from mlopt.results.report import GateVerdict, Latency, Report, Speedup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

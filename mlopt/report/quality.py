@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report import facts
-from mlopt.report.schema import AccuracyDrop, Report
 from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head
+from mlopt.results.report import AccuracyDrop, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

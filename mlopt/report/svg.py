@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlopt.foreign_text import as_shown, plain
-from mlopt.model import Model
+from mlopt.core.foreign_text import as_shown, plain
+from mlopt.formats.model import Model
 from mlopt.report import facts
 from mlopt.report.svg import PALETTE, Margins, Picture, Scale, colour, draw
 from mlopt.tensors import Comparison, TensorDifference, first_divergence, is_abrupt, quality

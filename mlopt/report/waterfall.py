@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from mlopt.report import facts
 from mlopt.report.facts import Stage
-from mlopt.report.schema import Interval, Report
 from mlopt.report.svg import Margins, Picture, colour, draw, write
+from mlopt.results.report import Interval, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ import platform
 from datetime import UTC, datetime
 
 from mlopt import __version__
-from mlopt.hardware import Hardware
-from mlopt.packages import versions
-from mlopt.report.schema import Cpu, Environment
+from mlopt.core.hardware import Hardware
+from mlopt.core.packages import versions
+from mlopt.results.report import Cpu, Environment
 
 _REPORTED = ("numpy", "onnx", "onnxruntime", "onnxsim", "onnxscript", "torch")
 

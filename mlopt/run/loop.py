@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from mlopt.chain import a_kind, unrun
-from mlopt.errors import MloptError, PassError
-from mlopt.model import TORCH, Kind
-from mlopt.outcomes import Guard, Outcome, Ruling
-from mlopt.pipeline import Job, detail_of, held
+from mlopt.core.errors import MloptError, PassError
+from mlopt.core.target import Target
+from mlopt.formats.model import TORCH, Kind
 from mlopt.recipe.schema import Step
+from mlopt.run.chain import a_kind, unrun
+from mlopt.run.outcomes import Guard, Outcome, Ruling
+from mlopt.run.step import Job, detail_of, held
 from mlopt.runtimes.base import Deployable, Identity
-from mlopt.target import Target
 
 Notify = Callable[[str], None]
 

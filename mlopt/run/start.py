@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlopt.cache import Store, default_root, why_unusable
-from mlopt.errors import OutputError
-from mlopt.request import Request
+from mlopt.core.cache import Store, default_root, why_unusable
+from mlopt.core.errors import OutputError
 from mlopt.results.environment import now
+from mlopt.run.request import Request
 
 _LOG = logging.getLogger(__name__)
 Notify = Callable[[str, str, float | None], None]

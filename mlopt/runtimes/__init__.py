@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from mlopt import plugins
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import Kind, Model
+from mlopt.core import plugins
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.formats.model import Kind, Model
 from mlopt.runtimes import onnxruntime, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlopt.model import Kind, Model, TensorSpec
-from mlopt.packages import install_command, version
+from mlopt.core.packages import install_command, version
+from mlopt.core.target import MAX_THREADS
+from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.timing import NodeTime
-from mlopt.target import MAX_THREADS
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]

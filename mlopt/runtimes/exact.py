@@ -1,4 +1,4 @@
-"""What ONNX Runtime must be told so that INT8 sums do not overflow on the CPU at hand (see ``mlopt.onnx_int8``).
+"""What ONNX Runtime must be told so that INT8 sums do not overflow on the CPU at hand (see ``mlopt.formats.onnx.int8``).
 
 A model whose weights were made for another CPU is computed in ONNX Runtime's exact mode, which is slower, or refused
 with the way out where that mode does not reach. On a CPU that adds in 32 bits the weights are not even looked at.
@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from mlopt.errors import ModelError
-from mlopt.hardware import INT8_DOT, detect_cpu
-from mlopt.model import Model
-from mlopt.onnx_int8 import EXACT, Overflow, overflow
+from mlopt.core.errors import ModelError
+from mlopt.core.hardware import INT8_DOT, detect_cpu
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.int8 import EXACT, Overflow, overflow
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 _FUSING = frozenset({"extended", "all"})

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.int8_constants import for_exact_mode
-from mlopt.model import ONNX, Model
-from mlopt.onnx_file import check_tensors, read_graph
-from mlopt.onnx_int8 import EXACT
-from mlopt.onnx_save import load_small_tensors
-from mlopt.packages import install_command
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.core.packages import install_command
+from mlopt.formats.model import ONNX, Model
+from mlopt.formats.onnx.file import check_tensors, read_graph
+from mlopt.formats.onnx.int8 import EXACT
+from mlopt.formats.onnx.int8_constants import for_exact_mode
+from mlopt.formats.onnx.save import load_small_tensors
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes import exact
 from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session

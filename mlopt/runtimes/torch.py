@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import TORCH, Model
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.formats.model import TORCH, Model
+from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin, output_names
 from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
-from mlopt.torch_model import foreign_code, import_torch, load_module, origin, output_names
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ class _Session:
         return {name: np.array(value.detach().cpu().numpy()) for name, value in zip(names, values, strict=True)}
 
     def _advice(self, error: Exception, tensors: Mapping[str, torch.Tensor]) -> str | None:
-        from mlopt.torch_module import dtype_advice
+        from mlopt.formats.torch.module import dtype_advice
 
         return dtype_advice(error, self._module, tensors)
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batch_of, batches
-from mlopt.errors import MeasureError
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors.error import Error
 from mlopt.tensors.graph import Tensor, View, counterparts, followers, nearest, sources, tensors

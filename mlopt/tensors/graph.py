@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlopt.onnx_graph import node_names, nodes, subgraphs
-from mlopt.onnx_names import fresh, value_names
+from mlopt.formats.onnx.graph import node_names, nodes, subgraphs
+from mlopt.formats.onnx.names import fresh, value_names
 
 if TYPE_CHECKING:
     import onnx

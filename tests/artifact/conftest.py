@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlopt.artifact.layout import Content, ModelEntry, Role
-from mlopt.model import ONNX, TensorSpec, digest_file
+from mlopt.formats.model import ONNX, TensorSpec, digest_file
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 Fill = Callable[[Path], Content]

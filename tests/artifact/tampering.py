@@ -12,9 +12,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlopt.artifact import bundle, claims, keys
+from mlopt.artifact import claims
 from mlopt.artifact.sign import digest, sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import bundle, keys
+from mlopt.artifact.signing.signers import KeySigner
 
 SEEN = "https://example.org/seen"
 Change = Callable[[Any], object]

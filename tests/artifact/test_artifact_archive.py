@@ -16,12 +16,13 @@ from hostile_archives import HOSTILE, LOCAL, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.artifact import archive, container, keys, layout
-from mlopt.artifact.base import UnknownSignerError
+from mlopt.artifact import archive, container, layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.base import UnknownSignerError
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.verify import Verified, verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
 
 MODEL = b"weights" * 1000
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.artifact import bundle
-from mlopt.errors import ExitCode, IntegrityError
+from mlopt.artifact.signing import bundle
+from mlopt.core.errors import ExitCode, IntegrityError
 
 HINT = bundle.Envelope(b"payload", b"signature", key_id="abc")
 CHAIN = bundle.Envelope(b"payload", b"signature", certificates=(b"leaf", b"issuer"))

@@ -19,13 +19,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.artifact import bundle, certificates, keys, layout
-from mlopt.artifact.base import Trust, UnknownSignerError
+from mlopt.artifact import layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import CertificateSigner, KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust, claimed_signer
+from mlopt.artifact.signing import bundle, certificates, keys
+from mlopt.artifact.signing.base import Trust, UnknownSignerError
+from mlopt.artifact.signing.signers import CertificateSigner, KeySigner
+from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust, claimed_signer
 from mlopt.artifact.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
 PAYLOAD = b'{"a": "statement"}'
 

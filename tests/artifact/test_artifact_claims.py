@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from mlopt.artifact import claims
 from mlopt.artifact.claims import Claim, attach, read, statement
-from mlopt.artifact.signers import CertificateSigner, KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust
-from mlopt.errors import ExitCode, IntegrityError, OutputError
+from mlopt.artifact.signing.signers import CertificateSigner, KeySigner
+from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
 NAME, ROOT = "digits", "0" * 64
 FILES = {"mlopt.json": "1" * 64, "model.onnx": "2" * 64}

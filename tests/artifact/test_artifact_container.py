@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mlopt.artifact import container
 from mlopt.artifact.container import Member
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 
 def read(data: bytes) -> list[Member]:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from tampering import as_symlink, attest
 
-from mlopt.artifact import files, keys, layout
+from mlopt.artifact import files, layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.verify import Verified, verify
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, IntegrityError, OutputError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlopt.artifact import files
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 MIB = 1 << 20
 

@@ -16,12 +16,13 @@ from authority import SIGNER, Authority, Certified, write_pem
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mlopt.artifact import bundle, keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import CertificateSigner, KeySigner, Signer
-from mlopt.artifact.trust import CertificateTrust, KeyTrust
+from mlopt.artifact.signing import bundle, keys
+from mlopt.artifact.signing.signers import CertificateSigner, KeySigner, Signer
+from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 CURVES = pytest.mark.parametrize("curve", keys.CURVES.values(), ids=list(keys.CURVES))
 HASHES = {"secp256r1": "-sha256", "secp384r1": "-sha384", "secp521r1": "-sha512"}

@@ -20,16 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopt.artifact.base import UnknownSignerError
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
-from mlopt.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
+from mlopt.artifact.signing.base import UnknownSignerError
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
+from mlopt.core.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
 
 from local_sigstore import isolate
 
-from mlopt.artifact.keyless import KeylessSigner, KeylessTrust
+from mlopt.artifact.signing.keyless import KeylessSigner, KeylessTrust
 
 BUNDLE = (Path(__file__).parent / "fixtures" / "keyless.sigstore.json").read_bytes()
 WORKFLOW = "https://github.com/trailofbits/pypi-attestations/.github/workflows/release.yml@refs/tags/v0.0.19"

@@ -10,17 +10,18 @@ from typing import Any, Self
 
 import pytest
 
-from mlopt.artifact import bundle, claims, layout
+from mlopt.artifact import claims, layout
 from mlopt.artifact.sign import sign
+from mlopt.artifact.signing import bundle
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
 
 from local_sigstore import IDENTITY, ISSUER, LocalSigstore, isolate, serving
 from sigstore.models import ClientTrustConfig
 
-from mlopt.artifact.keyless import KeylessSigner, KeylessTrust
+from mlopt.artifact.signing.keyless import KeylessSigner, KeylessTrust
 
 PUBLIC_INSTANCE = ClientTrustConfig.production
 STATEMENT = bundle.statement("digits", {"model.onnx": "0" * 64}, ("model.sig",))

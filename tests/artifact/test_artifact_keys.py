@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from mlopt.artifact import keys
-from mlopt.errors import OutputError
+from mlopt.artifact.signing import keys
+from mlopt.core.errors import OutputError
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mlopt.artifact import layout, workspace
 from mlopt.artifact.layout import Content, Role, check_output, read_manifest, write
-from mlopt.errors import IntegrityError, MloptError, OutputError
+from mlopt.core.errors import IntegrityError, MloptError, OutputError
 
 
 def names(folder: Path) -> list[str]:

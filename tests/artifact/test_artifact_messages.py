@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import MloptError
+from mlopt.core.errors import MloptError
 
 
 def changed_byte(artifact: Path, _fill: Any) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from mlopt.artifact import keys, layout, oci
+from mlopt.artifact import layout, oci
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 MEDIA_TYPE = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
 REF_NAME = r"[A-Za-z0-9]+((?:[-._:@+]|--)[A-Za-z0-9]+)*(/[A-Za-z0-9]+((?:[-._:@+]|--)[A-Za-z0-9]+)*)*"  # annotations.md

@@ -15,11 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mlopt.artifact import keys, layout, passphrase
+from mlopt.artifact import layout
+from mlopt.artifact.signing import keys, passphrase
 from mlopt.artifact.verify import verify
 from mlopt.cli import signing_options
 from mlopt.cli.keygen import keygen
-from mlopt.errors import ExitCode, OutputError, UserError
+from mlopt.core.errors import ExitCode, OutputError, UserError
 
 SECRET = "correct-Ooph4ahz"
 

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlopt.artifact import bundle, keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.sign import digest, sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import bundle, keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError, OutputError
+from mlopt.core.errors import IntegrityError, OutputError
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_names_that_tools_treat_differently_are_not_signed(tmp_path: Path, names
 def test_signing_imports_no_model_library(artifact: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mlopt.artifact import keys; from mlopt.artifact.sign import sign;"
-        "from mlopt.artifact.signers import KeySigner;"
+        "from mlopt.artifact.signing.signers import KeySigner;"
         "sign(Path(sys.argv[1]), KeySigner(keys.user_key().private));"
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )

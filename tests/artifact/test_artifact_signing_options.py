@@ -9,12 +9,13 @@ import pytest
 from authority import SIGNER, Authority, write_pem
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mlopt.artifact import keys, layout
-from mlopt.artifact.signers import CertificateSigner, KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust
+from mlopt.artifact import layout
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import CertificateSigner, KeySigner
+from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust
 from mlopt.cli import signing_options
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, UserError
+from mlopt.core.errors import ExitCode, UserError
 
 A, B, C = Path("a"), Path("b"), Path("c")
 

@@ -42,11 +42,12 @@ from tampering import (
     write,
 )
 
-from mlopt.artifact import claims, keys, layout
+from mlopt.artifact import claims, layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 
 @pytest.fixture

@@ -17,13 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tampering import SEEN, attest, flip_a_byte, resign, resign_files
 
-from mlopt.artifact import bundle, claims, files, keys, layout
+from mlopt.artifact import claims, files, layout
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import bundle, keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, IntegrityError, MloptError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, MloptError, OutputError, UserError
 
 
 @pytest.fixture

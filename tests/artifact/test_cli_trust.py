@@ -12,12 +12,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
+from mlopt.artifact.signing import keys
 from mlopt.cli.digest import digest
 from mlopt.cli.keygen import keygen
 from mlopt.cli.sign import sign
 from mlopt.cli.verify import verify
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
 
 
 def run(*args: object) -> Result:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from packed_artifact import pack
 
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing.signers import KeySigner
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from packed_artifact import PASSED, evidence, pack, verdict
 
 from mlopt.artifact import layout
 from mlopt.artifact.layout import Role
-from mlopt.artifact.signers import KeySigner
-from mlopt.model import digest_file
-from mlopt.report.schema import Report
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.formats.model import digest_file
+from mlopt.results.report import Report
 
 
 def bill(folder: Path, signer: KeySigner | None = None, found: Report | None = None) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from mlopt import __version__, claims
 from mlopt.artifact import layout
 from mlopt.artifact.claims import PREDICATES
 from mlopt.artifact.sign import digest
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.claims import facts
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 from mlopt.recipe.yaml_reader import read_text
 from mlopt.recipe.yaml_writer import dump
 

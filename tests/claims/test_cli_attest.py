@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from mlopt import claims
 from mlopt.artifact.claims import PREDICATES
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.cli.app import run
 

@@ -10,13 +10,13 @@ import pytest
 from bench_models import broken, dense
 from gate_evidence import report
 
-import mlopt.benchmark
-from mlopt.benchmark import Request, Result
+import mlopt.bench.benchmark
+from mlopt.bench.benchmark import Request, Result
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 from mlopt.gate.limits import Gate
 from mlopt.report import read, read_blocks
-from mlopt.report.schema import OperatorTime, SweepPoint
+from mlopt.results.report import OperatorTime, SweepPoint
 
 VERDICTS = {"pass": "speedup.median >= 1", "fail": "speedup.median >= 2", "inconclusive": "latency.p99.9_ms <= 1"}
 
@@ -50,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         speedups = {"final": found.speedup}
         return Result(found, both, speedups, lost, {"final": [[1.0], [2.0]]})
 
-    monkeypatch.setattr(mlopt.benchmark, "run", answer)
+    monkeypatch.setattr(mlopt.bench.benchmark, "run", answer)
     return requests
 
 

@@ -14,7 +14,7 @@ from packed_artifact import pack
 from planted_fault import planted, samples
 
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 Pair = tuple[Path, Path]
 

@@ -13,9 +13,9 @@ from gate_evidence import SPEEDUP, candidate, report
 from typer.testing import CliRunner, Result
 
 from mlopt.cli.diff import diff
-from mlopt.errors import OutputError, UserError
+from mlopt.core.errors import OutputError, UserError
 from mlopt.report import write
-from mlopt.report.schema import Cpu, Environment, Report
+from mlopt.results.report import Cpu, Environment, Report
 
 FASTER = SPEEDUP.model_copy(update={"median": 2.0, "ci95": (1.9, 2.1)})
 

@@ -7,7 +7,7 @@ import pytest
 
 from mlopt.cli.app import run
 from mlopt.cli.doctor import EXTRAS, folder, packages, processor
-from mlopt.hardware import Hardware
+from mlopt.core.hardware import Hardware
 
 ALL = {name: "1.0" for extra, names in EXTRAS.items() if extra not in {"cpu", "gpu"} for name in names}
 

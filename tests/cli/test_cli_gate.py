@@ -14,18 +14,19 @@ import typer
 from gate_evidence import report
 from typer.testing import CliRunner, Result
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.gate import gate
-from mlopt.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
+from mlopt.core.errors import ExitCode, GateError, IntegrityError, MloptError, OutputError, UserError
+from mlopt.formats.model import ONNX, TensorSpec
 from mlopt.gate.judge import judge, overall
 from mlopt.gate.limits import Gate
-from mlopt.model import ONNX, TensorSpec
 from mlopt.report import write, write_samples
 from mlopt.report.ci.github import SUMMARY_LIMIT
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 PASS = Gate(metric="speedup.median", min=1.2, vs="onnx_fp32")
 FAIL = Gate(metric="speedup.median", min=1000)

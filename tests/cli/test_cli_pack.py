@@ -14,14 +14,15 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mlopt.artifact import keys, layout
+from mlopt.artifact import layout
 from mlopt.artifact.layout import Content, ModelEntry, Role
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.pack import pack
 from mlopt.cli.unpack import unpack
-from mlopt.errors import ExitCode, IntegrityError, OutputError, UserError
-from mlopt.model import ONNX, TensorSpec
+from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.formats.model import ONNX, TensorSpec
 
 
 def run(*arguments: object) -> Result:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mlopt.compress.quantization.quality_check import hold_back
 from mlopt.data.choice import order, part, typical
 from mlopt.data.dataset import Samples, store
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read
-from mlopt.model import TensorSpec
-from mlopt.quantization.judge import hold_back
+from mlopt.formats.model import TensorSpec
 
 labels_in_any_order = st.one_of(
     st.lists(st.integers(0, 5), max_size=200),

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Samples, check_disjoint, open_dataset, shared_samples, store
-from mlopt.errors import DataError
 
 
 def counting(count: int, start: int = 0) -> Samples:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError
 from mlopt.data.dataset import Samples
 from mlopt.data.feeds import batch_of, batches, check_inputs, predict
-from mlopt.errors import DataError
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 IMAGE = TensorSpec("image", "float32", ("batch", 1, 4, 4))
 

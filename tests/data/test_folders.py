@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.folders import find_pictures
-from mlopt.errors import DataError, Problem
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mlopt.core.errors import DataError, MissingPackage, Problem
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource, ImageOptions
-from mlopt.data.sources import read
-from mlopt.errors import DataError, MissingPackage, Problem
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError
 from mlopt.data.labels import label_array
-from mlopt.errors import DataError
 
 
 @pytest.mark.parametrize(

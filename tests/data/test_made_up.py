@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import ModelError, Problem
 from mlopt.data.dataset import Samples
 from mlopt.data.feeds import batches, check_inputs
 from mlopt.data.made_up import fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
-from mlopt.errors import ModelError, Problem
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
 

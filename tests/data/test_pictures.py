@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError
 from mlopt.data.pictures import UnreadableError, read_picture
-from mlopt.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from mlopt.core.errors import DataError
 from mlopt.data.ragged import dtype_of, is_ragged, joined, load, ragged, save
-from mlopt.errors import DataError
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Samples, check_disjoint, store
-from mlopt.data.sources import read
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.data.reading import read
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mlopt.core.errors import DataError, ModelError, Problem
 from mlopt.data.dataset import Samples
+from mlopt.data.reading import read, read_npz, window
 from mlopt.data.source import DataSource
-from mlopt.data.sources import read, read_npz, window
-from mlopt.errors import DataError, ModelError, Problem
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 X = (TensorSpec("x", "float32", ("batch", 2)),)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError
 from mlopt.data.tables import read_labels
-from mlopt.errors import DataError
 
 NAMES = ("a.png", "b c.png", "d/e.png", "f,g;h.png", "ü.png")
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError, MissingPackage, Problem
+from mlopt.data.reading import read
 from mlopt.data.source import DataSource, TextOptions
-from mlopt.data.sources import read
-from mlopt.errors import DataError, MissingPackage, Problem
-from mlopt.model import TensorSpec
+from mlopt.formats.model import TensorSpec
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
 

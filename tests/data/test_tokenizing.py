@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.tokenizing import encode, open_tokenizer
-from mlopt.errors import DataError, Problem
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
 models = tokenizers.models

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.dataset import Samples, store
 from mlopt.data.ragged import ragged
 from mlopt.data.unequal import PAD, as_array
-from mlopt.errors import DataError, Problem
 
 
 def refused(value: Any) -> Problem:

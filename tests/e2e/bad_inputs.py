@@ -335,7 +335,7 @@ def missing_signing_key() -> list[str]:
 
 
 def key_that_others_can_read() -> list[str]:
-    from mlopt.artifact.keys import create_key
+    from mlopt.artifact.signing.keys import create_key
 
     create_key(Path("team.key"))
     Path("team.key").chmod(0o644)

@@ -16,8 +16,8 @@ import bad_inputs
 import numpy as np
 import pytest
 
-from mlopt import packages
 from mlopt.cli.app import run
+from mlopt.core import packages
 
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)

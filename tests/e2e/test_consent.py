@@ -9,9 +9,9 @@ import pytest
 import yaml
 from small_graphs import BRIEFLY, write_classifier
 
-from mlopt.errors import ModelError
-from mlopt.request import Request
-from mlopt.workflow import execute
+from mlopt.core.errors import ModelError
+from mlopt.run.optimize import execute
+from mlopt.run.request import Request
 
 RECIPE = """
 apiVersion: mlopt/v1

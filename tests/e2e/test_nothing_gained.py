@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from small_graphs import BRIEFLY
 
 from mlopt import optimize
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.report import outcome
 
 RECIPE = """

@@ -20,8 +20,8 @@ from small_models import NETWORK, RECIPE
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.planning import foresee
-from mlopt.request import Request
+from mlopt.run.forecast import foresee
+from mlopt.run.request import Request
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
 WITHOUT_QUANTIZE = "passes=[export, simplify]"
@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_from_the_last_finished_pass(onnx_recipe: Path) -> 
 PLUGIN = """
 import shutil
 
-from mlopt.model import ONNX
+from mlopt.formats.model import ONNX
 from mlopt.passes.base import Pass, PassConfig, PassResult
 
 

@@ -19,8 +19,8 @@ from small_graphs import AT_ANY_SPEED, BRIEFLY, CLASSIFIER_RECIPE, write_classif
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.torch_model import open_program
-from mlopt.torch_weights import load_weights
+from mlopt.formats.torch.model import open_program
+from mlopt.formats.torch.weights import load_weights
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
@@ -294,7 +294,7 @@ def test_the_artifact(name: str, filled: Path, folder: Path, told: Told) -> None
     (folder / "artifacts/classifier" / name).write_bytes(pickle.dumps(Bomb()))
     said = told(["verify", "artifacts/classifier"], 4)
     assert name in said
-    with pytest.raises(mlopt.errors.IntegrityError):
+    with pytest.raises(mlopt.core.errors.IntegrityError):
         mlopt.load("artifacts/classifier")
     assert not Path("ran").exists()
 

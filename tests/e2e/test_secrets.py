@@ -18,7 +18,7 @@ import pytest
 from small_graphs import BRIEFLY
 
 import mlopt
-from mlopt.worker import child_environment
+from mlopt.core.worker import child_environment
 
 pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -10,9 +10,9 @@ import pytest
 from bench_models import dense
 
 from mlopt import formats
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.formats.base import Format
-from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec, digest_files
+from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec, digest_files
 
 ODD = Kind("odd")
 

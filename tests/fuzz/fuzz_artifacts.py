@@ -22,12 +22,13 @@ from fuzz_base import ROOT, Run, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_pem, mutate_yaml, mutate_zip
 
 from mlopt import claims
-from mlopt.artifact import archive, bundle, certificates, files, keys, layout
+from mlopt.artifact import archive, files, layout
 from mlopt.artifact import claims as claims_file
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import CertificateTrust, KeyTrust
+from mlopt.artifact.signing import bundle, certificates, keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import Verified, verify
-from mlopt.model import ONNX, TensorSpec, digest_file
+from mlopt.formats.model import ONNX, TensorSpec, digest_file
 from mlopt.passes import table
 from mlopt.recipe.load import load
 from mlopt.recipe.lock import lock

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fuzz_mutations import Mutation
 
-from mlopt.errors import MloptError
+from mlopt.core.errors import MloptError
 
 ROOT = Path(__file__).parents[2]
 MAX_SECONDS = 5.0

@@ -16,21 +16,25 @@ import numpy as np
 from fuzz_base import ROOT, Target, golden, replacing, reports
 from fuzz_mutations import mutate_bytes, mutate_json, mutate_json_lines, mutate_protobuf, mutate_yaml, mutate_zip
 
-from mlopt import cache, foreign_text, gates_file, inspection, onnx_file, report, usercode
-from mlopt.data import dataset, sources
+from mlopt import report
+from mlopt.artifact import inspection
+from mlopt.core import cache, foreign_text, usercode
+from mlopt.core.errors import MloptError
+from mlopt.data import dataset, reading
 from mlopt.data.source import TextOptions
-from mlopt.errors import MloptError
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx import file as onnx_file
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.model import TensorSpec
 from mlopt.passes import table
+from mlopt.recipe import gates_file
 from mlopt.recipe.load import load, parse
 from mlopt.recipe.lock import lock
 from mlopt.recipe.origin import Origin
 from mlopt.report import difference, html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 # --- reports and gates
 
@@ -179,7 +183,7 @@ def _arrays() -> list[bytes]:
 
 
 def _read_arrays(file: Path) -> None:
-    found = sources.read(sources.DataSource(source=file.name), file.parent, (TensorSpec("x", "float32", ("batch", 3)),))
+    found = reading.read(reading.DataSource(source=file.name), file.parent, (TensorSpec("x", "float32", ("batch", 3)),))
     dataset.store(found, file.with_name("stored"), file.name)
 
 
@@ -210,7 +214,7 @@ def _lines() -> list[bytes]:
 def _read_text(file: Path) -> None:
     options = TextOptions(tokenizer="tokenizer.json", label="label", max_length=16)
     inputs = (TensorSpec("input_ids", "int64", ("batch", "tokens")),)
-    found = sources.read(sources.DataSource(source="data.jsonl", text=options), file.parent, inputs)
+    found = reading.read(reading.DataSource(source="data.jsonl", text=options), file.parent, inputs)
     dataset.store(found, file.with_name("stored"), "data.jsonl")
 
 

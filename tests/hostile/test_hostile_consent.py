@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from mlopt import digested, usercode
-from mlopt.errors import MloptError
-from mlopt.usercode import CodeReference
+from mlopt.core import digested, usercode
+from mlopt.core.errors import MloptError
+from mlopt.core.usercode import CodeReference
 
 GOOD, EVIL = "WHO = 'good'\n", "WHO = 'evil'\n"
 REFUSED = "was about to run a file that its digest does not cover"
@@ -216,7 +216,7 @@ def test_other_code_of_the_process_imports_as_ever(tmp_path: Path) -> None:
     (tmp_path / "recipe_code.py").write_text("def build(): return 1\n")
     (tmp_path / "mine.py").write_text("VALUE = 7\n")
     told = (
-        "import sys\nfrom pathlib import Path\nfrom mlopt.usercode import CodeReference\n"
+        "import sys\nfrom pathlib import Path\nfrom mlopt.core.usercode import CodeReference\n"
         "CodeReference(Path('recipe_code.py').resolve(), 'build').load()()\n"
         "sys.path.insert(0, '.')\nimport mine\nassert mine.VALUE == 7\n"
         "sys.path.insert(0, '.')\nimport importlib; importlib.reload(mine)\n"

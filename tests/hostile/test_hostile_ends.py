@@ -14,7 +14,7 @@ from bench_models import dense
 from packed_artifact import pack
 from small_files import endless
 
-from mlopt.errors import ExitCode
+from mlopt.core.errors import ExitCode
 
 COMMANDS = ("gate digits", "report digits", "digest digits --json", "--help")
 

@@ -17,13 +17,14 @@ import pytest
 from packed_artifact import pack
 
 from mlopt import claims
-from mlopt.artifact import archive, keys, layout, workspace
+from mlopt.artifact import archive, layout, workspace
 from mlopt.artifact.layout import UNSIGNED, Content
 from mlopt.artifact.sign import digest, sign
-from mlopt.artifact.signers import KeySigner
-from mlopt.artifact.trust import KeyTrust
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
+from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.errors import IntegrityError
+from mlopt.core.errors import IntegrityError
 
 CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.symlink", "ctypes.dlsym"}
 """Of Python's audit events; ``open`` for writing comes on top, and ``ctypes.dlsym`` stands before the exchange."""

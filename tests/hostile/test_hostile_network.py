@@ -14,10 +14,10 @@ from bench_models import dense
 from network_attempts import connect, fetch, listen, locally, natively, resolve
 from packed_artifact import pack
 
-from mlopt import network
-from mlopt.errors import ExitCode, RecipeError
+from mlopt.core import network
+from mlopt.core.errors import ExitCode, RecipeError
+from mlopt.core.worker import WorkerRaisedError, run_in_worker
 from mlopt.measure.torch_metrics import _classes, _is_from_arrays, _made
-from mlopt.worker import WorkerRaisedError, run_in_worker
 
 
 @pytest.mark.parametrize("way", [connect, resolve, listen, fetch])

@@ -15,14 +15,14 @@ from bench_models import dense
 from packed_artifact import pack
 
 import mlopt
-from mlopt.artifact import keys
 from mlopt.artifact.deployed import stated_options
 from mlopt.artifact.layout import read_manifest
 from mlopt.artifact.sign import sign
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.app import run
-from mlopt.errors import ExitCode, IntegrityError
-from mlopt.hardware import usable_cores
+from mlopt.core.errors import ExitCode, IntegrityError
+from mlopt.core.hardware import usable_cores
 
 KEY = re.compile(rb"(?<![\w.])(?:session|ep|optimization|memory|mlas|run|model)\.[A-Za-z_0-9.]{3,80}(?![\w.])")
 REFUSED = "the model cannot be opened as the manifest says"

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from packed_artifact import pack
 
-from mlopt import repro, workflow
-from mlopt.artifact import keys, passphrase
 from mlopt.artifact.layout import check_output
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys, passphrase
+from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.workspace import workspace
-from mlopt.cache import Store, why_unusable
-from mlopt.cache_entry import Entry, Key
-from mlopt.errors import OutputError
-from mlopt.locks import locked
-from mlopt.ownership import distrusted
-from mlopt.request import Request
+from mlopt.core.cache import Store, why_unusable
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import OutputError
+from mlopt.core.locks import locked
+from mlopt.core.ownership import distrusted
+from mlopt.run import failure_bundle, optimize
+from mlopt.run.request import Request
 
 STRANGER = 54_321
 KEY = Key("passes", "mnist: 2 quantize", {"opset": 20})
@@ -90,10 +90,10 @@ def test_a_run_does_without_such_a_cache_and_says_so(
     monkeypatch: pytest.MonkeyPatch, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLOPT_CACHE", str(store.root))
-    with workflow._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
+    with optimize._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
         assert started.store.root == store.root
     owned(store.root, mode=0o777)
-    with workflow._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
+    with optimize._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
         assert started.store.root != store.root
     assert "is not used, and nothing is kept: others can write to it (mode 0777)" in caplog.text
 
@@ -298,10 +298,10 @@ def test_a_file_that_has_the_locks_name_keeps_its_content(tmp_path: Path) -> Non
 
 def test_a_failure_bundle_replaces_only_one_of_its_own(tmp_path: Path) -> None:
     kept = thesis(tmp_path / "repro")
-    assert repro._place(tmp_path / "repro") == tmp_path / "repro-2"
+    assert failure_bundle._place(tmp_path / "repro") == tmp_path / "repro-2"
     (tmp_path / "repro-2").mkdir()
-    (tmp_path / "repro-2" / "recipe.yaml").write_text(repro._MARK + "name: x\n")
-    assert repro._place(tmp_path / "repro") == tmp_path / "repro-2"
+    (tmp_path / "repro-2" / "recipe.yaml").write_text(failure_bundle._MARK + "name: x\n")
+    assert failure_bundle._place(tmp_path / "repro") == tmp_path / "repro-2"
     assert kept.exists()
 
 

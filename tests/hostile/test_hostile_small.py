@@ -22,9 +22,9 @@ from packed_artifact import PASSED
 from small_files import FLOAT, constant, doubling, endless, function, make, recursive, saved, value
 
 from mlopt import report as reports
-from mlopt.errors import ExitCode, ModelError, RecipeError, UserError
-from mlopt.onnx_bounds import check_bounds
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import ExitCode, ModelError, RecipeError, UserError
+from mlopt.formats.onnx.bounds import check_bounds
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.recipe.yaml_reader import MAX_VALUES, read_text
 
 SECONDS, BYTES = 5.0, 1 << 30

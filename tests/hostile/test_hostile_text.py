@@ -19,10 +19,10 @@ from packed_artifact import PASSED, pack
 
 from mlopt import report as reports
 from mlopt.cli.app import run
-from mlopt.foreign_text import as_json, inert, plain, visible
+from mlopt.core.foreign_text import as_json, inert, plain, visible
 from mlopt.report import html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 CORPUS = (
     "::error file=x::owned", "  ::set-output name=x::y", "##[error]owned", "x ##vso[task.setvariable variable=a]b",

@@ -16,8 +16,8 @@ import pytest
 from bench_models import dense
 from packed_artifact import pack
 
-from mlopt.artifact import keys
-from mlopt.artifact.signers import KeySigner
+from mlopt.artifact.signing import keys
+from mlopt.artifact.signing.signers import KeySigner
 
 CALL = re.compile(r'(?:openat|open|creat)\((?:\w+, |\d+<[^>]*>, )?"([^"]*)",? ?([A-Z_|0-9]*)')
 CHANGES = "rename,renameat,renameat2,link,linkat,symlink,symlinkat,mkdir,mkdirat,unlink,unlinkat,truncate"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import DataError, MeasureError
 from mlopt.data.ragged import ragged
-from mlopt.errors import DataError, MeasureError
 from mlopt.measure.accuracy import Scores, drop, score, summary
 
 LOGITS = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)

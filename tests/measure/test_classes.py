@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.measure.accuracy import score
 from mlopt.measure.classes import class_axis, predicted_classes
 

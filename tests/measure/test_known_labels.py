@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.errors import DataError, Problem
+from mlopt.core.errors import DataError, Problem
 from mlopt.measure.accuracy import score
 
 THREE = {"y": np.eye(3)[[0, 1, 2, 1]]}

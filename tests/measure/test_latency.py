@@ -17,14 +17,14 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper
 
+from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import ModelError
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import latency
 from mlopt.measure.candidate import Bench, Candidate
 from mlopt.measure.latency import Measured, Patience, Run, Schedule, measure
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
-from mlopt.report.schema import ColdStart
+from mlopt.results.report import ColdStart
 
 pytestmark = pytest.mark.process
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.ragged import ragged
-from mlopt.errors import MeasureError
 from mlopt.measure.lossless import change, not_finite
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.measure import accuracy
 from mlopt.measure.metric import load_metric, metric_problems
 

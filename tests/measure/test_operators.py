@@ -11,12 +11,12 @@ import pytest
 from deployables import in_runtime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from mlopt.core.errors import MeasureError, MloptError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import MeasureError, MloptError
+from mlopt.formats.model import TORCH, Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.operators import by_type, profile
-from mlopt.model import TORCH, Model
-from mlopt.onnx_file import open_onnx
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes.onnxruntime_profile import node_times
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mlopt.core.errors import MeasureError
 from mlopt.data.ragged import joined, ragged
-from mlopt.errors import MeasureError
 from mlopt.measure.lossless import change
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import compare, cosines, fidelity

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlopt.errors import MeasureError
+from mlopt.core.errors import MeasureError
 from mlopt.measure import parity
 from mlopt.measure.parity import compare, cosines, fidelity, within_tolerance
 

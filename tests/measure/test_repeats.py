@@ -13,12 +13,12 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper
 
+from mlopt.core.errors import ModelError
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import ModelError
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import Candidate, write_outputs
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
-from mlopt.usercode import CodeReference
 
 Run = Callable[..., Any]
 FLOAT = TensorProto.FLOAT
@@ -138,7 +138,7 @@ from torch.nn import functional as F
 @pytest.fixture
 def built(tmp_path: Path) -> Run:
     """``built(body)``: a PyTorch source, of the methods of its module, or of a whole file with ``build``."""
-    from mlopt.torch_source import materialize
+    from mlopt.formats.torch.source import materialize
 
     def make(code: str) -> Model:
         code = textwrap.dedent(code)

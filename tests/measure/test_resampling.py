@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.errors import DataError
+from mlopt.core.errors import DataError
 from mlopt.measure import resampling
 from mlopt.measure.accuracy import Scores, drop, summary
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import DataError, MeasureError
+from mlopt.core.errors import DataError, MeasureError
 from mlopt.measure.intervals import student
 from mlopt.measure.statistics import (
     LOOKS,

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlopt.errors import DataError, MissingPackage, RecipeError
+from mlopt.core.errors import DataError, MissingPackage, RecipeError
+from mlopt.core.packages import version
 from mlopt.measure.accuracy import drop, score, summary
 from mlopt.measure.torch_metrics import TorchMetric
-from mlopt.packages import version
 
 pytestmark = pytest.mark.skipif(version("torchmetrics") is None, reason="pip install 'mlopt[metrics]'")
 

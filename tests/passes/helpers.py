@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from deployables import in_runtime
 
+from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.core.hardware import Hardware
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
-from mlopt.hardware import Hardware
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
-from mlopt.quantization.gauge import Gauge
 from mlopt.runtimes import open_session
-from mlopt.target import Objective, Target
 
 PLAIN_X86 = Hardware(cpu="a CPU", architecture="x86_64", isa=("avx", "avx2", "fma"), cores=2, memory_bytes=8 << 30)
 

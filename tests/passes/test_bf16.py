@@ -12,10 +12,10 @@ from helpers import PLAIN_X86, applied, dataset, fresh, outputs_of, run_pass
 from onnx import TensorProto, helper
 from quantization_models import FLOAT, branching, cosine, encoder, random, write
 
-from mlopt.onnx_file import open_onnx
+from mlopt.core.target import Objective, Target
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Context, PassResult, Refusal
 from mlopt.passes.bf16 import PASS, Bf16Config
-from mlopt.target import Objective, Target
 
 ENCODER = {"ids": np.random.default_rng(0).integers(0, 50, (4, 6)), "offset": random(4, 6, 16)}
 CUDA = Target(device="cuda")

@@ -10,16 +10,16 @@ from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 
-from mlopt import onnx_graph
-from mlopt.errors import ModelError, PassError, Problem
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import ModelError, PassError, Problem
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx import graph
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.model import open_program
+from mlopt.formats.torch.source import materialize
 from mlopt.passes.base import PassResult
 from mlopt.passes.export import PASS
 from mlopt.runtimes import open_session
-from mlopt.torch_model import open_program
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 
@@ -107,7 +107,7 @@ def test_exporting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_large_weights_go_to_an_external_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_graph, "EXTERNAL_DATA_ABOVE", 100)
+    monkeypatch.setattr(graph, "EXTERNAL_DATA_ABOVE", 100)
     text = "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(3, 300)\n"
     model = source(tmp_path, text, (TensorSpec("input", "float32", ("batch", 3)),))
     path = export(model, tmp_path).path

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlopt.passes.exporter_errors import FIX_BRANCH, HERE, cause, explain, user_line
-from mlopt.torch_advice import GRADIENTS
+from mlopt.formats.torch.advice import GRADIENTS
+from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, HERE, cause, explain, user_line
 
 torch = pytest.importorskip("torch", reason="exporting needs the extra mlopt[torch]")
 
@@ -54,7 +54,7 @@ def test_the_line_is_the_users_own(tmp_path: Path) -> None:
     ],
 )
 def test_each_kind_of_failure_has_its_fix(message: str, fix: str) -> None:
-    from mlopt.model import TensorSpec
+    from mlopt.formats.model import TensorSpec
 
     class Net(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

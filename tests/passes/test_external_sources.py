@@ -13,12 +13,12 @@ import pytest
 from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt import onnx_graph
-from mlopt.external_data import tensors
-from mlopt.onnx_file import open_onnx
+from mlopt.compress.quantization import graph as quantization_graph
+from mlopt.core.target import Objective
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.external_data import tensors
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
-from mlopt.quantization import graph as quantization_graph
-from mlopt.target import Objective
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((16, 64)).astype(np.float32)

@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
 from mlopt.compress.half import convert as module
-from mlopt.onnx_file import open_onnx
+from mlopt.core.target import Objective, Target
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import quantize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.fp16 import PASS
-from mlopt.target import Objective, Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 X = {"x": random(6, 4)}
@@ -152,7 +152,7 @@ def test_what_bfloat16_would_hold_is_told(tmp_path: Path) -> None:
 def test_weights_outside_the_file_are_converted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = cnn(tmp_path / "m.onnx")
     inside = outputs_of(convert(model, tmp_path, IMAGES).path, IMAGES)["logits"]
-    monkeypatch.setattr("mlopt.quantization.graph.EXTERNAL_DATA_ABOVE", 0)
+    monkeypatch.setattr("mlopt.compress.quantization.graph.EXTERNAL_DATA_ABOVE", 0)
     result = convert(model, tmp_path, IMAGES)
     assert len(open_onnx(result.path).files) == 2
     np.testing.assert_array_equal(outputs_of(result.path, IMAGES)["logits"], inside)

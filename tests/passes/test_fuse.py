@@ -10,11 +10,11 @@ from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
-from mlopt import onnx_graph
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.core.target import Target
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.fuse import PASS
-from mlopt.target import Target
 
 FEEDS = {"x": np.random.default_rng(0).random((2, 3, 8, 8), np.float32)}
 

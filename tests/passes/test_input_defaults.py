@@ -13,16 +13,16 @@ from helpers import PLAIN_X86, dataset, fresh
 from onnx import TensorProto, helper, numpy_helper
 from test_interface_names import PASSES
 
+from mlopt.core.errors import DataError
+from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Samples
 from mlopt.data.feeds import check_inputs
-from mlopt.errors import DataError
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
-from mlopt.prepare import interface_notice
+from mlopt.run.inputs import interface_notice
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions
-from mlopt.target import Objective, Target
 
 X = np.random.default_rng(0).standard_normal((8, 32)).astype(np.float32)
 NOTE = "inputs fixed to their defaults"
@@ -54,7 +54,7 @@ def after(name: str, path: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     data, out = dataset({"x": X}, tmp_path), fresh(tmp_path, "out")
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, data, data)
     made = execute(
-        pass_, in_runtime(open_onnx(path)), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
+        table()[pass_], in_runtime(open_onnx(path)), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
     )
     return out / made["path"], made["notes"]
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from mlopt.core.target import Objective
 from mlopt.passes import table
-from mlopt.target import Objective
 
 Dim = str | int | None
 PASSES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from test_interface_names import PASSES
 
-from mlopt.onnx_file import open_onnx
+from mlopt.core.target import Objective, Target
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes import table
 from mlopt.passes.base import Context
-from mlopt.pipeline import execute
+from mlopt.run.step import execute
 from mlopt.runtimes import RuntimeOptions
-from mlopt.target import Objective, Target
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 node, value = helper.make_node, helper.make_tensor_value_info
@@ -101,7 +101,9 @@ def keeps(name: str, odd: Sequence[str], tmp_path: Path, **more: int) -> None:
     samples, out = dataset(data, folder), fresh(folder, "out")
     pass_, config = PASSES[name]
     context = Context(out, Target(threads=1), Objective.SIZE, PLAIN_X86, samples, samples)
-    made = execute(pass_, in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1))
+    made = execute(
+        table()[pass_], in_runtime(model), table()[pass_].config(**config), context, RuntimeOptions(threads=1)
+    )
     assert "refused" not in made, made
     after = onnx.load(out / made["path"])
     assert told(after) == told(before)

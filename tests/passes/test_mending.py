@@ -11,10 +11,10 @@ from helpers import applied, run_pass
 from onnx import TensorProto, helper
 from quantization_models import FLOAT, random, write
 
-from mlopt.onnx_file import read_graph
+from mlopt.core.target import Objective
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import fp16, quantize, simplify
 from mlopt.passes.base import Refusal
-from mlopt.target import Objective
 
 X = {"x": random(6, 4)}
 HINT = "; after `simplify` it would apply: put that pass before it"

@@ -14,15 +14,15 @@ from helpers import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import cosine, random
 
-from mlopt.hardware import detect
-from mlopt.model import Model, TensorSpec
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.core.hardware import detect
+from mlopt.core.target import Target
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.torch.source import materialize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.neural_compressor import PASS
 from mlopt.runtimes import open_session
-from mlopt.target import Target
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

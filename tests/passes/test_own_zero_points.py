@@ -10,7 +10,7 @@ from helpers import applied, run_pass
 from onnx import TensorProto
 from quantization_models import FLOAT, random, write
 
-from mlopt.onnx_file import read_graph
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import table
 
 X = random(8, 16, seed=3)

@@ -9,12 +9,12 @@ import pytest
 from deployables import in_runtime
 from helpers import applied, fresh, outputs_of, run_pass
 
-from mlopt.errors import PassError, Problem
-from mlopt.model import Model, TensorSpec
+from mlopt.core.errors import PassError, Problem
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.torch.source import materialize
 from mlopt.passes.export import PASS
 from mlopt.runtimes import open_session
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 
@@ -88,7 +88,7 @@ def test_packed_sequences_are_cut_to_the_longest_one_even_if_all_samples_are_at_
 def test_what_is_not_cut_is_found_with_lengths_that_no_sample_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlopt.passes.packed_sequences.PackedSequences", nullcontext)
+    monkeypatch.setattr("mlopt.passes.exporting.packed_sequences.PackedSequences", nullcontext)
     model = net(tmp_path, "pad_packed_sequence(output, batch_first=True)[0].mean(1)")
     (found,) = problems(model, tmp_path, exporter="torchscript")
     assert found.what == "the exported graph does not hold for other values of the inputs"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import PluginError
 from mlopt.passes import BUILTIN, table
 
 PLUGIN = """
-from mlopt.model import ONNX, TORCH
+from mlopt.formats.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig
 
 PASS = Pass(
@@ -33,8 +33,8 @@ def test_one_that_cannot_be_is_refused_when_the_table_is_read(tmp_path: Path, mo
     (info / "entry_points.txt").write_text("[mlopt.passes]\nanonymous = mlopt_plugin_anonymous:PASS\n")
     (tmp_path / "mlopt_plugin_anonymous.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(RecipeError, match="the pass 'anonymous' cannot be handed to its worker") as caught:
+    with pytest.raises(PluginError, match="the pass 'anonymous' cannot be handed to its worker") as caught:
         table()
     problem = caught.value.problems[0]
-    assert problem.where == "mlopt-plugin-anonymous (mlopt_plugin_anonymous:PASS)"
+    assert problem.where == "mlopt_plugin_anonymous"
     assert "no lambda among them" in str(problem.expected)

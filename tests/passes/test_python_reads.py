@@ -12,7 +12,7 @@ HEAD = "import math\nimport numpy as np\nimport torch\n"
 
 def reads(tmp_path: Path, *lines: str) -> list[tuple[int, bool]]:
     """Trace a forward() of these lines with an ``x`` of [2, 3]; return which lines read a tensor, and if its values."""
-    from mlopt.passes.python_reads import watched
+    from mlopt.passes.exporting.python_reads import watched
 
     body = "".join(f"        {line}\n" for line in lines)
     file = tmp_path / "net.py"

@@ -13,16 +13,16 @@ from onnx import helper, numpy_helper
 from pydantic import ValidationError
 from quantization_models import FLOAT, INT64, branching, cnn, cosine, encoder, random, write
 
-from mlopt.errors import PassError
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_int8 import overflow
+from mlopt.compress.quantization import graph as graph_module
+from mlopt.compress.quantization import writer
+from mlopt.compress.quantization.scheme import Mode
+from mlopt.core.errors import PassError
+from mlopt.core.target import Target
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.int8 import overflow
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
-from mlopt.quantization import graph as graph_module
-from mlopt.quantization import writer
-from mlopt.quantization.choice import Mode
 from mlopt.runtimes import open_session
-from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 STATIC, DYNAMIC = {"mode": "static"}, {"mode": "dynamic"}

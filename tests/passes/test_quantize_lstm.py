@@ -13,11 +13,11 @@ from helpers import applied, outputs_of, run_pass
 from onnx import helper
 from quantization_models import FLOAT, cosine, random, write
 
-from mlopt.inspection import inspect_model
-from mlopt.onnx_file import read_graph
+from mlopt.artifact.inspection import inspect_model
+from mlopt.compress.quantization import graph as graph_module
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS
-from mlopt.quantization import graph as graph_module
 
 HIDDEN, STEPS = 12, 6
 SOUND = {"x": random(10, 4, 8, STEPS)}

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import feeds, hostile_names, random_model, relative_error, rename, run
 
+from mlopt.core.target import Objective, Target
 from mlopt.passes import fp16, fuse, quantize, simplify
 from mlopt.passes.base import Pass, PassResult
-from mlopt.target import Objective, Target
 
 pytestmark = pytest.mark.heavy
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, INT64, random, write
 
-from mlopt.onnx_file import read_graph
+from mlopt.compress.quantization.copies import dynamic_forms, separate, static_forms
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS
-from mlopt.quantization.copies import dynamic_forms, separate, static_forms
 from mlopt.runtimes.onnxruntime import quiet_session
 
 pytestmark = pytest.mark.heavy

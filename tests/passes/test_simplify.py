@@ -9,10 +9,11 @@ import pytest
 from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt import onnx_graph, onnx_save
-from mlopt.errors import PassError
-from mlopt.onnx_file import open_onnx
-from mlopt.onnx_graph import operators
+from mlopt.core.errors import PassError
+from mlopt.formats.onnx import graph as onnx_graph
+from mlopt.formats.onnx import save as onnx_save
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.onnx.graph import operators
 from mlopt.passes import simplify
 from mlopt.passes.simplify import PASS
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from helpers import applied, run_pass
 
-from mlopt.errors import PassError
-from mlopt.model import Model, TensorSpec
-from mlopt.usercode import CodeReference
+from mlopt.core.errors import PassError
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import Model, TensorSpec
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
+from mlopt.formats.torch.source import materialize  # noqa: E402
 from mlopt.passes.export import PASS  # noqa: E402
-from mlopt.torch_source import materialize  # noqa: E402
 
 pytestmark = pytest.mark.heavy
 

@@ -12,10 +12,10 @@ from helpers import applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, random, write
 
-from mlopt.inspection import inspect_model
-from mlopt.onnx_file import read_graph
+from mlopt.artifact.inspection import inspect_model
+from mlopt.core.target import Objective
+from mlopt.formats.onnx.file import read_graph
 from mlopt.passes import fp16, fuse, quantize, simplify
-from mlopt.target import Objective
 
 DATA = {"x": random(64, 8)}
 FEED = {"x": random(8, 8, seed=1)}

@@ -17,15 +17,15 @@ from onnx import numpy_helper
 from pydantic import ValidationError
 from quantization_models import FLOAT, cnn, cosine, random, write
 
-from mlopt import chain
-from mlopt.onnx_file import open_onnx, read_graph
+from mlopt.core.target import Target
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
 from mlopt.recipe.gates import gates
 from mlopt.recipe.schema import Recipe, Step
+from mlopt.run import chain
 from mlopt.runtimes import open_session
-from mlopt.target import Target
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 TENSORRT = {"mode": "static", "placement": "tensorrt"}

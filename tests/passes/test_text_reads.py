@@ -12,7 +12,7 @@ HEAD = "import dataclasses, logging, torch\nlog = logging.getLogger('net')\n"
 
 def texts_of(tmp_path: Path, line: str) -> list[str]:
     """Return which lines of a forward() with this one make text of a tensor."""
-    from mlopt.passes.text_reads import texts
+    from mlopt.passes.exporting.text_reads import texts
 
     file = tmp_path / "net.py"
     file.write_text(f"{HEAD}class Net(torch.nn.Module):\n    def forward(self, x):\n        {line}\n        return x\n")

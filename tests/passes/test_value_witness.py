@@ -21,8 +21,8 @@ torch = pytest.importorskip("torch", reason="what a module makes of values needs
     ],
 )
 def test_operators_that_take_sizes_from_values_are_found(forward: Callable[..., Any], found: set[str]) -> None:
-    from mlopt.passes.value_witness import sizes_from_values
-    from mlopt.torch_module import Flat
+    from mlopt.formats.torch.module import Flat
+    from mlopt.passes.exporting.value_witness import sizes_from_values
 
     class Net(torch.nn.Module):
         def forward(self, x: Any) -> Any:
@@ -34,7 +34,7 @@ def test_operators_that_take_sizes_from_values_are_found(forward: Callable[..., 
 
 
 def test_witnesses_are_shorter_and_stay_in_range() -> None:
-    from mlopt.passes.value_witness import shorter
+    from mlopt.passes.exporting.value_witness import shorter
 
     ids, lengths, mask = np.array([[5, 4, 1, 9]]), np.array([4]), np.ones((1, 4), bool)
     parts, floats = np.array([1.0], np.float32), np.ones((1, 4), np.float32)

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from helpers import applied, fresh, outputs_of, run_pass
 
-from mlopt.model import TensorSpec
-from mlopt.onnx_file import open_onnx
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.source import materialize
 from mlopt.passes import table
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 pytestmark = pytest.mark.heavy
 

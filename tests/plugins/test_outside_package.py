@@ -14,9 +14,9 @@ import pytest
 
 import mlopt
 from mlopt import formats, passes, runtimes
-from mlopt.artifact import keys
+from mlopt.artifact.signing import keys
 from mlopt.cli.app import run
-from mlopt.errors import PluginError
+from mlopt.core.errors import PluginError
 from mlopt.passes.base import Pass
 
 OUTSIDE = Path(__file__).parent / "outside"

@@ -10,14 +10,14 @@ import onnx
 import pytest
 from quantization_models import FLOAT, random, write
 
+from mlopt.compress.quantization import graph as graph_module
+from mlopt.compress.quantization.bias_correction import correct_means, correct_weights, input_means
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.observe import channel_means, observe
+from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx
-from mlopt.quantization import graph as graph_module
-from mlopt.quantization.bias import correct_means, correct_weights, input_means
-from mlopt.quantization.choice import Integers, Mode, Scheme
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.integers import Job, quantize
-from mlopt.quantization.observe import channel_means, observe
+from mlopt.formats.onnx.file import open_onnx
 
 NEVER = float("inf")
 TENSORS = {"c1": 1, "c2": 1, "c3": 1}

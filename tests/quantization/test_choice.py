@@ -9,8 +9,8 @@ import pytest
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from quantization_models import cnn
 
-from mlopt.hardware import Hardware, parse
-from mlopt.quantization.choice import PLACEMENTS, Mode, Scheme, Work, choose_integers, objection
+from mlopt.compress.quantization.scheme import PLACEMENTS, Mode, Scheme, Work, choose_integers, objection
+from mlopt.core.hardware import Hardware, parse
 
 RECORDED = Path(__file__).parents[1] / "hardware"
 X86 = {"zen3", "cascade_lake", "cascade_lake_vnni_hidden", "sapphire_rapids"}

@@ -7,7 +7,7 @@ from itertools import compress, product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.quantization.choosing import best_set
+from mlopt.compress.quantization.layer_selection import best_set
 
 NUMBERS = st.floats(-10, 10).map(lambda value: round(value, 3))
 COSTS = st.floats(0, 5).map(lambda value: round(value, 3))

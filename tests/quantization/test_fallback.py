@@ -7,7 +7,7 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.quantization.fallback import largest
+from mlopt.compress.quantization.fallback import largest
 
 NUMBERS = st.integers(0, 60)
 PLENTY = 1000

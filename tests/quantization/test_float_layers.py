@@ -11,8 +11,8 @@ from deployables import in_runtime
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, random
 
-from mlopt.onnx_file import open_onnx
-from mlopt.quantization.float_layers import keep_float_layers
+from mlopt.compress.quantization.float_layers import keep_float_layers
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes import open_session
 
 

@@ -13,11 +13,11 @@ from quantization_models import FLOAT, cnn, encoder, random
 from quantization_models import write as write_graph
 
 from mlopt.compress.half.convert import without_kernel
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.halves import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
-from mlopt.quantization.observe import outputs
-from mlopt.quantization.prepared import Prepared
+from mlopt.compress.half.graph import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import outputs
+from mlopt.compress.quantization.prepared import Prepared
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
 

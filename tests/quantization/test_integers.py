@@ -9,13 +9,13 @@ import onnx
 import pytest
 from quantization_models import cnn, random
 
+from mlopt.compress.quantization import integers as module
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.observe import observe
+from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization import integers as module
-from mlopt.quantization.choice import Integers, Mode, Scheme
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.integers import Job, quantize
-from mlopt.quantization.observe import observe
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 HONEST = module._write_static
 

@@ -10,11 +10,11 @@ import pytest
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
+from mlopt.compress.quantization.quality_check import Judge, hold_back
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.gate.allowance import budget_of
-from mlopt.onnx_file import open_onnx, read_graph
 from mlopt.passes.quantize import score_by
-from mlopt.quantization.judge import Judge, hold_back
 from mlopt.results.budget import Budget
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import helper
 
-from mlopt.quantization.layer_times import by_layer, conversion_ms
+from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
 from mlopt.results.timing import NodeTime
 
 GRAPH = helper.make_graph(

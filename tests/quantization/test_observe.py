@@ -13,12 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 from quantization_models import FLOAT, cnn, encoder, random, write
 
-from mlopt.cache import Store
-from mlopt.data.choice import some
-from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.onnx_file import open_onnx
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import (
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import (
     absolute_maxima,
     channel_means,
     observe,
@@ -27,7 +23,11 @@ from mlopt.quantization.observe import (
     refusal,
     same_outputs,
 )
-from mlopt.quantization.settings import Calibration
+from mlopt.compress.quantization.settings import Calibration
+from mlopt.core.cache import Store
+from mlopt.data.choice import some
+from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.formats.onnx.file import open_onnx
 
 
 def fresh(folder: Path, name: str) -> Path:
@@ -107,7 +107,7 @@ def test_ranges_are_gathered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     percentile = Calibration.PERCENTILE
     first = observe(prepared, data, model.inputs, method=percentile, op_types=["Conv", "Gemm"], store=cache)
     runs: list[str] = []
-    monkeypatch.setattr("mlopt.quantization.observe.quiet_session", lambda *_: runs.append("run"))
+    monkeypatch.setattr("mlopt.compress.quantization.observe.quiet_session", lambda *_: runs.append("run"))
     again = observe(
         prepared,
         data,

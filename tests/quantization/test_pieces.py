@@ -12,13 +12,13 @@ import pytest
 from onnx import helper
 from quantization_models import FLOAT, INT64, random, write
 
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization import graph as graph_module
-from mlopt.quantization.copies import dynamic_forms
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import outputs, quiet
-from mlopt.quantization.pieces import computed_by, rewrite_pieces
-from mlopt.quantization.prepared import Prepared, save
+from mlopt.compress.quantization import graph as graph_module
+from mlopt.compress.quantization.copies import dynamic_forms
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import outputs, quiet
+from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
+from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 X = {"x": random(3, 16)}
 NAMES = ["one", "shares", "gemm"]

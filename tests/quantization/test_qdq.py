@@ -10,12 +10,12 @@ import pytest
 from quantization_models import FLOAT, Weights, random, write
 from random_models import relative_error, run
 
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.observe import observe
+from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.choice import Integers, Mode, Scheme
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.integers import Job, quantize
-from mlopt.quantization.observe import observe
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 NODE = onnx.helper.make_node
 SHAPE = ["n", 8, 6, 6]

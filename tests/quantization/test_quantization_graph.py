@@ -10,12 +10,12 @@ import pytest
 from onnx import helper, numpy_helper
 from quantization_models import FLOAT, branching, cnn, encoder, random, write
 
-from mlopt.errors import PassError
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.onnx_order import sort_nodes
-from mlopt.quantization import graph as module
-from mlopt.quantization.graph import matching, prepare, survey
-from mlopt.quantization.observe import outputs
+from mlopt.compress.quantization import graph as module
+from mlopt.compress.quantization.graph import matching, prepare, survey
+from mlopt.compress.quantization.observe import outputs
+from mlopt.core.errors import PassError
+from mlopt.formats.onnx.file import open_onnx, read_graph
+from mlopt.formats.onnx.order import sort_nodes
 
 
 def test_survey_counts_multiply_adds(tmp_path: Path) -> None:

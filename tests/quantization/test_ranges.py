@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlopt.quantization.ranges import Extremes, Histogram, MeanExtremes, entropy, percentile
+from mlopt.compress.quantization.ranges import Extremes, Histogram, MeanExtremes, entropy, percentile
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 VALUES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-(2.0**99), 2.0**99, width=32))

@@ -14,13 +14,13 @@ from onnx import helper
 from quantization_models import FLOAT, random
 from quantization_models import write as write_graph
 
+from mlopt.compress.half.graph import BF16, FP16, write
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import outputs
+from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.simulation import Stage, Verdict, admit, rehearse, set_stage
 from mlopt.data.dataset import Array, Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.halves import BF16, FP16, write
-from mlopt.quantization.observe import outputs
-from mlopt.quantization.prepared import Prepared
-from mlopt.quantization.rehearsal import Stage, Verdict, admit, rehearse, set_stage
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
 EVERY = frozenset({"grow", "undo"})
@@ -120,7 +120,7 @@ def test_all_but_the_culprits_are_admitted_in_few_trials(culprits: frozenset[int
 
 def test_when_time_is_up_what_was_admitted_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.0, 1.0, 9.0, 9.0, 9.0])
-    monkeypatch.setattr("mlopt.quantization.rehearsal.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("mlopt.compress.quantization.simulation.time.monotonic", lambda: next(clock))
     tried: list[frozenset[str]] = []
 
     def attempt(nodes: frozenset[str]) -> Verdict:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from mlopt.quantization.choice import Mode
-from mlopt.quantization.search import Search
-from mlopt.quantization.versions import Quality, Written
+from mlopt.compress.quantization.scheme import Mode
+from mlopt.compress.quantization.search import Search
+from mlopt.compress.quantization.versions import Quality, Written
 from mlopt.results.timing import NodeTime, Speed
 
 FP32 = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}

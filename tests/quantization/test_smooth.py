@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from quantization_models import encoder, random
 
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import outputs
+from mlopt.compress.quantization.smooth import quantize_with_nncf
+from mlopt.core.errors import MissingPackage
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.errors import MissingPackage
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import outputs
-from mlopt.quantization.smooth import quantize_with_nncf
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 INSTALLED = find_spec("nncf") is not None
 

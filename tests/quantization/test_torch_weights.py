@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 pytest.importorskip("neural_compressor", reason="needs the extra mlopt[quant]")
 
-from mlopt.quantization.observe import quiet  # noqa: E402
-from mlopt.quantization.torch_blocks import BlockLinear  # noqa: E402
-from mlopt.quantization.torch_weights import WeightFormat, obstacle, quantize_weights  # noqa: E402
+from mlopt.compress.quantization.observe import quiet  # noqa: E402
+from mlopt.compress.quantization.torch_blocks import BlockLinear  # noqa: E402
+from mlopt.compress.quantization.torch_weights import WeightFormat, obstacle, quantize_weights  # noqa: E402
 
 pytestmark = pytest.mark.heavy
 

@@ -9,14 +9,14 @@ import pytest
 from onnx import helper
 from quantization_models import FLOAT, cosine, encoder, random, write
 
+from mlopt.compress.quantization import weight_only
+from mlopt.compress.quantization.graph import prepare
+from mlopt.compress.quantization.observe import outputs
+from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.settings import Algorithm, WeightOnly
+from mlopt.compress.quantization.weight_only import objection
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization import weight_only
-from mlopt.quantization.graph import prepare
-from mlopt.quantization.observe import outputs
-from mlopt.quantization.prepared import Prepared
-from mlopt.quantization.settings import Algorithm, WeightOnly
-from mlopt.quantization.weight_only import objection
+from mlopt.formats.onnx.file import open_onnx, read_graph
 
 IDS = np.random.default_rng(0).integers(0, 100, (4, 6))
 TEXT = {"ids": IDS, "offset": random(4, 6, 16)}

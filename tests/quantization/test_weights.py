@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from quantization_models import random
 
-from mlopt.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain, plain_gemms
+from mlopt.compress.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain, plain_gemms
 
 
 @settings(max_examples=40, deadline=None)

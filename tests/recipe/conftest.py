@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
-from mlopt.model import ONNX, TORCH, Model
+from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from mlopt.cli.recipe import app
-from mlopt.errors import OutputError, RecipeError
+from mlopt.core.errors import OutputError, RecipeError
 
 RUNNER = CliRunner()
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from mlopt.errors import DataError, ModelError, RecipeError
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import DataError, ModelError, RecipeError
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.recipe.generate import load_source, recipe_for_model
 from mlopt.recipe.load import parse

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from recipe_example import GOOD
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.json_schema import json_schema
 from mlopt.recipe.schema_lookup import choices_at, description_at, keys_at

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_example import GOOD
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import load
 from mlopt.recipe.overrides import apply

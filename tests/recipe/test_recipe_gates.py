@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from campaign_parts import recipe
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.recipe.gates import check_answerable, gates
 from mlopt.results.roles import BASELINE, SOURCE
 

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recipe_example import GOOD
 
-from mlopt.errors import ModelError, Problem, RecipeError
-from mlopt.model import TensorSpec
+from mlopt.core.errors import ModelError, Problem, RecipeError
+from mlopt.core.target import Objective
+from mlopt.formats.model import TensorSpec
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import load, parse
-from mlopt.target import Objective
 
 Passes = dict[str, Pass[Any]]
 Write = Callable[[str], Path]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from recipe_example import GOOD
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import parse
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto as T
 
-from mlopt.onnx_file import open_onnx
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Pass
 from mlopt.recipe.generate import recipe_for_model
 from mlopt.recipe.load import parse

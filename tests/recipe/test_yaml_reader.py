@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.errors import RecipeError
+from mlopt.core.errors import RecipeError
 from mlopt.recipe.document import Place
 from mlopt.recipe.yaml_reader import MAX_BYTES, MAX_DEPTH, read_file, read_text
 

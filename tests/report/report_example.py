@@ -11,7 +11,7 @@ from hashlib import sha256
 from statistics import NormalDist
 from typing import Any
 
-from mlopt.report.schema import (
+from mlopt.results.report import (
     Accuracy,
     AccuracyDrop,
     Candidate,

@@ -16,7 +16,7 @@ import pytest
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt.report import html
-from mlopt.report.schema import OperatorTime, Report
+from mlopt.results.report import OperatorTime, Report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (

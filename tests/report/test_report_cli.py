@@ -17,7 +17,7 @@ from rich.console import Console
 from mlopt import report as reports
 from mlopt.cli.report import report
 from mlopt.cli.summary import show
-from mlopt.errors import OutputError, UserError
+from mlopt.core.errors import OutputError, UserError
 
 
 def printed(width: int, **changes: object) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlopt.report.change import minus, over
 from mlopt.report.difference import Row, compare, environment_differences
-from mlopt.report.schema import ColdStart, Cpu, Fidelity, Report
+from mlopt.results.report import ColdStart, Cpu, Fidelity, Report
 
 COLD = {"cold_start": ColdStart(load_ms=40, first_ms=15)}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt import report as reports
-from mlopt.errors import UserError
+from mlopt.core.errors import UserError
 
 TEXT = reports.to_json(example_report())
 

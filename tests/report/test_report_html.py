@@ -10,7 +10,7 @@ import pytest
 from report_example import EXAMPLE_RECIPE, P999_REASON, example_report, example_samples
 
 from mlopt.report import html, markdown, read
-from mlopt.report.schema import Disagreement, OperatorTime, Report, Speedup, Verdict
+from mlopt.results.report import Disagreement, OperatorTime, Report, Speedup, Verdict
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 VOID = {"meta", "br", "hr", "img", "link", "input"}

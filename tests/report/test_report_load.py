@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from report_example import example_report
 
 from mlopt.report import load
-from mlopt.report.schema import Report, SweepPoint
 from mlopt.report.svg import Picture
+from mlopt.results.report import Report, SweepPoint
 
 
 def texts(picture: Picture) -> list[str]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from report_example import example_report
 
 from mlopt.report import operators
-from mlopt.report.schema import OperatorTime, Report
+from mlopt.results.report import OperatorTime, Report
 
 
 def profiled(before: dict[str, float], after: dict[str, float]) -> Report:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from report_example import example_report, example_samples
 
 from mlopt.report import facts, html, plots, waterfall
-from mlopt.report.schema import GateVerdict, Report, Speedup
 from mlopt.report.svg import PALETTE, WIDTH, Picture
+from mlopt.results.report import GateVerdict, Report, Speedup
 
 SAMPLES = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
 

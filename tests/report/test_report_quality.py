@@ -8,7 +8,7 @@ import pytest
 from report_example import example_report
 
 from mlopt.report import quality
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 
 def dropped(**changes: Any) -> Report:

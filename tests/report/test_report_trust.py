@@ -8,7 +8,7 @@ import pytest
 from report_example import example_report
 
 from mlopt.report import facts, trust
-from mlopt.report.schema import GateVerdict, Sampling
+from mlopt.results.report import GateVerdict, Sampling
 
 
 def sampling(**changes: Any) -> Sampling:

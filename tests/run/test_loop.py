@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_chain import ONNX, PASSES, TORCH, Toy, World, steps, told
 
-from mlopt.chain import misfits
-from mlopt.errors import GateError, MloptError, OutputError, PassError, Problem
-from mlopt.model import Kind, Model
-from mlopt.outcomes import Outcome, Ruling
+from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Problem
+from mlopt.formats.model import Kind, Model
 from mlopt.recipe.schema import Step
+from mlopt.run.chain import misfits
+from mlopt.run.outcomes import Outcome, Ruling
 
 
 def problem(world: World, chain: Any, kind: Kind = TORCH) -> Problem:
@@ -101,7 +101,7 @@ def test_what_nothing_can_be_compared_with_is_never_kept(chain: str, missing: st
     assert world.compared == []
     assert outcomes[0].status == "dropped"
     assert outcomes[0].reason == f"it could not be judged: no required step makes a model to ship {missing}"
-    with pytest.raises(PassError, match="the passes end without an ONNX model") as caught:
+    with pytest.raises(PassError, match="the passes end in a model that onnxruntime does not run") as caught:
         world.final(outcomes)
     assert f"'{outcomes[0].step.name}' was dropped: it could not be judged" in str(caught.value)
 
@@ -252,7 +252,7 @@ def test_the_baseline_is_exported_as_the_recipe_says() -> None:
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[list[Step], Kind, set[str]]:
     """A chain of any steps, the kind of its source, and the names of passes that the guard finds no gain in."""
-    kind = draw(st.sampled_from(list(Kind)))
+    kind = draw(st.sampled_from([TORCH, ONNX]))
     names = draw(st.lists(st.sampled_from(sorted(PASSES)), min_size=1, max_size=5))
     does = st.sampled_from(["work", "work", "work", "nothing", "change", "refuse", "fail", "crash"])
     made = [Step(name=name, config=Toy(does=draw(does)), optional=draw(st.booleans())) for name in names]

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.errors import DataError
-from mlopt.packing import Artifact
-from mlopt.planning import foresee
-from mlopt.request import Request
+from mlopt.core.errors import DataError
+from mlopt.run.forecast import foresee
+from mlopt.run.packaging import Artifact
+from mlopt.run.request import Request
 
 NET = """
 import torch
@@ -30,7 +30,7 @@ import shutil
 
 import safetensors.torch
 
-from mlopt.model import ONNX, TORCH
+from mlopt.formats.model import ONNX, TORCH
 from mlopt.passes.base import Pass, PassConfig, PassResult, Requires
 
 
@@ -111,6 +111,7 @@ def test_it_trains_and_is_judged_by_what_export_makes_of_it(recipe: dict[str, An
     assert {row.cached for row in planned} == {True}
 
 
+@pytest.mark.process
 def test_what_it_trains_on_is_not_what_it_is_judged_on(recipe: dict[str, Any]) -> None:
     onnx.save(small_model(), "net.onnx")
     recipe["model"], recipe["data"]["train"] = {"source": "./net.onnx"}, {"source": "./x.npz"}

@@ -18,21 +18,20 @@ from typing import Any, Literal, cast
 import pytest
 from deployables import in_runtime
 
-from mlopt import pipeline
-from mlopt.cache import Store
-from mlopt.cache_entry import Entry, Key
-from mlopt.errors import PassError
-from mlopt.hardware import Hardware
-from mlopt.model import ONNX, TORCH, Kind, Model, TensorSpec
-from mlopt.outcomes import Guard, Outcome, Ruling
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import PassError
+from mlopt.core.hardware import Hardware
+from mlopt.core.target import Objective, Target
+from mlopt.core.worker import WorkerDiedError
+from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.pipeline import Job
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
-from mlopt.run import loop
+from mlopt.run import loop, step
+from mlopt.run.outcomes import Guard, Outcome, Ruling
+from mlopt.run.step import Job
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.target import Objective, Target
-from mlopt.worker import WorkerDiedError
 
 SPEC = TensorSpec("x", "float32", ("batch", 4))
 Does = Literal["work", "nothing", "change", "refuse", "fail", "crash"]
@@ -154,7 +153,7 @@ class World:
 
     def baseline(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
         with self.here():
-            return self.text(pipeline.exported(self.source(kind), outcomes, self.job()))
+            return self.text(step.exported(self.source(kind), outcomes, self.job()))
 
     def final(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
         return self.text(loop.final(self.source(kind), outcomes, Target()))
@@ -167,9 +166,9 @@ class World:
     def here(self) -> Iterator[None]:
         """Do in this process, on toys, what workers do."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "run_in_worker", self._work)
-            patch.setattr(pipeline, "opened", lambda kind, path, *_: handle(kind, path))
-            patch.setattr(pipeline, "_keep", lambda *_: "see repro")
+            patch.setattr(step, "run_in_worker", self._work)
+            patch.setattr(step, "opened", lambda kind, path, *_: handle(kind, path))
+            patch.setattr(step, "_keep", lambda *_: "see repro")
             yield
 
     def _work(

@@ -10,10 +10,10 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.errors import ModelError
-from mlopt.hardware import Hardware
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import ModelError
+from mlopt.core.hardware import Hardware
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes import exact, open_session
 from mlopt.runtimes.exact import remark
 from mlopt.runtimes.onnxruntime import session_options

@@ -12,9 +12,9 @@ import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
 
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import ONNX, TORCH, Kind, Model
-from mlopt.onnx_file import open_onnx
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.formats.model import ONNX, TORCH, Kind, Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes import open_session, runtimes_of
 from mlopt.runtimes.onnxruntime import session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from deployables import in_runtime
 
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import TensorSpec
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.core.usercode import CodeReference
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.source import materialize
 from mlopt.runtimes import open_session
-from mlopt.torch_source import materialize
-from mlopt.usercode import CodeReference
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -12,8 +12,8 @@ import pytest
 from pydantic import ConfigDict
 
 from mlopt import runtimes
-from mlopt.errors import MissingPackage, ModelError
-from mlopt.model import ONNX, TORCH, Kind, Model
+from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.formats.model import ONNX, TORCH, Kind, Model
 from mlopt.runtimes import Deployable, deploy, deployed_after, open_session, runtime_named, runtimes_of
 from mlopt.runtimes.base import Runtime, RuntimeOptions, Session
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

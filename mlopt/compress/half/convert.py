@@ -9,15 +9,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from mlopt.compress.half.graph import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
+from mlopt.compress.quantization.graph import matching, prepare
+from mlopt.compress.quantization.observe import absolute_maxima, observe, one_batch, refusal
+from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.simulation import Admission, Stage, Verdict, admit, rehearse, set_stage
+from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset
-from mlopt.errors import ModelError
-from mlopt.model import Model
-from mlopt.onnx_file import open_onnx, read_graph
-from mlopt.quantization.graph import matching, prepare
-from mlopt.quantization.halves import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
-from mlopt.quantization.observe import absolute_maxima, observe, one_batch, refusal
-from mlopt.quantization.prepared import Prepared
-from mlopt.quantization.rehearsal import Admission, Stage, Verdict, admit, rehearse, set_stage
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.runtimes import onnxruntime_messages, open_default
 from mlopt.runtimes.base import RuntimeOptions
 

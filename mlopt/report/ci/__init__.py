@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from mlopt.foreign_text import plain
-from mlopt.report.schema import Candidate, GateVerdict, Report
+from mlopt.core.foreign_text import plain
+from mlopt.results.report import Candidate, GateVerdict, Report
 
 QUANTILES = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99", "p999": "0.999"}
 """The percentiles of ``Latency``, and the same as a share of one."""

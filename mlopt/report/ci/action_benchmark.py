@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlopt.foreign_text import as_json, plain
+from mlopt.core.foreign_text import as_json, plain
 from mlopt.report.ci import QUANTILES, finite
 from mlopt.report.facts import PERCENT_METRICS, metric_name
-from mlopt.report.schema import Interval, Report
+from mlopt.results.report import Interval, Report
 
 
 def render(report: Report) -> str:

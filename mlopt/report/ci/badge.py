@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlopt.foreign_text import as_json
+from mlopt.core.foreign_text import as_json
 from mlopt.report import control, facts
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 _LABEL_LENGTH = 60
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mlopt.foreign_text import as_json
+from mlopt.core.foreign_text import as_json
 from mlopt.report.ci import QUANTILES, candidates, finite
 from mlopt.report.facts import shorten
-from mlopt.report.schema import Candidate, Interval, Report
+from mlopt.results.report import Candidate, Interval, Report
 
 _NAME_LENGTH = 1024
 _NANOSECONDS = 1e6

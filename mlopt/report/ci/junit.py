@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report.ci import accepted_undecided, title
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
 
 
 def render(report: Report) -> str:

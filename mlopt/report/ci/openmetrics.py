@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlopt.foreign_text import plain
+from mlopt.core.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
-from mlopt.report.schema import Candidate, Report, Speedup, Verdict
+from mlopt.results.report import Candidate, Report, Speedup, Verdict
 
 STATES: Mapping[Verdict, int] = {"pass": 0, "inconclusive": 1, "fail": 2}
 """A verdict as a number: the larger, the worse."""

@@ -7,7 +7,7 @@ from typing import Any
 from gate_evidence import report
 from hypothesis import strategies as st
 
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
 
 NASTY = "\x1b[31mx\x00\r\n</testcase>]]>|<b>'\"\\ #1 100%: a,b ::error::y\u202e\n# head"
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)

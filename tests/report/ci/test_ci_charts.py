@@ -11,7 +11,7 @@ from ci_reports import BROKEN, MET, NASTY, UNDECIDED, judged
 from gate_evidence import ACCURACY, SPEEDUP, candidate
 
 from mlopt.report.ci import action_benchmark, badge, bencher
-from mlopt.report.schema import GateVerdict, Report
+from mlopt.results.report import GateVerdict, Report
 
 NUMBER = {"type": "number"}
 BMF = {

@@ -12,7 +12,7 @@ import yaml
 
 import mlopt
 from mlopt.cli.app import program
-from mlopt.gates_file import load_gates
+from mlopt.recipe.gates_file import load_gates
 
 PAGE = (Path(mlopt.__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

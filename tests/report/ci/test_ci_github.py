@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlopt.report.ci.github import SUMMARY_LIMIT, annotate, summary
 from mlopt.report.facts import plain
-from mlopt.report.schema import GateVerdict
+from mlopt.results.report import GateVerdict
 
 LONG = "|é*" * 1000
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::(.*)")

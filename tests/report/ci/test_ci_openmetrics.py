@@ -12,7 +12,7 @@ from hypothesis import given
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mlopt.report.ci import openmetrics
-from mlopt.report.schema import Report
+from mlopt.results.report import Report
 
 
 def series(report: Report) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

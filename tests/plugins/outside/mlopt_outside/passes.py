@@ -7,9 +7,9 @@ import onnx
 from onnx import numpy_helper
 from pydantic import Field
 
-from mlopt.model import ONNX, TORCH, Model
+from mlopt.formats.model import ONNX, TORCH, Model
+from mlopt.formats.torch.model import SOURCE, WEIGHTS
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
-from mlopt.torch_model import SOURCE, WEIGHTS
 from mlopt_outside.toy_format import TOY
 from mlopt_outside.toy_runtime import ToyOptions
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from mlopt.errors import ModelError
+from mlopt.core.errors import ModelError
 from mlopt.formats.base import Format
-from mlopt.model import Kind, Model, TensorSpec, digest_file
+from mlopt.formats.model import Kind, Model, TensorSpec, digest_file
 
 TOY = Kind("toy")
 _KEYS = {"input", "output", "weight", "bias"}

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlopt.model import Model
+from mlopt.formats.model import Model
 from mlopt.runtimes.base import Feeds, Runtime, RuntimeOptions, Session
 from mlopt_outside.toy_format import TOY, read
 

@@ -1,0 +1,1 @@
+"""``mlopt bench``: models compared that no recipe made."""

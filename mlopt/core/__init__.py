@@ -1,0 +1,1 @@
+"""What everything stands on: errors, the cache, worker processes, this machine, and the Python that users bring."""

@@ -1,0 +1,99 @@
+"""A model between two passes: a handle on an immutable file or directory, with its digest and its interface.
+
+Nothing here loads weights. ONNX files may be larger than 2 GB: tensors live in external data files beside them, which
+count as part of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NewType
+
+from mlopt.core.errors import ModelError
+
+NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
+"""Types of inputs and outputs that no runtime here exchanges as arrays."""
+_SHOWN = 4
+
+
+Kind = NewType("Kind", str)
+"""The form in which a model exists: the name of a format in ``mlopt.formats``, to which other packages add."""
+TORCH, ONNX = Kind("torch"), Kind("onnx")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: its NumPy dtype name and its shape; a ``str`` dimension is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    @property
+    def dynamic_axes(self) -> tuple[int, ...]:
+        """The positions of the dynamic dimensions."""
+        return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+def is_numeric(dtype: str) -> bool:
+    """Whether NumPy itself has numbers of this name; those that other packages add to it cannot be exchanged."""
+    import numpy as np  # `mlopt verify`, which needs none, imports this module
+
+    return dtype in np.sctypeDict and np.dtype(dtype).kind in "fiub"
+
+
+def count_of(names: Sequence[str]) -> str:
+    """Name a few, and say how many there are: a file may have hundreds."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk.
+
+    ``path`` is its main file, such as the ``.onnx`` one, or the directory of a PyTorch model that recipe code builds.
+    ``digest`` is the SHA-256 of everything that makes up the model, in hexadecimal.
+    """
+
+    kind: Kind
+    path: Path
+    digest: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: tuple[Path, ...]
+    defaults: tuple[str, ...] = ()
+    """The inputs, not among ``inputs``, that a caller may leave out, since the model has a value for them. What is
+    measured and compared is the model with these values. At IR version 3 every weight had to be such an input, so there
+    they are taken for weights and not listed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the model occupies on disk, external data included."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of one file, in hexadecimal, as ``sha256sum`` prints it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(paths: Iterable[Path], root: Path) -> str:
+    """Return one SHA-256 for several files: of one file its own, of more that of their ``sha256sum`` lines.
+
+    Names in those lines are relative to ``root``, and the lines are sorted by name.
+    """
+    files = sorted(paths, key=lambda path: path.relative_to(root).as_posix())
+    if not files:
+        raise ModelError("there is no file to compute a digest of", where=str(root))
+    if len(files) == 1:
+        return digest_file(files[0])
+    lines = [f"{digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

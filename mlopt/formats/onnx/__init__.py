@@ -1,0 +1,1 @@
+"""ONNX files: opened, bounded, looked into, changed and saved."""

@@ -1,0 +1,172 @@
+"""What can be known about a chain of passes before any work: pure, and everything at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlopt.core.errors import Problem
+from mlopt.core.hardware import Hardware
+from mlopt.core.packages import install_command, version
+from mlopt.core.target import AUTO, Objective, Target
+from mlopt.formats import format_for, format_of
+from mlopt.formats.model import ONNX, TORCH, Kind
+from mlopt.passes.base import Pass
+from mlopt.recipe.document import closest
+from mlopt.recipe.schema import Recipe, is_code
+from mlopt.runtimes import runtimes_of
+from mlopt.runtimes import table as runtime_table
+
+Passes = Mapping[str, Pass[Any]]
+
+
+def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
+    """Return everything about the chain that cannot work on this machine, before any work is done."""
+    problems: list[Problem] = []
+    kind = source_kind(recipe, passes)
+    if recipe.target.device == "cuda" and hardware.gpu is None:
+        fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
+        problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
+    problems.extend(_runtimes(recipe.target))
+    for number, step in enumerate(recipe.passes):
+        pass_, where = passes[step.name], f"passes.{number}.{step.name}"
+        problems.extend(_missing(pass_, where, recipe, hardware))
+    return [*problems, *_foreign(recipe), *misfits(kind, recipe, passes)]
+
+
+def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
+    """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
+    start, giver = kind, "the source"
+    spares: list[tuple[Kind, str, str]] = []  # what there is if an optional step is left out, and where that step is
+    for number, step in enumerate(recipe.passes):
+        pass_, where = passes[step.name], f"passes.{number}.{step.name}"
+        if kind not in pass_.accepts and pass_.produces == kind and any(left in pass_.accepts for left, *_ in spares):
+            spares = spares if step.optional else [each for each in spares if each[0] not in pass_.accepts]
+            continue  # it is there for the way without an optional step, and makes what there is with it
+        if kind not in pass_.accepts:
+            yield _unfit(pass_, where, kind, giver, movable=start in pass_.accepts)
+            return
+        lost = next((each for each in spares if each[0] not in pass_.accepts), None)
+        if lost is not None:
+            yield _needed(*lost, f"'{step.name}', which takes {a_kind(kind)} model")
+            return
+        if step.optional and pass_.produces != kind:
+            spares.append((kind, where, step.name))
+        elif not step.optional:
+            spares = []
+        kind, giver = pass_.produces, f"'{step.name}'"
+    if (problem := unrun(kind, giver, recipe.target)) is not None:
+        yield problem
+        return
+    left = next((each for each in spares if unrun(each[0], giver, recipe.target) is not None), None)
+    if left is not None:
+        yield _needed(*left, f"the result, which is {a_kind(kind)} model")
+
+
+def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: bool) -> Problem:
+    """Say that a step takes no model of the kind that it gets; it is movable if it takes the source."""
+    accepted = f"{' or '.join(map(a_kind, sorted(pass_.accepts)))} model"
+    move = f", or put it before {giver}" if movable else ""
+    export = kind == TORCH and ONNX in pass_.accepts
+    fix = "put `export` before it" if export else f"remove '{pass_.name}'{move}"
+    got = f"{a_kind(kind)} model, from {giver}"
+    return Problem(f"'{pass_.name}' does not fit here", where, got, accepted, fix)
+
+
+def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
+    """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
+    named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
+    fit = [each for each in able if (each.name in named if named else not each.missing)]
+    if fit:
+        return None
+    every = runtime_table()
+    kinds = {each for name in (named or every) if name in every for each in every[name].kinds}
+    expected = " or ".join(f"{a_kind(each)} model" for each in sorted(kinds)) or None
+    fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {a_kind(kind)} model"
+    if not named and able:
+        fix = able[0].install
+    elif kind == TORCH and ONNX in kinds:
+        fix = "add `export` to the passes"
+    what = f"the passes end in a model that {' and '.join(named)} does not run" if named else (
+        "the passes end in a model that no installed runtime runs"
+    )  # fmt: skip
+    return Problem(what, "passes", f"{a_kind(kind)} model, from {giver}", expected, fix)
+
+
+def _runtimes(target: Target) -> Iterator[Problem]:
+    """Yield what is wrong with the runtimes that the target names, and that the baseline, which is ONNX, cannot run."""
+    every = runtime_table()
+    for name in target.runtimes:
+        if name not in every:
+            known, brings = (*every, AUTO), "or install the package that brings it (entry points mlopt.runtimes)"
+            fix = f"{near} {brings}" if (near := closest(name, known)) else brings.removeprefix("or ")
+            yield Problem("there is no such runtime here", "target.runtime", name, ", ".join(known), fix)
+        elif target.device not in every[name].devices:
+            devices = " or ".join(sorted(every[name].devices))
+            yield Problem(f"the runtime {name} does not run on this device", "target.device", target.device, devices)
+    for name in dict.fromkeys((*target.runtimes, "onnxruntime")):
+        if name in every and every[name].missing:
+            gpu = name == "onnxruntime" and target.device == "cuda"
+            fix = install_command("gpu") if gpu else every[name].install
+            yield Problem(f"{' and '.join(every[name].missing)} is not installed", "target.runtime", fix=fix)
+
+
+def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
+    """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
+    instead = ", or put a required `export` after it" if left is TORCH and name != "export" else ""
+    return Problem(
+        f"'{name}' cannot be optional: if it fails, {a_kind(left)} model is left", where, "optional: true",
+        f"a required step before {reader}", f"leave `optional` out of '{name}'{instead}",
+    )  # fmt: skip
+
+
+def _foreign(recipe: Recipe) -> Iterator[Problem]:
+    """Yield what does not go with a step that writes for a runtime which is not measured here."""
+    written = None
+    for number, step in enumerate(recipe.passes):
+        where = f"passes.{number}.{step.name}"
+        if step.config.foreign and step.optional and recipe.objective is not Objective.SIZE:
+            what = (
+                "an optional step stays for its speed in onnxruntime, which says nothing of the runtime it writes for"
+            )
+            yield Problem(what, where, "optional: true", fix="leave `optional` out, or set `objective: size`")
+        if written is not None and step.name == "fuse":
+            what = f"'fuse' writes operators that only onnxruntime knows, and '{written}' writes for another runtime"
+            yield Problem(what, where, fix="remove 'fuse'")
+        written = step.name if step.config.foreign else written
+
+
+def advice(recipe: Recipe) -> list[str]:
+    """Return what will work but costs speed."""
+    names = [step.name for step in recipe.passes]
+    if "fuse" in names and "quantize" in names[names.index("fuse") :]:
+        return ["`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"]
+    return []
+
+
+def source_kind(recipe: Recipe, passes: Passes) -> Kind:
+    """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
+    file = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+    if file is not None:
+        return file.name
+    return TORCH if any(TORCH in passes[step.name].accepts for step in recipe.passes) else ONNX
+
+
+def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
+    needs = pass_.requires
+    absent = [name for name in needs.packages if version(name) is None]
+    if absent:
+        fix = install_command(needs.extra) if needs.extra else f"pip install {' '.join(absent)}"
+        yield Problem(f"'{pass_.name}' needs {', '.join(absent)}", where, "not installed", fix=fix)
+    if needs.gpu and hardware.gpu is None:
+        yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
+    if needs.calibration and recipe.data.calibration is None:
+        yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
+    if needs.training and recipe.data.train is None:
+        yield Problem(f"'{pass_.name}' needs training data", where, fix="add data.train to the recipe")
+
+
+def a_kind(kind: Kind) -> str:
+    """Name a kind with its article, for sentences that go on with "model"."""
+    return format_of(kind).label

@@ -1,0 +1,162 @@
+"""What a run of a recipe measures: the comparison that its gates hang on, and what explains it (loads, operators)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mlopt import report as reports
+from mlopt.core.errors import MeasureError, Problem
+from mlopt.gate.judge import needs_more
+from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import METRICS
+from mlopt.measure import compare, figures, operators, statistics
+from mlopt.measure.candidate import Candidate
+from mlopt.measure.evaluate import Evaluator
+from mlopt.measure.latency import Measured, Run
+from mlopt.measure.schedule import Notify, Schedule
+from mlopt.measure.sweep import Load, sweep
+from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.schema import Recipe
+from mlopt.report.control import beyond_noise
+from mlopt.results.report import OperatorTime, Report, SweepPoint
+from mlopt.results.roles import BASELINE, CONTROL, FINAL
+from mlopt.run import report_builder
+from mlopt.runtimes.base import Deployable
+
+_ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
+_TRIAL_SHARE, _TRIAL_SAMPLES, _TRIAL_LOOKS = 0.5, 20, 2
+_PROMISING = 1.05
+"""A trial's gain that is looked at again if the machine was too noisy to tell."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What one recipe measures its models by."""
+
+    recipe: Recipe
+    evaluator: Evaluator
+    baselines: Mapping[str, Report]
+    """The stored reports that gates compare with."""
+    keep: Path
+    """The folder for the samples of a run that cannot be judged."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured."""
+
+    run: Run
+    sweep: tuple[SweepPoint, ...]
+    operators: Mapping[str, tuple[OperatorTime, ...]]
+    notes: tuple[str, ...]
+
+
+def conduct(
+    campaign: Campaign, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
+) -> Findings:
+    """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
+
+    ``notify`` is called with the stage, the detail, and the share of the stage that is done.
+    """
+    run = experiment(campaign, candidates, partial(notify, "measure"))
+    ends = [each for each in candidates if each.name in _ENDS]
+    loads = [Load(batch_size=size) for size in campaign.recipe.measure.batch_sizes]
+    points, gaps = sweep(ends, loads, campaign.evaluator.dataset, partial(notify, "batch sizes"))
+    timed = ends if campaign.recipe.measure.operators else []
+    logs = campaign.evaluator.logs
+    times, untimed = operators.profiles(timed, campaign.evaluator.dataset, logs, partial(notify, "operators"))
+    return Findings(run, points, times, (*gaps, *untimed))
+
+
+def experiment(campaign: Campaign, candidates: Sequence[Candidate], notify: Notify) -> Run:
+    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
+    recipe, measure = campaign.recipe, campaign.recipe.measure
+    gates = [gate for gate in gates_of(recipe) if METRICS[gate.metric].of_speed]
+    wanted = essential(gates, candidates)
+    looks = statistics.LOOKS if any(gate.on_inconclusive not in {"warn", "pass"} for gate in gates) else 1
+
+    def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
+        blocks = {name: each.blocks for name, each in measured.items()}
+        report = _so_far(campaign, measured, looks)
+        return needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
+
+    least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
+    schedule = Schedule(
+        measure.seconds, measure.rounds, measure.max_time, looks=looks, least=least, seed=recipe.seed
+    )  # fmt: skip
+    run = compare.compare(
+        candidates, campaign.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
+        undecided=undecided, notify=notify,
+    )  # fmt: skip
+    _refuse_the_loss(run, wanted, campaign)
+    return run
+
+
+def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployable) -> Report:
+    """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
+    evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
+    pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
+    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
+    lineup = report_builder.Lineup(evaluator.source, best, model, {}, candidates)
+    run = short(campaign, candidates, notify)
+    return report_builder.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
+
+
+def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
+    """Measure a trial's models, half as long as in the final comparison.
+
+    A gain that seems worth having, but that the noise of the machine may have made, is looked at once more. What is not
+    plain by then is no gain worth a lossy step, and no harm worth dropping one.
+    """
+    measure, names = campaign.recipe.measure, {each.name for each in contenders}
+    schedule = Schedule(
+        _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=_TRIAL_LOOKS, least=_TRIAL_SAMPLES,
+        seed=campaign.recipe.seed,
+    )  # fmt: skip
+
+    def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
+        speedup = _so_far(campaign, measured, _TRIAL_LOOKS).speedup
+        return names if speedup.median > _PROMISING and beyond_noise(speedup) == 0 else ()
+
+    run = compare.compare(
+        contenders, campaign.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
+        notify=notify,
+    )  # fmt: skip
+    _refuse_the_loss(run, names, campaign)
+    return run
+
+
+def _so_far(campaign: Campaign, measured: Mapping[str, Measured], looks: int) -> Report:
+    """Report what is known of latencies while it is measured, with so many looks planned."""
+    dataset, hardware = campaign.evaluator.dataset, campaign.evaluator.hardware
+    candidates = report_builder.described(measured, dataset, statistics.ALPHA / looks)
+    return report_builder.timings(
+        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, report_builder.ROLES, looks)
+    )  # fmt: skip
+
+
+def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str]:
+    """Return the candidates without which there is no verdict."""
+    names = {each.name for each in candidates}
+    return {*report_builder.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
+
+
+def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:
+    """Raise ``MeasureError`` if a wanted candidate was lost; the samples of the others are written down first."""
+    lost = sorted(set(wanted) - set(run.measured))
+    if not lost:
+        return
+    kept = campaign.keep / f"{campaign.recipe.name}-samples.json"
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        reports.write_samples(run.blocks, kept)
+        told = f"the samples of the others are in {kept}"
+    except OSError as error:
+        told = f"the samples of the others could not be written to {kept}: {error.strerror}"
+    raise MeasureError.of(
+        Problem("the candidate could not be measured", where=name, got=run.lost[name],
+                fix="; ".join(filter(None, (run.fixes.get(name), told)))) for name in lost
+    )  # fmt: skip

@@ -1,0 +1,133 @@
+"""What a run would do, without doing it: the steps, what each needs, and whether the cache has it, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.data.dataset import open_dataset
+from mlopt.formats import opened
+from mlopt.formats.model import Kind, TensorSpec
+from mlopt.passes.base import Pass
+from mlopt.run import inputs as prepare
+from mlopt.run import step as pipeline
+from mlopt.run.chain import source_kind
+from mlopt.run.optimize import Planned, planned_for
+from mlopt.run.request import Request
+
+Came = tuple[str, Mapping[str, Any] | None]
+"""The digest of a model, and how it is run, if a pass chose that."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One step of a run to come. ``cached`` is None when that depends on a step before it that has to run."""
+
+    name: str
+    detail: str
+    cached: bool | None
+    why: str
+    optional: bool = False
+    needs: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
+    """Return what ``mlopt.run.optimize.execute`` would do for this request, and notes on the order of its steps."""
+    with planned_for(request) as planned:
+        return outlook(planned), planned.notes
+
+
+def outlook(planned: Planned) -> list[Outlook]:
+    """Return the source, the data sets and the passes of a planned run, in order."""
+    recipe, base = planned.loaded.recipe, planned.loaded.base
+    rows: list[Outlook] = []
+    source_key = prepare.source_key(recipe, base, recipe.model.specs)
+    digest, kind, inputs = _source(planned, source_key, rows)
+    digests: dict[str, str] = {}
+    for role in ("evaluation", "calibration", "train"):
+        described = getattr(recipe.data, role)
+        if described is None and role != "evaluation":
+            continue
+        keys = []
+        if described is None and digest is not None:
+            keys = [prepare.made_up_key(recipe.name, digest, recipe.target.batch_size)]
+        elif described is not None and inputs:
+            keys = [prepare.dataset_key(recipe, role, base, inputs)]
+        entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
+        if entry is not None:
+            digests[role] = open_dataset(entry.out).digest
+    unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in digests}
+    setting = pipeline.Setting(
+        name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
+        hardware=planned.hardware, inputs=inputs or (), outputs=recipe.model.outputs,
+        calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
+        samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base),
+    )  # fmt: skip
+    before = [_Met(kind, digest)] if digest is not None else []
+    for number, step in enumerate(recipe.passes):
+        pass_ = planned.passes[step.name]
+        trains = pass_.requires.training and "train" in unread
+        blocked = "evaluation" not in digests or (pass_.lossy and "calibration" in unread) or trains
+        met = [each for each in before if each.kind in pass_.accepts]
+        keys = [] if blocked else [pipeline.key_of(each.digest, number, step, setting, each.deployed) for each in met]
+        more = {"optional": step.optional, "needs": pass_.requires.packages}
+        entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
+        passed = [each for each in before if each not in met]  # the step is there for another way, not for these
+        before = [*_after(entry, met, pass_, optional=step.optional), *passed]
+    return rows
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What a step may meet: whether an optional step before it stays is decided by measuring."""
+
+    kind: Kind
+    digest: str
+    deployed: Mapping[str, Any] | None = None
+    """The runtime and options that a pass chose, as the cache keeps them."""
+
+
+def _after(entry: Entry | None, before: list[_Met], pass_: Pass[Any], *, optional: bool) -> list[_Met]:
+    """Return what the next step may meet."""
+    if entry is not None and "refused" in entry.result:
+        return before
+    made = [_Met(pass_.produces, entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
+    return made + before if optional and entry is not None else made
+
+
+_Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
+
+
+def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
+    recipe = planned.loaded.recipe
+    if key is None:
+        model, _ = prepare.source(
+            recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
+        )
+        rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
+        return model.digest, model.kind, model.inputs
+    entry = _look(planned, [key], "source", recipe.model.source, rows)
+    if entry is None:
+        return None, source_kind(recipe, planned.passes), recipe.model.specs or None
+    declared, kind = recipe.model.specs, Kind(entry.result["kind"])
+    path, log = entry.out / entry.result["path"], planned.started.scratch / "plan.log"
+    return entry.result["digest"], kind, declared or opened(kind, path, log).inputs
+
+
+def _look(
+    planned: Planned, keys: Sequence[Key], name: str, detail: str, rows: list[Outlook], **more: Any
+) -> Entry | None:
+    """Add the row of one piece of work; ``keys`` are those under which its result may be."""
+    if not keys:
+        rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
+        return None
+    entry = next((found for key in keys if (found := planned.started.store.get(key)) is not None), None)
+    why = "nothing changed" if entry is not None else planned.started.store.why_missing(keys[0])
+    rows.append(Outlook(name, detail, entry is not None, why, **more))
+    return entry

@@ -1,0 +1,260 @@
+"""What a run needs before its first pass: the source model and the data sets, built or read once and then cached."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Key
+from mlopt.core.errors import DataError, ModelError, Problem
+from mlopt.core.packages import versions
+from mlopt.core.usercode import CodeReference, distributions, parse_reference
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+from mlopt.data.dataset import Array, Dataset, open_dataset
+from mlopt.data.dataset import store as store_samples
+from mlopt.data.feeds import batches
+from mlopt.data.fitting import make_up
+from mlopt.data.folders import files_below
+from mlopt.data.made_up import samples_of
+from mlopt.data.padding import files_beside
+from mlopt.data.reading import read
+from mlopt.data.sizes import attempts
+from mlopt.data.source import DataSource
+from mlopt.formats import digest_now, format_for, format_of, opened
+from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
+from mlopt.formats.torch.source import check_rebuilt, onnx_digest
+from mlopt.formats.torch.source import make as make_torch
+from mlopt.formats.torch.weights import is_pickle, refused_pickle
+from mlopt.recipe.load import Loaded
+from mlopt.recipe.schema import Recipe
+from mlopt.runtimes.base import Deployable
+
+_WITNESSES = 64
+_CHECKED = 3
+"""To be raised when more is checked of what the recipe's Python makes: what an older mlopt kept is then made again."""
+
+_READER = 4
+"""Part of what the cache keys data by: bumped when the same files can give other samples."""
+
+
+def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
+    """Return what the recipe names and the user did not agree to: Python that would run, weights in a pickle."""
+    problems = [] if code else [_runs_python(key, str(reference)) for key, reference in loaded.code.items()]
+    weights = loaded.recipe.model.weights
+    if not pickles and weights is not None and is_pickle(Path(weights)):
+        problems.append(refused_pickle("model.weights", Path(weights)))
+    return problems
+
+
+def _runs_python(key: str, code: str) -> Problem:
+    return Problem("this runs Python, which takes your consent", key, code, fix="read that code, then add --allow-code")
+
+
+def advice(recipe: Recipe) -> list[str]:
+    """Return what the evidence will lack for want of data."""
+    if recipe.data.evaluation is not None:
+        return []
+    wanted = "INT8 is tried with real samples only: `--data FILE.npz` for a model, `data` in a recipe"
+    return [f"No data was given, so random samples were used: they say little of accuracy. {wanted}."]
+
+
+def interface_notice(source: Model) -> list[str]:
+    """Return what is to be said of the source's inputs that have a default, in one line."""
+    if not source.defaults:
+        return []
+    names = f"the defaults that the model has for inputs ({count_of(source.defaults)})"
+    return [f"optimized and measured with {names}; a step that makes constants of them says so"]
+
+
+def code_digests(loaded: Loaded) -> dict[str, str]:
+    """Return the SHA-256 of the recipe's Python: ``code of KEY``, imports included, and ``file NAME`` of each file."""
+    whole = {f"code of {key}": code.digest for key, code in loaded.code.items()}
+    return whole | {f"file {name}": digest for code in loaded.code.values() for name, digest in code.digests.items()}
+
+
+def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -> dict[str, str]:
+    """Return the SHA-256 of everything that a run read, by the key that names it."""
+    found = {"model": source.digest}
+    found |= {f"data.{role}": dataset.digest for role, dataset in data.items() if dataset is not None}
+    return found | code_digests(loaded)
+
+
+def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) -> None:
+    """Raise ``ModelError`` if the recipe's Python, or the source model, is no longer what the run began with."""
+    after = code_digests(loaded)
+    changed = [f"code of {key}" for key in loaded.code if before.get(f"code of {key}") != after[f"code of {key}"]]
+    if changed or digest_now(source) != source.digest:
+        raise ModelError(
+            "it changed while the run used it", where=changed[0] if changed else str(source.path),
+            expected="what the run began with", fix="run it again",
+        )  # fmt: skip
+
+
+def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Key | None:
+    """Return what a source built by Python depends on; None for a source that is a file."""
+    code = parse_reference(recipe.model.source, base)
+    if code is None:
+        return None
+    weights = _weights(recipe, base)
+    parts: dict[str, Any] = {
+        "checked": _CHECKED,
+        "path": str(code.path),
+        "code": code.digests,
+        "function": code.function,
+        "inputs": [str(spec) for spec in inputs],
+        "outputs": list(recipe.model.outputs),
+        "packages": versions(("torch", "safetensors", *distributions(code.path))),
+    }
+    if isinstance(weights, CodeReference):
+        parts["weights"] = {"code": weights.digests, "function": weights.function}
+    elif weights is not None:
+        parts["weights"] = digest_file(weights)
+    return Key("sources", f"{recipe.name}: source", parts)
+
+
+def source(
+    recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path, samples: Dataset | None = None
+) -> tuple[Model, bool]:
+    """Return the source model, and whether it came from the cache (or is a file, which needs no work).
+
+    One that Python makes is made again in another process, and must answer some of ``samples`` as it did at first.
+    """
+    key, code = source_key(recipe, base, inputs), parse_reference(recipe.model.source, base)
+    if key is None or code is None:
+        return _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True
+    weights, feeds = _weights(recipe, base), _some(samples, inputs)
+
+    def make(out: Path) -> Mapping[str, Any]:
+        try:
+            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
+            run_in_worker(log, check_rebuilt, made, feeds)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
+        model = made.model
+        return {
+            "kind": model.kind,
+            "path": model.path.relative_to(out).as_posix(),
+            "digest": model.digest,
+        }
+
+    entry, hit = store.fetch(key, make)
+    if hit and entry.result["kind"] == ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
+        store.forget(entry)
+        entry, hit = store.fetch(key, make)
+    return opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log), hit
+
+
+def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:
+    """Return a few samples from all over the data, each as a feed; made-up ones, if there are no data."""
+    if not specs or not all(is_numeric(spec.dtype) for spec in specs):
+        return []
+    given = samples or samples_of(next(attempts(specs)), specs)
+    count = len(given.inputs[specs[0].name])
+    rows = np.unique(np.linspace(0, count - 1, _WITNESSES).astype(int)).tolist()
+    return [{name: np.array(array) for name, array in feed.items()} for feed, _ in batches(given, specs, 1, rows)]
+
+
+def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:
+    """Return what a data set depends on: its description, its files or code, and the inputs that it must fit."""
+    described = _described(recipe, role)
+    parts: dict[str, Any] = {
+        "reader": _READER,
+        "source": described.model_dump(mode="json"),
+        "inputs": [str(spec) for spec in specs],
+    }
+    code = parse_reference(described.source, base)
+    if code is not None:
+        parts |= {"path": str(code.path), "code": code.digests, "packages": versions(distributions(code.path))}
+    else:
+        parts["files"] = _digest_of((base / described.source).resolve())
+        parts |= {f"file {file.name}": digest_file(file) for file in _beside(described, base)}
+    return Key("data", f"{recipe.name}: {role}", parts)
+
+
+def _described(recipe: Recipe, role: str) -> DataSource:
+    found: DataSource = getattr(recipe.data, role)
+    return found
+
+
+def _beside(described: DataSource, base: Path) -> list[Path]:
+    """Return the files apart from the data itself that its reader looks into."""
+    tokenizer = base / described.text.tokenizer if described.text else None
+    named = (base / described.labels if described.labels else None, tokenizer)
+    files = [file for file in named if file is not None and file.is_file()]
+    return files + (files_beside(tokenizer) if tokenizer else [])
+
+
+def dataset(
+    recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...], *, store: Store, log: Path,
+    defaults: tuple[str, ...] = (),
+) -> Dataset:  # fmt: skip
+    """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""
+    described = _described(recipe, role)
+
+    def make(out: Path) -> Mapping[str, Any]:
+        try:
+            run_in_worker(log, _read, described, base, specs, out=out, defaults=defaults)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise DataError(f"the {role} data could not be read", where=described.source, got=str(error)) from error
+        return {}
+
+    entry, _ = store.fetch(dataset_key(recipe, role, base, specs), make)
+    return open_dataset(entry.out)
+
+
+def made_up_key(name: str, digest: str, batch_size: int) -> Key:
+    """Return what samples that are made up depend on: the model, which must run on them."""
+    return Key("data", f"{name}: evaluation", {"reader": _READER, "made up for": digest, "batch": batch_size})
+
+
+def made_up(name: str, deployable: Deployable, batch_size: int, store: Store, log: Path) -> Dataset:
+    """Return samples for a recipe without data."""
+
+    def make(out: Path) -> Mapping[str, Any]:
+        make_up(deployable, batch_size, out, log)
+        return {}
+
+    entry, _ = store.fetch(made_up_key(name, deployable.model.digest, batch_size), make)
+    return open_dataset(entry.out)
+
+
+def _weights(recipe: Recipe, base: Path) -> CodeReference | Path | None:
+    if recipe.model.weights is None:
+        return None
+    code = parse_reference(recipe.model.weights, base)
+    path = (base / recipe.model.weights).resolve()
+    if code is None and not path.is_file():
+        raise ModelError(
+            "the weights do not exist", where=str(path), fix="correct model.weights; it is relative to the recipe"
+        )
+    return code or path
+
+
+def _from_file(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], log: Path) -> Model:
+    if not path.is_file():
+        raise ModelError("the model file does not exist", where=str(path), fix="correct model.source")
+    return opened((format_for(path) or format_of(ONNX)).name, path, log, inputs, outputs)
+
+
+def _read(
+    described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out: Path, defaults: tuple[str, ...]
+) -> None:
+    store_samples(read(described, base, specs, defaults), out, described.source)
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the digest of a file, or of what is seen in a folder; None if there is nothing (reading will say so)."""
+    if path.is_file():
+        return digest_file(path)
+    if not path.is_dir():
+        return None
+    files, folders = files_below(path)
+    files = [file for file in files if file.is_file()]
+    names = "\n".join(str(folder.relative_to(path)) for folder in folders)  # an empty one is a class, too
+    return f"{digest_files(files, path) if files else ''} {sha256(os.fsencode(names)).hexdigest()}"

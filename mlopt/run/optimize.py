@@ -1,0 +1,284 @@
+"""The program: the stages of ``mlopt optimize``, as six calls in ``execute``, each with what it is made from.
+
+Only ``pack`` writes outside the cache; a run that ends early leaves the previous artifact as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlopt.artifact.signing.signers import Signer
+from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.core.errors import RecipeError
+from mlopt.core.hardware import Hardware, detect
+from mlopt.data.dataset import Dataset, check_disjoint
+from mlopt.data.fitting import check_fed, check_finite
+from mlopt.formats import check_shippable
+from mlopt.formats.model import Model, TensorSpec
+from mlopt.gate.judge import judge as judge_gates
+from mlopt.gate.judge import overall
+from mlopt.gate.notices import sample_notice
+from mlopt.measure.evaluate import Evaluator
+from mlopt.measure.metric import load_metric, metric_problems
+from mlopt.passes import table
+from mlopt.passes.base import Pass
+from mlopt.recipe.gates import check_answerable
+from mlopt.recipe.gates import gates as gates_of
+from mlopt.recipe.gates_file import load_baselines
+from mlopt.recipe.generate import load_source
+from mlopt.recipe.load import Loaded
+from mlopt.results.report import MadeBy, Report
+from mlopt.run import chain, experiment, loop, packaging, report_builder
+from mlopt.run import inputs as prepare
+from mlopt.run import step as pipeline
+from mlopt.run.outcomes import Outcome
+from mlopt.run.packaging import Artifact
+from mlopt.run.request import Request, told
+from mlopt.run.start import Notify, Started, silent, start
+from mlopt.run.trial import guard
+from mlopt.runtimes import deploy
+from mlopt.runtimes.base import Deployable, RuntimeOptions
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A recipe that can work on this machine."""
+
+    started: Started
+    loaded: Loaded
+    passes: Mapping[str, Pass[Any]]
+    hardware: Hardware
+    options: RuntimeOptions
+    output: Path
+    signer: Signer | None
+    baselines: Mapping[str, Report]
+    notes: tuple[str, ...]
+    code: Mapping[str, str]
+    """Digests of the Python that the user agreed to run."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The source model and the data."""
+
+    planned: Planned
+    source: Model
+    evaluation: Dataset
+    fitted: Mapping[str, Dataset]
+    """What passes calibrate and train on, by its role."""
+    evaluator: Evaluator
+    job: pipeline.Job
+    notes: tuple[str, ...]
+
+    @property
+    def data(self) -> Mapping[str, Dataset]:
+        """Every data set by its role."""
+        return {"evaluation": self.evaluation, **self.fitted}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of every candidate."""
+
+    lineup: report_builder.Lineup
+    findings: experiment.Findings
+
+
+def execute(request: Request, notify: Notify = silent) -> Artifact:
+    """Run all stages and return the artifact; raises ``MloptError``."""
+    with start(request, notify) as started:
+        planned = plan(started)
+        prepared = ready(planned)
+        outcomes = transform(prepared)
+        measured = measure(prepared, outcomes)
+        report = judge(prepared, outcomes, measured)
+        return pack(prepared, measured, report)
+
+
+@contextmanager
+def planned_for(request: Request) -> Iterator[Planned]:
+    """Give the first stage alone, for those who want to look ahead."""
+    with start(replace(request, sign=False), silent) as started:
+        yield plan(started)
+
+
+def plan(started: Started) -> Planned:
+    """Load or make the recipe, and find everything that cannot work before any work is done."""
+    request = started.request
+    started.notify("plan", str(request.source), None)
+    passes = table()
+    loaded = load_source(request.source, request.data, passes=passes, overrides=request.overrides)
+    recipe, hardware = loaded.recipe, detect()
+    problems = [
+        *chain.check(recipe, passes, hardware),
+        *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
+        *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
+    ]
+    if problems:
+        raise RecipeError.of(loaded.located(problem) for problem in problems)
+    output = request.output or Path("artifacts") / recipe.name
+    signer = packaging.check_possible(output, request.signer, request.key, sign=request.sign)
+    return Planned(
+        started, loaded, passes, hardware,
+        options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
+        output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
+        notes=tuple(chain.advice(recipe) + prepare.advice(recipe)), code=prepare.code_digests(loaded),
+    )  # fmt: skip
+
+
+def ready(planned: Planned) -> Prepared:
+    """Read the data and build the source model; both come from the cache when nothing changed."""
+    recipe, notify = planned.loaded.recipe, planned.started.notify
+    source = _source(planned)
+    deployable = deploy(source, planned.options)
+    check_answerable(recipe, report_builder.source_name(source), planned.baselines)
+    notify("data", "reading and checking", None)
+    evaluation, fitted = _data(planned, deployable)
+    evaluator = _evaluator(planned, deployable, evaluation)
+    notify("data", "running the source model on it", None)
+    evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
+    said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
+    notices = (
+        *prepare.interface_notice(source),
+        *dict.fromkeys((*said, *evaluator.notes)),
+        *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
+    )
+    for notice in notices:
+        notify(notice, "", None)
+    job = _job(planned, source, evaluator, fitted)
+    return Prepared(planned, source, evaluation, fitted, evaluator, job, notes=(*planned.notes, *notices))
+
+
+def transform(prepared: Prepared) -> tuple[Outcome, ...]:
+    """Run the passes."""
+    notify = prepared.planned.started.notify
+    trial = partial(experiment.trial, _campaign(prepared), partial(notify, "is it worth it?"))
+    keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
+
+    def tell(step: str) -> None:
+        notify(f"pass {step}", "", None)
+
+    begin = pipeline.start(prepared.source, prepared.job)
+    outcomes = tuple(loop.run(begin, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
+    loop.final(begin, outcomes, prepared.job.target)
+    return outcomes
+
+
+def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
+    """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
+    planned, begin = prepared.planned, pipeline.start(prepared.source, prepared.job)
+    exported = pipeline.exported(begin, outcomes, prepared.job)
+    batch_size = planned.loaded.recipe.target.batch_size
+    lineup = report_builder.lineup(prepared.evaluator.source, outcomes, batch_size, exported, begin)
+    check_shippable(lineup.final.model)
+    findings = experiment.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
+    return Measured(lineup, findings)
+
+
+def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measured) -> Report:
+    """Write the evidence down and hold it against the gates."""
+    planned, findings = prepared.planned, measured.findings
+    planned.started.notify("judge", "accuracy and gates", None)
+    prepare.check_unchanged(planned.code, planned.loaded, prepared.source)
+    recipe = planned.loaded.recipe
+    report = report_builder.report(
+        recipe, measured.lineup, outcomes, findings.run, prepared.evaluator, data=prepared.data,
+        notes=(*prepared.notes, *findings.notes),
+    ).model_copy(update={
+        "sweep": findings.sweep, "operators": findings.operators,
+        "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
+    })  # fmt: skip
+    verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
+    return report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
+
+
+def pack(prepared: Prepared, measured: Measured, report: Report) -> Artifact:
+    """Write the artifact, and sign it if the gates passed."""
+    planned, request = prepared.planned, prepared.planned.started.request
+    planned.started.notify("pack", str(planned.output), None)
+    sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
+    origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
+    return packaging.write(
+        planned.output, report, measured.lineup.final, loaded=planned.loaded,
+        samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
+        allow_ungated=request.allow_ungated,
+    )  # fmt: skip
+
+
+def _source(planned: Planned) -> Model:
+    """Return the source model, which fits the chain and can be fed."""
+    recipe, base, started = planned.loaded.recipe, planned.loaded.base, planned.started
+    inputs, samples = recipe.model.specs, None
+    if inputs and recipe.data.evaluation:  # checked before a model is built, which may take long
+        started.notify("data", "reading and checking", None)
+        samples = _read(planned, "evaluation", inputs)
+    started.notify("source", recipe.model.source, None)
+    source, _ = prepare.source(recipe, base, inputs, started.store, _log(started), samples)
+    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
+        raise RecipeError.of(map(planned.loaded.located, misfits))
+    check_fed(source)
+    return source
+
+
+def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, Dataset]]:
+    """Return the evaluation samples, and what passes calibrate and train on, which share none with them."""
+    recipe, started, source = planned.loaded.recipe, planned.started, deployable.model
+    if recipe.data.evaluation:
+        evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
+    else:
+        size = recipe.target.batch_size
+        evaluation = prepare.made_up(recipe.name, deployable, size, started.store, _log(started))
+    fitted = {
+        role: _read(planned, role, source.inputs, source.defaults)
+        for role in ("calibration", "train")
+        if getattr(recipe.data, role) is not None
+    }
+    for role, data in fitted.items():
+        check_disjoint(data, evaluation, role)
+    for data in (evaluation, *fitted.values()):
+        check_finite(data, deployable, _log(started))
+    return evaluation, fitted
+
+
+def _read(planned: Planned, role: str, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Dataset:
+    loaded, started = planned.loaded, planned.started
+    return prepare.dataset(
+        loaded.recipe, role, loaded.base, specs, store=started.store, log=_log(started), defaults=defaults
+    )
+
+
+def _log(started: Started) -> Path:
+    return started.scratch / "prepare.log"
+
+
+def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:
+    recipe, metric = planned.loaded.recipe, planned.loaded.recipe.metric
+    return Evaluator(
+        store=planned.started.store, dataset=evaluation, source=source, source_name=report_builder.source_name(source.model),
+        metric=load_metric(metric.name, planned.loaded.base, metric.args, metric.output), output=metric.output,
+        batch_size=recipe.target.batch_size, hardware=planned.hardware, logs=planned.started.scratch,
+        name=recipe.name,
+    )  # fmt: skip
+
+
+def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[str, Dataset]) -> pipeline.Job:
+    recipe, evaluation = planned.loaded.recipe, evaluator.dataset
+    calibration, train = fitted.get("calibration"), fitted.get("train")
+    return pipeline.Job(
+        name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
+        hardware=planned.hardware, inputs=source.inputs, outputs=recipe.model.outputs,
+        calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,
+        samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
+        options=planned.options, samples=evaluation, calibration=calibration, train=train,
+        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Gauge,
+    )  # fmt: skip
+
+
+def _campaign(prepared: Prepared) -> experiment.Campaign:
+    planned = prepared.planned
+    return experiment.Campaign(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)

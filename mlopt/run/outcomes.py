@@ -1,0 +1,52 @@
+"""What became of the steps of a chain, as data: made by the pipeline, told by the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlopt.formats.model import Model
+from mlopt.recipe.schema import Step
+from mlopt.results.report import Accuracy, Latency, Parity
+from mlopt.runtimes.base import Deployable
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
+
+    reason: str | None
+    latency_ms: Latency | None = None
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did. A step that was dropped still has the model that it wrote; see ``kept``."""
+
+    step: Step
+    version: int
+    status: str
+    reason: str | None
+    deployable: Deployable | None = None
+    seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    parity: Parity | None = None
+    notes: Mapping[str, Any] | None = None
+    trial: Ruling | None = None
+    """What the guard measured, of an optional step."""
+
+    @property
+    def model(self) -> Model | None:
+        """The model that the step wrote."""
+        return None if self.deployable is None else self.deployable.model
+
+    @property
+    def kept(self) -> Deployable | None:
+        """What the chain goes on with; None if it goes on with what there was before."""
+        return None if self.status == "dropped" else self.deployable
+
+
+Guard = Callable[[Deployable, Deployable, bool], Ruling]
+"""``guard(best, candidate, lossy)`` decides whether what an optional step came to is kept."""

@@ -1,0 +1,147 @@
+"""The last stage: the artifact with its model, its evidence and its pages, and the signature over all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mlopt import __version__, claims, formats
+from mlopt import report as reports
+from mlopt.artifact import layout
+from mlopt.artifact import sign as signing
+from mlopt.artifact.files import is_safe
+from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, ModelEntry, Role
+from mlopt.artifact.signing import keys, passphrase
+from mlopt.artifact.signing.signers import KeySigner, Signer
+from mlopt.claims import bom
+from mlopt.core.errors import ExitCode
+from mlopt.core.packages import versions
+from mlopt.core.usercode import distributions
+from mlopt.formats.model import Model, digest_file
+from mlopt.measure.figures import RAW
+from mlopt.recipe.load import Loaded
+from mlopt.recipe.lock import lock, records, resolved
+from mlopt.recipe.origin import Origin
+from mlopt.report import html, markdown
+from mlopt.results.report import Report
+from mlopt.runtimes import Deployable, runtime_named
+
+EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
+_PAGES = {RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,
+          "report.md": Role.REPORT_PAGE, "report.html": Role.REPORT_PAGE, bom.BOM: Role.BOM}  # fmt: skip
+_TAKEN = frozenset((*_PAGES, MANIFEST, SIGNATURE, CLAIMS))
+"""What stands in every artifact, besides the model."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What ``optimize`` returns: where the artifact is, and what it is worth."""
+
+    path: Path
+    report: Report
+    signed: bool
+    version: int
+    messages: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """The code of the verdict: 0 passed, 1 failed, 3 inconclusive."""
+        return EXIT_CODES[self.report.verdict]
+
+
+def check_possible(output: Path, signer: Signer | None, key: Path | None, *, sign: bool) -> Signer | None:
+    """Raise ``OutputError`` now for what would otherwise fail after the long work: the place, and the key.
+
+    Returns who signs: ``signer``, else the holder of ``key``, else of the user's own; None if there is none yet.
+    """
+    layout.check_output(output)
+    if not sign or signer is not None:
+        return signer
+    path = key or (keys.user_key_path() if keys.has_user_key() else None)
+    made = KeySigner(keys.load_private(path)) if path is not None else None
+    passphrase.forget()
+    return made
+
+
+def origin(
+    loaded: Loaded, sources: Mapping[str, str], report: Report, overrides: tuple[str, ...], started: str
+) -> Origin:
+    """Return what this run read, and what it ran with: mlopt's own libraries, and those that the recipe's Python names.
+
+    ``sources`` are SHA-256 digests by the key that names what was read; ``started`` is in UTC, ISO 8601.
+    """
+    named = set().union(*(distributions(code.path) for code in loaded.code.values()))
+    ran = runtime_named(report.final.runtime).packages
+    packages = {**versions((*sorted(named - {"mlopt"}), *ran)), **report.environment.packages}
+    return Origin(
+        mlopt=__version__, recipe=loaded.text_digest, overrides=overrides, started=started, sources=dict(sources),
+        packages=packages, records=records({**packages, "mlopt": __version__}),
+    )  # fmt: skip
+
+
+def write(
+    output: Path, report: Report, shipped: Deployable, *, loaded: Loaded,
+    samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
+    allow_ungated: bool,
+) -> Artifact:  # fmt: skip
+    """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.
+
+    Without ``signer``, the user's own key signs, made now if need be.
+    """
+    messages: list[str] = []
+    wanted = sign and (report.verdict == "pass" or allow_ungated)
+    if sign and not wanted:
+        messages.append(f"not signed: the verdict is {report.verdict}; --allow-ungated signs all the same, on record")
+    who = (signer or _own(messages)) if wanted else None
+    runtime, main_file = runtime_named(shipped.runtime), formats.format_of(shipped.model.kind).main_file
+    free = partial(_is_free, main_file)
+    if runtime.safe_isa is None:
+        messages.append(f"on which CPUs it computes right was not looked at: the runtime {runtime.name} cannot tell")
+
+    def fill(folder: Path) -> Content:
+        packed = formats.copied(shipped.model, folder, free)
+        reports.write_samples(samples, folder / RAW)
+        reports.write(report, folder / "report.json")
+        text = lock(loaded.recipe, origin)
+        (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")
+        (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
+        page = html.render(report, reports.read_samples(folder / RAW), text)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+        data = {file.relative_to(folder).as_posix(): Role.MODEL_DATA for file in packed.files[1:]}
+        entry = ModelEntry.of(packed, folder)
+        bill = bom.render(report, entry, _digests(packed, folder), resolved(loaded.recipe), origin, runtime.packages)
+        (folder / bom.BOM).write_text(bill, encoding="utf-8")
+        return Content(
+            name=report.name, model=entry, runtime=runtime.name, runtime_packages=versions(runtime.packages),
+            options=shipped.options.model_dump(mode="json"),
+            safe_isa=None if runtime.safe_isa is None else runtime.safe_isa(packed), verdict=report.verdict,
+            ungated=False, files={entry.file: Role.MODEL} | _PAGES | data,
+        )  # fmt: skip
+
+    seal = None if who is None else partial(_seal, signer=who, allow_ungated=allow_ungated)
+    manifest = layout.write(output, fill, seal=seal)
+    return Artifact(output, report, who is not None, manifest.version, tuple(messages))
+
+
+def _seal(folder: Path, signer: Signer, *, allow_ungated: bool) -> None:
+    signing.sign(folder, signer, allow_ungated=allow_ungated)
+    claims.attest(folder, signer)
+
+
+def _own(messages: list[str]) -> Signer:
+    own = keys.user_key()
+    if own.created:
+        messages.append(f"made a signing key of your own: {own.path}; its public half is {keys.public_path(own.path)}")
+    return KeySigner(own.private)
+
+
+def _digests(model: Model, folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each of the model's files."""
+    return {file.relative_to(folder).as_posix(): digest_file(file) for file in model.files}
+
+
+def _is_free(main_file: str, name: str) -> bool:
+    """Whether a file of the model may have this name beside its main one: others' names are taken."""
+    return is_safe(name) and name.partition("/")[0] not in {*_TAKEN, main_file}

@@ -1,0 +1,159 @@
+"""From measurements to the report: which candidates a run compares, and what their figures are worth.
+
+Always measured beside the result: the source in its own framework, and the fair baseline, which is the unquantized
+ONNX model in ONNX Runtime with all its graph optimizations, twice, so that the noise of this run is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlopt.core.hardware import Hardware
+from mlopt.data.dataset import Dataset
+from mlopt.formats.model import ONNX, TORCH, Model
+from mlopt.measure import figures, statistics
+from mlopt.measure.candidate import Candidate as Contender
+from mlopt.measure.evaluate import Evaluator
+from mlopt.measure.figures import Roles, Subject
+from mlopt.measure.latency import Measured, Run
+from mlopt.recipe.schema import Recipe
+from mlopt.report.control import runs_alike
+from mlopt.results.report import Candidate, Report, Sampling, Step
+from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
+from mlopt.run.outcomes import Outcome, Ruling
+from mlopt.runtimes import deploy
+from mlopt.runtimes.base import Deployable
+
+ROLES = Roles(BASELINE, CONTROL, FINAL)
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The candidates of one run: the references, each kept step's model, and the final one."""
+
+    source: Deployable
+    baseline: Deployable
+    final: Deployable
+    steps: Mapping[int, str]
+    """For each step with a model of its own: its candidate's name."""
+    contenders: tuple[Contender, ...]
+
+
+def lineup(
+    source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
+    start: Deployable | None = None,
+) -> Lineup:  # fmt: skip
+    """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
+
+    ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
+    runs it, which is the result if no step is kept.
+    """
+    chain = [start or source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
+    baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
+    if baseline.model.kind == ONNX:  # whatever the target or a pass says, it is run as it is by default
+        baseline = deploy(baseline.model, source.options)
+    final = chain[-1]
+    names = {baseline.identity: BASELINE, source.identity: source_name(source.model)}
+    found = {SOURCE: source} if source.model.kind == TORCH else {}
+    found |= {BASELINE: baseline, CONTROL: baseline}
+    steps = {}
+    for number, outcome in enumerate(outcomes):
+        if outcome.deployable is None or outcome.status == "dropped":
+            continue
+        same = outcome.deployable.identity == final.identity
+        default = FINAL if same else f"after {outcome.step.name} ({number + 1})"
+        steps[number] = names.setdefault(outcome.deployable.identity, default)
+        found.setdefault(steps[number], outcome.deployable)
+    found[FINAL] = final
+    contenders = tuple(Contender(name, each, batch_size) for name, each in found.items())
+    return Lineup(source, baseline, final, steps, contenders)
+
+
+def report(
+    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator, *,
+    data: Mapping[str, Dataset] = {}, notes: Sequence[str] = (),
+) -> Report:  # fmt: skip
+    """Put the evidence together. The verdict is inconclusive until the gates have been judged.
+
+    ``run`` has measured at least the baseline, its second copy and the final model; what else was lost is left out,
+    with a note.
+    """
+    alpha = statistics.ALPHA / run.looks_planned
+    candidates = {
+        name: _scored(found, run.measured[name].candidate.deployable, evaluator)
+        for name, found in described(run.measured, evaluator.dataset, alpha).items()
+    }
+    absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
+    return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
+        update={
+            "accuracy_drop": evaluator.drop(lineup.final),
+            "steps": tuple(step(each, lineup.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)),
+            "data": {role: _of_data(dataset) for role, dataset in data.items()},
+            "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
+            "differing": evaluator.differing(lineup.final),
+        }
+    )
+
+
+def described(measured: Mapping[str, Measured], dataset: Dataset, alpha: float) -> dict[str, Candidate]:
+    """Describe each model that was measured, the baseline's second copy left out."""
+    return {name: figures.timed(each, dataset, alpha) for name, each in measured.items() if name != CONTROL}
+
+
+def timings(
+    recipe: Recipe, hardware: Hardware, candidates: Mapping[str, Candidate], measured: Mapping[str, Measured],
+    sampling: Sampling,
+) -> Report:  # fmt: skip
+    """Put together latencies and their ratios, and nothing else; the verdict is inconclusive until it is judged.
+
+    ``measured`` has at least the baseline, its second copy and the final model.
+    """
+    subject = Subject(recipe.name, recipe.objective.value, ROLES, hardware)
+    references = [name for name in (SOURCE, BASELINE) if name in candidates]
+    report = figures.report(subject, candidates, measured, references, statistics.ALPHA / sampling.looks_planned)
+    speedups = {
+        name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})
+        if runs_alike(report.final, report.references[name])
+        else found
+        for name, found in report.speedups.items()
+    }
+    return report.model_copy(update={"speedup": speedups[BASELINE], "speedups": speedups, "sampling": sampling})
+
+
+def source_name(source: Model) -> str:
+    """Return the name under which the source model is a reference."""
+    return SOURCE if source.kind == TORCH else BASELINE
+
+
+def _scored(described: Candidate, judged: Deployable, evaluator: Evaluator) -> Candidate:
+    return described.model_copy(update={"accuracy": evaluator.accuracy(judged), "fidelity": evaluator.fidelity(judged)})
+
+
+def step(
+    outcome: Outcome, name: str | None, candidates: Mapping[str, Candidate], absent: Mapping[str, str] = {}
+) -> Step:
+    """Describe one step; what was not kept has the figures of its trial, if any."""
+    measured: Candidate | Ruling | None = candidates.get(name) if name is not None else outcome.trial
+    notes = dict(outcome.notes or {})
+    if name is not None and name in absent:
+        notes["not measured"] = absent[name]
+    return Step(
+        name=outcome.step.name,
+        version=outcome.version,
+        config=outcome.step.config.model_dump(mode="json"),
+        status=outcome.status,
+        reason=outcome.reason,
+        seconds=outcome.seconds,
+        peak_rss_bytes=outcome.peak_rss_bytes,
+        size_bytes=outcome.model.size_bytes if outcome.model is not None else None,
+        parity=outcome.parity,
+        latency_ms=measured.latency_ms if measured else None,
+        accuracy=measured.accuracy if measured else None,
+        notes=notes,
+    )
+
+
+def _of_data(dataset: Dataset) -> dict[str, Any]:
+    return {"source": dataset.source, "samples": dataset.count, "digest": dataset.digest}

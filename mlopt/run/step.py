@@ -1,0 +1,279 @@
+"""One step of a chain: from the cache or in a process of its own, and held to what its pass declares.
+
+``mlopt.run.loop`` folds it over the steps. What was done before a step that fails stays in the cache.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlopt.core.cache import Store
+from mlopt.core.cache_entry import Entry, Key
+from mlopt.core.errors import MloptError, PassError, Problem
+from mlopt.core.hardware import Hardware, usable_cores
+from mlopt.core.packages import versions
+from mlopt.core.target import Objective, Target
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+from mlopt.data.dataset import Dataset
+from mlopt.formats import opened
+from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
+from mlopt.passes.base import Context, Pass, PassConfig, Refusal
+from mlopt.recipe.schema import Step
+from mlopt.results.budget import Budget
+from mlopt.results.report import Parity
+from mlopt.results.timing import Measuring
+from mlopt.run import failure_bundle
+from mlopt.run.contract import CHANGED, check_output, remedy
+from mlopt.run.outcomes import Outcome
+from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
+from mlopt.runtimes.base import RuntimeOptions
+
+Passes = Mapping[str, Pass[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the results of steps depend on, besides their input and configuration."""
+
+    name: str
+    passes: Passes
+    target: Target
+    objective: Objective
+    hardware: Hardware
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    calibration_digest: str | None = None
+    train_digest: str | None = None
+    samples_digest: str
+    budget: Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Setting):
+    """A setting with what it takes to run steps in it."""
+
+    store: Store
+    options: RuntimeOptions
+    """What all runtimes have in common: threads and device."""
+    samples: Dataset
+    calibration: Dataset | None = None
+    train: Dataset | None = None
+    logs: Path
+    repro: Path
+    measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
+    """As of ``Context``."""
+    changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
+    """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
+
+
+def start(source: Model, job: Job) -> Deployable:
+    """Return how the source is run as the target says, until a pass says otherwise: where the chain begins."""
+    return deploy(source, job.options, job.target.runtimes)
+
+
+def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deployable:
+    """Return the source as it is when it is only exported: what the result is compared with.
+
+    That is the source itself unless it is in PyTorch; else what the chain's first kept step made of it, if all this did
+    was to export; else ``export`` runs for it alone, as the recipe configures it. Raises ``PassError`` if that fails.
+    """
+    if source.model.kind != TORCH:
+        return source
+    changes = ((job.passes[each.step.name], each.kept) for each in outcomes if each.kept is not None)
+    by, first = next(((by, made) for by, made in changes if made.model.digest != source.model.digest), (None, source))
+    if by is not None and not by.lossy and first.model.kind == ONNX:
+        return first
+    export = job.passes["export"]
+    stated = next((each.step.config for each in outcomes if each.step.name == export.name), export.config())
+    made = held(source, len(outcomes), Step(name=export.name, config=stated), job).deployable
+    if made is None:
+        raise PassError("'export' made no model of the source", where="the baseline")
+    return made
+
+
+def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
+    """Return what the result of a step depends on; ``deployed`` is how its input is run, if a pass chose that."""
+    pass_ = job.passes[step.name]
+    needs = pass_.requires
+    parts: dict[str, Any] = {
+        "input": digest,
+        "pass": {"name": pass_.name, "version": pass_.version},
+        "config": step.config.model_dump(mode="json"),
+        "packages": versions(("onnx", *needs.packages)),
+        "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
+        "checked on": job.samples_digest,
+    }
+    if deployed is not None:
+        parts["deployed"] = dict(deployed)
+    if TORCH in pass_.accepts:
+        parts["inputs"] = [str(spec) for spec in job.inputs]
+        parts["outputs"] = list(job.outputs)
+    if pass_.lossy:
+        parts["calibration"] = job.calibration_digest
+    if needs.training:
+        parts["train"] = job.train_digest
+    if step.config.searches:
+        parts["budget"] = job.budget.parts
+        parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
+    if needs.device_bound:
+        gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
+        parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
+    return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
+
+
+def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
+    """Return how a model is run, as the cache keeps it, unless it is run as any of its kind is."""
+    if best == deploy(best.model, options, target.runtimes):
+        return None
+    return {"runtime": best.runtime, "options": best.options.model_dump(mode="json")}
+
+
+def _as_chosen(model: Model, chosen: Mapping[str, Any] | None, job: Job) -> Deployable:
+    """Read what ``_chosen`` gave."""
+    if chosen is None:
+        return deploy(model, job.options, job.target.runtimes)
+    options = runtime_named(chosen["runtime"]).options.model_validate(chosen["options"])
+    return Deployable(model, chosen["runtime"], options)
+
+
+def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
+    pass_ = job.passes[step.name]
+    log = job.logs / f"{number + 1}-{step.name}.log"
+    before = best.model
+    key = key_of(before.digest, number, step, job, _chosen(best, job.options, job.target))
+    started = time.monotonic()
+    why = None if job.store.get(key) else job.store.why_missing(key)
+    try:
+        entry, hit = _fetch(key, best, step, job, log)
+    except PassError as error:
+        told = _keep(number, before, step, job, log)
+        problems = [
+            replace(problem, fix=f"{problem.fix}; {told}" if problem.fix else told) for problem in error.problems
+        ]
+        if not step.optional:
+            raise PassError.of(problems) from error
+        return Outcome(step, pass_.version, "failed", problems[0].what + detail_of(problems[0]))
+    seconds = time.monotonic() - started
+    if (refusal := entry.result.get("refused")) is not None:
+        if hit and entry.result.get("notes"):
+            refusal += " (found in an earlier run; --no-cache looks again)"
+        if not step.optional:
+            fix = "do as that says, remove the step, or mark it `optional: true`"
+            raise PassError(f"'{step.name}' does not apply: {refusal}", where=key.label, fix=fix)
+        return Outcome(step, pass_.version, "refused", refusal, seconds=seconds, notes=entry.result.get("notes"))
+    result = entry.result
+    names = tuple(spec.name for spec in before.outputs)
+    model = opened(pass_.produces, entry.out / result["path"], log, before.inputs, names)
+    return Outcome(
+        step, pass_.version, "cached" if hit else "applied", None if hit else why,
+        deployable=_as_chosen(model, result.get("deployed"), job), seconds=result["seconds"],
+        peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
+    )  # fmt: skip
+
+
+def held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
+    """Run one step and, if it is lossless, hold it to that on all evaluation samples."""
+    outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
+    if outcome.deployable is None or pass_.lossy or outcome.deployable.identity == best.identity:
+        return outcome
+    found = job.changed(best, outcome.deployable)
+    if found is None:
+        return outcome
+    if step.optional:
+        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
+    told = _keep(number, best.model, step, job, job.logs / f"{number + 1}-{step.name}.log")
+    raise PassError(
+        CHANGED, where=f"pass '{step.name}' (step {number + 1})", got=found,
+        expected="equal outputs within rounding on every evaluation sample", fix=f"{remedy(pass_)}; {told}",
+    )  # fmt: skip
+
+
+def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tuple[Entry, bool]:
+    """Get the step's result from the cache or from a worker."""
+
+    pass_ = job.passes[step.name]
+
+    def make(out: Path) -> Mapping[str, Any]:
+        context = Context(
+            out=out, target=job.target, objective=job.objective, hardware=job.hardware,
+            calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
+            samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
+            store=job.store, measuring=job.measuring,
+        )  # fmt: skip
+        try:
+            return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
+        except MloptError as error:
+            raise PassError.of(
+                replace(problem, where=problem.where or key.label) for problem in error.problems
+            ) from error
+
+    return job.store.fetch(key, make)
+
+
+def execute(
+    pass_: Pass[Any], before: Deployable, config: PassConfig, context: Context, options: RuntimeOptions
+) -> Mapping[str, Any]:
+    """Run one pass and check what it wrote; in the worker. Returns the entry's JSON."""
+    model = before.model
+    started = time.monotonic()
+    reason = pass_.refuse(model, config, context)
+    result = Refusal(reason) if reason is not None else pass_.run(model, config, context)
+    if isinstance(result, Refusal):
+        shutil.rmtree(context.out)
+        context.out.mkdir()
+        return {"refused": result.reason, "notes": dict(result.notes)}
+    names = tuple(spec.name for spec in model.outputs)
+    written = opened(pass_.produces, result.path, None, model.inputs, names)
+    wanted = context.target.runtimes
+    after = deployed_after(before, written, options, wanted, result.runtime, result.options)
+    seconds = time.monotonic() - started
+    if context.samples is None:
+        raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
+    conformity = check_output(pass_, before, after, context.samples)
+    return {
+        "path": result.path.relative_to(context.out).as_posix(),
+        "digest": written.digest,
+        "deployed": _chosen(after, options, context.target),
+        "seconds": seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "parity": conformity.parity.model_dump(),
+        "notes": {**result.notes, **_fixed(model, written)},
+    }
+
+
+def _fixed(before: Model, after: Model) -> dict[str, str]:
+    """Name the inputs that a caller could still set before the pass, and that are constants now."""
+    gone = [name for name in before.defaults if name not in after.defaults]
+    return {"inputs fixed to their defaults": count_of(gone)} if gone else {}
+
+
+def detail_of(problem: Problem) -> str:
+    """Return what was found, to follow what is wrong in one line."""
+    return f": {problem.got}" if problem.got else ""
+
+
+def _alone(step: Step, job: Job) -> list[Step]:
+    """Return the step as a whole chain: what writes PyTorch needs an export after it."""
+    export = job.passes.get("export")
+    if job.passes[step.name].produces is not TORCH or export is None:
+        return [step]
+    return [step, Step(name=export.name, config=export.config())]
+
+
+def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
+    """Leave what it takes to run the step alone, and say where; that it cannot be written hides no other error."""
+    folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
+    try:
+        data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
+        kept = failure_bundle.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
+    except OSError as error:
+        return f"{folder} could not be written: {error.strerror}"
+    consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""
+    return f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}{consent}` runs this step alone"
