@@ -33,8 +33,9 @@ from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
 from mlopt.run.step import execute
-from mlopt.runtimes import open_session
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes import RuntimeOptions, deploy, open_session
+from mlopt.runtimes.onnxruntime import deployed
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 SAMPLES = 32
 BATCHES = (48, 1)
@@ -61,6 +62,7 @@ CHAINS: dict[str, Steps] = {
     "fp16": (("fp16", {"seconds": 5}),),
     "simplify_static_fuse": (("simplify", {}), ("quantize", {"mode": "static"}), ("fuse", {})),
 }
+COMMON = RuntimeOptions(threads=1)
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _samples(graph: Graph, random: np.random.Generator, folder: Path) -> Dataset
 
 
 def _answers(model: Model, feeds: list[dict[str, Array]], level: str) -> list[dict[str, Array]]:
-    with open_session(model, RuntimeOptions(threads=1, graph_optimization=level)) as session:
+    with open_session(deployed(model, OnnxRuntimeOptions(threads=1, graph_optimization=level))) as session:
         return [session.run(feed) for feed in feeds]
 
 
@@ -171,7 +173,7 @@ def attempt(subject: Subject, steps: Steps, out: Path) -> Verdict:
                 folder, Target(threads=1), Objective.SIZE, detect(), subject.calibration,
                 samples=subject.evaluation, measuring=Gauge,
             )  # fmt: skip
-            result = execute(table()[name], model, table()[name].config(**config), context, RuntimeOptions(threads=1))
+            result = execute(table()[name], deploy(model, COMMON), table()[name].config(**config), context, COMMON)
             if "refused" in result:
                 return Verdict("refused", f"{name}: {normal(result['refused'])}")
             model = open_onnx(folder / result["path"])

@@ -110,7 +110,7 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     from mlopt.passes import table
     from mlopt.passes.base import Context
     from mlopt.run.step import execute
-    from mlopt.runtimes.base import RuntimeOptions
+    from mlopt.runtimes import RuntimeOptions, deploy
 
     model = open_onnx(folder / "model.onnx")
     width = model.inputs[0].shape[1]
@@ -122,7 +122,8 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     context = Context(folder / "out", Target(threads=2), Objective.SIZE, detect(), calibration=samples, samples=samples)
     name, settings = STEPS[step]
     started = time.monotonic()
-    entry = execute(table()[name], model, table()[name].config(**settings), context, RuntimeOptions(threads=2))
+    common = RuntimeOptions(threads=2)
+    entry = execute(table()[name], deploy(model, common), table()[name].config(**settings), context, common)
     if "refused" in entry:
         raise SystemExit(f"{step}: {entry['refused']}")
     return {

@@ -77,7 +77,7 @@ def _emulated(folder: Path) -> None:
     from mlopt.core.hardware import parse
     from mlopt.formats.onnx.file import open_onnx
     from mlopt.formats.onnx.int8 import EXACT
-    from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_session
+    from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_default
 
     haswell = parse(HASWELL, cores=2, memory_bytes=1 << 30)
     exact.detect_cpu = lambda: haswell  # type: ignore[assignment]  # /proc/cpuinfo is still the real CPU's
@@ -87,7 +87,7 @@ def _emulated(folder: Path) -> None:
         with contextlib.suppress(*onnxruntime.runtime_errors()):  # it cannot load every graph
             found["exact"] = _run(path, feeds, EXACT)
         try:
-            with open_session(open_onnx(path), RuntimeOptions(threads=1)) as session:
+            with open_default(open_onnx(path), RuntimeOptions(threads=1)) as session:
                 found["mlopt"] = next(iter(session.run(feeds).values()))
         except ModelError as error:
             path.with_suffix(".txt").write_text(error.problems[0].what, encoding="utf-8")

@@ -18,10 +18,11 @@ from precision_quality import gates
 from mlopt.artifact.deployed import stated_options
 from mlopt.artifact.layout import read_manifest
 from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 SCRIPTS = Path(__file__).with_name("precision_peers")
 THREADS = 2
-OPTIONS = RuntimeOptions(threads=THREADS)
+OPTIONS = OnnxRuntimeOptions(threads=THREADS)
 FP32, MLOPT, OPENVINO_FP32 = "FP32", "mlopt auto", "OpenVINO FP32"
 TOOL_SECONDS = 1800.0
 """After so long a tool counts as hanging."""

@@ -28,6 +28,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.schedule import Schedule, follow
+from mlopt.runtimes import Deployable
 from mlopt.runtimes.base import Array
 
 MOST_CALLS = 2000
@@ -35,6 +36,10 @@ BLOCK_SECONDS = 600.0
 """After so long a process counts as hanging."""
 Outputs = Mapping[str, Array]
 WENT_WRONG = (WorkerDiedError, WorkerRaisedError, MloptError)
+
+
+def _deployed(contender: Contender) -> Deployable:
+    return Deployable(open_onnx(contender.path), "onnxruntime", contender.options)
 
 
 def whole_samples(dataset: Dataset, model: Model, path: Path) -> Path:
@@ -54,7 +59,7 @@ def outputs(contender: Contender, samples: Dataset, whole: Path, like: Outputs) 
         log = folder / "log"
         try:
             if contender.remote is None:
-                candidate = Candidate(contender.name, open_onnx(contender.path), contender.options)
+                candidate = Candidate(contender.name, _deployed(contender))
                 names = run_in_worker(log, write_outputs, candidate, samples, 1, folder)["names"]
                 return {key: np.array(array) for key, array in read_outputs(folder, names).items()}
             found = run_in_worker(log, remote_outputs, contender.remote, contender.path, whole, folder / "out.npz")
@@ -124,7 +129,7 @@ class Turn:
         worker = self._worker = Worker(self._log)
         host = self._contender
         if host.remote is None:
-            what: tuple[Any, ...] = (Bench, Candidate(host.name, open_onnx(host.path), host.options), self._samples)
+            what: tuple[Any, ...] = (Bench, Candidate(host.name, _deployed(host)), self._samples)
         else:
             what = (Remote, host.remote, host.path, self._whole)
         self._try(lambda: worker.host(*what, timeout=BLOCK_SECONDS))

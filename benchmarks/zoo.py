@@ -46,7 +46,7 @@ from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.results.environment import environment
 from mlopt.run.step import execute
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes import RuntimeOptions, deploy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks/results/zoo.json"
@@ -176,7 +176,8 @@ def one(name: str, folder: Path) -> dict[str, Any]:
             out=out, target=Target(threads=1), objective=Objective.LATENCY, hardware=detect(), samples=samples,
             inputs=specs,
         )  # fmt: skip
-        done = execute(table()[step], model, table()[step].config(), context, RuntimeOptions(threads=1))
+        common = RuntimeOptions(threads=1)
+        done = execute(table()[step], deploy(model, common), table()[step].config(), context, common)
         if "refused" in done:
             return {**found, "outcome": "refused", "reason": f"{step}: {done['refused']}"}
         model = open_onnx(out / done["path"])

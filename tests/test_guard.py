@@ -38,7 +38,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setitem(campaign_parts.PACE, "final", final)
         monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
         evaluator = figures(tmp_path)
-        monkeypatch.setattr(evaluator, "source", model(tmp_path, "source"), raising=False)
+        monkeypatch.setattr(evaluator, "source", in_runtime(model(tmp_path, "source")), raising=False)
         wanted = recipe().model_copy(update={"objective": Objective(objective)})
         best, new = model(tmp_path, "best"), model(tmp_path, "new")
         new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))

@@ -105,8 +105,8 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
     if not formats.has_graph(model.kind):
         lacks = f"kind {model.kind} has no graph view, so its operators, weights and MACs are not known"
         return Outline(
-            str(model.path), model.kind, model.digest, model.size_bytes, external_files=_beside(model),
-            inputs=model.inputs, outputs=model.outputs, lacks=lacks,
+            path=str(model.path), kind=model.kind, digest=model.digest, size_bytes=model.size_bytes,
+            external_files=_beside(model), inputs=model.inputs, outputs=model.outputs, lacks=lacks,
         )  # fmt: skip
     proto = formats.graph_of(model)
     sizes, values, packed = Counter[str](), Counter[str](), dict(_packed(proto.graph))

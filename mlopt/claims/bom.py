@@ -6,7 +6,7 @@ It is a file of the artifact, under its signature. The library of CycloneDX know
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mlopt.artifact.layout import ModelEntry
@@ -24,14 +24,17 @@ _MODEL = "model"
 
 
 def render(
-    report: Report, entry: ModelEntry, files: Mapping[str, str], recipe: Mapping[str, Any], origin: Origin
-) -> str:
+    report: Report, entry: ModelEntry, files: Mapping[str, str], recipe: Mapping[str, Any], origin: Origin,
+    runtime: Collection[str],
+) -> str:  # fmt: skip
     """Return the text; ``files`` are the SHA-256 of the model's files by name, ``recipe`` is the resolved one.
+
+    ``runtime`` names the packages that run the model.
 
     The serial number stands for the model, and the time is that of the report, so equal evidence gives equal bytes.
     """
     packages = {name: _package(name, version, origin) for name, version in sorted(origin.packages.items())}
-    runtime = [packages[name]["bom-ref"] for name in packages if name == report.final.runtime]
+    depends = [packages[name]["bom-ref"] for name in packages if name in runtime]
     bom = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -44,7 +47,7 @@ def render(
             "component": _model(report, entry, files, recipe, origin),
         },
         "components": [*_data(report), *_code(origin), *packages.values()],
-        "dependencies": [{"ref": _MODEL, "dependsOn": runtime}],
+        "dependencies": [{"ref": _MODEL, "dependsOn": depends}],
         "compositions": [{"aggregate": "incomplete", "assemblies": [_MODEL]}],
     }
     return as_json(portable(bom)) + "\n"

@@ -7,7 +7,9 @@ kind or a suffix of mlopt's own no other package is loaded, so a broken one stop
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mlopt.core import plugins
@@ -66,7 +68,10 @@ def suffixes() -> tuple[str, ...]:
 def given(path: Path) -> Model:
     """Open a file that a user named as a model; one whose suffix says nothing is taken for an ONNX file."""
     found = format_for(path) or format_of(ONNX)
-    return found.open(path)
+    if not found.heavy:
+        return found.open(path)
+    with TemporaryDirectory(prefix="mlopt-open-") as folder:
+        return opened(found.name, path, Path(folder) / "log")
 
 
 def opened(

@@ -12,6 +12,7 @@ from typing import Any
 from mlopt.core.errors import RecipeError
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
+from mlopt.formats import BUILTIN, format_for
 from mlopt.formats.filetype import MODEL, RECIPE, told
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
@@ -64,6 +65,7 @@ def load_source(
             raise RecipeError("--data is only for a bare model", where=str(source), got=f"--data {data}", fix=fix)
         return load(source, passes=passes, overrides=overrides)
     if source.suffix != ".onnx":
+        _refuse_others(source)
         expected = "a recipe (.yaml) or a model (.onnx)"
         if not source.exists():
             raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
@@ -79,6 +81,16 @@ def load_source(
         raise RecipeError(what, where=str(source), expected=expected, fix=fix)
     path = source.with_suffix(".yaml")
     return parse(recipe_for_model(open_onnx(source), path, data), path, passes=passes, overrides=overrides)
+
+
+def _refuse_others(source: Path) -> None:
+    """Raise ``RecipeError`` for a model of a kind that another package brings: mlopt knows no passes for it."""
+    found = format_for(source) if source.is_file() else None
+    if found is not None and found not in BUILTIN:
+        raise RecipeError(
+            f"mlopt makes no recipe for {found.label} model", where=str(source), expected="an ONNX model, or a recipe",
+            fix=f"write a recipe with model: {{source: ./{source.name}}} and passes that take it",
+        )  # fmt: skip
 
 
 _METRIC = {

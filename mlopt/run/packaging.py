@@ -73,7 +73,8 @@ def origin(
     ``sources`` are SHA-256 digests by the key that names what was read; ``started`` is in UTC, ISO 8601.
     """
     named = set().union(*(distributions(code.path) for code in loaded.code.values()))
-    packages = {**versions(tuple(sorted(named - {"mlopt"}))), **report.environment.packages}
+    ran = runtime_named(report.final.runtime).packages
+    packages = {**versions((*sorted(named - {"mlopt"}), *ran)), **report.environment.packages}
     return Origin(
         mlopt=__version__, recipe=loaded.text_digest, overrides=overrides, started=started, sources=dict(sources),
         packages=packages, records=records({**packages, "mlopt": __version__}),
@@ -110,7 +111,7 @@ def write(
         (folder / "report.html").write_text(page, encoding="utf-8")
         data = {file.relative_to(folder).as_posix(): Role.MODEL_DATA for file in packed.files[1:]}
         entry = ModelEntry.of(packed, folder)
-        bill = bom.render(report, entry, _digests(packed, folder), resolved(loaded.recipe), origin)
+        bill = bom.render(report, entry, _digests(packed, folder), resolved(loaded.recipe), origin, runtime.packages)
         (folder / bom.BOM).write_text(bill, encoding="utf-8")
         return Content(
             name=report.name, model=entry, runtime=runtime.name, runtime_packages=versions(runtime.packages),

@@ -18,7 +18,10 @@ from mlopt.artifact.signing import keys
 from mlopt.cli.app import run
 from mlopt.core.errors import PluginError
 from mlopt.passes.base import Pass
+from mlopt.run.forecast import foresee
+from mlopt.run.request import Request
 
+pytestmark = pytest.mark.process
 OUTSIDE = Path(__file__).parent / "outside"
 WEIGHT, BIAS = np.float32([[1, -2], [0.5, 3], [0, 1], [-1, 0.25]]), np.float32([0.5, -0.5])
 X = np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32)
@@ -32,6 +35,7 @@ def build():
         net.bias.copy_(torch.tensor([0.5, -0.5]))
     return net
 """
+STEPS = ("prune_small", "export", "to_toy")
 RECIPE: dict[str, Any] = {
     "apiVersion": "mlopt/v1",
     "name": "linear",
@@ -125,6 +129,8 @@ def test_a_second_run_takes_all_of_it_from_the_cache(here: Path, monkeypatch: py
     again = mlopt.optimize("linear.yaml", output=here / "again", allow_code=True)
     assert [step.status for step in again.report.steps] == ["cached"] * 3
     assert again.report.final.options["order"] == "columns"
+    ahead = foresee(Request(source=Path("linear.yaml"), allow_code=True))[0]
+    assert [(each.name, each.cached) for each in ahead][-3:] == [(name, True) for name in STEPS]
 
 
 def test_it_is_verified_without_the_package(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +161,12 @@ def test_it_is_inspected_as_far_as_it_can_be(here: Path, capsys: pytest.CaptureF
     assert "x: float32[batch, 4]" in said
     assert "kind toy has no graph view" in said
     assert json.loads(told(capsys, ["inspect", path, "--json"]))["kind"] == "toy"
+
+
+def test_a_bare_file_of_its_kind_is_told_to_need_a_recipe(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(capsys, ["optimize", "own.toy"], code=2)
+    assert "mlopt makes no recipe for a toy model" in said
+    assert "model: {source: ./own.toy}" in said
 
 
 def test_what_takes_a_graph_view_says_that_the_kind_has_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
