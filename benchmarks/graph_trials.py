@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from graph_generator import Graph, generate
 
-from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.errors import MeasureError, MloptError, ModelError
 from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
@@ -171,7 +171,7 @@ def attempt(subject: Subject, steps: Steps, out: Path) -> Verdict:
             folder.mkdir()
             context = Context(
                 folder, Target(threads=1), Objective.SIZE, detect(), subject.calibration,
-                samples=subject.evaluation, measuring=Gauge,
+                samples=subject.evaluation, measuring=Benchmarker,
             )  # fmt: skip
             result = execute(table()[name], deploy(model, COMMON), table()[name].config(**config), context, COMMON)
             if "refused" in result:

@@ -4,7 +4,8 @@ python benchmarks/other_cpu.py        # half a minute; needs qemu-x86_64 (Debian
 
 QEMU gives one process a Haswell: AVX2 and no VNNI, with the saturating additions that such CPUs have. Every graph is
 run there three times: plainly, in ONNX Runtime's exact mode, and as mlopt opens it; what is right is what this CPU
-computes, which must have VNNI. ``mlopt.formats.onnx.int8`` rests on this table; it goes to benchmarks/results/other_cpu.json.
+computes, which must have VNNI. ``mlopt.formats.onnx.int8`` rests on this table; it goes to
+benchmarks/results/other_cpu.json.
 """
 
 from __future__ import annotations

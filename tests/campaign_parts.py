@@ -19,7 +19,7 @@ from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.results.report import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
 from mlopt.run.outcomes import Outcome
-from mlopt.run.report_builder import Lineup, lineup
+from mlopt.run.report_builder import CandidateSet, candidate_set
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 OPTIONS = RuntimeOptions(threads=2)
@@ -42,7 +42,7 @@ def model(folder: Path, name: str, kind: Kind = ONNX, batch: int | str = "batch"
     return Model(kind, path, digest=name.ljust(64, "0"), inputs=(spec,), outputs=(spec,), files=(path,))
 
 
-def chain(folder: Path, batch: int | str = "batch") -> tuple[Model, list[Outcome], Lineup]:
+def chain(folder: Path, batch: int | str = "batch") -> tuple[Model, list[Outcome], CandidateSet]:
     """A PyTorch source, its export, a kept step, a dropped one, and the step that ends it."""
     source = model(folder, "source", TORCH, batch)
     names = ("export", "simplify", "quantize", "fuse")
@@ -53,7 +53,7 @@ def chain(folder: Path, batch: int | str = "batch") -> tuple[Model, list[Outcome
         Outcome(Step(name="quantize", config=PassConfig()), 1, "dropped", "slower", made["quantize"]),
         Outcome(Step(name="fuse", config=PassConfig()), 1, "applied", None, made["fuse"]),
     ]  # fmt: skip
-    return source, outcomes, lineup(in_runtime(source, 2), outcomes, 2)
+    return source, outcomes, candidate_set(in_runtime(source, 2), outcomes, 2)
 
 
 @dataclass
@@ -95,8 +95,8 @@ def measured(candidate: Candidate, rounds: int = 10) -> Measured:
     return Measured(candidate, blocks, 100_000_000, ColdStart(load_ms=20.0, first_ms=5.0))
 
 
-def run_of(contenders: tuple[Candidate, ...], lost: Mapping[str, str] = {}, looks_planned: int = 3, **more: Any) -> Run:
-    found = {each.name: measured(each) for each in contenders if each.name not in lost}
+def run_of(candidates: tuple[Candidate, ...], lost: Mapping[str, str] = {}, looks_planned: int = 3, **more: Any) -> Run:
+    found = {each.name: measured(each) for each in candidates if each.name not in lost}
     parts: dict[str, Any] = {
         "measured": found, "partial": {}, "lost": dict(lost), "fixes": {}, "notes": (), "looks": 1,
         "looks_planned": looks_planned, "rounds": 10, "stopped": "decided", "seconds": 12.5,

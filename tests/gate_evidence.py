@@ -8,7 +8,7 @@ from typing import Any
 from mlopt.results.report import (
     Accuracy,
     AccuracyDrop,
-    Candidate,
+    CandidateRecord,
     Cpu,
     Environment,
     Fidelity,
@@ -16,7 +16,7 @@ from mlopt.results.report import (
     Report,
     Sampling,
     Speedup,
-    Step,
+    StepRecord,
 )
 
 LATENCY = Latency(
@@ -35,20 +35,20 @@ ENVIRONMENT = Environment(
     cpu=Cpu(model="AMD EPYC 7763", isa=("avx2", "fma"), cores=2), gpu=None, os="Linux", python="3.11.7",
     packages={"onnxruntime": "1.32.0"}, mlopt="0.2.0",
 )  # fmt: skip
-STEP = Step(
+STEP = StepRecord(
     name="simplify", version=1, config={}, status="applied", reason=None, seconds=1.0, peak_rss_bytes=None,
     size_bytes=4_300_000, parity=None, latency_ms=None, accuracy=None,
 )  # fmt: skip
 DATA = {"evaluation": {"source": "digits.npz", "samples": 1000, "digest": "e" * 64}}
 
 
-def candidate(name: str, **changes: Any) -> Candidate:
+def candidate(name: str, **changes: Any) -> CandidateRecord:
     figures: dict[str, Any] = {
         "latency_ms": LATENCY, "throughput_per_s": 98.0, "size_bytes": 4_300_000, "peak_rss_bytes": 210_000_000,
         "accuracy": ACCURACY, "fidelity": FIDELITY, "options": {}, "batch_size": 1,
         "digest": sha256(name.encode()).hexdigest(),
     }  # fmt: skip
-    return Candidate(name=name, runtime="onnxruntime", raw="samples.json", **(figures | changes))
+    return CandidateRecord(name=name, runtime="onnxruntime", raw="samples.json", **(figures | changes))
 
 
 def report(final: dict[str, Any] | None = None, **changes: Any) -> Report:

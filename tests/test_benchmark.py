@@ -12,7 +12,7 @@ import onnx
 import pytest
 from bench_models import broken, dense, saved
 
-from mlopt.bench.benchmark import Request, Result, run
+from mlopt.bench.benchmark import BenchRequest, Result, run
 from mlopt.core.errors import DataError, GateError, MeasureError, MloptError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.process
 
 pytestmark = pytest.mark.process
 
-QUICK = Request(models=(), threads=(1,), seconds=0.1, max_time=5.0)
+QUICK = BenchRequest(models=(), threads=(1,), seconds=0.1, max_time=5.0)
 
 
 Said = list[tuple[str, str, float | None]]

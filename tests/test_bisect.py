@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from planted_fault import FAULTY_NODES, planted, samples
 
-from mlopt.bisect import Finding, Suspect, bisect, trials
+from mlopt.bisect import trials
+from mlopt.bisect.find import bisect
+from mlopt.bisect.finding import Finding
 from mlopt.bisect.limits import FIGURES
 from mlopt.bisect.search import smallest
-from mlopt.bisect.suspects import suspects, untouched
+from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.core.errors import GateError
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import open_onnx

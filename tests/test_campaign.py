@@ -19,8 +19,8 @@ from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
 from mlopt.results.timing import NodeTime
 from mlopt.run import experiment
-from mlopt.run.experiment import Campaign
-from mlopt.run.report_builder import Lineup
+from mlopt.run.experiment import Experiment
+from mlopt.run.report_builder import CandidateSet
 
 
 @dataclass
@@ -49,11 +49,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     return found
 
 
-def compared(folder: Path, wanted: Recipe) -> tuple[Run, Lineup]:
-    _, _, lineup = chain(folder)
+def compared(folder: Path, wanted: Recipe) -> tuple[Run, CandidateSet]:
+    _, _, candidate_set = chain(folder)
     return experiment.experiment(
-        Campaign(wanted, figures(folder), {}, folder / "repro"), lineup.contenders, quiet
-    ), lineup
+        Experiment(wanted, figures(folder), {}, folder / "repro"), candidate_set.candidates, quiet
+    ), candidate_set
 
 
 def quiet(_detail: str, _share: float) -> None:
@@ -127,11 +127,11 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
 ) -> None:
     monkeypatch.setitem(campaign_parts.PACE, "final", final)
     monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
-    _, _, lineup = chain(tmp_path)
-    experiment.short(Campaign(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), lineup.contenders, quiet)
+    _, _, candidate_set = chain(tmp_path)
+    experiment.short(Experiment(recipe(seconds=2.0), figures(tmp_path), {}, tmp_path), candidate_set.candidates, quiet)
     schedule = engine.schedules[0]
     assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
-    assert engine.wanted == [{each.name for each in lineup.contenders} if more else set()]
+    assert engine.wanted == [{each.name for each in candidate_set.candidates} if more else set()]
 
 
 def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
@@ -143,8 +143,8 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
         return [NodeTime("conv", "Conv", 1.5)]
 
     monkeypatch.setattr(operators, "profile", profile)
-    _, _, lineup = chain(tmp_path)
-    found = experiment.conduct(Campaign(recipe(), figures(tmp_path), {}, tmp_path), lineup.contenders, said)
+    _, _, candidate_set = chain(tmp_path)
+    found = experiment.conduct(Experiment(recipe(), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -152,8 +152,8 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
-    _, _, lineup = chain(tmp_path)
+    _, _, candidate_set = chain(tmp_path)
     found = experiment.conduct(
-        Campaign(recipe(operators=False), figures(tmp_path), {}, tmp_path), lineup.contenders, said
+        Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said
     )
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())

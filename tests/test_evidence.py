@@ -15,23 +15,23 @@ from mlopt.run import report_builder
 
 
 def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Path) -> None:
-    _, _, lineup = chain(tmp_path)
-    names = [each.name for each in lineup.contenders]
+    _, _, candidate_set = chain(tmp_path)
+    names = [each.name for each in candidate_set.candidates]
     assert names == ["torch_eager", "onnx_fp32", "onnx_fp32 (again)", "after simplify (2)", "final"]
-    assert lineup.steps == {0: "onnx_fp32", 1: "after simplify (2)", 3: "final"}
-    assert {each.batch_size for each in lineup.contenders} == {2}
+    assert candidate_set.steps == {0: "onnx_fp32", 1: "after simplify (2)", 3: "final"}
+    assert {each.batch_size for each in candidate_set.candidates} == {2}
 
 
 def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_path: Path) -> None:
     source = model(tmp_path, "source")
-    names = [each.name for each in report_builder.lineup(in_runtime(source), [], 1).contenders]
+    names = [each.name for each in report_builder.candidate_set(in_runtime(source), [], 1).candidates]
     assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
 
 
 def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:
-    _, outcomes, lineup = chain(tmp_path)
-    run = run_of(lineup.contenders, looks_planned=3)
-    report = report_builder.report(recipe(), lineup, outcomes, run, figures(tmp_path))
+    _, outcomes, candidate_set = chain(tmp_path)
+    run = run_of(candidate_set.candidates, looks_planned=3)
+    report = report_builder.report(recipe(), candidate_set, outcomes, run, figures(tmp_path))
     base, final = run.measured["onnx_fp32"].blocks, run.measured["final"].blocks
     assert (report.speedup.median, *report.speedup.ci95) == statistics.speedup(base, final, 0.05 / 3)
     assert report.speedup.ci95 != statistics.speedup(base, final)[1:]
@@ -42,9 +42,9 @@ def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:
 
 
 def test_the_report_says_how_it_was_measured(tmp_path: Path) -> None:
-    _, outcomes, lineup = chain(tmp_path)
-    run = run_of(lineup.contenders, notes=("final: it was replaced",))
-    report = report_builder.report(recipe(), lineup, outcomes, run, figures(tmp_path), notes=("a note",))
+    _, outcomes, candidate_set = chain(tmp_path)
+    run = run_of(candidate_set.candidates, notes=("final: it was replaced",))
+    report = report_builder.report(recipe(), candidate_set, outcomes, run, figures(tmp_path), notes=("a note",))
     assert report.sampling == Sampling(rounds=10, looks=1, looks_planned=3, stopped="decided", seconds=12.5)
     assert report.notes == ("a note", "final: it was replaced")
     assert report.final.cold_start is not None
@@ -54,9 +54,11 @@ def test_the_report_says_how_it_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_lost_reference_and_a_lost_step_are_left_out_with_the_cause(tmp_path: Path) -> None:
-    _, outcomes, lineup = chain(tmp_path)
+    _, outcomes, candidate_set = chain(tmp_path)
     lost = {"torch_eager": "it exited with code 3, in round 2", "after simplify (2)": "it hung, in round 1"}
-    report = report_builder.report(recipe(), lineup, outcomes, run_of(lineup.contenders, lost), figures(tmp_path))
+    report = report_builder.report(
+        recipe(), candidate_set, outcomes, run_of(candidate_set.candidates, lost), figures(tmp_path)
+    )
     assert set(report.references) == set(report.speedups) == {"onnx_fp32"}
     assert report.notes == (
         "torch_eager was not measured: it exited with code 3, in round 2",
@@ -71,10 +73,10 @@ def test_a_lost_reference_and_a_lost_step_are_left_out_with_the_cause(tmp_path: 
 
 
 def test_what_was_lost_after_the_first_look_keeps_its_figures(tmp_path: Path) -> None:
-    _, outcomes, lineup = chain(tmp_path)
-    whole = run_of(lineup.contenders)
-    run = run_of(lineup.contenders, measured=whole.measured, lost={"torch_eager": "it was ended by SIGKILL"})
-    report = report_builder.report(recipe(), lineup, outcomes, run, figures(tmp_path))
+    _, outcomes, candidate_set = chain(tmp_path)
+    whole = run_of(candidate_set.candidates)
+    run = run_of(candidate_set.candidates, measured=whole.measured, lost={"torch_eager": "it was ended by SIGKILL"})
+    report = report_builder.report(recipe(), candidate_set, outcomes, run, figures(tmp_path))
     assert set(report.references) == {"torch_eager", "onnx_fp32"}
     assert report.notes == ()
     assert report.sampling is not None
@@ -82,10 +84,10 @@ def test_what_was_lost_after_the_first_look_keeps_its_figures(tmp_path: Path) ->
 
 
 def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
-    _, _, lineup = chain(tmp_path)
+    _, _, candidate_set = chain(tmp_path)
     evaluator = figures(tmp_path)
     sampling = Sampling(rounds=10, looks=1, looks_planned=3, stopped="looks", seconds=1.0)
-    samples = {each.name: measured(each) for each in lineup.contenders}
+    samples = {each.name: measured(each) for each in candidate_set.candidates}
     candidates = report_builder.described(samples, evaluator.dataset, 0.05 / 3)
     report = report_builder.timings(recipe(), evaluator.hardware, candidates, samples, sampling)
     assert cast(Figures, evaluator).asked == []

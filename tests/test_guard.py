@@ -16,15 +16,15 @@ from mlopt.core.target import Objective
 from mlopt.measure.evaluate import Evaluator
 from mlopt.recipe.schema import Recipe
 from mlopt.run import experiment, report_builder
-from mlopt.run.experiment import Campaign
-from mlopt.run.outcomes import Ruling
-from mlopt.run.trial import Trial, guard
+from mlopt.run.experiment import Experiment
+from mlopt.run.outcomes import TrialVerdict
+from mlopt.run.trial import TrialRun, trial
 
 
-def trial(patch: pytest.MonkeyPatch, wanted: Recipe, evaluator: Evaluator) -> Trial:
+def made_up(patch: pytest.MonkeyPatch, wanted: Recipe, evaluator: Evaluator) -> TrialRun:
     """What a run's own trial reports, of samples made by formula."""
-    patch.setattr(experiment, "short", lambda _campaign, contenders, _notify: run_of(contenders, looks_planned=1))
-    return partial(experiment.trial, Campaign(wanted, evaluator, {}, Path()), lambda _detail, _share: None)
+    patch.setattr(experiment, "short", lambda _experiment, candidates, _notify: run_of(candidates, looks_planned=1))
+    return partial(experiment.trial_run, Experiment(wanted, evaluator, {}, Path()), lambda _detail, _share: None)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ``lossless`` is how many bytes the model of a lossless step has more, if it is on trial instead.
     """
 
-    def rule(final: float, again: float, lossless: int | None = None, objective: str = "latency") -> Ruling:
+    def rule(final: float, again: float, lossless: int | None = None, objective: str = "latency") -> TrialVerdict:
         monkeypatch.setitem(campaign_parts.PACE, "final", final)
         monkeypatch.setitem(campaign_parts.PACE, "onnx_fp32 (again)", again)
         evaluator = figures(tmp_path)
@@ -42,7 +42,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         wanted = recipe().model_copy(update={"objective": Objective(objective)})
         best, new = model(tmp_path, "best"), model(tmp_path, "new")
         new.path.write_bytes(bytes(best.size_bytes + (lossless or 0)))
-        judge = guard(wanted, {}, trial(monkeypatch, wanted, evaluator))
+        judge = trial(wanted, {}, made_up(monkeypatch, wanted, evaluator))
         return judge(in_runtime(best), in_runtime(new), lossless is None)
 
     return rule
@@ -52,19 +52,19 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = figures(tmp_path)
-    source, outcomes, lineup = chain(tmp_path)
+    source, outcomes, candidate_set = chain(tmp_path)
     monkeypatch.setattr(evaluator, "source", source, raising=False)
     wide, narrow = ({"metric": "accuracy.drop_pt", "max": most, "vs": "./main.json"} for most in (50.0, 1.0))
-    run, data = run_of(lineup.contenders), {"evaluation": evaluator.dataset}
-    stored = report_builder.report(recipe(), lineup, outcomes, run, evaluator, data=data)
+    run, data = run_of(candidate_set.candidates), {"evaluation": evaluator.dataset}
+    stored = report_builder.report(recipe(), candidate_set, outcomes, run, evaluator, data=data)
 
-    def ruling(gate: Mapping[str, Any]) -> Ruling:
+    def verdict(gate: Mapping[str, Any]) -> TrialVerdict:
         wanted = recipe((gate,))
-        judge = guard(wanted, {"./main.json": stored}, trial(monkeypatch, wanted, evaluator))
+        judge = trial(wanted, {"./main.json": stored}, made_up(monkeypatch, wanted, evaluator))
         return judge(in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True)
 
-    assert ruling(wide).reason is None
-    assert "the interval straddles the limit of <= 1 vs ./main.json" in str(ruling(narrow).reason)
+    assert verdict(wide).reason is None
+    assert "the interval straddles the limit of <= 1 vs ./main.json" in str(verdict(narrow).reason)
 
 
 def test_a_gain_beyond_the_noise_keeps_a_step(tried: Any) -> None:

@@ -26,11 +26,18 @@ from mlopt.measure import parity
 from mlopt.passes import fuse
 from mlopt.passes.quantize import PASS as QUANTIZE
 from mlopt.runtimes.base import Array
-from mlopt.tensors import Comparison, TensorDifference, compare_models, compare_tensors, first_divergence, is_abrupt
+from mlopt.tensors import (
+    TensorComparison,
+    TensorDifference,
+    compare_models,
+    compare_tensors,
+    first_divergence,
+    is_abrupt,
+)
 from mlopt.tensors.error import Error
 from mlopt.tensors.graph import counterparts, exposed, views
 
-Compare = Callable[..., Comparison]
+Compare = Callable[..., TensorComparison]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def _static(source: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def compare(tmp_path: Path) -> Compare:
-    def run(a: Path, b: Path, arrays: dict[str, Array]) -> Comparison:
+    def run(a: Path, b: Path, arrays: dict[str, Array]) -> TensorComparison:
         data = dataset(arrays, tmp_path)
         assert data is not None
         return compare_models(in_runtime(open_onnx(a)), in_runtime(open_onnx(b)), data)
@@ -56,7 +63,7 @@ def compare(tmp_path: Path) -> Compare:
     return run
 
 
-def by_name(found: Comparison) -> dict[str, TensorDifference]:
+def by_name(found: TensorComparison) -> dict[str, TensorDifference]:
     return {one.tensor: one for one in found.differences}
 
 

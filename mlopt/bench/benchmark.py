@@ -25,7 +25,7 @@ from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
 from mlopt.measure.sweep import Load, sweep
-from mlopt.results.report import Candidate as Described
+from mlopt.results.report import CandidateRecord as Described
 from mlopt.results.report import Report, Speedup, SweepPoint
 from mlopt.runtimes import runtime_named
 
@@ -36,7 +36,7 @@ _ROUNDS = 10
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What is measured and how.
 
     ``seconds`` is the timed seconds for each model at the first look, ``max_time`` the wall time in which undecided
@@ -75,29 +75,29 @@ class Result:
     """For those of the lost where that is known: what to do."""
 
 
-def run(request: Request, notify: Notify) -> Result:
+def run(request: BenchRequest, notify: Notify) -> Result:
     """Measure the models (files, or artifacts) on the same samples, and judge the gates; raises ``MloptError``.
 
     A model whose process dies is told in ``Result.lost``, and the others are measured all the same. The gates are then
     judged only if none of them needs it.
     """
-    contenders = _contenders(request)
-    _check_gates(request.gates, [each.name for each in contenders], request.baselines)
+    candidates = _candidates(request)
+    _check_gates(request.gates, [each.name for each in candidates], request.baselines)
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
-        dataset = _dataset(request.data, contenders, request.batch_sizes[0], Path(name) / "data")
+        dataset = _dataset(request.data, candidates, request.batch_sizes[0], Path(name) / "data")
         notes = (
-            *_remarks(contenders),
+            *_remarks(candidates),
             *dataset.notes,
-            *_same_sizes(contenders, dataset, request.batch_sizes[0]),
+            *_same_sizes(candidates, dataset, request.batch_sizes[0]),
         )
-        comparison = _comparison(request, contenders, dataset)
+        comparison = _comparison(request, candidates, dataset)
         done = comparison.measure(partial(notify, "measure"))
         measured = {name: each for name, each in done.measured.items() if name not in done.lost}
-        candidates, lost = comparison.described(measured), _without_echo(done.lost, comparison)
-        fixes = done.fixes if request.data is not None else made_up_fixes(contenders[0].model.inputs, lost) | done.fixes
+        described, lost = comparison.described(measured), _without_echo(done.lost, comparison)
+        fixes = done.fixes if request.data is not None else made_up_fixes(candidates[0].model.inputs, lost) | done.fixes
         if not comparison.roles.all <= set(measured):
-            return Result(None, candidates, {}, lost, done.blocks, fixes)
-        survivors = [each for each in contenders if each.name in candidates]
+            return Result(None, described, {}, lost, done.blocks, fixes)
+        survivors = [each for each in candidates if each.name in described]
         points, left_out = _sweep(request, survivors, dataset, notify)
         timed = survivors if request.operators else []
         times, untimed = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
@@ -107,22 +107,22 @@ def run(request: Request, notify: Notify) -> Result:
             "notes": (*notes, *done.notes, *left_out, *untimed),
         }
     )  # fmt: skip
-    speedups = {name: comparison.speedup(measured, comparison.first, name) for name in candidates}
-    return Result(comparison.judged(report, measured), candidates, speedups, lost, done.blocks, fixes)
+    speedups = {name: comparison.speedup(measured, comparison.first, name) for name in described}
+    return Result(comparison.judged(report, measured), described, speedups, lost, done.blocks, fixes)
 
 
-def _comparison(request: Request, contenders: tuple[Candidate, ...], dataset: Dataset) -> Comparison:
+def _comparison(request: BenchRequest, candidates: tuple[Candidate, ...], dataset: Dataset) -> Comparison:
     looks = statistics.LOOKS if request.gates else 1
     least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
     return Comparison(
-        name=_title(request.models[-1]), contenders=contenders, dataset=dataset, hardware=detect(),
+        name=_title(request.models[-1]), candidates=candidates, dataset=dataset, hardware=detect(),
         schedule=Schedule(request.seconds, _ROUNDS, request.max_time, looks=looks, least=least), gates=request.gates,
         baselines=request.baselines, raw=request.raw,
     )  # fmt: skip
 
 
 def _sweep(
-    request: Request, candidates: Sequence[Candidate], dataset: Dataset, notify: Notify
+    request: BenchRequest, candidates: Sequence[Candidate], dataset: Dataset, notify: Notify
 ) -> tuple[tuple[SweepPoint, ...], tuple[str, ...]]:
     """Measure at all loads, if there is more than the comparison's; return also what could not be."""
     loads = _loads(request)
@@ -135,7 +135,7 @@ def _without_echo(lost: Mapping[str, str], comparison: Comparison) -> dict[str, 
     return {name: cause for name, cause in lost.items() if name != echo}
 
 
-def _contenders(request: Request) -> tuple[Candidate, ...]:
+def _candidates(request: BenchRequest) -> tuple[Candidate, ...]:
     """Open each path; an artifact is measured as it was shipped, unless threads are given."""
     from mlopt.artifact.deployed import given
 
@@ -146,7 +146,7 @@ def _contenders(request: Request) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def _loads(request: Request) -> tuple[Load, ...]:
+def _loads(request: BenchRequest) -> tuple[Load, ...]:
     """Return every combination; the first is that of the comparison."""
     return tuple(starmap(Load, product(request.batch_sizes, request.threads or (None,), request.concurrency)))
 
@@ -162,16 +162,16 @@ def _title(path: Path) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int, folder: Path) -> Dataset:
+def _dataset(data: Path | None, candidates: Sequence[Candidate], batch_size: int, folder: Path) -> Dataset:
     """Store the samples, made up if there are none; raises ``DataError`` or ``MeasureError`` if a model takes others.
 
     Models are compared only where they are fed alike, so a conversion of dtypes for one of them would not do.
     """
-    first, log = contenders[0], folder.with_suffix(".log")
+    first, log = candidates[0], folder.with_suffix(".log")
     specs = first.model.inputs
-    for each in contenders:
+    for each in candidates:
         check_fed(each.model)
-    for other in contenders[1:]:
+    for other in candidates[1:]:
         if {spec.name: spec.dtype for spec in other.model.inputs} != {spec.name: spec.dtype for spec in specs}:
             raise MeasureError(
                 "only models with the same inputs can be compared", where=other.name,
@@ -184,14 +184,14 @@ def _dataset(data: Path | None, contenders: Sequence[Candidate], batch_size: int
         given = read(DataSource(source=str(data.resolve())), Path(), specs, first.model.defaults)
         dataset = store(given, folder, str(data))
         check_finite(dataset, first.deployable, log)
-    for other in contenders[1:]:
+    for other in candidates[1:]:
         check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)
     return dataset
 
 
-def _remarks(contenders: Sequence[Candidate]) -> tuple[str, ...]:
+def _remarks(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Return what the runtime does differently on this CPU than where a model was made."""
-    said = ((each.name, runtime_named(each.deployable.runtime).remark(each.model, each.options)) for each in contenders)
+    said = ((each.name, runtime_named(each.deployable.runtime).remark(each.model, each.options)) for each in candidates)
     return tuple(f"{name}: {text}" for name, text in said if text is not None)
 
 
@@ -221,19 +221,19 @@ def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection
         raise GateError.of(problems)
 
 
-def _same_sizes(contenders: Sequence[Candidate], dataset: Dataset, wanted: int) -> tuple[str, ...]:
+def _same_sizes(candidates: Sequence[Candidate], dataset: Dataset, wanted: int) -> tuple[str, ...]:
     """Return a note if the models' batch is fixed at another size; raises ``MeasureError`` if the models disagree."""
-    sizes = {each.name: batch_of(dataset, each.model.inputs, wanted) for each in contenders}
+    sizes = {each.name: batch_of(dataset, each.model.inputs, wanted) for each in candidates}
     if len(set(sizes.values())) > 1:
-        every = [size for size in sorted(set(sizes.values())) if _all_take(contenders, dataset, size)]
+        every = [size for size in sorted(set(sizes.values())) if _all_take(candidates, dataset, size)]
         raise MeasureError(
             "the models take different numbers of samples in one inference, so their latencies cannot be compared",
             got=", ".join(f"{name}: {size}" for name, size in sizes.items()), expected="one batch size",
             fix=f"--batch {every[0]}, which all of them take" if every else "measure them in runs of their own",
         )  # fmt: skip
-    size = sizes[contenders[0].name]
+    size = sizes[candidates[0].name]
     return () if size == wanted else (f"--batch {wanted} does not apply: the models take {size} in one inference",)
 
 
-def _all_take(contenders: Sequence[Candidate], dataset: Dataset, size: int) -> bool:
-    return all(batch_of(dataset, each.model.inputs, size) == size for each in contenders)
+def _all_take(candidates: Sequence[Candidate], dataset: Dataset, size: int) -> bool:
+    return all(batch_of(dataset, each.model.inputs, size) == size for each in candidates)

@@ -19,7 +19,7 @@ from mlopt.measure.compare import compare
 from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.measure.statistics import Blocks
-from mlopt.results.report import Candidate as Described
+from mlopt.results.report import CandidateRecord as Described
 from mlopt.results.report import Report, Sampling, Speedup
 
 
@@ -28,7 +28,7 @@ class Comparison:
     """What is compared and how. ``raw`` names the file that will hold the samples."""
 
     name: str
-    contenders: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     dataset: Dataset
     hardware: Hardware
     schedule: Schedule
@@ -39,12 +39,12 @@ class Comparison:
     @property
     def first(self) -> str:
         """The baseline's name."""
-        return self.contenders[0].name
+        return self.candidates[0].name
 
     @property
     def last(self) -> str:
         """The result's name."""
-        return self.contenders[-1].name
+        return self.candidates[-1].name
 
     @property
     def roles(self) -> Roles:
@@ -54,7 +54,7 @@ class Comparison:
     @property
     def judged_by(self) -> frozenset[str]:
         """The candidates without which not every gate can be judged."""
-        names = {each.name for each in self.contenders}
+        names = {each.name for each in self.candidates}
         return self.roles.all | {gate.vs for gate in self.gates if gate.vs in names}
 
     @property
@@ -65,9 +65,9 @@ class Comparison:
     def measure(self, notify: Notify) -> Run:
         """Measure, and go on for as long as a gate is undecided and the schedule allows it."""
         roles = self.roles
-        again = replace(self.contenders[0], name=roles.control)
+        again = replace(self.candidates[0], name=roles.control)
         return compare(
-            (*self.contenders, again), self.dataset, self.schedule, copies=(roles.base, roles.control),
+            (*self.candidates, again), self.dataset, self.schedule, copies=(roles.base, roles.control),
             final=roles.final, needs=self.judged_by, undecided=self.undecided if self.gates else None, notify=notify,
         )  # fmt: skip
 
@@ -100,7 +100,7 @@ class Comparison:
 
     def described(self, measured: Mapping[str, Measured]) -> dict[str, Described]:
         """Describe every model that was measured, by name, the second copy left out."""
-        names = [each.name for each in self.contenders if each.name in measured]
+        names = [each.name for each in self.candidates if each.name in measured]
         return {name: figures.timed(measured[name], self.dataset, self.alpha, self.raw) for name in names}
 
     def speedup(self, measured: Mapping[str, Measured], base: str, new: str) -> Speedup:

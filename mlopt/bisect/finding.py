@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlopt.bisect.edit import Edited
-from mlopt.bisect.limits import Figure, hold
+from mlopt.bisect.limits import LimitFigure, hold
 from mlopt.bisect.suspects import Suspect
 
 
@@ -17,7 +17,7 @@ class StepFigures:
     """The pass, or ``source``."""
     status: str
     """As in the report; ``given`` for the source."""
-    figures: tuple[Figure, ...]
+    figures: tuple[LimitFigure, ...]
     """Empty if the step wrote no model."""
     reason: str | None = None
     """Why it wrote none."""
@@ -32,11 +32,11 @@ class Chosen:
     by: str
     """The samples that chose: ``calibration`` or ``evaluation``."""
     samples: int
-    before: tuple[Figure, ...]
+    before: tuple[LimitFigure, ...]
     """What the pass's output is worth on these samples,"""
-    after: tuple[Figure, ...]
+    after: tuple[LimitFigure, ...]
     """and what it is worth with the nodes excluded."""
-    result: tuple[Figure, ...]
+    result: tuple[LimitFigure, ...]
     """On the evaluation samples, at the end of the whole chain."""
     edited: Edited
 

@@ -18,7 +18,7 @@ from mlopt.runtimes.base import Deployable
 
 
 @dataclass(frozen=True)
-class Figure:
+class LimitFigure:
     """One limit and the figure of one model."""
 
     metric: str
@@ -39,20 +39,20 @@ def limits(gates: Sequence[Gate], environment: Environment) -> tuple[Gate, ...]:
     )
 
 
-def figures(gates: Sequence[Gate], evaluator: Evaluator, model: Deployable) -> tuple[Figure, ...]:
+def figures(gates: Sequence[Gate], evaluator: Evaluator, model: Deployable) -> tuple[LimitFigure, ...]:
     """Ask each limit of a model, on the evaluator's samples; raises ``DataError`` if these do not fit the metric."""
     return tuple(_figure(gate, FIGURES[gate.metric](evaluator, model)) for gate in gates)
 
 
-def hold(found: Sequence[Figure]) -> bool:
+def hold(found: Sequence[LimitFigure]) -> bool:
     """Whether every limit is met."""
     return all(figure.holds for figure in found)
 
 
-def _figure(gate: Gate, value: float) -> Figure:
+def _figure(gate: Gate, value: float) -> LimitFigure:
     least = -math.inf if gate.min is None else gate.min
     most = math.inf if gate.max is None else gate.max
-    return Figure(gate.metric, gate.limit, value if math.isfinite(value) else None, least <= value <= most)
+    return LimitFigure(gate.metric, gate.limit, value if math.isfinite(value) else None, least <= value <= most)
 
 
 def _fidelity(evaluator: Evaluator, model: Deployable) -> Fidelity:

@@ -44,14 +44,14 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
-    from mlopt.bench.benchmark import Request, run
+    from mlopt.bench.benchmark import BenchRequest, run
     from mlopt.cli import console
     from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress
 
     _check_output(output)
     asked, stored = _gates(gate or (), gates, given={str(path) for path in (*models, against)})
-    request = Request(
+    request = BenchRequest(
         models=tuple(models), against=against, data=data, gates=asked, baselines=stored,
         batch_sizes=_counts(batch, "--batch"), threads=_counts(threads, "--threads") if threads else (),
         concurrency=_counts(concurrency, "--concurrency"), seconds=time, max_time=max_time, operators=operators,

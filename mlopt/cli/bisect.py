@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from mlopt.bisect import Chosen, Figure, Finding, Suspect
+    from mlopt.bisect.finding import Chosen, Finding
+    from mlopt.bisect.limits import LimitFigure
+    from mlopt.bisect.suspects import Suspect
 
 _COLUMNS = ("node to blame", "operator", "output", "SQNR dB", "of the median channel")
 _TEXTS = 3  # of them; figures follow
@@ -30,7 +32,7 @@ def bisect(
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Find the pass and the nodes that broke a limit on accuracy or fidelity, and the exclusion that mends it."""
-    from mlopt.bisect import bisect as search
+    from mlopt.bisect.find import bisect as search
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
@@ -127,17 +129,17 @@ def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
         screen.print(line)
 
 
-def _cell(figure: Figure) -> Text:
+def _cell(figure: LimitFigure) -> Text:
     from rich.text import Text
 
     return Text(_value(figure)) if figure.holds else Text(f"{_value(figure)} broken", style="red")
 
 
-def _value(figure: Figure) -> str:
+def _value(figure: LimitFigure) -> str:
     return "exact" if figure.value is None else f"{figure.value:.5g}"
 
 
-def _figures(figures: Sequence[Figure]) -> str:
+def _figures(figures: Sequence[LimitFigure]) -> str:
     return ", ".join(f"{each.metric} {_value(each)} ({each.limit})" for each in figures)
 
 

@@ -14,7 +14,7 @@ from mlopt.core.foreign_text import as_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlopt.report.tensor_page import Evidence
+    from mlopt.report.tensor_page import PageContent
     from mlopt.tensors import TensorDifference
 
 
@@ -74,7 +74,7 @@ def compare(
 
 def _evidence(
     a: Path, b: Path, data: Path | None, samples: int, threshold: float, notify: Callable[[float], None]
-) -> Evidence:
+) -> PageContent:
     """Open both, read or make up the samples, and compare."""
     import tempfile
     from dataclasses import replace
@@ -86,7 +86,7 @@ def _evidence(
     from mlopt.data.fitting import make_up
     from mlopt.data.reading import read
     from mlopt.data.source import DataSource
-    from mlopt.report.tensor_page import Evidence
+    from mlopt.report.tensor_page import PageContent
     from mlopt.tensors import compare_models
 
     first, second = given(a), given(b)
@@ -105,17 +105,17 @@ def _evidence(
             said = {} if data is not None else {one.what: one.what for one in error.problems}
             fixes = made_up.fixes(first.model.inputs, said)
             raise ModelError.of(replace(one, fix=one.fix or fixes.get(one.what)) for one in error.problems) from error
-    return Evidence(first.model, second.model, name, threshold, found)
+    return PageContent(first.model, second.model, name, threshold, found)
 
 
-def _json(found: Evidence) -> str:
+def _json(found: PageContent) -> str:
 
     from mlopt.report.tensor_page import document
 
     return as_json(document(found)) + "\n"
 
 
-def _show(found: Evidence, sort: Order, limit: int) -> None:
+def _show(found: PageContent, sort: Order, limit: int) -> None:
     from mlopt.cli.console import columns, out
     from mlopt.report import tensor_page
     from mlopt.tensors import quality
@@ -135,7 +135,7 @@ def _show(found: Evidence, sort: Order, limit: int) -> None:
     out.print(tensor_page.headline(found))
 
 
-def _chosen(found: Evidence, sort: Order, limit: int) -> list[TensorDifference]:
+def _chosen(found: PageContent, sort: Order, limit: int) -> list[TensorDifference]:
     """Return the worst, in the order asked for; the first divergence and the outputs are always among them."""
     from mlopt.tensors import quality
 

@@ -1,7 +1,7 @@
 """Where text leaves the program: results on standard output, everything for humans beside them on standard error.
 
-Whatever is printed here passes the door of ``mlopt.core.foreign_text``; only what mlopt itself means as a command, or as
-JSON, goes past it.
+Whatever is printed here passes the door of ``mlopt.core.foreign_text``; only what mlopt itself means as a command, or
+as JSON, goes past it.
 """
 
 from __future__ import annotations

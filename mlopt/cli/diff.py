@@ -11,11 +11,11 @@ import typer
 from mlopt.core.foreign_text import as_json, plain
 
 if TYPE_CHECKING:
-    from mlopt.report.difference import Difference, Row
+    from mlopt.report.difference import ReportDifference, Row
     from mlopt.results.report import Report
 
 
-class Format(StrEnum):
+class DiffFormat(StrEnum):
     """What a difference can be written as."""
 
     TEXT = "text"
@@ -32,7 +32,7 @@ _VERDICTS = {"better": "better", "worse": "worse", "same": "no measurable differ
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help=_OLD)],
     new: Annotated[Path, typer.Argument(metavar="NEW", help=_NEW)],
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.TEXT,
+    format_: Annotated[DiffFormat, typer.Option("--format", "-f", help="How to write it.")] = DiffFormat.TEXT,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default it is shown.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -43,10 +43,12 @@ def diff(
     from mlopt.core.errors import UserError
     from mlopt.report.difference import compare
 
-    if as_json and format_ is Format.MD:
+    if as_json and format_ is DiffFormat.MD:
         raise UserError("--json and --format md contradict each other", fix="give one of them")
     was, now = report.read(old), report.read(new)
-    render = {Format.TEXT: _text, Format.MD: _markdown, Format.JSON: _json}[Format.JSON if as_json else format_]
+    render = {DiffFormat.TEXT: _text, DiffFormat.MD: _markdown, DiffFormat.JSON: _json}[
+        DiffFormat.JSON if as_json else format_
+    ]
     shown = render(was, now, compare(was, now))
     if out is None:
         console.emit_document(shown)
@@ -55,7 +57,7 @@ def diff(
         console.err.print(f"wrote {out}")
 
 
-def _text(was: Report, now: Report, found: Difference) -> str:
+def _text(was: Report, now: Report, found: ReportDifference) -> str:
 
     lines = [f"old  {_identity(was)}", f"new  {_identity(now)}", ""]
     if found.environment:
@@ -70,7 +72,7 @@ def _text(was: Report, now: Report, found: Difference) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown(was: Report, now: Report, found: Difference) -> str:
+def _markdown(was: Report, now: Report, found: ReportDifference) -> str:
     from mlopt.report.markdown import code, text
 
     lines = [f"### {text(now.name)}: what changed", "", f"- old: {text(_identity(was))}"]
@@ -86,7 +88,7 @@ def _markdown(was: Report, now: Report, found: Difference) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(was: Report, now: Report, found: Difference) -> str:
+def _json(was: Report, now: Report, found: ReportDifference) -> str:
     from dataclasses import asdict
 
     reports = {key: {"name": one.name, "created": one.created} for key, one in (("old", was), ("new", now))}
@@ -117,7 +119,7 @@ def _figure(value: float | None, unit: str) -> str:
     return f"{number(value)} {unit}" if unit else f"{value:.5g}"
 
 
-def _reasons(found: Difference) -> dict[str, list[str]]:
+def _reasons(found: ReportDifference) -> dict[str, list[str]]:
     """Return each reason for not comparing, with the figures that it holds for."""
 
     reasons: dict[str, list[str]] = {}

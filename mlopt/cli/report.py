@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlopt.results.report import Report
 
 
-class Format(StrEnum):
+class ReportFormat(StrEnum):
     """What a report can be written as."""
 
     HTML = "html"
@@ -23,7 +23,7 @@ class Format(StrEnum):
 def report(
     source: Annotated[Path, typer.Argument(metavar="ARTIFACT_OR_REPORT_JSON", help="an artifact, or its report.json")],
     format_: Annotated[
-        Format | None, typer.Option("--format", "-f", help="by default the ending of -o; a summary without -o")
+        ReportFormat | None, typer.Option("--format", "-f", help="by default the ending of -o; a summary without -o")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="the file to write instead of standard output")
@@ -48,28 +48,28 @@ def report(
         console.err.print(f"wrote {out}")
 
 
-def _format(format_: Format | None, out: Path | None, *, as_json: bool) -> Format | None:
+def _format(format_: ReportFormat | None, out: Path | None, *, as_json: bool) -> ReportFormat | None:
     from mlopt.core.errors import UserError
 
     if as_json or format_ is not None:
-        if as_json and format_ not in (None, Format.JSON):
+        if as_json and format_ not in (None, ReportFormat.JSON):
             raise UserError(f"--json and --format {format_} contradict each other", fix="give one of them")
-        return Format.JSON if as_json else format_
+        return ReportFormat.JSON if as_json else format_
     if out is None:
         return None
     ending = out.suffix.removeprefix(".").lower()
-    if ending not in list(Format):
+    if ending not in list(ReportFormat):
         fix = "end the name in .html, .md or .json, or say --format"
         raise UserError("the format of the report is not known", where=str(out), fix=fix)
-    return Format(ending)
+    return ReportFormat(ending)
 
 
-def _text(evidence: Report, source: Path, wanted: Format) -> str:
-    if wanted is Format.MD:
+def _text(evidence: Report, source: Path, wanted: ReportFormat) -> str:
+    if wanted is ReportFormat.MD:
         from mlopt.report import markdown
 
         return markdown.render(evidence)
-    if wanted is Format.JSON:
+    if wanted is ReportFormat.JSON:
         from mlopt.report import to_json
 
         return to_json(evidence)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from mlopt.report.facts import Stage
+    from mlopt.report.facts import StoryRow
     from mlopt.results.report import Report
 
 _COLOUR = {
@@ -91,7 +91,7 @@ def _steps(report: Report) -> Table:
     return table
 
 
-def _measured(stage: Stage) -> tuple[str, str, str]:
+def _measured(stage: StoryRow) -> tuple[str, str, str]:
     from mlopt.report import facts
 
     return (

@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Found:
+class PictureFolder:
     """The pictures of a folder in order, their labels [pictures] if they have some, and all class folders by number."""
 
     files: tuple[Path, ...]
@@ -34,7 +34,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def find_pictures(folder: Path) -> Found:
+def find_pictures(folder: Path) -> PictureFolder:
     """Return the pictures in the subfolders, each a class, which take turns; or those in the folder itself.
 
     Raises ``DataError`` if there is none, or none in a class that has files.
@@ -52,7 +52,7 @@ def find_pictures(folder: Path) -> Found:
     notes += _hidden(folder)
     parts = [file.relative_to(folder).parts for file in pictures]
     if all(len(part) == 1 for part in parts):
-        return Found(tuple(pictures), None, (), tuple(notes))
+        return PictureFolder(tuple(pictures), None, (), tuple(notes))
     if stray := next((file for file, part in zip(pictures, parts, strict=True) if len(part) == 1), None):
         raise DataError(
             "an image lies beside the class folders, so it has no class", where=shown(stray),
@@ -66,7 +66,7 @@ def find_pictures(folder: Path) -> Found:
     notes += _remarks(classes, set(own))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[own[index]] for index in order], dtype=np.int64)
-    return Found(tuple(pictures[index] for index in order), labels, tuple(classes), tuple(notes))
+    return PictureFolder(tuple(pictures[index] for index in order), labels, tuple(classes), tuple(notes))
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[Path]]:

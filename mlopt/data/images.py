@@ -16,7 +16,7 @@ import numpy as np
 
 from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array, Samples
-from mlopt.data.folders import Found, find_pictures, shown
+from mlopt.data.folders import PictureFolder, find_pictures, shown
 from mlopt.data.pictures import UnreadableError, read_picture
 from mlopt.data.source import ImageOptions
 from mlopt.data.tables import read_labels
@@ -84,7 +84,9 @@ def _read(
     return read, unreadable
 
 
-def _check_unreadable(found: Found, rows: Sequence[int], unreadable: Mapping[Path, str], *, listed: bool) -> None:
+def _check_unreadable(
+    found: PictureFolder, rows: Sequence[int], unreadable: Mapping[Path, str], *, listed: bool
+) -> None:
     """Raise ``DataError`` where leaving out what cannot be read would leave out a class, or what a list names."""
     labels = [0] * len(found.files) if found.labels is None else found.labels.tolist()
     left = {labels[row] for row in rows if found.files[row] not in unreadable}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array
-from mlopt.data.folders import Found, shown
+from mlopt.data.folders import PictureFolder, shown
 from mlopt.data.labels import label_array
 
 _DELIMITERS = (",;\t|", " ")
@@ -36,7 +36,7 @@ _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-s
 _Rows = list[tuple[int, list[str]]]
 
 
-def read_labels(file: Path, folder: Path) -> Found:
+def read_labels(file: Path, folder: Path) -> PictureFolder:
     """Return the images of ``folder`` that ``file`` names, in its order, with their labels."""
     if not file.is_file():
         raise DataError("the file with the labels does not exist", where=str(file), fix="check `labels`")
@@ -58,7 +58,7 @@ def read_labels(file: Path, folder: Path) -> Found:
         raise DataError("the file names no images", where=str(file), expected=_EXPECTED)
     found = label_array(labels, str(file), lines)
     again = _check_repeated(files, found, labels, lines, file)
-    return Found(tuple(files), found, (), (*notes, *again))
+    return PictureFolder(tuple(files), found, (), (*notes, *again))
 
 
 def _check_repeated(

@@ -7,7 +7,6 @@ kind or a suffix of mlopt's own no other package is loaded, so a broken one stop
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING

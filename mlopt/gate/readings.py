@@ -16,7 +16,16 @@ from mlopt.gate.vocabulary import did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
-from mlopt.results.report import AccuracyDrop, Candidate, Fidelity, Interval, Latency, OutputFidelity, Report, Speedup
+from mlopt.results.report import (
+    AccuracyDrop,
+    CandidateRecord,
+    Fidelity,
+    Interval,
+    Latency,
+    OutputFidelity,
+    Report,
+    Speedup,
+)
 
 _Z = 1.96
 _NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"
@@ -150,7 +159,7 @@ def _rss_ratio(asked: Question) -> Evidence:
     return _multiple(asked, lambda one: one.peak_rss_bytes)
 
 
-def _multiple(asked: Question, figure: Callable[[Candidate], int]) -> Evidence:
+def _multiple(asked: Question, figure: Callable[[CandidateRecord], int]) -> Evidence:
     """Read a figure of the final model as a multiple of a reference's, of the same run."""
     _refuse_one_alone(asked.report, "a ratio")
     report, vs = asked.report, asked.vs or asked.report.baseline.name
@@ -163,7 +172,7 @@ def _multiple(asked: Question, figure: Callable[[Candidate], int]) -> Evidence:
     return Evidence(figure(report.final) / base)
 
 
-def _exact(figure: Callable[[Candidate], float]) -> Read:
+def _exact(figure: Callable[[CandidateRecord], float]) -> Read:
     return lambda asked: Evidence(figure(asked.report.final))
 
 

@@ -15,7 +15,7 @@ _SMALLER = "quantized weights, or a smaller model"
 
 
 @dataclass(frozen=True)
-class Metric:
+class GateMetric:
     """One name; ``mlopt.gate.readings`` has how it is read from a report."""
 
     when_broken: str
@@ -25,30 +25,30 @@ class Metric:
     """Whether more measuring can decide it."""
 
 
-METRICS: Mapping[str, Metric] = {
-    "latency.p50_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "latency.p90_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "latency.p95_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "latency.p99_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "latency.p99.9_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "latency.mean_ms": Metric(_FASTER, _LONGER, of_speed=True),
-    "throughput_per_s": Metric(_FASTER, _LONGER, of_speed=True),
-    "speedup.median": Metric(_FASTER, _LONGER, takes_vs=True, of_speed=True),
-    "cold_start.load_ms": Metric(_SMALLER),
-    "cold_start.first_ms": Metric(_FASTER),
-    "size_mb": Metric(_SMALLER),
-    "size.ratio": Metric(_SMALLER, takes_vs=True),
-    "peak_rss_mb": Metric(_SMALLER),
-    "peak_rss.ratio": Metric(_SMALLER, takes_vs=True),
-    "accuracy.value": Metric(_MILDER, _SAMPLES),
-    "accuracy.drop_pt": Metric(_MILDER, _SAMPLES, takes_vs=True),
-    "fidelity.cosine": Metric(_MILDER),
-    "fidelity.sqnr_db": Metric(_MILDER),
-    "fidelity.relative_error": Metric(_MILDER),
-    "fidelity.shift": Metric(_UNSCALED),
-    "fidelity.worst_part": Metric(_MILDER),
-    "fidelity.max_abs": Metric(_MILDER),
-    "fidelity.matched": Metric(_MILDER),
+METRICS: Mapping[str, GateMetric] = {
+    "latency.p50_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "latency.p90_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "latency.p95_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "latency.p99_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "latency.p99.9_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "latency.mean_ms": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "throughput_per_s": GateMetric(_FASTER, _LONGER, of_speed=True),
+    "speedup.median": GateMetric(_FASTER, _LONGER, takes_vs=True, of_speed=True),
+    "cold_start.load_ms": GateMetric(_SMALLER),
+    "cold_start.first_ms": GateMetric(_FASTER),
+    "size_mb": GateMetric(_SMALLER),
+    "size.ratio": GateMetric(_SMALLER, takes_vs=True),
+    "peak_rss_mb": GateMetric(_SMALLER),
+    "peak_rss.ratio": GateMetric(_SMALLER, takes_vs=True),
+    "accuracy.value": GateMetric(_MILDER, _SAMPLES),
+    "accuracy.drop_pt": GateMetric(_MILDER, _SAMPLES, takes_vs=True),
+    "fidelity.cosine": GateMetric(_MILDER),
+    "fidelity.sqnr_db": GateMetric(_MILDER),
+    "fidelity.relative_error": GateMetric(_MILDER),
+    "fidelity.shift": GateMetric(_UNSCALED),
+    "fidelity.worst_part": GateMetric(_MILDER),
+    "fidelity.max_abs": GateMetric(_MILDER),
+    "fidelity.matched": GateMetric(_MILDER),
 }
 """In the order in which they are listed to people."""
 

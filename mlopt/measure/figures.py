@@ -11,7 +11,7 @@ from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Measured, Run
 from mlopt.results.environment import environment, now
-from mlopt.results.report import Candidate, Report, Sampling, Speedup
+from mlopt.results.report import CandidateRecord, Report, Sampling, Speedup
 
 RAW = "samples.json"
 
@@ -43,7 +43,7 @@ class Subject:
     hardware: Hardware
 
 
-def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) -> Candidate:
+def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) -> CandidateRecord:
     """Describe one measured model, but not how good its answers are; intervals have the error rate ``alpha``.
 
     ``raw`` names the file that holds, or will hold, the samples.
@@ -51,7 +51,7 @@ def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) ->
     candidate, model = measured.candidate, measured.candidate.model
     latency, clients = statistics.latency(measured.blocks, alpha), candidate.concurrency
     batch = batch_of(dataset, model.inputs, candidate.batch_size)
-    return Candidate(
+    return CandidateRecord(
         name=candidate.name,
         runtime=candidate.deployable.runtime,
         options=candidate.options.model_dump(mode="json") | ({"concurrency": clients} if clients > 1 else {}),
@@ -100,7 +100,7 @@ def sampling_so_far(measured: Mapping[str, Measured], roles: Roles, looks_planne
 
 
 def report(
-    subject: Subject, candidates: Mapping[str, Candidate], measured: Mapping[str, Measured],
+    subject: Subject, candidates: Mapping[str, CandidateRecord], measured: Mapping[str, Measured],
     references: Collection[str], alpha: float,
 ) -> Report:  # fmt: skip
     """Put together what the latencies say, and nothing else: no verdict, no accuracy, no steps."""

@@ -43,7 +43,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Change:
+class OutputChange:
     """What became of the first sample whose outputs differ by more than rounding."""
 
     sample: int
@@ -61,7 +61,7 @@ class Change:
 
 def change(
     expected: Outputs, got: Outputs, source: Outputs | None = None, samples: Sequence[int] | None = None
-) -> Change | None:
+) -> OutputChange | None:
     """Return where ``got`` is not ``expected`` up to rounding; {output: [samples, ...] or ragged} of equal names.
 
     ``source`` are the outputs of a model that lossy steps may have led away from on the way to ``expected``;
@@ -80,7 +80,7 @@ def change(
         return None
     row = min(found)
     of_row = range(len(next(iter(expected.values())))) if samples is None else samples
-    return Change(of_row[row], *found[row], len({of_row[row] for row in found}), len(set(of_row)))
+    return OutputChange(of_row[row], *found[row], len({of_row[row] for row in found}), len(set(of_row)))
 
 
 def not_finite(outputs: Outputs) -> dict[int, str]:

@@ -20,7 +20,7 @@ from mlopt.formats.model import TORCH, Model
 from mlopt.formats.onnx.graph import reads
 from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
 from mlopt.formats.torch.memory import generators, traced
-from mlopt.measure.lossless import Change, Outputs, change
+from mlopt.measure.lossless import OutputChange, Outputs, change
 from mlopt.runtimes.base import Session
 
 if TYPE_CHECKING:
@@ -92,18 +92,18 @@ def _rows(count: int, size: int, most: int) -> list[int]:
 
 def _again(
     run: Run, model: Model, samples: Dataset, batch_size: int, outputs: Outputs, rows: Sequence[int]
-) -> Change | None:
+) -> OutputChange | None:
     first = {name: array[list(rows)] for name, array in outputs.items()}
     return change(first, predict(run, samples, model.inputs, batch_size, rows), samples=rows)
 
 
-def _told(found: Change) -> str:
+def _told(found: OutputChange) -> str:
     first = found.first
     where = f"output '{found.output}', sample {found.sample}: {first.place} was {first.expected}, then {first.got}"
     return f"{where}; {found.samples} of {found.count} samples differ"
 
 
-def _blamed(model: Model, samples: Dataset, batch_size: int, found: Change) -> ModelError:
+def _blamed(model: Model, samples: Dataset, batch_size: int, found: OutputChange) -> ModelError:
     drawn, kept = _causes(model, samples, batch_size, found)
     causes = [_listed("", drawn)] if drawn else []
     causes += [_listed("changed by a call: ", kept)] if kept else []
@@ -127,7 +127,7 @@ def _listed(head: str, names: Sequence[str]) -> str:
     return f"{head}{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''}"
 
 
-def _causes(model: Model, samples: Dataset, batch_size: int, found: Change) -> tuple[list[str], list[str]]:
+def _causes(model: Model, samples: Dataset, batch_size: int, found: OutputChange) -> tuple[list[str], list[str]]:
     """Return what the model draws from, and what it changes when it runs."""
     if has_graph(model.kind):
         return list(random_nodes(model, (found.output,))), in_training(graph_of(model).graph)

@@ -14,7 +14,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mlopt.compress.half.convert import Halving, halve
+from mlopt.compress.half.convert import HalfPrecision, halve
 from mlopt.compress.half.graph import BF16, FP16
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import read_graph
@@ -73,7 +73,7 @@ def _no_products() -> str | None:
 
 def run(model: Model, config: Bf16Config, context: Context) -> PassResult | Refusal:
     """Convert what the device computes and the outputs bear; refuse where that is nothing."""
-    wanted = Halving(
+    wanted = HalfPrecision(
         BF16, bound=BF16.largest, ceiling=BF16.largest, min_sqnr_db=config.min_sqnr_db, seconds=config.seconds,
         exclude=config.exclude, excluded_by="passes.bf16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,

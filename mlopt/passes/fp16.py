@@ -14,7 +14,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mlopt.compress.half.convert import Halving, halve
+from mlopt.compress.half.convert import HalfPrecision, halve
 from mlopt.compress.half.graph import FP16
 from mlopt.core.target import Objective
 from mlopt.formats.model import ONNX, Model
@@ -57,7 +57,7 @@ def _computes_in_fp32(context: Context) -> bool:
 
 def run(model: Model, config: Fp16Config, context: Context) -> PassResult | Refusal:
     """Convert what fits; refuse where nothing does, or where onnxruntime does not run the result."""
-    wanted = Halving(
+    wanted = HalfPrecision(
         FP16, bound=config.bound, ceiling=config.ceiling, min_sqnr_db=config.min_sqnr_db, seconds=config.seconds,
         exclude=config.exclude, excluded_by="passes.fp16.exclude", device=context.target.device,
         batch_size=context.target.batch_size,

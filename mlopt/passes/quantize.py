@@ -3,7 +3,8 @@
 Cases: ``static`` writes Q/DQ pairs whose scales come from calibration data: for convolutions, and what stands between
 them. ``dynamic`` scales each input as it comes: for the matrix products of transformers, whose activations vary too
 much for fixed scales. ``weight_only`` stores weights in blocks of 4 or 8 bits: for size. ``auto`` times the layers in
-each of them, and keeps the fastest set that stays within the recipe's accuracy budget (``mlopt.compress.quantization.search``).
+each of them, and keeps the fastest set that stays within the recipe's accuracy budget
+(``mlopt.compress.quantization.search``).
 
 A constant that several nodes read is stored once for each form in which they want it: scales along one axis or the
 other, one scale, or FP32 for those that are not quantized. A weight that is no matrix has one scale, and so has one
@@ -24,7 +25,7 @@ from pydantic import Field, model_validator
 
 from mlopt.compress.quantization import weight_only
 from mlopt.compress.quantization.graph import Survey, survey
-from mlopt.compress.quantization.quality_check import Judge, Outputs, Score, hold_back
+from mlopt.compress.quantization.quality_check import Outputs, QualityCheck, Score, hold_back
 from mlopt.compress.quantization.scheme import Mode, Reader, Scheme, objection
 from mlopt.compress.quantization.search import Search
 from mlopt.compress.quantization.settings import Algorithm, Calibration, Settings, WeightOnly, unfit
@@ -188,20 +189,20 @@ def _searched(
     options = OnnxRuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
     batch_size = context.target.batch_size
     budget, score = context.budget, score_by(context.budget)
-    judge = Judge(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
+    judge = QualityCheck(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
     measuring = context.measuring(deployed(model, options), judging, batch_size, scratch)
     able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
     search = Search(writer, judge, measuring, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
     source = "there is no calibration data: these are evaluation samples" if calibration is None else None
     remark = "; ".join(filter(None, (source, judge.remark)))
-    account = {**result.notes, "judged_on": judging.count, "remark": remark}
+    search_log = {**result.notes, "judged_on": judging.count, "remark": remark}
     if result.version is None:
-        return Refusal(result.reason or "nothing was found", {"search": account})
+        return Refusal(result.reason or "nothing was found", {"search": search_log})
     for file in result.version.files:
         file.rename(context.out / file.name)
     corrected = result.version.mode is Mode.STATIC and config.bias_correction
-    more = {"search": account, "biases_corrected": corrected}
+    more = {"search": search_log, "biases_corrected": corrected}
     return _result(writer, context.out, result.version.mode, result.version.written, more, result.left)
 
 

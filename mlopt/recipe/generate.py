@@ -20,7 +20,7 @@ from mlopt.gate.defaults import of_size
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.schema import API_VERSION
-from mlopt.recipe.scores import Scores, scores_of
+from mlopt.recipe.scores import ClassOutputs, scores_of
 from mlopt.recipe.yaml_writer import dump
 from mlopt.results.budget import COSINE
 from mlopt.results.roles import BASELINE
@@ -122,7 +122,7 @@ def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[s
     return [(text, {"data": parts})]
 
 
-def _looked_at(data: Path, model: Model, scores: Scores | None) -> tuple[int, bool]:
+def _looked_at(data: Path, model: Model, scores: ClassOutputs | None) -> tuple[int, bool]:
     """Return how many samples there are, and whether they have labels of the classes that the model tells apart."""
     source = DataSource(source=data.name)
     samples = read(source, data.resolve().parent, model.inputs, model.defaults)
@@ -134,7 +134,7 @@ def _looked_at(data: Path, model: Model, scores: Scores | None) -> tuple[int, bo
     return count, scores.classes is None or bool(((labels >= 0) & (labels < max(scores.classes, 2))).all())
 
 
-def _metric(scores: Scores | None, model: Model, *, labelled: bool) -> dict[str, Any]:
+def _metric(scores: ClassOutputs | None, model: Model, *, labelled: bool) -> dict[str, Any]:
     """Return the recipe's section on the metric."""
     if scores is None:
         return {"name": "fidelity"}

@@ -31,7 +31,7 @@ def records(packages: Mapping[str, str]) -> dict[str, str]:
 
 
 def installed(name: str, version: str) -> tuple[str, str]:
-    """Return a package's distribution and version, where ``mlopt.core.packages`` says that another one stands in for it."""
+    """Return a package's distribution and version, as ``core.packages`` says where another one stands in for it."""
     stand_in = _STAND_IN.fullmatch(version)
     return (stand_in[2], stand_in[1]) if stand_in else (name, version)
 

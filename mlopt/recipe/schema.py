@@ -123,7 +123,7 @@ def _of_pytorch(dtype: Dtype) -> Dtype:
     return dtype
 
 
-class Tensor(Part):
+class DeclaredInput(Part):
     """One declared input."""
 
     dtype: Annotated[Dtype, AfterValidator(_of_pytorch)] = Field(description="NumPy's name of the element type")
@@ -142,7 +142,7 @@ class ModelSource(Part):
         description="a .safetensors file (or, with --allow-pickle, a .pt, .pth, .bin or .ckpt file) to load into the "
         "built module, or ./file.py:function that is called with the module and trains it",
     )
-    inputs: dict[str, Tensor] = Field(
+    inputs: dict[str, DeclaredInput] = Field(
         default_factory=dict, description="the inputs of a PyTorch model by name, in the order of its arguments"
     )
     outputs: tuple[str, ...] = Field(default=(), description="names for the outputs of a PyTorch model, in order")

@@ -41,7 +41,7 @@ _BOXES = re.compile(r"box|bbox|\bdets?\b|detection|anchor|landmark|keypoint|\blo
 
 
 @dataclass(frozen=True)
-class Scores:
+class ClassOutputs:
     """The outputs that are judged by their classes."""
 
     outputs: tuple[str, ...]
@@ -53,7 +53,7 @@ class Scores:
     """Whether the first gives names."""
 
 
-def scores_of(model: Model) -> Scores | None:
+def scores_of(model: Model) -> ClassOutputs | None:
     """Return the outputs of an ONNX model that are scores of classes, or labels; None if there are none."""
     graph = graph_of(model).graph
     found_boxes = any(_BOXES.search(spec.name) for spec in model.outputs)
@@ -67,7 +67,7 @@ def scores_of(model: Model) -> Scores | None:
         return None
     whole_numbers_in = any(not _is_float(spec) for spec in model.inputs)
     first = found[0]
-    return Scores(
+    return ClassOutputs(
         tuple(spec.name for spec in found), any(map(_has_steps, found)) and not whole_numbers_in,
         _classes(first) if _is_float(first) else None, first.dtype == "string",
     )  # fmt: skip

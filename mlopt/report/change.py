@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from mlopt.measure import statistics
-from mlopt.results.report import Accuracy, Candidate, Environment, Interval, Report
+from mlopt.results.report import Accuracy, CandidateRecord, Environment, Interval, Report
 
 Estimate = tuple[float, Interval]
 
@@ -96,7 +96,7 @@ def accuracy_change(old: Report, new: Report, confidence: float = 0.95) -> Chang
     return Change(100 * drop, (100 * interval[0], 100 * interval[1]))
 
 
-def size_change(old: Candidate, new: Candidate) -> Change:
+def size_change(old: CandidateRecord, new: CandidateRecord) -> Change:
     """Return new size / old size: exact."""
     return _exact_ratio(old.size_bytes, new.size_bytes, "size")
 
@@ -143,7 +143,7 @@ def other_reference(old: Report, new: Report) -> str | None:
     return f"the reference was measured otherwise: {difference}" if difference else None
 
 
-def other_load(old: Candidate, new: Candidate) -> str | None:
+def other_load(old: CandidateRecord, new: CandidateRecord) -> str | None:
     """Return what differs in how two models were run."""
     before, now = {"runtime": old.runtime, **old.options}, {"runtime": new.runtime, **new.options}
     if old.batch_size is not None and new.batch_size is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mlopt.results.report import Candidate, Interval, Report, Speedup
+from mlopt.results.report import CandidateRecord, Interval, Report, Speedup
 
 _SLIGHT = 1.03
 _NOTICED, _WIDE = 1.05, 1.25
@@ -76,7 +76,7 @@ def is_same(report: Report, vs: str) -> bool:
     return not alone and runs_alike(report.final, report.references.get(vs, report.baseline))
 
 
-def runs_alike(one: Candidate, other: Candidate) -> bool:
+def runs_alike(one: CandidateRecord, other: CandidateRecord) -> bool:
     """Tell whether two candidates are the same model, run in the same way."""
     keys = ("digest", "runtime", "options", "batch_size")
     return all(getattr(one, key) == getattr(other, key) for key in keys)

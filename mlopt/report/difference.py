@@ -26,8 +26,6 @@ from mlopt.report.change import (
 )
 from mlopt.results.report import Interval, Latency, Report
 
-__all__ = ["Difference", "Moved", "Row", "compare", "environment_differences"]
-
 Moved = Literal["better", "worse", "same", "unknown"]
 
 _LATENCIES = {
@@ -53,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ReportDifference:
     """All that two reports have in common, figure by figure."""
 
     environment: tuple[str, ...]
@@ -61,10 +59,10 @@ class Difference:
     rows: tuple[Row, ...]
 
 
-def compare(old: Report, new: Report) -> Difference:
+def compare(old: Report, new: Report) -> ReportDifference:
     """Compare two reports figure by figure, at 95 %; nothing is called better or worse that cannot be compared."""
     rows = (*_speed_rows(old, new), *_memory_rows(old, new), *_quality_rows(old, new))
-    return Difference(environment_differences(old.environment, new.environment), rows)
+    return ReportDifference(environment_differences(old.environment, new.environment), rows)
 
 
 def _speed_rows(old: Report, new: Report) -> Iterator[Row]:

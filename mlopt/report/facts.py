@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import control
-from mlopt.results.report import Accuracy, Candidate, Fidelity, Interval, Latency, Report, Speedup
+from mlopt.results.report import Accuracy, CandidateRecord, Fidelity, Interval, Latency, Report, Speedup
 
 _BENCH = "bench"
 """What ``mlopt bench`` calls its data."""
@@ -23,7 +23,7 @@ PERCENT_METRICS = frozenset({"accuracy", "agreement", "sequence_agreement"})
 
 
 @dataclass(frozen=True)
-class Stage:
+class StoryRow:
     """One row of the story: a reference, a step, or the model that is shipped."""
 
     part: Literal["reference", "step", "final"]
@@ -50,20 +50,20 @@ class Figure:
     detail: str
 
 
-def stages(report: Report) -> tuple[Stage, ...]:
+def stages(report: Report) -> tuple[StoryRow, ...]:
     """Return the references, the steps and the final model, in the order in which they are told."""
     references = (
-        Stage("reference", one.name, "", one.latency_ms, one.size_bytes, one.accuracy) for one in models(report)[:-1]
+        StoryRow("reference", one.name, "", one.latency_ms, one.size_bytes, one.accuracy) for one in models(report)[:-1]
     )
     steps = (
-        Stage("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, reason=step.reason)
+        StoryRow("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, reason=step.reason)
         for step in report.steps
     )
     final = report.final
-    return *references, *steps, Stage("final", final.name, "", final.latency_ms, final.size_bytes, final.accuracy)
+    return *references, *steps, StoryRow("final", final.name, "", final.latency_ms, final.size_bytes, final.accuracy)
 
 
-def models(report: Report) -> tuple[Candidate, ...]:
+def models(report: Report) -> tuple[CandidateRecord, ...]:
     """Return what was measured, the final model last; if only one model was benched, that is all."""
     final = report.final
     return *(one for one in report.references.values() if one.name != final.name), final
@@ -82,7 +82,7 @@ def speed_claim(speedup: Speedup) -> str:
     return f"No measurable difference in speed from {plain(speedup.vs)}"
 
 
-def compared(report: Report) -> Candidate:
+def compared(report: Report) -> CandidateRecord:
     """Return the candidate that the report's speedup counts against."""
     return report.references.get(report.speedup.vs, report.baseline)
 
@@ -231,7 +231,7 @@ def _speedup_detail(speedup: Speedup) -> str:
     return f"{doubt}{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
 
 
-def _latency_figure(name: str, final: Candidate, base: Candidate) -> Figure:
+def _latency_figure(name: str, final: CandidateRecord, base: CandidateRecord) -> Figure:
     value = getattr(final.latency_ms, name)
     interval = final.latency_ms.ci95.get(name)
     if value is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlopt.core.foreign_text import as_shown, plain
 from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
-from mlopt.report.svg import PALETTE, Picture
+from mlopt.report.svg import PALETTE, Drawing
 from mlopt.results.report import Report
 
 _NOTE_LENGTH = 400
@@ -57,7 +57,7 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
     )
 
 
-def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[Picture, ...]]:
+def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str, tuple[Drawing, ...]]:
     """Return the pictures of each section of the page, leaving out what was not measured.
 
     ``samples`` are milliseconds by candidate name.

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopt.report import facts
-from mlopt.report.svg import Margins, Picture, Scale, colour, draw
+from mlopt.report.svg import Drawing, Margins, Scale, colour, draw
 from mlopt.results.report import Interval, Report, SweepPoint
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _MARKS = ("s", "^", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadCurve:
     """All points of one model."""
 
     name: str
@@ -70,12 +70,13 @@ class _Look:
     """Whether its numbers stand above (-1) or below (1) the line."""
 
 
-def loads(report: Report) -> tuple[Load, ...]:
+def loads(report: Report) -> tuple[LoadCurve, ...]:
     """Return the sweep by model, in the order of the report."""
     order = attrgetter("threads", "concurrency", "batch_size")
     names = dict.fromkeys(point.name for point in report.sweep)
     return tuple(
-        Load(name, tuple(sorted((point for point in report.sweep if point.name == name), key=order))) for name in names
+        LoadCurve(name, tuple(sorted((point for point in report.sweep if point.name == name), key=order)))
+        for name in names
     )
 
 
@@ -90,7 +91,7 @@ def fixed(report: Report) -> str:
     return ", ".join(_words(one, getattr(report.sweep[0], one)) for one in same)
 
 
-def curves(report: Report) -> tuple[Picture, ...]:
+def curves(report: Report) -> tuple[Drawing, ...]:
     """Draw throughput and median latency of each model, a picture for each setting; none without a sweep."""
     along, *rest = varied(report) or ("batch_size",)
     points = _points(report, along, rest)
@@ -105,7 +106,7 @@ def curves(report: Report) -> tuple[Picture, ...]:
         chosen = [point for point in points if point.setting == setting]
         title = f"{_TITLE}, {words}" if words else _TITLE
         svg = _curve(report, (f"load{index}", title), chosen, scales)
-        pictures.append(Picture(title, _caption(along, scales) if index == 0 else "", svg))
+        pictures.append(Drawing(title, _caption(along, scales) if index == 0 else "", svg))
     return tuple(pictures)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import facts, load, operators, outcome, quality, search, trust
-from mlopt.report.facts import Stage
-from mlopt.report.search import Search
-from mlopt.results.report import Report, Step
+from mlopt.report.facts import StoryRow
+from mlopt.report.search import SearchRecord
+from mlopt.results.report import Report, StepRecord
 
 _NOTE_LENGTH = 200
 _OPERATORS = 5
@@ -81,7 +81,7 @@ def _stages(report: Report) -> Iterator[str]:
     yield from _table(columns, map(_stage_row, facts.stages(report)))
 
 
-def _stage_row(stage: Stage) -> tuple[str, ...]:
+def _stage_row(stage: StoryRow) -> tuple[str, ...]:
     return (
         code(stage.label),
         {"reference": "reference", "step": stage.status, "final": "**final**"}[stage.part],
@@ -99,7 +99,7 @@ def _remarks(report: Report) -> Iterator[str]:
             yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
 
 
-def _searched(step: Step, metric: str) -> Iterator[str]:
+def _searched(step: StepRecord, metric: str) -> Iterator[str]:
     found = search.read(step.notes)
     if found is not None:
         yield f"## What {code(step.name)} tried"
@@ -107,7 +107,7 @@ def _searched(step: Step, metric: str) -> Iterator[str]:
         yield from tried(found, metric)
 
 
-def tried(found: Search, metric: str) -> Iterator[str]:
+def tried(found: SearchRecord, metric: str) -> Iterator[str]:
     """Yield what a search tried, as a table, and what each mode promised; ``metric`` is a column's head."""
     yield f"{text(facts.upper_first(search.spent(found)))}."
     yield ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.report import facts
-from mlopt.report.svg import WIDTH, Margins, Picture, Scale, colour, draw, write
+from mlopt.report.svg import WIDTH, Drawing, Margins, Scale, colour, draw, write
 from mlopt.results.report import OperatorTime, Report
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def time(one: OperatorTime | None) -> str:
     return facts.ms(one.ms) if one.ms >= 1 else f"{one.ms:.3f} ms"
 
 
-def picture(report: Report) -> Picture | None:
+def picture(report: Report) -> Drawing | None:
     """Draw the pairs as bars; None where nothing was profiled."""
     rows, names = pairs(report), models(report)
     if not names:
@@ -90,7 +90,7 @@ def picture(report: Report) -> Picture | None:
         f"All operators together: {total}{' after' if len(names) > 1 else ''}. By the runtime's own profile; "
         "profiling itself takes time, so this says where time goes, not how long an inference takes."
     )
-    return Picture(_TITLE, caption, svg)
+    return Drawing(_TITLE, caption, svg)
 
 
 def _profile(report: Report, names: tuple[str, ...]) -> dict[str, OperatorTime]:

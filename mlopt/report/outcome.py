@@ -6,7 +6,7 @@ import re
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import control, facts
-from mlopt.results.report import Report, Step
+from mlopt.results.report import Report, StepRecord
 
 _RATIO = re.compile(r"\d+(?:\.\d+)?x \([^()]{1,40}\)")
 _TOLD = 80  # characters of a step's reason
@@ -33,7 +33,7 @@ def _nothing_helped(report: Report) -> str:
     return f"Nothing that was tried helped, so the result is {plain(report.speedup.vs)} as it is. Tried: {tried}."
 
 
-def _became(step: Step) -> str:
+def _became(step: StepRecord) -> str:
     name = plain(step.name)
     if step.status not in _LEFT:
         return f"{name} (changes nothing)"

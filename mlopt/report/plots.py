@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.report import control, facts, trust
-from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head, write
+from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head, write
 from mlopt.results.report import GateVerdict, Latency, Report, Speedup
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _CONTROL = " (again)"
 _LIMIT = re.compile(r"\s*(<=|>=)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)(?![^ ])", re.IGNORECASE)
 
 
-def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Picture | None:
+def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Drawing | None:
     """Draw how the samples of each candidate are spread; None without samples."""
     known = {one.name: one.latency_ms for one in facts.models(report)}
     order = [*known, *(name + _CONTROL for name in known)]
@@ -48,10 +48,10 @@ def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Pic
     outside = f"{beyond:,} of {total:,} lie beyond the right edge."
     axis = " Logarithmic axis." if scale.log else ""
     caption = f"Milliseconds of every inference; lines mark p50 and p95. {outside}{axis}"
-    return Picture("How latency is spread", caption, svg)
+    return Drawing("How latency is spread", caption, svg)
 
 
-def speedups(report: Report) -> Picture:
+def speedups(report: Report) -> Drawing:
     """Draw the speedup against each reference: its interval, the line of no difference and the noise around it."""
     rows = tuple(report.speedups.values()) or (report.speedup,)
     ends = [end for one in rows for end in (*one.ci95, one.median, *_band(one))]
@@ -67,10 +67,10 @@ def speedups(report: Report) -> Picture:
     caption = f"Ratio of medians, 95 % intervals. The band is what two copies of one model differed by.{axis}"
     if any(map(control.distrusted, rows)):
         caption += " Hollow: the control excludes 1x, so no ratio of this run can be trusted as it stands."
-    return Picture("What the speedup is worth", caption, svg)
+    return Drawing("What the speedup is worth", caption, svg)
 
 
-def gates(report: Report) -> Picture | None:
+def gates(report: Report) -> Drawing | None:
     """Draw each gate's value against its limit; None where there are no gates."""
     if not report.gates:
         return None
@@ -82,7 +82,7 @@ def gates(report: Report) -> Picture | None:
 
     svg = draw("gates", "How near the limits are", len(report.gates) * _ROW, Margins(), paint)
     caption = "The tinted side of the limit is allowed. A gate is decided when its whole interval lies on one side."
-    return Picture("How near the limits are", caption, svg)
+    return Drawing("How near the limits are", caption, svg)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import facts
-from mlopt.report.svg import HEAD, Margins, Picture, Scale, colour, draw, head
+from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head
 from mlopt.results.report import AccuracyDrop, Report
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def shown(report: Report) -> str | None:
     return f"{len(report.differing):,} of {report.accuracy_drop.disagreements:,} shown"
 
 
-def drop_picture(report: Report) -> Picture | None:
+def drop_picture(report: Report) -> Drawing | None:
     """Draw the drop with its interval, and the samples lost and gained that make it; None where there is no drop."""
     drop = report.accuracy_drop
     if drop is None:
@@ -56,7 +56,7 @@ def drop_picture(report: Report) -> Picture | None:
     title = f"{facts.upper_first(facts.metric_name(report))} against {plain(drop.vs)}"
     svg = draw("drop", title, (len(parts) + 1) * _ROW, Margins(right=10, bottom=24), paint)
     caption = "Percentage points of the samples; right of zero is worse. "
-    return Picture(title, f"{caption}The interval is of 95 %; amber could be no drop at all.", svg)
+    return Drawing(title, f"{caption}The interval is of 95 %; amber could be no drop at all.", svg)
 
 
 def _parts(drop: AccuracyDrop) -> tuple[tuple[str, float, str], ...]:

@@ -41,7 +41,7 @@ class LayerTimes(Section):
     alone_sqnr_db: float | None = None
 
 
-class Search(Section):
+class SearchRecord(Section):
     """The account of one search."""
 
     seconds: dict[str, float]
@@ -66,10 +66,10 @@ class Search(Section):
         return self.best.mode if self.best else next(iter(self.layers), None)
 
 
-def read(notes: Mapping[str, Any]) -> Search | None:
+def read(notes: Mapping[str, Any]) -> SearchRecord | None:
     """Return the search in a step's notes; None if there is none of this shape."""
     try:
-        return Search.model_validate(notes.get(NOTE))
+        return SearchRecord.model_validate(notes.get(NOTE))
     except ValidationError:
         return None
 
@@ -79,7 +79,7 @@ def others(notes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in notes.items() if key != NOTE or read(notes) is None}
 
 
-def spent(search: Search) -> str:
+def spent(search: SearchRecord) -> str:
     """Say where the time went, in one line."""
     total = sum(search.seconds.values())
     parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in search.seconds.items())
@@ -87,7 +87,7 @@ def spent(search: Search) -> str:
     return f"{total:.0f} s ({parts}); {judged}" + (f"; {search.remark}" if search.remark else "")
 
 
-def versions(search: Search, metric: str = "Metric") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def versions(search: SearchRecord, metric: str = "Metric") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the heads and the rows of the table of what was tried, in the order in which it was."""
     heads = ("Numbers", "Layers", "Cosine", metric, "Size", "Speedup", "Verdict")
     rows = [
@@ -104,7 +104,7 @@ def versions(search: Search, metric: str = "Metric") -> tuple[tuple[str, ...], l
     return _without_empty(heads, rows)
 
 
-def layers(search: Search, notes: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def layers(search: SearchRecord, notes: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the heads and the rows of the table of layers, the slowest in FP32 first."""
     left = notes.get("left_alone")
     left = left if isinstance(left, Mapping) else {}

@@ -68,7 +68,7 @@ class Margins:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """One drawn figure and what to know to read it."""
 
     title: str

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlopt.core.foreign_text import as_shown, plain
 from mlopt.formats.model import Model
 from mlopt.report import facts
-from mlopt.report.svg import PALETTE, Margins, Picture, Scale, colour, draw
-from mlopt.tensors import Comparison, TensorDifference, first_divergence, is_abrupt, quality
+from mlopt.report.svg import PALETTE, Drawing, Margins, Scale, colour, draw
+from mlopt.tensors import TensorComparison, TensorDifference, first_divergence, is_abrupt, quality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _HEIGHT = 150.0
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PageContent:
     """Two models, and how the second differs from the first."""
 
     a: Model
@@ -31,7 +31,7 @@ class Evidence:
     data: str
     """Where the samples come from."""
     threshold_db: float
-    comparison: Comparison
+    comparison: TensorComparison
 
     @property
     def first(self) -> TensorDifference | None:
@@ -39,7 +39,7 @@ class Evidence:
         return first_divergence(self.comparison.differences, self.threshold_db)
 
 
-def headline(evidence: Evidence) -> str:
+def headline(evidence: PageContent) -> str:
     """Return the result in one sentence."""
     found, differences = evidence.first, evidence.comparison.differences
     limit = f"{evidence.threshold_db:g} dB"
@@ -58,7 +58,7 @@ def headline(evidence: Evidence) -> str:
     )
 
 
-def document(evidence: Evidence) -> dict[str, Any]:
+def document(evidence: PageContent) -> dict[str, Any]:
     """Return everything for machines; what is infinite becomes null."""
     comparison, first = evidence.comparison, evidence.first
     models = {
@@ -87,7 +87,7 @@ def cells(difference: TensorDifference) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def coverage(evidence: Evidence) -> str:
+def coverage(evidence: PageContent) -> str:
     """Return how much was compared, and on what."""
     found = evidence.comparison
     return (
@@ -96,7 +96,7 @@ def coverage(evidence: Evidence) -> str:
     )
 
 
-def render(evidence: Evidence) -> str:
+def render(evidence: PageContent) -> str:
     """Return the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -120,7 +120,7 @@ def render(evidence: Evidence) -> str:
     )
 
 
-def picture(evidence: Evidence) -> Picture:
+def picture(evidence: PageContent) -> Drawing:
     """Draw every tensor's ratio from the model's input to its outputs."""
     levels = [min(quality(one), _CEILING_DB) for one in evidence.comparison.differences]
     lowest = min([evidence.threshold_db, *(level for level in levels if level > -math.inf)])
@@ -142,7 +142,7 @@ def picture(evidence: Evidence) -> Picture:
         f"computed; {_CEILING_DB:g} stands for all that is better. The line is the threshold."
     )
     svg = draw("compare", title, _HEIGHT, Margins(left=30, right=6, top=8, bottom=8), paint)
-    return Picture(title, caption, svg)
+    return Drawing(title, caption, svg)
 
 
 def _place(difference: TensorDifference) -> str:

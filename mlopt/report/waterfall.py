@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlopt.report import facts
-from mlopt.report.facts import Stage
-from mlopt.report.svg import Margins, Picture, colour, draw, write
+from mlopt.report.facts import StoryRow
+from mlopt.report.svg import Drawing, Margins, colour, draw, write
 from mlopt.results.report import Interval, Report
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class _Quantity:
 
     name: str
     title: str
-    value: Callable[[Stage], float | None]
-    interval: Callable[[Stage], Interval | None]
+    value: Callable[[StoryRow], float | None]
+    interval: Callable[[StoryRow], Interval | None]
     text: Callable[[float], str]
     better: int
     """1 if more is better, -1 if less is."""
@@ -46,10 +46,10 @@ class _Level:
     y: float
 
 
-_Row = Callable[["Axes", float, Stage, _Level | None, _Quantity], None]
+_Row = Callable[["Axes", float, StoryRow, _Level | None, _Quantity], None]
 
 
-def latency_steps(report: Report) -> Picture:
+def latency_steps(report: Report) -> Drawing:
     """Draw the median latency of every stage."""
     quantity = _Quantity(
         name="latency",
@@ -63,7 +63,7 @@ def latency_steps(report: Report) -> Picture:
     return _bars(report, quantity, caption)
 
 
-def size_steps(report: Report) -> Picture:
+def size_steps(report: Report) -> Drawing:
     """Draw the size of every stage's files."""
     quantity = _Quantity(
         name="size",
@@ -76,7 +76,7 @@ def size_steps(report: Report) -> Picture:
     return _bars(report, quantity, "Model files with their weights; dashed was not kept.")
 
 
-def accuracy_steps(report: Report) -> Picture | None:
+def accuracy_steps(report: Report) -> Drawing | None:
     """Draw the metric of every stage with its interval; None where nothing was scored."""
     scored = [stage.accuracy for stage in facts.stages(report) if stage.accuracy is not None]
     if not scored:
@@ -94,16 +94,16 @@ def accuracy_steps(report: Report) -> Picture | None:
     pad = 0.06 * (high - low) or 0.01
     caption = "With 95 % intervals; the axis does not start at zero. Grey is within the intervals, hollow was not kept."
     svg = _stack(report, quantity, (low - pad, high + pad), _dot_row)
-    return Picture(quantity.title, caption, svg)
+    return Drawing(quantity.title, caption, svg)
 
 
 def _told(report: Report) -> str:
     return "step by step" if report.steps else "model by model"
 
 
-def _bars(report: Report, quantity: _Quantity, caption: str) -> Picture:
+def _bars(report: Report, quantity: _Quantity, caption: str) -> Drawing:
     values = [quantity.value(stage) or 0.0 for stage in facts.stages(report)]
-    return Picture(quantity.title, caption, _stack(report, quantity, (0.0, max(values) or 1.0), _bar_row))
+    return Drawing(quantity.title, caption, _stack(report, quantity, (0.0, max(values) or 1.0), _bar_row))
 
 
 def _stack(report: Report, quantity: _Quantity, limits: Interval, draw_row: _Row) -> str:
@@ -125,7 +125,7 @@ def _stack(report: Report, quantity: _Quantity, limits: Interval, draw_row: _Row
     return draw(quantity.name, quantity.title, len(rows) * _ROW, _MARGINS, paint)
 
 
-def _after(stage: Stage, level: _Level | None, quantity: _Quantity, y: float) -> _Level | None:
+def _after(stage: StoryRow, level: _Level | None, quantity: _Quantity, y: float) -> _Level | None:
     """The steps start from the first reference; then each kept step moves the level."""
     value = quantity.value(stage)
     if value is None or not stage.kept or (stage.part == "reference" and level is not None):
@@ -133,7 +133,7 @@ def _after(stage: Stage, level: _Level | None, quantity: _Quantity, y: float) ->
     return _Level(value, quantity.interval(stage), y)
 
 
-def _bar_row(axes: Axes, y: float, stage: Stage, level: _Level | None, quantity: _Quantity) -> None:
+def _bar_row(axes: Axes, y: float, stage: StoryRow, level: _Level | None, quantity: _Quantity) -> None:
     """A reference and the final model reach from zero; a step reaches from where the last one ended."""
     value = quantity.value(stage)
     start = level.value if level is not None and stage.part == "step" else 0.0
@@ -152,7 +152,7 @@ def _bar_row(axes: Axes, y: float, stage: Stage, level: _Level | None, quantity:
     axes.plot((value, value), (y - _BAR / 2, y + _BAR / 2), color=colour(role), linewidth=1.6, zorder=3)
 
 
-def _dot_row(axes: Axes, y: float, stage: Stage, level: _Level | None, quantity: _Quantity) -> None:
+def _dot_row(axes: Axes, y: float, stage: StoryRow, level: _Level | None, quantity: _Quantity) -> None:
     """A dot and its interval."""
     value, interval = quantity.value(stage), quantity.interval(stage)
     _connect(axes, y, stage, level)
@@ -166,7 +166,7 @@ def _dot_row(axes: Axes, y: float, stage: Stage, level: _Level | None, quantity:
     axes.plot(value, y, "o", markersize=7, markerfacecolor=face, markeredgecolor=colour(role), clip_on=False, zorder=3)
 
 
-def _judged(value: float, stage: Stage, level: _Level | None, quantity: _Quantity) -> str:
+def _judged(value: float, stage: StoryRow, level: _Level | None, quantity: _Quantity) -> str:
     """Return the colour of a change: none where the two intervals overlap, since it may be noise."""
     if level is None or value == level.value:
         return "reference"
@@ -176,11 +176,11 @@ def _judged(value: float, stage: Stage, level: _Level | None, quantity: _Quantit
     return "good" if (value - level.value) * quantity.better > 0 else "bad"
 
 
-def _status(stage: Stage) -> str:
+def _status(stage: StoryRow) -> str:
     return "not measured" if stage.kept else stage.status
 
 
-def _connect(axes: Axes, y: float, stage: Stage, level: _Level | None) -> None:
+def _connect(axes: Axes, y: float, stage: StoryRow, level: _Level | None) -> None:
     """A thin line down from where the last kept step ended."""
     if level is not None and stage.part != "reference":
         axes.plot((level.value, level.value), (level.y, y), color=colour("line"), linewidth=1, zorder=1)

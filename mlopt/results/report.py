@@ -117,7 +117,7 @@ class ColdStart(Section):
     """The first inference after that."""
 
 
-class Candidate(Section):
+class CandidateRecord(Section):
     """One measured model in one runtime."""
 
     name: str
@@ -223,7 +223,7 @@ class Parity(Section):
     cosine: float
 
 
-class Step(Section):
+class StepRecord(Section):
     """What one pass did."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
@@ -282,15 +282,15 @@ class Report(Section):
     objective: str
     verdict: Verdict
     environment: Environment
-    baseline: Candidate
-    references: Many[dict[str, Candidate]]
+    baseline: CandidateRecord
+    references: Many[dict[str, CandidateRecord]]
     """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch. ``baseline`` is one of them."""
-    final: Candidate
+    final: CandidateRecord
     speedup: Speedup
     speedups: Many[dict[str, Speedup]]
     """The same against every reference, by name."""
     accuracy_drop: AccuracyDrop | None
-    steps: Few[tuple[Step, ...]]
+    steps: Few[tuple[StepRecord, ...]]
     gates: Many[tuple[GateVerdict, ...]]
     data: Many[dict[str, dict[str, Any]]]
     """For each data set: source, samples, digest."""

@@ -32,7 +32,7 @@ _PROMISING = 1.05
 
 
 @dataclass(frozen=True)
-class Campaign:
+class Experiment:
     """What one recipe measures its models by."""
 
     recipe: Recipe
@@ -54,87 +54,88 @@ class Findings:
 
 
 def conduct(
-    campaign: Campaign, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
+    experiment: Experiment, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
 ) -> Findings:
     """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
 
     ``notify`` is called with the stage, the detail, and the share of the stage that is done.
     """
-    run = experiment(campaign, candidates, partial(notify, "measure"))
+    run = compared(experiment, candidates, partial(notify, "measure"))
     ends = [each for each in candidates if each.name in _ENDS]
-    loads = [Load(batch_size=size) for size in campaign.recipe.measure.batch_sizes]
-    points, gaps = sweep(ends, loads, campaign.evaluator.dataset, partial(notify, "batch sizes"))
-    timed = ends if campaign.recipe.measure.operators else []
-    logs = campaign.evaluator.logs
-    times, untimed = operators.profiles(timed, campaign.evaluator.dataset, logs, partial(notify, "operators"))
+    loads = [Load(batch_size=size) for size in experiment.recipe.measure.batch_sizes]
+    points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
+    timed = ends if experiment.recipe.measure.operators else []
+    logs = experiment.evaluator.logs
+    times, untimed = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
     return Findings(run, points, times, (*gaps, *untimed))
 
 
-def experiment(campaign: Campaign, candidates: Sequence[Candidate], notify: Notify) -> Run:
+def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:
     """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
-    recipe, measure = campaign.recipe, campaign.recipe.measure
+    recipe, measure = experiment.recipe, experiment.recipe.measure
     gates = [gate for gate in gates_of(recipe) if METRICS[gate.metric].of_speed]
     wanted = essential(gates, candidates)
     looks = statistics.LOOKS if any(gate.on_inconclusive not in {"warn", "pass"} for gate in gates) else 1
 
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
         blocks = {name: each.blocks for name, each in measured.items()}
-        report = _so_far(campaign, measured, looks)
-        return needs_more(gates, report, samples=blocks, baselines=campaign.baselines)
+        report = _so_far(experiment, measured, looks)
+        return needs_more(gates, report, samples=blocks, baselines=experiment.baselines)
 
     least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
     schedule = Schedule(
         measure.seconds, measure.rounds, measure.max_time, looks=looks, least=least, seed=recipe.seed
     )  # fmt: skip
     run = compare.compare(
-        candidates, campaign.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
+        candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
         undecided=undecided, notify=notify,
     )  # fmt: skip
-    _refuse_the_loss(run, wanted, campaign)
+    _refuse_the_loss(run, wanted, experiment)
     return run
 
 
-def trial(campaign: Campaign, notify: Notify, best: Deployable, model: Deployable) -> Report:
+def trial_run(experiment: Experiment, notify: Notify, best: Deployable, model: Deployable) -> Report:
     """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
-    evaluator, size = campaign.evaluator, campaign.recipe.target.batch_size
+    evaluator, size = experiment.evaluator, experiment.recipe.target.batch_size
     pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
     candidates = tuple(Candidate(name, each, size) for name, each in pairs)
-    lineup = report_builder.Lineup(evaluator.source, best, model, {}, candidates)
-    run = short(campaign, candidates, notify)
-    return report_builder.report(campaign.recipe, lineup, (), run, evaluator, data={"evaluation": evaluator.dataset})
+    candidate_set = report_builder.CandidateSet(evaluator.source, best, model, {}, candidates)
+    run = short(experiment, candidates, notify)
+    return report_builder.report(
+        experiment.recipe, candidate_set, (), run, evaluator, data={"evaluation": evaluator.dataset}
+    )
 
 
-def short(campaign: Campaign, contenders: Sequence[Candidate], notify: Notify) -> Run:
+def short(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:
     """Measure a trial's models, half as long as in the final comparison.
 
     A gain that seems worth having, but that the noise of the machine may have made, is looked at once more. What is not
     plain by then is no gain worth a lossy step, and no harm worth dropping one.
     """
-    measure, names = campaign.recipe.measure, {each.name for each in contenders}
+    measure, names = experiment.recipe.measure, {each.name for each in candidates}
     schedule = Schedule(
         _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=_TRIAL_LOOKS, least=_TRIAL_SAMPLES,
-        seed=campaign.recipe.seed,
+        seed=experiment.recipe.seed,
     )  # fmt: skip
 
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
-        speedup = _so_far(campaign, measured, _TRIAL_LOOKS).speedup
+        speedup = _so_far(experiment, measured, _TRIAL_LOOKS).speedup
         return names if speedup.median > _PROMISING and beyond_noise(speedup) == 0 else ()
 
     run = compare.compare(
-        contenders, campaign.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
+        candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
         notify=notify,
     )  # fmt: skip
-    _refuse_the_loss(run, names, campaign)
+    _refuse_the_loss(run, names, experiment)
     return run
 
 
-def _so_far(campaign: Campaign, measured: Mapping[str, Measured], looks: int) -> Report:
+def _so_far(experiment: Experiment, measured: Mapping[str, Measured], looks: int) -> Report:
     """Report what is known of latencies while it is measured, with so many looks planned."""
-    dataset, hardware = campaign.evaluator.dataset, campaign.evaluator.hardware
+    dataset, hardware = experiment.evaluator.dataset, experiment.evaluator.hardware
     candidates = report_builder.described(measured, dataset, statistics.ALPHA / looks)
-    return report_builder.timings(
-        campaign.recipe, hardware, candidates, measured, figures.sampling_so_far(measured, report_builder.ROLES, looks)
-    )  # fmt: skip
+    sampling = figures.sampling_so_far(measured, report_builder.ROLES, looks)
+    return report_builder.timings(experiment.recipe, hardware, candidates, measured, sampling)
 
 
 def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str]:
@@ -143,12 +144,12 @@ def essential(gates: Sequence[Gate], candidates: Sequence[Candidate]) -> set[str
     return {*report_builder.ROLES.all} | {gate.vs for gate in gates if gate.vs in names}
 
 
-def _refuse_the_loss(run: Run, wanted: Collection[str], campaign: Campaign) -> None:
+def _refuse_the_loss(run: Run, wanted: Collection[str], experiment: Experiment) -> None:
     """Raise ``MeasureError`` if a wanted candidate was lost; the samples of the others are written down first."""
     lost = sorted(set(wanted) - set(run.measured))
     if not lost:
         return
-    kept = campaign.keep / f"{campaign.recipe.name}-samples.json"
+    kept = experiment.keep / f"{experiment.recipe.name}-samples.json"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         reports.write_samples(run.blocks, kept)

@@ -16,14 +16,14 @@ from mlopt.core.target import Target
 from mlopt.formats.model import TORCH, Kind
 from mlopt.recipe.schema import Step
 from mlopt.run.chain import a_kind, unrun
-from mlopt.run.outcomes import Guard, Outcome, Ruling
+from mlopt.run.outcomes import Outcome, Trial, TrialVerdict
 from mlopt.run.step import Job, detail_of, held
 from mlopt.runtimes.base import Deployable, Identity
 
 Notify = Callable[[str], None]
 
 
-def run(source: Deployable, steps: Sequence[Step], job: Job, guard: Guard | None, notify: Notify) -> Iterator[Outcome]:
+def run(source: Deployable, steps: Sequence[Step], job: Job, trial: Trial | None, notify: Notify) -> Iterator[Outcome]:
     """Yield the outcome of each step, in order; the last outcome that was kept is what the chain came to.
 
     Without a guard, what an optional step wrote is kept. Raises ``PassError`` when a required step fails or refuses, or
@@ -38,8 +38,8 @@ def run(source: Deployable, steps: Sequence[Step], job: Job, guard: Guard | None
             yield _unfit(best, number, step, job, passed_by, left_out)
             continue
         outcome = loop.outcome(best, number)
-        if step.optional and outcome.kept is not None and guard is not None:
-            outcome = loop.judged(best, outcome.kept, number, outcome, guard)
+        if step.optional and outcome.kept is not None and trial is not None:
+            outcome = loop.judged(best, outcome.kept, number, outcome, trial)
         yield outcome
         if outcome.kept is None:
             left_out = outcome
@@ -83,25 +83,25 @@ class _Loop:
                 replace(each, fix=f"{fix}; or {each.fix}" if each.fix else fix) for each in error.problems
             ) from error
 
-    def judged(self, best: Deployable, model: Deployable, number: int, outcome: Outcome, guard: Guard) -> Outcome:
+    def judged(self, best: Deployable, model: Deployable, number: int, outcome: Outcome, trial: Trial) -> Outcome:
         """Hold what an optional step wrote against the model before it."""
-        ruling = self._ruling(best, model, number, guard)
-        if ruling.reason is None:
-            return replace(outcome, trial=ruling)
-        return replace(outcome, trial=ruling, status="dropped", reason=ruling.reason)
+        verdict = self._verdict(best, model, number, trial)
+        if verdict.reason is None:
+            return replace(outcome, trial=verdict)
+        return replace(outcome, trial=verdict, status="dropped", reason=verdict.reason)
 
-    def _ruling(self, best: Deployable, model: Deployable, number: int, guard: Guard) -> Ruling:
+    def _verdict(self, best: Deployable, model: Deployable, number: int, trial: Trial) -> TrialVerdict:
         """Ask the guard; a model that it cannot measure or score is not kept, and the run goes on."""
         if model.identity == best.identity:
-            return Ruling(None)
+            return TrialVerdict(None)
         try:
             pair = self._comparable(best, model, number)
             if isinstance(pair, str):
-                return Ruling(f"it could not be judged: {pair}")
-            return guard(*pair, self.job.passes[self.steps[number].name].lossy)
+                return TrialVerdict(f"it could not be judged: {pair}")
+            return trial(*pair, self.job.passes[self.steps[number].name].lossy)
         except MloptError as error:
             problem = error.problems[0]
-            return Ruling(f"it could not be judged: {problem.what}{detail_of(problem)}")
+            return TrialVerdict(f"it could not be judged: {problem.what}{detail_of(problem)}")
 
     def _comparable(self, best: Deployable, model: Deployable, number: int) -> tuple[Deployable, Deployable] | str:
         """Run the required steps that follow on both ways, up to where both can be shipped; else say what is missing.

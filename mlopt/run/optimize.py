@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
@@ -37,16 +37,16 @@ from mlopt.run.request import Request, told
 from mlopt.run.stages import Planned, Prepared
 from mlopt.run.start import Notify, Started, silent, start
 from mlopt.run.step import Job, begin, exported
-from mlopt.run.trial import guard
+from mlopt.run.trial import trial
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """What was measured of every candidate."""
 
-    lineup: report_builder.Lineup
+    candidate_set: report_builder.CandidateSet
     findings: experiment.Findings
 
 
@@ -118,8 +118,8 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     """Run the passes."""
     notify = prepared.planned.started.notify
-    trial = partial(experiment.trial, _campaign(prepared), partial(notify, "is it worth it?"))
-    keep = guard(prepared.planned.loaded.recipe, prepared.planned.baselines, trial)
+    measured = partial(experiment.trial_run, _experiment(prepared), partial(notify, "is it worth it?"))
+    keep = trial(prepared.planned.loaded.recipe, prepared.planned.baselines, measured)
 
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
@@ -130,25 +130,25 @@ def transform(prepared: Prepared) -> tuple[Outcome, ...]:
     return outcomes
 
 
-def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measured:
+def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     planned, source = prepared.planned, begin(prepared.source, prepared.job)
     baseline = exported(source, outcomes, prepared.job)
     batch_size = planned.loaded.recipe.target.batch_size
-    lineup = report_builder.lineup(prepared.evaluator.source, outcomes, batch_size, baseline, source)
-    check_shippable(lineup.final.model)
-    findings = experiment.conduct(_campaign(prepared), lineup.contenders, planned.started.notify)
-    return Measured(lineup, findings)
+    candidate_set = report_builder.candidate_set(prepared.evaluator.source, outcomes, batch_size, baseline, source)
+    check_shippable(candidate_set.final.model)
+    findings = experiment.conduct(_experiment(prepared), candidate_set.candidates, planned.started.notify)
+    return Measurements(candidate_set, findings)
 
 
-def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measured) -> Report:
+def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measurements) -> Report:
     """Write the evidence down and hold it against the gates."""
     planned, findings = prepared.planned, measured.findings
     planned.started.notify("judge", "accuracy and gates", None)
     prepare.check_unchanged(planned.code, planned.loaded, prepared.source)
     recipe = planned.loaded.recipe
     report = report_builder.report(
-        recipe, measured.lineup, outcomes, findings.run, prepared.evaluator, data=prepared.data,
+        recipe, measured.candidate_set, outcomes, findings.run, prepared.evaluator, data=prepared.data,
         notes=(*prepared.notes, *findings.notes),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators,
@@ -158,14 +158,14 @@ def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measured) -
     return report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
 
 
-def pack(prepared: Prepared, measured: Measured, report: Report) -> Artifact:
+def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact:
     """Write the artifact, and sign it if the gates passed."""
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
     sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packaging.write(
-        planned.output, report, measured.lineup.final, loaded=planned.loaded,
+        planned.output, report, measured.candidate_set.final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
     )  # fmt: skip
@@ -220,7 +220,8 @@ def _log(started: Started) -> Path:
 def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:
     recipe, metric = planned.loaded.recipe, planned.loaded.recipe.metric
     return Evaluator(
-        store=planned.started.store, dataset=evaluation, source=source, source_name=report_builder.source_name(source.model),
+        store=planned.started.store, dataset=evaluation, source=source,
+        source_name=report_builder.source_name(source.model),
         metric=load_metric(metric.name, planned.loaded.base, metric.args, metric.output), output=metric.output,
         batch_size=recipe.target.batch_size, hardware=planned.hardware, logs=planned.started.scratch,
         name=recipe.name,
@@ -236,10 +237,10 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
         calibration_digest=calibration.digest if calibration else None, train_digest=train.digest if train else None,
         samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
         options=planned.options, samples=evaluation, calibration=calibration, train=train,
-        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Gauge,
+        logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Benchmarker,
     )  # fmt: skip
 
 
-def _campaign(prepared: Prepared) -> experiment.Campaign:
+def _experiment(prepared: Prepared) -> experiment.Experiment:
     planned = prepared.planned
-    return experiment.Campaign(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)
+    return experiment.Experiment(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)

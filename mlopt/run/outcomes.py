@@ -13,7 +13,7 @@ from mlopt.runtimes.base import Deployable
 
 
 @dataclass(frozen=True)
-class Ruling:
+class TrialVerdict:
     """What became of an optional step: the reason to drop it, or None, and the figures behind that."""
 
     reason: str | None
@@ -34,7 +34,7 @@ class Outcome:
     peak_rss_bytes: int | None = None
     parity: Parity | None = None
     notes: Mapping[str, Any] | None = None
-    trial: Ruling | None = None
+    trial: TrialVerdict | None = None
     """What the guard measured, of an optional step."""
 
     @property
@@ -48,5 +48,5 @@ class Outcome:
         return None if self.status == "dropped" else self.deployable
 
 
-Guard = Callable[[Deployable, Deployable, bool], Ruling]
+Trial = Callable[[Deployable, Deployable, bool], TrialVerdict]
 """``guard(best, candidate, lossy)`` decides whether what an optional step came to is kept."""

@@ -14,15 +14,14 @@ from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.measure import figures, statistics
-from mlopt.measure.candidate import Candidate as Contender
-from mlopt.measure.candidate import Measured, Run
+from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.figures import Roles, Subject
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
-from mlopt.results.report import Candidate, Report, Sampling, Step
+from mlopt.results.report import CandidateRecord, Report, Sampling, StepRecord
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
-from mlopt.run.outcomes import Outcome, Ruling
+from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable
 
@@ -30,7 +29,7 @@ ROLES = Roles(BASELINE, CONTROL, FINAL)
 
 
 @dataclass(frozen=True)
-class Lineup:
+class CandidateSet:
     """The candidates of one run: the references, each kept step's model, and the final one."""
 
     source: Deployable
@@ -38,13 +37,13 @@ class Lineup:
     final: Deployable
     steps: Mapping[int, str]
     """For each step with a model of its own: its candidate's name."""
-    contenders: tuple[Contender, ...]
+    candidates: tuple[Candidate, ...]
 
 
-def lineup(
+def candidate_set(
     source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
     start: Deployable | None = None,
-) -> Lineup:  # fmt: skip
+) -> CandidateSet:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
     ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
@@ -67,12 +66,12 @@ def lineup(
         steps[number] = names.setdefault(outcome.deployable.identity, default)
         found.setdefault(steps[number], outcome.deployable)
     found[FINAL] = final
-    contenders = tuple(Contender(name, each, batch_size) for name, each in found.items())
-    return Lineup(source, baseline, final, steps, contenders)
+    candidates = tuple(Candidate(name, each, batch_size) for name, each in found.items())
+    return CandidateSet(source, baseline, final, steps, candidates)
 
 
 def report(
-    recipe: Recipe, lineup: Lineup, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator, *,
+    recipe: Recipe, candidate_set: CandidateSet, outcomes: Sequence[Outcome], run: Run, evaluator: Evaluator, *,
     data: Mapping[str, Dataset] = {}, notes: Sequence[str] = (),
 ) -> Report:  # fmt: skip
     """Put the evidence together. The verdict is inconclusive until the gates have been judged.
@@ -88,22 +87,24 @@ def report(
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
     return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
         update={
-            "accuracy_drop": evaluator.drop(lineup.final),
-            "steps": tuple(step(each, lineup.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)),
+            "accuracy_drop": evaluator.drop(candidate_set.final),
+            "steps": tuple(
+                step(each, candidate_set.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)
+            ),
             "data": {role: _of_data(dataset) for role, dataset in data.items()},
             "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
-            "differing": evaluator.differing(lineup.final),
+            "differing": evaluator.differing(candidate_set.final),
         }
     )
 
 
-def described(measured: Mapping[str, Measured], dataset: Dataset, alpha: float) -> dict[str, Candidate]:
+def described(measured: Mapping[str, Measured], dataset: Dataset, alpha: float) -> dict[str, CandidateRecord]:
     """Describe each model that was measured, the baseline's second copy left out."""
     return {name: figures.timed(each, dataset, alpha) for name, each in measured.items() if name != CONTROL}
 
 
 def timings(
-    recipe: Recipe, hardware: Hardware, candidates: Mapping[str, Candidate], measured: Mapping[str, Measured],
+    recipe: Recipe, hardware: Hardware, candidates: Mapping[str, CandidateRecord], measured: Mapping[str, Measured],
     sampling: Sampling,
 ) -> Report:  # fmt: skip
     """Put together latencies and their ratios, and nothing else; the verdict is inconclusive until it is judged.
@@ -127,19 +128,19 @@ def source_name(source: Model) -> str:
     return SOURCE if source.kind == TORCH else BASELINE
 
 
-def _scored(described: Candidate, judged: Deployable, evaluator: Evaluator) -> Candidate:
+def _scored(described: CandidateRecord, judged: Deployable, evaluator: Evaluator) -> CandidateRecord:
     return described.model_copy(update={"accuracy": evaluator.accuracy(judged), "fidelity": evaluator.fidelity(judged)})
 
 
 def step(
-    outcome: Outcome, name: str | None, candidates: Mapping[str, Candidate], absent: Mapping[str, str] = {}
-) -> Step:
+    outcome: Outcome, name: str | None, candidates: Mapping[str, CandidateRecord], absent: Mapping[str, str] = {}
+) -> StepRecord:
     """Describe one step; what was not kept has the figures of its trial, if any."""
-    measured: Candidate | Ruling | None = candidates.get(name) if name is not None else outcome.trial
+    measured: CandidateRecord | TrialVerdict | None = candidates.get(name) if name is not None else outcome.trial
     notes = dict(outcome.notes or {})
     if name is not None and name in absent:
         notes["not measured"] = absent[name]
-    return Step(
+    return StepRecord(
         name=outcome.step.name,
         version=outcome.version,
         config=outcome.step.config.model_dump(mode="json"),

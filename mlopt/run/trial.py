@@ -16,28 +16,28 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
 from mlopt.results.report import Report, Speedup
-from mlopt.run.outcomes import Guard, Ruling
+from mlopt.run.outcomes import Trial, TrialVerdict
 from mlopt.runtimes.base import Deployable
 
-Trial = Callable[[Deployable, Deployable], Report]
+TrialRun = Callable[[Deployable, Deployable], Report]
 """``trial(best, model)`` measures the two, and reports ``best`` as the baseline and ``model`` as the result."""
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Trial:
     """One optional step on trial: its model against the best so far."""
 
     recipe: Recipe
     baselines: Mapping[str, Report]
     """The stored reports that gates compare with."""
-    trial: Trial
+    trial_run: TrialRun
 
-    def __call__(self, best: Deployable, model: Deployable, lossy: bool) -> Ruling:
+    def __call__(self, best: Deployable, model: Deployable, lossy: bool) -> TrialVerdict:
         if model.identity == best.identity:
-            return Ruling(None)
-        report = self.trial(best, model)
+            return TrialVerdict(None)
+        report = self.trial_run(best, model)
         reason = self._against(report) or self._no_gain(report) if lossy else self._harm(report)
-        return Ruling(reason, report.final.latency_ms, report.final.accuracy)
+        return TrialVerdict(reason, report.final.latency_ms, report.final.accuracy)
 
     def _harm(self, report: Report) -> str | None:
         old, new = report.baseline.size_bytes, report.final.size_bytes
@@ -68,9 +68,9 @@ class _Judge:
         return "; ".join(verdict.message for verdict in verdicts if verdict.verdict != "pass") or None
 
 
-def guard(recipe: Recipe, baselines: Mapping[str, Report], trial: Trial) -> Guard:
+def trial(recipe: Recipe, baselines: Mapping[str, Report], trial_run: TrialRun) -> Trial:
     """Return the guard of one run."""
-    return _Judge(recipe, baselines, trial)
+    return _Trial(recipe, baselines, trial_run)
 
 
 def _text(speedup: Speedup) -> str:

@@ -1,4 +1,4 @@
-"""What ONNX Runtime must be told so that INT8 sums do not overflow on the CPU at hand (see ``mlopt.formats.onnx.int8``).
+"""What ONNX Runtime must be told so that INT8 sums do not overflow on the CPU at hand (see ``formats.onnx.int8``).
 
 A model whose weights were made for another CPU is computed in ONNX Runtime's exact mode, which is slower, or refused
 with the way out where that mode does not reach. On a CPU that adds in 32 bits the weights are not even looked at.

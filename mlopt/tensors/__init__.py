@@ -62,7 +62,7 @@ class TensorDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TensorComparison:
     """What was compared, in the reference's topological order."""
 
     differences: tuple[TensorDifference, ...]
@@ -79,7 +79,7 @@ def compare_tensors(a: Deployable, b: Deployable, samples: Dataset, *, limit: in
 
 def compare_models(
     reference: Deployable, other: Deployable, samples: Dataset, *, limit: int = 8, notify: Notify | None = None
-) -> Comparison:
+) -> TensorComparison:
     """Compare ``other`` with the reference on ``limit`` samples that are like them all.
 
     ``notify`` is told the share of the work that is done. Raises ``MeasureError`` if the two cannot be fed alike or
@@ -113,7 +113,7 @@ def compare_models(
         )  # fmt: skip
     measured = [tensor for tensor in common if tensor.name in errors]
     differences = _differences(measured, errors, pairs, sources(graph), {value.name for value in graph.output})
-    return Comparison(differences, len(computed), len(rows), tuple(dict.fromkeys(notes)))
+    return TensorComparison(differences, len(computed), len(rows), tuple(dict.fromkeys(notes)))
 
 
 def quality(difference: TensorDifference) -> float:

@@ -11,7 +11,7 @@ from bench_models import broken, dense
 from gate_evidence import report
 
 import mlopt.bench.benchmark
-from mlopt.bench.benchmark import Request, Result
+from mlopt.bench.benchmark import BenchRequest, Result
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode
 from mlopt.gate.limits import Gate
@@ -22,11 +22,11 @@ VERDICTS = {"pass": "speedup.median >= 1", "fail": "speedup.median >= 2", "incon
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[BenchRequest]:
     """The requests that ``bench`` makes; each is answered with a report whose gates are judged, and one lost model."""
-    requests: list[Request] = []
+    requests: list[BenchRequest] = []
 
-    def answer(request: Request, _notify: object) -> Result:
+    def answer(request: BenchRequest, _notify: object) -> Result:
         from mlopt.gate.judge import judge, overall
 
         requests.append(request)
@@ -59,27 +59,27 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     [("pass", ExitCode.OK), ("fail", ExitCode.GATE_FAILED), ("inconclusive", ExitCode.INCONCLUSIVE)],
 )
 def test_the_verdict_is_the_exit_code(
-    asked: list[Request], capsys: pytest.CaptureFixture[str], verdict: str, code: ExitCode
+    asked: list[BenchRequest], capsys: pytest.CaptureFixture[str], verdict: str, code: ExitCode
 ) -> None:
     assert run(["bench", "a.onnx", "b.onnx", "--gate", VERDICTS[verdict]]) == code
     assert capsys.readouterr().out.splitlines()[-1] == f"verdict      {verdict}"
     assert len(asked) == 1
 
 
-def test_without_gates_nothing_is_judged(asked: list[Request], capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_gates_nothing_is_judged(asked: list[BenchRequest], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "a.onnx"]) == ExitCode.OK
     assert "verdict" not in capsys.readouterr().out
-    assert asked[0] == Request(models=(Path("a.onnx"),))
+    assert asked[0] == BenchRequest(models=(Path("a.onnx"),))
 
 
-def test_options_become_a_request(asked: list[Request], tmp_path: Path) -> None:
+def test_options_become_a_request(asked: list[BenchRequest], tmp_path: Path) -> None:
     gates = tmp_path / "gates.yaml"
     gates.write_text("- {metric: size_mb, max: 9}\n")
     load = ["--threads", "2,1", "--batch", "1,8,8", "--concurrency", "4"]
     arguments = ["--against", "c.onnx", *load, "--time", "1", "--max-time", "9", "--operators"]
     gate = ["--gate", "latency.p95_ms <= 99", "--gates", str(gates)]
     assert run(["bench", "a.onnx", "b.onnx", *arguments, *gate, "-o", str(tmp_path / "x.json")]) == ExitCode.OK
-    assert asked[0] == Request(
+    assert asked[0] == BenchRequest(
         models=(Path("a.onnx"), Path("b.onnx")), against=Path("c.onnx"), threads=(2, 1), batch_sizes=(1, 8),
         concurrency=(4,), seconds=1, max_time=9, operators=True, raw="x.samples.json",
         gates=(Gate(metric="latency.p95_ms", max=99), Gate(metric="size_mb", max=9)),
@@ -87,7 +87,7 @@ def test_options_become_a_request(asked: list[Request], tmp_path: Path) -> None:
 
 
 def test_a_stored_report_is_read_from_where_it_was_named(
-    asked: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: list[BenchRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gates").mkdir()
     for folder in (tmp_path, tmp_path / "gates"):
@@ -116,21 +116,21 @@ def test_a_stored_report_is_read_from_where_it_was_named(
     ],
 )
 def test_what_cannot_work_is_said_before_measuring(
-    asked: list[Request], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    asked: list[BenchRequest], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert run(["bench", "a.onnx", *arguments]) == ExitCode.USAGE
     assert message in capsys.readouterr().err
     assert not asked
 
 
-def test_every_gate_that_is_wrong_is_named(asked: list[Request], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_gate_that_is_wrong_is_named(asked: list[BenchRequest], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "a.onnx", "--gate", "size_mb < 1", "--gate", "sise_mb <= 1"]) == ExitCode.USAGE
     assert capsys.readouterr().err.count("error: ") == 2
     assert not asked
 
 
 def test_a_lost_model_is_a_row_and_an_error(
-    asked: list[Request], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    asked: list[BenchRequest], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "x.json"
     arguments = ["bench", "a.onnx", "bad.onnx", "b.onnx", "--gate", VERDICTS["pass"], "-o", str(path)]
@@ -142,7 +142,7 @@ def test_a_lost_model_is_a_row_and_an_error(
     assert read_blocks(tmp_path / "x.samples.json") == {"final": [[1.0], [2.0]]}
 
 
-def test_what_is_printed(asked: list[Request], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed(asked: list[BenchRequest], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "a.onnx", "b.onnx", "--batch", "1,8"]) == ExitCode.OK
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
@@ -156,7 +156,7 @@ def test_what_is_printed(asked: list[Request], capsys: pytest.CaptureFixture[str
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_json_is_the_report_and_nothing_else(asked: list[Request], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_the_report_and_nothing_else(asked: list[BenchRequest], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "a.onnx", "--json"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == "mlopt.report/v1"

@@ -9,11 +9,17 @@ import pytest
 from planted_fault import planted, samples
 
 import mlopt.bisect
-from mlopt.bisect import Chosen, Edited, Figure, Finding, StepFigures, Suspect
+from mlopt.bisect.edit import Edited
+from mlopt.bisect.finding import Chosen, Finding, StepFigures
+from mlopt.bisect.limits import LimitFigure
+from mlopt.bisect.suspects import Suspect
 from mlopt.cli.app import run
 
-GOOD, BAD = Figure("fidelity.cosine", ">= 0.99", 0.9996, True), Figure("fidelity.cosine", ">= 0.99", 0.48, False)
-SQNR = Figure("fidelity.sqnr_db", ">= 20", None, True)
+GOOD, BAD = (
+    LimitFigure("fidelity.cosine", ">= 0.99", 0.9996, True),
+    LimitFigure("fidelity.cosine", ">= 0.99", 0.48, False),
+)
+SQNR = LimitFigure("fidelity.sqnr_db", ">= 20", None, True)
 EDITED = Edited("name: new\n", "  - quantize: {mode: static, exclude: [conv2, '/a[0]']}", whole=False)
 NODES = (Suspect("conv2", "Conv", "c2", 31.86, 0.0), Suspect("/a[0]", "Conv", None, None, None))
 CHAIN = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from deployables import in_runtime
 
-from mlopt.compress.quantization.benchmarker import Gauge
+from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
@@ -41,7 +41,7 @@ def run_pass(
     context = Context(
         out=out, target=target or Target(threads=2), objective=objective, hardware=hardware,
         calibration=dataset(calibration, tmp_path), samples=dataset(samples, tmp_path), inputs=inputs, outputs=outputs,
-        measuring=Gauge,
+        measuring=Benchmarker,
     )  # fmt: skip
     parsed = pass_.config(**config)
     reason = pass_.refuse(handle, parsed, context)

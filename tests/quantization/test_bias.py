@@ -13,7 +13,7 @@ from quantization_models import FLOAT, random, write
 from mlopt.compress.quantization import graph as graph_module
 from mlopt.compress.quantization.bias_correction import correct_means, correct_weights, input_means
 from mlopt.compress.quantization.graph import prepare
-from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.integers import IntegerJob, quantize
 from mlopt.compress.quantization.observe import channel_means, observe
 from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
@@ -50,7 +50,7 @@ def test_means_come_right(
     ranges = observe(prepared, data, model.inputs)
     out = tmp_path / "q.onnx"
     integers = Integers(Scheme.U8S8, reduce_range=True, reason="coarse weights, so that there is something to correct")
-    job = Job(prepared, Mode.STATIC, integers, layers, per_channel=False, excluded={}, ranges=ranges)
+    job = IntegerJob(prepared, Mode.STATIC, integers, layers, per_channel=False, excluded={}, ranges=ranges)
     assert quantize(job, out).fault is None
 
     def error(path: Path) -> float:
@@ -88,7 +88,7 @@ def test_no_time_means_no_correction(tmp_path: Path) -> None:
     prepared = prepare(model, tmp_path / "work", minimum_opset=13)
     ranges = observe(prepared, data, model.inputs)
     integers = Integers(Scheme.U8S8, reduce_range=True, reason="")
-    job = Job(prepared, Mode.STATIC, integers, ("one",), per_channel=True, excluded={}, ranges=ranges)
+    job = IntegerJob(prepared, Mode.STATIC, integers, ("one",), per_channel=True, excluded={}, ranges=ranges)
     assert quantize(job, tmp_path / "q.onnx").fault is None
     before = (tmp_path / "q.onnx").read_bytes()
     assert correct_means(tmp_path / "q.onnx", prepared.path, data, model.inputs, external=False, deadline=0.0) == 0

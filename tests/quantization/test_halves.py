@@ -16,19 +16,19 @@ from mlopt.compress.half.convert import without_kernel
 from mlopt.compress.half.graph import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs
-from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.prepared import WorkingCopy
 from mlopt.formats.onnx.file import open_onnx, read_graph
 
 PORTS = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
 
 
-def prepared(model: Path) -> Prepared:
+def prepared(model: Path) -> WorkingCopy:
     folder = model.parent / "prepared"
     folder.mkdir()
     return prepare(open_onnx(model), folder)
 
 
-def everything(given: Prepared) -> frozenset[str]:
+def everything(given: WorkingCopy) -> frozenset[str]:
     return frozenset(node.name for node in read_graph(given.path).graph.node)
 
 

@@ -11,7 +11,7 @@ from quantization_models import cnn, random
 
 from mlopt.compress.quantization import integers as module
 from mlopt.compress.quantization.graph import prepare
-from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.integers import IntegerJob, quantize
 from mlopt.compress.quantization.observe import observe
 from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
@@ -20,7 +20,7 @@ from mlopt.formats.onnx.file import open_onnx, read_graph
 HONEST = module._write_static
 
 
-def job(folder: Path) -> Job:
+def job(folder: Path) -> IntegerJob:
     model = open_onnx(cnn(folder / "m.onnx"))
     prepared = prepare(model, folder)
     feeds = {"image": random(4, 3, 8, 8)}
@@ -28,7 +28,7 @@ def job(folder: Path) -> Job:
     nodes = tuple(node.name for node in read_graph(prepared.path).graph.node)
     how = Integers(Scheme.U8S8, reduce_range=True, reason="test")
     ranges = observe(prepared, data, model.inputs)
-    return Job(prepared, Mode.STATIC, how, nodes, per_channel=True, excluded={}, ranges=ranges, feeds=feeds)
+    return IntegerJob(prepared, Mode.STATIC, how, nodes, per_channel=True, excluded={}, ranges=ranges, feeds=feeds)
 
 
 def scales(path: Path, weight: str) -> list[int]:
@@ -43,7 +43,7 @@ def test_without_a_fault_every_weight_has_one_scale_per_channel(tmp_path: Path) 
 
 
 def test_a_node_that_fails_per_channel_gets_one_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(task: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
+    def write(task: IntegerJob, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
         if "second" in nodes and "second" not in per_tensor:
             raise ValueError("axis out of range")
         return HONEST(task, nodes, per_tensor)
@@ -57,7 +57,7 @@ def test_a_node_that_fails_per_channel_gets_one_scale(tmp_path: Path, monkeypatc
 
 
 def test_a_node_that_always_fails_stays_in_floating_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(task: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
+    def write(task: IntegerJob, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
         proto = HONEST(task, nodes, per_tensor)
         if "head" in nodes:  # a file that the loader refuses
             next(node for node in proto.graph.node if node.name == "head").op_type = "NoSuchOperator"
@@ -84,7 +84,7 @@ def test_when_nothing_works_the_fault_is_told(tmp_path: Path, monkeypatch: pytes
 def test_of_nodes_that_fail_only_together_one_stays_in_floating_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(task: Job, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
+    def write(task: IntegerJob, nodes: Sequence[str], per_tensor: Sequence[str]) -> onnx.ModelProto:
         if {"first", "head"} <= set(nodes):
             raise ValueError("not both")
         return HONEST(task, nodes, per_tensor)

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
-from mlopt.compress.quantization.quality_check import Judge, hold_back
+from mlopt.compress.quantization.quality_check import QualityCheck, hold_back
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.gate.allowance import budget_of
@@ -35,9 +35,9 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
     return path
 
 
-def judge(model: Path, data: Dataset, budget: Budget) -> Judge:
+def judge(model: Path, data: Dataset, budget: Budget) -> QualityCheck:
     options = OnnxRuntimeOptions(threads=1)
-    return Judge(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
+    return QualityCheck(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
 
 
 def test_samples_are_held_back_once(tmp_path: Path) -> None:

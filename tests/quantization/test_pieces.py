@@ -17,7 +17,7 @@ from mlopt.compress.quantization.copies import dynamic_forms
 from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs, quiet
 from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
-from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.prepared import WorkingCopy, save
 from mlopt.formats.onnx.file import open_onnx, read_graph
 
 X = {"x": random(3, 16)}
@@ -52,14 +52,16 @@ def dynamic(piece: onnx.ModelProto, out: Path, *op_types: str) -> onnx.ModelProt
 
 
 @pytest.fixture(params=[False, True], ids=["inside", "external"])
-def prepared(model: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+def prepared(
+    model: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> WorkingCopy:
     if request.param:
         monkeypatch.setattr(graph_module, "EXTERNAL_DATA_ABOVE", 0)
     (tmp_path / "prepared").mkdir()
     return prepare(open_onnx(model), tmp_path / "prepared")
 
 
-def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: WorkingCopy, tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
     def rewrite(piece: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
@@ -88,7 +90,7 @@ def test_pieces_come_to_what_the_whole_comes_to(model: Path, prepared: Prepared,
     assert np.abs(outputs(out, X)[0] - outputs(whole, X)[0]).max() < 0.2 * np.abs(outputs(model, X)[0]).max()
 
 
-def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: WorkingCopy, tmp_path: Path) -> None:
     proto = rewrite_pieces(prepared, [*NAMES, "kept"], lambda piece, _: piece, dynamic_forms(NAMES, ()))
     save(proto, tmp_path / "out.onnx", external=prepared.external, source=prepared.path.parent)
     np.testing.assert_array_equal(outputs(tmp_path / "out.onnx", X)[0], outputs(model, X)[0])
@@ -97,7 +99,7 @@ def test_a_piece_that_is_not_changed_stays_as_it_is(model: Path, prepared: Prepa
     ]  # fmt: skip
 
 
-def test_weights_of_other_nodes_are_not_loaded(prepared: Prepared) -> None:
+def test_weights_of_other_nodes_are_not_loaded(prepared: WorkingCopy) -> None:
     proto = rewrite_pieces(prepared, ["gemm"], lambda piece, _: piece, dynamic_forms(["gemm"], ()))
     inside = {tensor.name: bool(tensor.raw_data) for tensor in proto.graph.initializer}
     assert (inside["w"], inside["kept"]) == (not prepared.external, not prepared.external)
@@ -123,7 +125,7 @@ def test_an_embedding_and_the_product_behind_it_do_not_mix_up_their_integers(tmp
     assert computed_by(("MatMulInteger",), proto.graph, prepared) == {"product"}
 
 
-def test_which_layers_are_computed_otherwise_does_not_hang_on_names(prepared: Prepared, tmp_path: Path) -> None:
+def test_which_layers_are_computed_otherwise_does_not_hang_on_names(prepared: WorkingCopy, tmp_path: Path) -> None:
     proto = rewrite_pieces(
         prepared, ["one", "gemm"], lambda piece, _: dynamic(piece, tmp_path / "piece.onnx"), dynamic_forms(NAMES, ())
     )

@@ -11,7 +11,7 @@ from quantization_models import FLOAT, Weights, random, write
 from random_models import relative_error, run
 
 from mlopt.compress.quantization.graph import prepare
-from mlopt.compress.quantization.integers import Job, quantize
+from mlopt.compress.quantization.integers import IntegerJob, quantize
 from mlopt.compress.quantization.observe import observe
 from mlopt.compress.quantization.scheme import Integers, Mode, Scheme
 from mlopt.data.dataset import Samples, store
@@ -32,7 +32,7 @@ def quantized(path: Path, folder: Path) -> Path:
     ranges = observe(prepared, data, model.inputs)
     before = {name: value.range_value for name, value in ranges.items()}
     integers = Integers(Scheme.U8S8, reduce_range=False, reason="test")
-    job = Job(prepared, Mode.STATIC, integers, nodes, per_channel=True, excluded={}, ranges=ranges)
+    job = IntegerJob(prepared, Mode.STATIC, integers, nodes, per_channel=True, excluded={}, ranges=ranges)
     outcome = quantize(job, folder / "q.onnx")
     assert (outcome.fault, dict(outcome.left)) == (None, {})
     assert {name: value.range_value for name, value in ranges.items()} == before  # other versions need them, too

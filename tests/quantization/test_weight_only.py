@@ -12,7 +12,7 @@ from quantization_models import FLOAT, cosine, encoder, random, write
 from mlopt.compress.quantization import weight_only
 from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs
-from mlopt.compress.quantization.prepared import Prepared
+from mlopt.compress.quantization.prepared import WorkingCopy
 from mlopt.compress.quantization.settings import Algorithm, WeightOnly
 from mlopt.compress.quantization.weight_only import objection
 from mlopt.data.dataset import Dataset, Samples, store
@@ -29,7 +29,7 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def prepared(model: Path, tmp_path: Path) -> Prepared:
+def prepared(model: Path, tmp_path: Path) -> WorkingCopy:
     (tmp_path / "prepared").mkdir()
     return prepare(open_onnx(model), tmp_path / "prepared")
 
@@ -53,7 +53,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("settings", "closest"), SETTINGS)
 def test_matmul_and_gemm_are_stored_in_blocks(
-    model: Path, prepared: Prepared, data: Dataset, tmp_path: Path, settings: WeightOnly, closest: float
+    model: Path, prepared: WorkingCopy, data: Dataset, tmp_path: Path, settings: WeightOnly, closest: float
 ) -> None:
     out = tmp_path / "out.onnx"
     outcome = weight_only.write(prepared, out, settings, NODES, data, open_onnx(model).inputs)
@@ -68,7 +68,7 @@ def test_matmul_and_gemm_are_stored_in_blocks(
         assert cosine(got, expected) > closest
 
 
-def test_only_the_named_nodes_change(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+def test_only_the_named_nodes_change(model: Path, prepared: WorkingCopy, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     outcome = weight_only.write(prepared, out, WeightOnly(bits=8), ["down"], None, open_onnx(model).inputs)
     assert outcome.quantized == {"down"}
@@ -94,7 +94,7 @@ def test_what_is_no_plain_product_is_left_with_the_reason(tmp_path: Path) -> Non
     assert dict(outcome.left) == {"batched": "no plain product with a constant matrix"}
 
 
-def test_the_same_weights_give_the_same_bytes(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+def test_the_same_weights_give_the_same_bytes(model: Path, prepared: WorkingCopy, tmp_path: Path) -> None:
     paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
     for path in paths:
         weight_only.write(prepared, path, WeightOnly(), NODES, None, open_onnx(model).inputs)
@@ -110,7 +110,7 @@ def test_the_same_weights_give_the_same_bytes(model: Path, prepared: Prepared, t
         (WeightOnly(bits=8, symmetric=False, algorithm=Algorithm.HQQ), "with 4 bits, not with 8: add `bits: 4`"),
     ],
 )
-def test_objections(model: Path, prepared: Prepared, tmp_path: Path, settings: WeightOnly, reason: str) -> None:
+def test_objections(model: Path, prepared: WorkingCopy, tmp_path: Path, settings: WeightOnly, reason: str) -> None:
     assert reason in (objection(settings) or "")
     out = tmp_path / "out.onnx"
     outcome = weight_only.write(prepared, out, settings, NODES, None, open_onnx(model).inputs)

@@ -14,7 +14,7 @@ from typing import Any
 from mlopt.results.report import (
     Accuracy,
     AccuracyDrop,
-    Candidate,
+    CandidateRecord,
     ColdStart,
     Cpu,
     Disagreement,
@@ -28,7 +28,7 @@ from mlopt.results.report import (
     Report,
     Sampling,
     Speedup,
-    Step,
+    StepRecord,
     SweepPoint,
 )
 
@@ -168,9 +168,9 @@ def _accuracy(value: float) -> Accuracy:
     return Accuracy(metric="accuracy", value=value, n=1500, ci95=(round(value - 0.0072, 4), round(value + 0.0051, 4)))
 
 
-def _candidate(name: str, runtime: str, size: int, rss: int, fidelity: Fidelity | None) -> Candidate:
+def _candidate(name: str, runtime: str, size: int, rss: int, fidelity: Fidelity | None) -> CandidateRecord:
     latency = _latency(name)
-    return Candidate(
+    return CandidateRecord(
         name=name,
         runtime=runtime,
         options={"threads": 2, "device": "cpu", "graph_optimization": "all"},
@@ -221,7 +221,7 @@ def _operators() -> dict[str, tuple[OperatorTime, ...]]:
     }
 
 
-def _steps() -> tuple[Step, ...]:
+def _steps() -> tuple[StepRecord, ...]:
     equal = Parity(max_abs=0.0, sqnr_db=None, cosine=1.0)
     near = Parity(max_abs=4.2e-6, sqnr_db=118.2, cosine=1.0)
     quantized = Parity(max_abs=0.41, sqnr_db=26.4, cosine=0.99871)
@@ -281,9 +281,9 @@ def _step(
     reason: str | None = None,
     parity: Parity | None = None,
     notes: dict[str, Any] | None = None,
-) -> Step:
+) -> StepRecord:
     """``measured`` is size in bytes, median in milliseconds, accuracy."""
-    return Step(
+    return StepRecord(
         name=name,
         version=1,
         config=config,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from report_example import example_report
 
 from mlopt.report import load
-from mlopt.report.svg import Picture
+from mlopt.report.svg import Drawing
 from mlopt.results.report import Report, SweepPoint
 
 
-def texts(picture: Picture) -> list[str]:
+def texts(picture: Drawing) -> list[str]:
     return [element.text or "" for element in ET.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text")]
 
 

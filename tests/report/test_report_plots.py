@@ -12,28 +12,28 @@ from hypothesis import strategies as st
 from report_example import example_report, example_samples
 
 from mlopt.report import facts, html, plots, waterfall
-from mlopt.report.svg import PALETTE, WIDTH, Picture
+from mlopt.report.svg import PALETTE, WIDTH, Drawing
 from mlopt.results.report import GateVerdict, Report, Speedup
 
 SAMPLES = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
 
 
-def texts(picture: Picture | None) -> list[str]:
+def texts(picture: Drawing | None) -> list[str]:
     assert picture is not None
     root = ET.fromstring(picture.svg)
     return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[Picture, ...]:
+def drawn() -> tuple[Drawing, ...]:
     return every(example_report(), SAMPLES)
 
 
-def every(report: Report, samples: dict[str, list[float]]) -> tuple[Picture, ...]:
+def every(report: Report, samples: dict[str, list[float]]) -> tuple[Drawing, ...]:
     return tuple(one for section in html.pictures(report, samples).values() for one in section)
 
 
-def test_the_pictures_are_of_one_width(drawn: tuple[Picture, ...]) -> None:
+def test_the_pictures_are_of_one_width(drawn: tuple[Drawing, ...]) -> None:
     assert len(drawn) == 9
     for picture in drawn:
         root = ET.fromstring(picture.svg)
@@ -42,7 +42,7 @@ def test_the_pictures_are_of_one_width(drawn: tuple[Picture, ...]) -> None:
         assert "width" not in root.attrib, "the page decides how large it is"
 
 
-def test_every_colour_is_a_role_of_the_page(drawn: tuple[Picture, ...]) -> None:
+def test_every_colour_is_a_role_of_the_page(drawn: tuple[Drawing, ...]) -> None:
     for picture in drawn:
         bare = re.sub(r"var\(--[a-z-]+, #[0-9a-f]{6}\)", "", picture.svg)
         assert re.findall(r"(?:fill|stroke): #[0-9a-f]+", bare) == []
@@ -62,7 +62,7 @@ def test_text_can_be_read_on_paper(role: str, mode: int) -> None:
     assert contrast(PALETTE[role][mode], PALETTE["paper"][mode]) >= 4.5
 
 
-def test_the_latency_of_every_stage_is_told(drawn: tuple[Picture, ...]) -> None:
+def test_the_latency_of_every_stage_is_told(drawn: tuple[Drawing, ...]) -> None:
     words = texts(drawn[1])
     assert words.count("quantize") == 2
     assert {"2.87 ms", "1.40 ms", "0.840 ms", "0.794 ms", "dropped", "refused", "failed"} <= set(words)
@@ -95,7 +95,7 @@ def test_without_scores_or_samples_or_gates_there_is_no_such_picture() -> None:
     ]  # fmt: skip
 
 
-def test_a_gate_without_a_value_says_so(drawn: tuple[Picture, ...]) -> None:
+def test_a_gate_without_a_value_says_so(drawn: tuple[Drawing, ...]) -> None:
     words = texts(drawn[0])
     assert "no value to draw" in words
     assert words.count("inconclusive") == 3
@@ -155,7 +155,7 @@ def test_models_named_by_long_paths_keep_the_end_that_tells_them_apart() -> None
     assert facts.short_name("a/b", 16) == "a/b"
 
 
-def test_the_same_figures_give_the_same_bytes(drawn: tuple[Picture, ...]) -> None:
+def test_the_same_figures_give_the_same_bytes(drawn: tuple[Drawing, ...]) -> None:
     assert every(example_report(), SAMPLES) == drawn
 
 

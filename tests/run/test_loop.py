@@ -14,7 +14,7 @@ from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Pro
 from mlopt.formats.model import Kind, Model
 from mlopt.recipe.schema import Step
 from mlopt.run.chain import misfits
-from mlopt.run.outcomes import Outcome, Ruling
+from mlopt.run.outcomes import Outcome, TrialVerdict
 
 
 def problem(world: World, chain: Any, kind: Kind = TORCH) -> Problem:
@@ -164,7 +164,7 @@ def test_where_only_the_other_way_works_the_error_says_so() -> None:
 )
 def test_whatever_keeps_a_step_from_being_judged_drops_it_and_the_run_goes_on(error: MloptError) -> None:
     class Broken(World):
-        def guard(self, best: Model, candidate: Model, lossy: bool) -> Ruling:
+        def trial(self, best: Model, candidate: Model, lossy: bool) -> TrialVerdict:
             raise error
 
     outcomes = (world := Broken()).run("prune? export quantize?")
@@ -176,7 +176,7 @@ def test_whatever_keeps_a_step_from_being_judged_drops_it_and_the_run_goes_on(er
 
 def test_a_bug_in_judging_is_no_reason_to_drop_a_step() -> None:
     class Buggy(World):
-        def guard(self, best: Model, candidate: Model, lossy: bool) -> Ruling:
+        def trial(self, best: Model, candidate: Model, lossy: bool) -> TrialVerdict:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -307,7 +307,7 @@ def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str]]) -> 
             assert each.reason
             assert each.step.optional or str(each.reason).startswith("not needed: ")
         elif each.step.optional and does(each.step) != "nothing":
-            assert each.trial == Ruling(None)
+            assert each.trial == TrialVerdict(None)
     for best, new, _lossy in world.compared:
         assert best.startswith("onnx: ")
         assert new.startswith("onnx: ")

@@ -29,7 +29,7 @@ from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Re
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.run import loop, step
-from mlopt.run.outcomes import Guard, Outcome, Ruling
+from mlopt.run.outcomes import Outcome, Trial, TrialVerdict
 from mlopt.run.step import Job
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
@@ -140,16 +140,16 @@ class World:
     def changed(self, _before: Deployable, after: Deployable) -> str | None:
         return "sample 7 differs" if after.model.path.read_text().endswith("!") else None
 
-    def guard(self, best: Deployable, candidate: Deployable, lossy: bool) -> Ruling:
+    def trial(self, best: Deployable, candidate: Deployable, lossy: bool) -> TrialVerdict:
         pair = (self.text(best), self.text(candidate))
         self.compared.append((*pair, lossy))
-        return Ruling(self.refusals(*pair))
+        return TrialVerdict(self.refusals(*pair))
 
     def run(self, chain: str | Sequence[Step], kind: Kind = TORCH, *, judged: bool = True) -> list[Outcome]:
         wanted = steps(chain) if isinstance(chain, str) else chain
-        guard: Guard | None = self.guard if judged else None
+        trial: Trial | None = self.trial if judged else None
         with self.here():
-            return list(loop.run(self.source(kind), wanted, self.job(), guard, self.said.append))
+            return list(loop.run(self.source(kind), wanted, self.job(), trial, self.said.append))
 
     def baseline(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
         with self.here():

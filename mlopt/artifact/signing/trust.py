@@ -66,7 +66,7 @@ class CertificateTrust:
         return cls(load_roots(roots), identity)
 
     def open(self, data: bytes, where: str) -> Opened:
-        """Open a bundle of ``CertificateSigner``; see ``mlopt.artifact.signing.certificates`` for what is checked, and not."""
+        """Open a bundle of ``CertificateSigner``; its module says what of the certificates is checked, and what not."""
         from mlopt.artifact.signing import certificates
 
         envelope = bundle.unpack(data, where)

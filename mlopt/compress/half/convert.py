@@ -12,8 +12,8 @@ from typing import Any
 from mlopt.compress.half.graph import BF16, FP16, Half, beyond, float_tensors, small_weights, unsupported, write
 from mlopt.compress.quantization.graph import matching, prepare
 from mlopt.compress.quantization.observe import absolute_maxima, observe, one_batch, refusal
-from mlopt.compress.quantization.prepared import Prepared
-from mlopt.compress.quantization.simulation import Admission, Stage, Verdict, admit, rehearse, set_stage
+from mlopt.compress.quantization.prepared import WorkingCopy
+from mlopt.compress.quantization.simulation import Admission, Stage, Verdict, admit, set_stage, simulate
 from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
@@ -23,7 +23,7 @@ from mlopt.runtimes.base import RuntimeOptions
 
 
 @dataclass(frozen=True)
-class Halving:
+class HalfPrecision:
     """What is asked for."""
 
     half: Half
@@ -61,7 +61,7 @@ class _Nodes:
         )
 
 
-def halve(model: Model, wanted: Halving, data: Dataset, out: Path) -> dict[str, Any] | str:
+def halve(model: Model, wanted: HalfPrecision, data: Dataset, out: Path) -> dict[str, Any] | str:
     """Write the model to ``out`` with every node in half precision that real samples allow.
 
     Returns facts for the report, or why nothing came of it.
@@ -110,7 +110,7 @@ def _notes(
     }
 
 
-def _sorted(prepared: Prepared, maxima: Mapping[str, float], wanted: Halving) -> _Nodes:
+def _sorted(prepared: WorkingCopy, maxima: Mapping[str, float], wanted: HalfPrecision) -> _Nodes:
     """Tell apart what may be tried, and in which order."""
     import onnx
 
@@ -127,7 +127,7 @@ def _sorted(prepared: Prepared, maxima: Mapping[str, float], wanted: Halving) ->
     return _Nodes(every, barred, large, frozenset(ranged.keys() - widest.keys()).intersection(every))
 
 
-def without_kernel(prepared: Prepared, converted: frozenset[str], device: str) -> dict[str, str]:
+def without_kernel(prepared: WorkingCopy, converted: frozenset[str], device: str) -> dict[str, str]:
     """Return the nodes whose operator onnxruntime does not compute in bfloat16 on the device.
 
     It says so for one operator at a time. Any other fault is left to the check of the result.
@@ -149,11 +149,11 @@ def without_kernel(prepared: Prepared, converted: frozenset[str], device: str) -
     return left
 
 
-def _admitted(stage: Stage, nodes: _Nodes, watched: frozenset[str], wanted: Halving) -> Admission:
+def _admitted(stage: Stage, nodes: _Nodes, watched: frozenset[str], wanted: HalfPrecision) -> Admission:
     """Find the nodes that can have half precision together."""
 
     def attempt(converted: frozenset[str]) -> Verdict:
-        return rehearse(stage, converted, watched, wanted.half, wanted.min_sqnr_db)
+        return simulate(stage, converted, watched, wanted.half, wanted.min_sqnr_db)
 
     return admit(nodes.groups, attempt, wanted.seconds)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.prepared import WorkingCopy, save
 from mlopt.formats.onnx.graph import default_opset
 from mlopt.formats.onnx.names import isolate, restore
 from mlopt.formats.onnx.order import sort_nodes
@@ -127,7 +127,7 @@ def beyond(graph: onnx.GraphProto, maxima: Mapping[str, float], bound: float, ha
     }
 
 
-def small_weights(prepared: Prepared, converted: frozenset[str]) -> dict[str, int]:
+def small_weights(prepared: WorkingCopy, converted: frozenset[str]) -> dict[str, int]:
     """Count the weights that FP16 rounds coarsely (subnormal), and those below its smallest value."""
     import numpy as np
     import onnx
@@ -144,7 +144,7 @@ def small_weights(prepared: Prepared, converted: frozenset[str]) -> dict[str, in
     return {"weights_subnormal": subnormal, "weights_rounded_to_smallest": below}
 
 
-def write(prepared: Prepared, converted: frozenset[str], half: Half, out: Path) -> None:
+def write(prepared: WorkingCopy, converted: frozenset[str], half: Half, out: Path) -> None:
     """Write the model with the ``converted`` nodes in ``half``; inputs and outputs keep their types."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16

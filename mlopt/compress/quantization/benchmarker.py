@@ -23,7 +23,7 @@ _PROMISING = 1.03
 
 
 @dataclass(frozen=True)
-class Gauge:
+class Benchmarker:
     """Measures versions of one model on real samples, each in processes of its own."""
 
     deployable: Deployable

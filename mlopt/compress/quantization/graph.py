@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, WorkingCopy, first_output
 from mlopt.compress.quantization.scheme import Work
 from mlopt.compress.quantization.type_inference import add_missing_types
 from mlopt.compress.quantization.weights import plain_gemms
@@ -109,7 +109,7 @@ def survey(proto: onnx.ModelProto) -> Survey:
     )
 
 
-def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
+def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> WorkingCopy:
     """Write a copy of ``model`` into ``folder``.
 
     The opset is raised to ``minimum_opset`` where that is possible; raises ``ValueError``, with the converter's words,
@@ -140,7 +140,7 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> Prepared:
     onnx.shape_inference.infer_shapes_path(plain, inferred)
     add_missing_types(inferred)
     _declare_as_before(inferred, told)
-    return Prepared(inferred, external, default_opset(proto), own if own < minimum_opset else None)
+    return WorkingCopy(inferred, external, default_opset(proto), own if own < minimum_opset else None)
 
 
 def _declare_as_before(path: Path, told: onnx.ModelProto) -> None:

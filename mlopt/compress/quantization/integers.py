@@ -21,7 +21,7 @@ from mlopt.compress.quantization.fallback import Fit, largest
 from mlopt.compress.quantization.float_layers import keep_float_layers
 from mlopt.compress.quantization.observe import quiet, refusal
 from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
-from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, save
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, WorkingCopy, save
 from mlopt.compress.quantization.scheme import Integers, Mode
 from mlopt.compress.quantization.versions import Written
 from mlopt.compress.quantization.weights import channel_axis, give_biases, is_depthwise, pair_safe, plain
@@ -49,10 +49,10 @@ _QUANTIZER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, Asserti
 
 
 @dataclass(frozen=True)
-class Job:
+class IntegerJob:
     """One model to write as INT8, and the nodes to change."""
 
-    prepared: Prepared
+    prepared: WorkingCopy
     mode: Mode
     integers: Integers
     nodes: tuple[str, ...]
@@ -71,7 +71,7 @@ class Job:
     """Operators whose results stay as they come out of the accumulator; static mode."""
 
 
-def quantize(job: Job, out: Path) -> Written:
+def quantize(job: IntegerJob, out: Path) -> Written:
     """Write ``job`` to ``out``, with as many of its nodes as the quantizer and the loader accept."""
     batched = _batched(job)
     fault = _attempt(job, job.nodes, batched, out)
@@ -99,7 +99,7 @@ def quantize(job: Job, out: Path) -> Written:
     return Written(quantized_layers(out, job.prepared), per_tensor, second.refused, remarks=remarks)
 
 
-def _batched(job: Job) -> dict[str, str]:
+def _batched(job: IntegerJob) -> dict[str, str]:
     """Return the products whose weight is no matrix: for these, onnxruntime takes one scale for all of it."""
     if not job.per_channel:
         return {}
@@ -112,13 +112,13 @@ def _batched(job: Job) -> dict[str, str]:
     }
 
 
-def _forms(job: Job, nodes: Collection[str], per_tensor: Collection[str]) -> copies.Forms:
+def _forms(job: IntegerJob, nodes: Collection[str], per_tensor: Collection[str]) -> copies.Forms:
     if job.mode is Mode.STATIC:
         return copies.static_forms(nodes, per_tensor, per_channel=job.per_channel)
     return copies.dynamic_forms(nodes, per_tensor)
 
 
-def _attempt(job: Job, nodes: Sequence[str], per_tensor: Collection[str], out: Path) -> str | None:
+def _attempt(job: IntegerJob, nodes: Sequence[str], per_tensor: Collection[str], out: Path) -> str | None:
     """Write and try; return the first line of what went wrong, or None."""
     if not nodes:
         return "no node is left to quantize"
@@ -135,7 +135,7 @@ def _attempt(job: Job, nodes: Sequence[str], per_tensor: Collection[str], out: P
     return f"onnxruntime refused the result: {fault}" if fault else None
 
 
-def _write_static(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
+def _write_static(job: IntegerJob, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
     import onnx
 
     from mlopt.compress.quantization.qdq import Quantizer
@@ -218,7 +218,7 @@ def _isolated_ranges(ranges: TensorsData | None, names: Names) -> TensorsData | 
 
 
 def _overrides(
-    job: Job, graph: onnx.GraphProto, nodes: Sequence[str], per_tensor: Collection[str]
+    job: IntegerJob, graph: onnx.GraphProto, nodes: Sequence[str], per_tensor: Collection[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what onnxruntime's quantizer should do differently for single weights."""
     overrides: dict[str, list[dict[str, Any]]] = {}
@@ -252,7 +252,7 @@ def _limits(graph: onnx.GraphProto, nodes: Sequence[str]) -> dict[str, tuple[int
     return limits
 
 
-def _write_dynamic(job: Job, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
+def _write_dynamic(job: IntegerJob, nodes: Sequence[str], per_tensor: Collection[str]) -> onnx.ModelProto:
     import onnx
     from onnxruntime.quantization import quantize_dynamic
 
@@ -278,7 +278,7 @@ def _type(*, signed: bool) -> QuantType:
     return QuantType.QInt8 if signed else QuantType.QUInt8
 
 
-def quantized_layers(path: Path, prepared: Prepared) -> frozenset[str]:
+def quantized_layers(path: Path, prepared: WorkingCopy) -> frozenset[str]:
     """Return the names of the weighted nodes that a file written from ``prepared`` computes in integers."""
     graph = read_graph(path).graph
     dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.compress.quantization.prepared import Prepared
-from mlopt.compress.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, Seen, entropy, percentile
+from mlopt.compress.quantization.prepared import WorkingCopy
+from mlopt.compress.quantization.ranges import Ends, Extremes, Histogram, MeanExtremes, TensorRange, entropy, percentile
 from mlopt.compress.quantization.settings import Calibration
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Key
@@ -44,7 +44,7 @@ _VERSION = 1
 """Part of what the cache keys ranges by: bumped when the same samples can give another range."""
 
 
-_METHODS: Mapping[Calibration, Callable[[], Seen]] = {
+_METHODS: Mapping[Calibration, Callable[[], TensorRange]] = {
     Calibration.MINMAX: Extremes,
     Calibration.MOVING_AVERAGE: MeanExtremes,
     Calibration.PERCENTILE: lambda: Histogram(percentile),
@@ -53,7 +53,7 @@ _METHODS: Mapping[Calibration, Callable[[], Seen]] = {
 
 
 def observe(
-    prepared: Prepared,
+    prepared: WorkingCopy,
     data: Dataset,
     inputs: Sequence[TensorSpec],
     *,
@@ -107,7 +107,7 @@ def element_counts(path: Path, tensors: Sequence[str], data: Dataset, inputs: Se
     return counts
 
 
-def _key(prepared: Prepared, data: Dataset, method: Calibration, op_types: Sequence[str]) -> Key:
+def _key(prepared: WorkingCopy, data: Dataset, method: Calibration, op_types: Sequence[str]) -> Key:
     parts = {
         "model": open_onnx(prepared.path).digest,
         "data": data.digest,
@@ -124,7 +124,7 @@ def _ranges(
 ) -> dict[str, Ends]:
     """Return the ranges by name; 0 to 0 of a tensor that was always empty."""
     tensors = _float_tensors(read_graph(path).graph, op_types)
-    seen: dict[str, Seen] = {}
+    seen: dict[str, TensorRange] = {}
     for found in _run(path, tensors, data, inputs, data.count):
         for name, values in found.items():
             if values.size:

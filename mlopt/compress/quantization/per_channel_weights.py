@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlopt.compress.quantization.copies import Forms, separate
-from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, Prepared, first_output
+from mlopt.compress.quantization.prepared import RECURRENT, WEIGHTED, WorkingCopy, first_output
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import nodes as all_nodes
 from mlopt.formats.onnx.names import fresh, isolate, restore
@@ -25,7 +25,7 @@ _BEHIND = frozenset({"Add", "Mul", "Cast", "QuantizeLinear", "DequantizeLinear"}
 Rewrite = Callable[["onnx.ModelProto", Collection[str]], "onnx.ModelProto"]
 
 
-def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite, forms: Forms) -> onnx.ModelProto:
+def rewrite_pieces(prepared: WorkingCopy, names: Sequence[str], rewrite: Rewrite, forms: Forms) -> onnx.ModelProto:
     """Return the prepared model with each of the named nodes as ``rewrite`` made it anew.
 
     ``rewrite`` gets a model of the nodes that share a weight, in one of the ``forms`` that it will have, with their
@@ -61,7 +61,7 @@ def rewrite_pieces(prepared: Prepared, names: Sequence[str], rewrite: Rewrite, f
     return proto
 
 
-def computed_by(op_types: Collection[str], graph: onnx.GraphProto, prepared: Prepared) -> frozenset[str]:
+def computed_by(op_types: Collection[str], graph: onnx.GraphProto, prepared: WorkingCopy) -> frozenset[str]:
     """Return the layers of the prepared model whose output a node of ``op_types`` computes in ``graph``.
 
     It may lie behind what scales it and adds a bias.
@@ -87,7 +87,7 @@ def _model(
     proto: onnx.ModelProto,
     piece: Sequence[onnx.NodeProto],
     constants: Mapping[str, onnx.TensorProto],
-    prepared: Prepared,
+    prepared: WorkingCopy,
 ) -> onnx.ModelProto:
     """Make a model of some nodes, their constants loaded."""
     from onnx import TensorProto, helper

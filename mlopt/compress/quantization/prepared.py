@@ -18,7 +18,7 @@ RECURRENT = "LSTM"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class WorkingCopy:
     """A copy to work on: nodes named, constants among the initializers, shapes inferred."""
 
     path: Path

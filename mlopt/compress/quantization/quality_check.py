@@ -32,7 +32,7 @@ Score = Callable[[str, Outputs, Array | None, Outputs], float]
 """``score(metric, outputs, labels, reference)``: the value of the budget's metric, or of one that stands in for it."""
 
 
-class Judge:
+class QualityCheck:
     """Compares models with one FP32 model, on the same samples."""
 
     def __init__(

@@ -30,7 +30,7 @@ _COUNTABLE = 2.0**100
 """A tensor that reaches this, or is not finite, holds a mask: its range is told as it is, and no histogram made."""
 
 
-class Seen(Protocol):
+class TensorRange(Protocol):
     """What is remembered of one tensor."""
 
     def add(self, values: Array) -> None:

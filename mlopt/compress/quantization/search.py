@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 from mlopt.compress.quantization.layer_selection import best_set
 from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
 from mlopt.compress.quantization.scheme import Mode
-from mlopt.compress.quantization.search_log import Account
-from mlopt.compress.quantization.versions import Found, Quality, Version, Written
+from mlopt.compress.quantization.search_log import SearchLog
+from mlopt.compress.quantization.versions import Quality, SearchResult, Version, Written
 from mlopt.formats.model import Model
 from mlopt.results.timing import Measuring
 
@@ -85,7 +85,7 @@ class Judging(Protocol):
 
 
 @dataclass(frozen=True)
-class Prospect:
+class ModeEstimate:
     """What a mode could save (milliseconds, or bytes) in each layer, and what speaks against it."""
 
     mode: Mode
@@ -115,23 +115,23 @@ class Search:
         self, writer: Writing, judge: Judging, measuring: Measuring, modes: Sequence[Mode], scratch: Path,
         seconds: float,
     ) -> None:  # fmt: skip
-        self.account = Account()
+        self.search_log = SearchLog()
         self._writer, self._judge, self._measuring, self._modes = writer, judge, measuring, modes
         self._scratch, self._seconds, self._start = scratch, seconds, time.monotonic()
         self._left: dict[Mode, dict[str, str]] = {mode: {} for mode in modes}
 
-    def fastest(self) -> Found:
+    def fastest(self) -> SearchResult:
         """Find the fastest version that keeps the budget."""
-        contenders = self._valid(self._prospects())
+        contenders = self._valid(self._estimates())
         if not contenders:
             return self._nothing("no set of layers is both faster and good enough")
-        with self.account.spending("measuring against FP32"):
+        with self.search_log.spending("measuring against FP32"):
             named = {f"{number}": version for number, version in enumerate(contenders)}
             speeds = self._measuring.race(
                 {name: each.path for name, each in named.items()}, max(self._time_until(1), 0)
             )
         for name, version in named.items():
-            self.account.measured(version, speeds.get(name))
+            self.search_log.measured(version, speeds.get(name))
         faster = {name: speed.median for name, speed in speeds.items() if speed.faster}
         if not faster:
             best = max(speeds.values(), key=lambda speed: speed.median, default=None)
@@ -142,32 +142,32 @@ class Search:
         near = [named[name] for name, median in faster.items() if median >= _TIE * max(faster.values())]
         return self._kept(max(near, key=lambda version: version.quality.cosine))
 
-    def smallest(self) -> Found:
+    def smallest(self) -> SearchResult:
         """Find the version that keeps the budget and saves most bytes."""
         sizes = self._writer.weight_bytes()
         savings = {mode: {name: float(sizes[name]) for name in self._writer.layers(mode)} for mode in self._modes}
-        contenders = self._valid([Prospect(mode, saving, {}) for mode, saving in savings.items() if saving])
+        contenders = self._valid([ModeEstimate(mode, saving, {}) for mode, saving in savings.items() if saving])
         for version in contenders:
-            self.account.measured(version, None)
+            self.search_log.measured(version, None)
         best = min(contenders, key=lambda version: version.size_bytes, default=None)
         if best is None or best.size_bytes >= self._writer.model.size_bytes:
             return self._nothing("no set of layers is both smaller and good enough")
         return self._kept(best)
 
-    def _prospects(self) -> list[Prospect]:
+    def _estimates(self) -> list[ModeEstimate]:
         """Return what each mode worth trying could save, the most promising first."""
         weighted = self._writer.weighted
-        with self.account.spending("timing layers"):
+        with self.search_log.spending("timing layers"):
             floats = self._measuring.profile(self._writer.model.path)
         own = by_layer(floats, self._writer.graph, weighted)
         total = sum(own.values())
-        prospects = []
+        estimates = []
         for mode in self._modes:
             able = self._writer.layers(mode)
             if sum(own.get(name, 0.0) for name in able) < _LEAST_SHARE * total:
-                self.account.modes[mode] = "its layers take less than 5 % of the time"
+                self.search_log.modes[mode] = "its layers take less than 5 % of the time"
                 continue
-            with self.account.spending("timing layers"):
+            with self.search_log.spending("timing layers"):
                 path = self._roughly(mode, able)
                 times = self._measuring.profile(path) if path is not None else []
             if path is None:
@@ -175,12 +175,14 @@ class Search:
             taken = by_layer(times, self._writer.graph, weighted)
             savings = {name: own.get(name, 0.0) - taken.get(name, 0.0) for name in able}
             for name in able:
-                self.account.book(mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4))
+                self.search_log.book(
+                    mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4)
+                )
             boundaries = self._boundaries(mode, able, conversion_ms(times) - conversion_ms(floats))
-            prospects.append(Prospect(mode, savings, boundaries, total))
-            saved = prospects[-1].saved(prospects[-1].best())
-            self.account.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
-        return sorted(prospects, key=lambda prospect: -prospect.saved(prospect.best()))
+            estimates.append(ModeEstimate(mode, savings, boundaries, total))
+            saved = estimates[-1].saved(estimates[-1].best())
+            self.search_log.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
+        return sorted(estimates, key=lambda estimate: -estimate.saved(estimate.best()))
 
     def _boundaries(self, mode: Mode, layers: Sequence[str], spent_ms: float) -> dict[str, float]:
         """Return what it costs that the values before each layer (and after the last: "") change their type.
@@ -194,87 +196,87 @@ class Search:
         each = max(spent_ms, 0.0) / ends if ends else 0.0
         return {name: each * sizes.get(name, 0) for name in (*layers, "")}
 
-    def _valid(self, prospects: Sequence[Prospect]) -> list[Version]:
+    def _valid(self, estimates: Sequence[ModeEstimate]) -> list[Version]:
         """Return versions that keep the budget, by what they should save; at most three of a mode.
 
         A mode whose best set is too lossy is looked into only if it could save more than another mode's valid one.
         """
         found: dict[Mode, dict[tuple[str, ...], Version | None]] = {}
-        with self.account.spending("judging"):
-            for prospect in prospects:
-                found[prospect.mode] = self._wholes(prospect)
-        enough = max((p.saved(v.layers) for p in prospects for v in _good(found[p.mode])), default=0.0)
-        for prospect in prospects:
-            lossy = found[prospect.mode] and not _good(found[prospect.mode])
-            if lossy and prospect.saved(prospect.best()) > _BETTER * enough:
-                errors = self._errors(prospect, prospect.best())
-                self._try_prices(replace(prospect, errors=errors), found[prospect.mode])
+        with self.search_log.spending("judging"):
+            for estimate in estimates:
+                found[estimate.mode] = self._wholes(estimate)
+        enough = max((p.saved(v.layers) for p in estimates for v in _good(found[p.mode])), default=0.0)
+        for estimate in estimates:
+            lossy = found[estimate.mode] and not _good(found[estimate.mode])
+            if lossy and estimate.saved(estimate.best()) > _BETTER * enough:
+                errors = self._errors(estimate, estimate.best())
+                self._try_prices(replace(estimate, errors=errors), found[estimate.mode])
         return [
             version
-            for p in prospects
+            for p in estimates
             for version in sorted(_good(found[p.mode]), key=lambda each: -p.saved(each.layers))[:_RACED]
         ]
 
-    def _wholes(self, prospect: Prospect) -> dict[tuple[str, ...], Version | None]:
+    def _wholes(self, estimate: ModeEstimate) -> dict[tuple[str, ...], Version | None]:
         """Write the set that should save most and, if that is good enough, the set of all layers too.
 
         Of a small model, much of what a profile shows is the profile: where that leaves a doubt, all layers are tried.
         """
-        first, everything = prospect.best(), tuple(prospect.savings)
-        if not first and prospect.saved(everything) > -_IN_DOUBT * prospect.total:
+        first, everything = estimate.best(), tuple(estimate.savings)
+        if not first and estimate.saved(everything) > -_IN_DOUBT * estimate.total:
             first = everything
         if not first:
-            said = self.account.modes.get(prospect.mode)
-            self.account.modes[prospect.mode] = f"{said}: nothing to gain" if said else "nothing to gain"
+            said = self.search_log.modes.get(estimate.mode)
+            self.search_log.modes[estimate.mode] = f"{said}: nothing to gain" if said else "nothing to gain"
             return {}
-        tried = {first: self._write(prospect.mode, first)}
+        tried = {first: self._write(estimate.mode, first)}
         if first != everything and _good(tried):
-            tried[everything] = self._write(prospect.mode, everything)
+            tried[everything] = self._write(estimate.mode, everything)
         return tried
 
-    def _try_prices(self, prospect: Prospect, tried: dict[tuple[str, ...], Version | None]) -> None:
+    def _try_prices(self, estimate: ModeEstimate, tried: dict[tuple[str, ...], Version | None]) -> None:
         """Look for the least price of error that keeps the budget; what is written on the way goes to ``tried``."""
-        balance = sum(abs(saving) for saving in prospect.savings.values()) / (sum(prospect.errors.values()) or 1.0)
+        balance = sum(abs(saving) for saving in estimate.savings.values()) / (sum(estimate.errors.values()) or 1.0)
         low, high = math.log10(balance) - _DECADES, math.log10(balance) + _DECADES
-        with self.account.spending("choosing layers"):
+        with self.search_log.spending("choosing layers"):
             for _ in range(_HALVINGS):
                 middle = (low + high) / 2
-                layers = prospect.best(10**middle)
+                layers = estimate.best(10**middle)
                 if layers and layers not in tried and self._time_until(_CHOOSING_ENDS) > 0:
-                    tried[layers] = self._write(prospect.mode, layers)
+                    tried[layers] = self._write(estimate.mode, layers)
                 version = tried.get(layers)
                 if not layers or (version is not None and version.quality.objection is None):
                     high = middle
                 else:
                     low = middle
 
-    def _errors(self, prospect: Prospect, layers: Sequence[str]) -> dict[str, float]:
+    def _errors(self, estimate: ModeEstimate, layers: Sequence[str]) -> dict[str, float]:
         """Return the error that each layer makes alone, those that save most first, as long as there is time."""
         errors: dict[str, float] = {}
-        with self.account.spending("ranking layers"):
-            for name in sorted(layers, key=lambda name: -prospect.savings[name]):
+        with self.search_log.spending("ranking layers"):
+            for name in sorted(layers, key=lambda name: -estimate.savings[name]):
                 if self._time_until(_RANKING_ENDS) < 0:
                     break
-                path = self._roughly(prospect.mode, (name,))
+                path = self._roughly(estimate.mode, (name,))
                 if path is not None:
                     quality = self._judge.quality(path)
                     errors[name] = quality.noise
-                    self.account.book(prospect.mode, name, alone_sqnr_db=quality.sqnr_db)
+                    self.search_log.book(estimate.mode, name, alone_sqnr_db=quality.sqnr_db)
         unknown = max(errors.values(), default=1.0)
-        return {name: errors.get(name, unknown) for name in prospect.savings}
+        return {name: errors.get(name, unknown) for name in estimate.savings}
 
     def _write(self, mode: Mode, layers: Collection[str]) -> Version | None:
         """Write and judge one version; None, with the reason in the account, if that cannot be done."""
-        path = self._place(f"{mode}-{len(self.account.front)}")
+        path = self._place(f"{mode}-{len(self.search_log.front)}")
         written = self._writer.write(mode, layers, path)
         self._left[mode] |= written.left
         if written.fault is not None:
-            self.account.modes[mode] = written.fault
+            self.search_log.modes[mode] = written.fault
             return None
         quality = self._judge.quality(path)
         if quality.objection is not None and self._writer.mend(mode, path, deadline=self._start + self._seconds):
             quality = self._judge.quality(path)
-        return Version(mode, tuple(layers), path, written, quality, self.account.judged(mode, len(layers), quality))
+        return Version(mode, tuple(layers), path, written, quality, self.search_log.judged(mode, len(layers), quality))
 
     def _roughly(self, mode: Mode, layers: Collection[str]) -> Path | None:
         """Write a version to look at once; None if it cannot be written."""
@@ -282,7 +284,7 @@ class Search:
         written = self._writer.write(mode, layers, path)
         self._left[mode] |= written.left
         if written.fault is not None:
-            self.account.modes[mode] = written.fault
+            self.search_log.modes[mode] = written.fault
         return path if written.fault is None else None
 
     def _place(self, name: str) -> Path:
@@ -296,7 +298,7 @@ class Search:
 
     def _why_left(self, mode: Mode, name: str) -> str:
         """Say why a layer stays in FP32, by what is known of it."""
-        known = self.account.layers.get(mode.value, {}).get(name, {})
+        known = self.search_log.layers.get(mode.value, {}).get(name, {})
         own, taken, alone = (known.get(key) for key in ("fp32_ms", "ms", "alone_sqnr_db"))
         if own is not None and taken is not None and taken > own:
             return f"slower in INT8: {taken:.3g} ms against {own:.3g} ms in FP32"
@@ -304,15 +306,15 @@ class Search:
             return f"too lossy for what it saves: alone it leaves the output an SQNR of {alone:.1f} dB"
         return "what it saves is not worth its conversions or its error"
 
-    def _kept(self, version: Version) -> Found:
+    def _kept(self, version: Version) -> SearchResult:
         missing = (name for name in self._writer.layers(version.mode) if name not in version.layers)
         left = {name: self._why_left(version.mode, name) for name in missing} | self._left[version.mode]
-        return Found(version, None, left, self.account.notes(version))
+        return SearchResult(version, None, left, self.search_log.notes(version))
 
-    def _nothing(self, reason: str) -> Found:
-        objections = [row["objection"] for row in self.account.front if row["objection"] is not None]
-        said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.account.modes.items())]
-        return Found(None, "; ".join(said), {}, self.account.notes(None))
+    def _nothing(self, reason: str) -> SearchResult:
+        objections = [row["objection"] for row in self.search_log.front if row["objection"] is not None]
+        said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.search_log.modes.items())]
+        return SearchResult(None, "; ".join(said), {}, self.search_log.notes(None))
 
 
 def _good(tried: Mapping[tuple[str, ...], Version | None]) -> list[Version]:

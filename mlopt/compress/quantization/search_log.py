@@ -14,7 +14,7 @@ from mlopt.results.timing import Speed
 
 
 @dataclass
-class Account:
+class SearchLog:
     """What was found on the way, for the report."""
 
     seconds: dict[str, float] = field(default_factory=dict)

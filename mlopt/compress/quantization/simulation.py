@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopt.compress.half.graph import Half, always_float, float_tensors
-from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.prepared import WorkingCopy, save
 from mlopt.core.errors import MeasureError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
@@ -70,7 +70,7 @@ class Admission:
     time_up: bool = False
 
 
-def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], batch_size: int) -> Stage:
+def set_stage(prepared: WorkingCopy, data: Dataset, inputs: Sequence[TensorSpec], batch_size: int) -> Stage:
     """Run the model in FP32, which every rehearsal is compared with."""
     import onnx
 
@@ -84,7 +84,7 @@ def set_stage(prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], b
     return Stage(path, feeds, tuple(_run(session, feed) for feed in feeds))
 
 
-def rehearse(stage: Stage, converted: frozenset[str], watched: frozenset[str], half: Half, floor_db: float) -> Verdict:
+def simulate(stage: Stage, converted: frozenset[str], watched: frozenset[str], half: Half, floor_db: float) -> Verdict:
     """Compute the samples with the ``converted`` nodes in ``half``.
 
     It ends as soon as a ``watched`` tensor is no longer finite, or the outputs cannot reach ``floor_db`` any more. One

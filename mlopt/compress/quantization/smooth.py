@@ -16,7 +16,7 @@ from typing import Any
 
 from mlopt.compress.quantization.copies import separate, static_forms
 from mlopt.compress.quantization.observe import one_batch, quiet, refusal
-from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.prepared import WorkingCopy, save
 from mlopt.core.errors import MissingPackage
 from mlopt.core.packages import install_command
 from mlopt.data.dataset import Array, Dataset
@@ -31,7 +31,7 @@ _OLDEST_OPSET = 13
 
 
 def quantize_with_nncf(
-    prepared: Prepared, data: Dataset, inputs: Sequence[TensorSpec], out: Path, *, excluded: Sequence[str] = ()
+    prepared: WorkingCopy, data: Dataset, inputs: Sequence[TensorSpec], out: Path, *, excluded: Sequence[str] = ()
 ) -> str | None:
     """Write the model to ``out``, calibrated on all of ``data``; return why that is not possible, or None.
 

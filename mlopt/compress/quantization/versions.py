@@ -67,7 +67,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What the search ends with: the version to keep, or the reason why there is none; and the account of it."""
 
     version: Version | None

@@ -21,7 +21,7 @@ from mlopt.compress.quantization.copies import dynamic_forms, remarks
 from mlopt.compress.quantization.fallback import largest
 from mlopt.compress.quantization.observe import one_batch, quiet, refusal
 from mlopt.compress.quantization.per_channel_weights import computed_by, rewrite_pieces
-from mlopt.compress.quantization.prepared import Prepared, save
+from mlopt.compress.quantization.prepared import WorkingCopy, save
 from mlopt.compress.quantization.settings import Algorithm, WeightOnly, unfit
 from mlopt.compress.quantization.versions import Written
 from mlopt.core.packages import install_command, version
@@ -48,7 +48,7 @@ def objection(settings: WeightOnly) -> str | None:
 
 
 def write(
-    prepared: Prepared,
+    prepared: WorkingCopy,
     out: Path,
     settings: WeightOnly,
     nodes: Sequence[str],
@@ -79,7 +79,7 @@ def write(
 
 
 def _attempt(
-    prepared: Prepared, out: Path, settings: WeightOnly, nodes: Sequence[str], feeds: Mapping[str, Array] | None
+    prepared: WorkingCopy, out: Path, settings: WeightOnly, nodes: Sequence[str], feeds: Mapping[str, Array] | None
 ) -> str | None:
     """Write and try; return what went wrong, or None."""
     forms = dynamic_forms(nodes, ())

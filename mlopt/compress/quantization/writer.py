@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from mlopt.compress.quantization import weight_only
 from mlopt.compress.quantization.bias_correction import correct_means, correct_weights, input_means
 from mlopt.compress.quantization.graph import Survey, matching, prepare
-from mlopt.compress.quantization.integers import PER_CHANNEL_OPSET, Job, quantize, quantized_layers
+from mlopt.compress.quantization.integers import PER_CHANNEL_OPSET, IntegerJob, quantize, quantized_layers
 from mlopt.compress.quantization.observe import absolute_maxima, element_counts, observe, one_batch, same_outputs
-from mlopt.compress.quantization.prepared import RECURRENT, Prepared, first_output
+from mlopt.compress.quantization.prepared import RECURRENT, WorkingCopy, first_output
 from mlopt.compress.quantization.scheme import Integers, Mode, choose_integers
 from mlopt.compress.quantization.settings import Settings
 from mlopt.compress.quantization.smooth import quantize_with_nncf
@@ -155,7 +155,7 @@ class Writer:
         if static and self.settings.smooth_quant:
             return self._smoothed(layers, out)
         nodes = self._with_between(layers, excluded) if static else tuple(layers)
-        job = Job(
+        job = IntegerJob(
             self.prepared, mode, self.integers(mode), nodes,
             per_channel=self.per_channel if static else self.settings.per_channel, excluded=excluded,
             ranges=self.ranges if static else None, feeds=self._feeds,
@@ -256,7 +256,7 @@ def between(
 
 def _prepare(
     model: Model, folder: Path, feeds: Mapping[str, Array] | None, wanted: int
-) -> tuple[Prepared, tuple[str, ...]]:
+) -> tuple[WorkingCopy, tuple[str, ...]]:
     """Return a copy at the wanted opset or, where the model cannot be raised to it, at its own; and remarks on that.
 
     The converter is not trusted: what it wrote must compute what the model computes.

@@ -41,7 +41,7 @@ class Probe:
 
 
 @dataclass
-class Seen:
+class ExportedSizes:
     """What ``torch.export`` did: its programs, and each comparison of sizes with its outcome and the model's line."""
 
     programs: list[torch.export.ExportedProgram] = field(default_factory=list)
@@ -49,13 +49,13 @@ class Seen:
 
 
 @contextmanager
-def comparisons() -> Iterator[Seen]:
+def comparisons() -> Iterator[ExportedSizes]:
     """Watch ``torch.export`` in this block: what the ONNX exporter hands on no longer has the comparisons."""
     torch = import_torch()
     from sympy.logic.boolalg import Boolean
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    seen = Seen()
+    seen = ExportedSizes()
     export, decide = torch.export.export, ShapeEnv.evaluate_expr
 
     def exporting(*args: Any, **kwargs: Any) -> Any:
@@ -76,7 +76,7 @@ def comparisons() -> Iterator[Seen]:
         torch.export.export, ShapeEnv.evaluate_expr = export, decide
 
 
-def compared(seen: Seen, specs: Sequence[TensorSpec], traced: Mapping[str, int]) -> list[Probe]:
+def compared(seen: ExportedSizes, specs: Sequence[TensorSpec], traced: Mapping[str, int]) -> list[Probe]:
     """Return sizes at which a comparison comes out otherwise than at the ``traced`` ones; the model's own first."""
     names = _names(seen.programs[-1], specs) if seen.programs else {}
     probes: dict[tuple[tuple[str, int], ...], Probe] = {}

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 
 from mlopt.core.foreign_text import plain
-from mlopt.results.report import Candidate, GateVerdict, Report
+from mlopt.results.report import CandidateRecord, GateVerdict, Report
 
 QUANTILES = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99", "p999": "0.999"}
 """The percentiles of ``Latency``, and the same as a share of one."""
 
 
-def candidates(report: Report) -> dict[str, Candidate]:
+def candidates(report: Report) -> dict[str, CandidateRecord]:
     """Return every measured model by its name: the references first, the final model last."""
     measured = (*report.references.values(), report.baseline, report.final)
     return {plain(one.name): one for one in measured}

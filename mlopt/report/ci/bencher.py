@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mlopt.core.foreign_text import as_json
 from mlopt.report.ci import QUANTILES, candidates, finite
 from mlopt.report.facts import shorten
-from mlopt.results.report import Candidate, Interval, Report
+from mlopt.results.report import CandidateRecord, Interval, Report
 
 _NAME_LENGTH = 1024
 _NANOSECONDS = 1e6
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
     return as_json(document) + "\n"
 
 
-def _measures(report: Report, one: Candidate) -> Iterator[_Measure]:
+def _measures(report: Report, one: CandidateRecord) -> Iterator[_Measure]:
     latency, accuracy = one.latency_ms, one.accuracy
     for key in QUANTILES:
         slug = "latency" if key == "p50" else f"latency-{key}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mlopt.core.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
-from mlopt.results.report import Candidate, Report, Speedup, Verdict
+from mlopt.results.report import CandidateRecord, Report, Speedup, Verdict
 
 STATES: Mapping[Verdict, int] = {"pass": 0, "inconclusive": 1, "fail": 2}
 """A verdict as a number: the larger, the worse."""
@@ -34,7 +34,7 @@ class Family:
     type: str = "gauge"
 
 
-_OF_A_MODEL: tuple[tuple[str, str, str, Callable[[Candidate], float | None]], ...] = (
+_OF_A_MODEL: tuple[tuple[str, str, str, Callable[[CandidateRecord], float | None]], ...] = (
     ("mlopt_throughput_samples_per_second", "", "Samples in a second.", lambda one: one.throughput_per_s),
     ("mlopt_model_size_bytes", "bytes", "The model on disk.", lambda one: one.size_bytes),
     ("mlopt_peak_memory_bytes", "bytes", "The most that its process held.", lambda one: one.peak_rss_bytes),
@@ -67,7 +67,7 @@ def _models(report: Report) -> Iterator[Family]:
     yield Family("mlopt_accuracy", "", "The recipe's metric on the evaluation samples.", scores)
 
 
-def _latency(labels: Labels, one: Candidate) -> Iterator[Sample]:
+def _latency(labels: Labels, one: CandidateRecord) -> Iterator[Sample]:
     found = one.latency_ms
     for key, share in QUANTILES.items():
         yield "", {**labels, "quantile": share}, finite(getattr(found, key), 1e-3)
