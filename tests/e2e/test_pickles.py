@@ -319,4 +319,4 @@ def test_no_source_unpickles() -> None:
     assert not {what for _, what, _ in found} & {"pickle.load", "pickle.loads", "joblib.load", "torch.jit.load"}
     assert [words["weights_only"] for _, what, words in found if what == "torch.load"] == ["True"]
     assert {words.get("allow_pickle", "False") for *_, words in found} == {"False"}
-    assert [file for file, what, _ in found if what == "torch.export.load"] == ["torch_model.py"]
+    assert [file for file, what, _ in found if what == "torch.export.load"] == ["model.py"]
