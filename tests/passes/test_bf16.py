@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import PLAIN_X86, applied, dataset, fresh, outputs_of, run_pass
 from onnx import TensorProto, helper
+from pass_runs import PLAIN_X86, applied, dataset, fresh, outputs_of, run_pass
 from quantization_models import FLOAT, branching, cosine, encoder, random, write
 
 from mlopt.core.target import Objective, Target

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import applied, outputs_of, run_pass
 
 from mlopt.compress.quantization import graph as quantization_graph
 from mlopt.core.target import Objective

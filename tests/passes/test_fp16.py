@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from quantization_models import FLOAT, branching, cnn, cosine, encoder, random, write
 
 from mlopt.compress.half import convert as module

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import applied, outputs_of, run_pass
 from pydantic import ValidationError
 
 from mlopt.core.errors import MissingPackage, ModelError

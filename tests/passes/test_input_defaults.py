@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 from deployables import in_runtime
-from helpers import PLAIN_X86, dataset, fresh
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import PLAIN_X86, dataset, fresh
 from test_interface_names import PASSES
 
 from mlopt.core.errors import DataError

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, run_pass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import applied, run_pass
 
 from mlopt.core.target import Objective
 from mlopt.passes import table

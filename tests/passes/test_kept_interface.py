@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from deployables import in_runtime
-from helpers import PLAIN_X86, dataset, fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import PLAIN_X86, dataset, fresh
 from test_interface_names import PASSES
 
 from mlopt.core.target import Objective, Target

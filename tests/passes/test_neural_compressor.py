@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from deployables import in_runtime
-from helpers import applied, fresh, outputs_of, run_pass
+from pass_runs import applied, fresh, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import cosine, random
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import onnx
 import pytest
-from helpers import applied, run_pass
 from onnx import TensorProto
+from pass_runs import applied, run_pass
 from quantization_models import FLOAT, random, write
 
 from mlopt.formats.onnx.file import read_graph

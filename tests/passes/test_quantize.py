@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from deployables import in_runtime
-from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
+from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import FLOAT, INT64, branching, cnn, cosine, encoder, random, write
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import helper
+from pass_runs import applied, outputs_of, run_pass
 from quantization_models import FLOAT, cosine, random, write
 
 from mlopt.artifact.inspection import inspect_model

@@ -13,9 +13,9 @@ from typing import Any
 
 import onnx
 import pytest
-from helpers import run_pass
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pass_runs import run_pass
 from random_models import feeds, hostile_names, random_model, relative_error, rename, run
 
 from mlopt.core.target import Objective, Target

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from quantization_models import FLOAT, INT64, random, write
 
 from mlopt.compress.quantization.copies import dynamic_forms, separate, static_forms

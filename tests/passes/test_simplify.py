@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper, numpy_helper
+from pass_runs import applied, outputs_of, run_pass
 
 from mlopt.core.errors import PassError
 from mlopt.formats.onnx import graph as onnx_graph

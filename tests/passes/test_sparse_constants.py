@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import helper, numpy_helper
+from pass_runs import applied, outputs_of, run_pass
 from quantization_models import FLOAT, random, write
 
 from mlopt.artifact.inspection import inspect_model

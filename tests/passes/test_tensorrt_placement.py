@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 from deployables import in_runtime
-from helpers import PLAIN_X86, applied, outputs_of, run_pass
 from onnx import numpy_helper
+from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import FLOAT, cnn, cosine, random, write
 

@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
-from helpers import applied, outputs_of, run_pass
 from onnx import TensorProto, helper
+from pass_runs import applied, outputs_of, run_pass
 
 from mlopt.passes.base import Refusal
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from helpers import applied, fresh, outputs_of, run_pass
+from pass_runs import applied, fresh, outputs_of, run_pass
 
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec

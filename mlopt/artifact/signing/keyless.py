@@ -5,7 +5,7 @@ a certificate of ten minutes for it, and a public log keeps the signature: that 
 made within those minutes. Who verifies names the identity *and* the issuer: an identity alone is what any issuer says.
 
 Verifying needs no network; it was tested with a signature of the public instance. Signing needs its servers. It was
-tested against the same protocols on one machine (``tests/artifact/local_sigstore.py``), not against those servers, and
+tested against the same protocols on one machine (``tests/helpers/local_sigstore.py``), not against those servers, and
 the login in a browser was not tested.
 """
 

@@ -14,7 +14,7 @@ from deployables import in_runtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from passes.helpers import applied, dataset, run_pass
+from pass_runs import applied, dataset, run_pass
 from planted_fault import FAULTY_TENSOR, planted, samples
 from quantization_models import FLOAT, INT64, Port, branching, encoder, random, write
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import applied, run_pass
 from onnx import TensorProto, helper
+from pass_runs import applied, run_pass
 from quantization_models import FLOAT, random, write
 
 from mlopt.core.target import Objective

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from deployables import in_runtime
-from helpers import applied, fresh, outputs_of, run_pass
+from pass_runs import applied, fresh, outputs_of, run_pass
 
 from mlopt.core.errors import PassError, Problem
 from mlopt.core.usercode import CodeReference

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.heavy
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SEEDS = range(60)
 SMOKE = range(1000, 1060)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import applied, run_pass
+from pass_runs import applied, run_pass
 
 from mlopt.core.errors import PassError
 from mlopt.core.usercode import CodeReference

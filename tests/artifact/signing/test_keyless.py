@@ -31,7 +31,7 @@ from local_sigstore import isolate
 
 from mlopt.artifact.signing.keyless import KeylessSigner, KeylessTrust
 
-BUNDLE = (Path(__file__).parent / "fixtures" / "keyless.sigstore.json").read_bytes()
+BUNDLE = (Path(__file__).parents[1] / "fixtures" / "keyless.sigstore.json").read_bytes()
 WORKFLOW = "https://github.com/trailofbits/pypi-attestations/.github/workflows/release.yml@refs/tags/v0.0.19"
 GITHUB = "https://token.actions.githubusercontent.com"
 

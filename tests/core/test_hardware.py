@@ -8,7 +8,7 @@ import pytest
 
 from mlopt.core.hardware import Hardware, detect, parse
 
-RECORDED = Path(__file__).parent / "hardware"
+RECORDED = Path(__file__).parents[1] / "hardware"
 
 
 def recorded(name: str) -> Hardware:

@@ -12,7 +12,7 @@ from quantization_models import cnn
 from mlopt.compress.quantization.scheme import PLACEMENTS, Mode, Scheme, Work, choose_integers, objection
 from mlopt.core.hardware import Hardware, parse
 
-RECORDED = Path(__file__).parents[1] / "hardware"
+RECORDED = Path(__file__).parents[2] / "hardware"
 X86 = {"zen3", "cascade_lake", "cascade_lake_vnni_hidden", "sapphire_rapids"}
 ARM = {"graviton3", "apple_m1_linux", "apple_m3_macos"}
 SATURATING = {"zen3", "cascade_lake_vnni_hidden"}

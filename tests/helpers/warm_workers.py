@@ -47,7 +47,7 @@ class Nursery:
         how.pop("stderr")
         told = (command[2].rpartition("serve(")[0], Path.cwd(), how.pop("env"))
         assert how.pop("stdin") == subprocess.DEVNULL
-        assert not how, f"a worker is started otherwise than tests/warm_workers.py knows: {how}"
+        assert not how, f"a worker is started otherwise than tests/helpers/warm_workers.py knows: {how}"
         prctl = ctypes.CDLL(None).prctl
         prctl(_PR_SET_CHILD_SUBREAPER, 1)  # whose parent has ended becomes a child of this process
         try:
