@@ -28,7 +28,8 @@ from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.measure.parity import fidelity, within_tolerance
+from mlopt.measure.parity import fidelity
+from mlopt.measure.tolerance import within_tolerance
 from mlopt.passes import table
 from mlopt.passes.base import Context
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote

@@ -17,7 +17,7 @@ from mlopt.data.ragged import is_ragged
 from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
-from mlopt.measure.parity import within_tolerance
+from mlopt.measure.tolerance import within_tolerance
 from mlopt.results.report import Parity
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mlopt.core.errors import MeasureError
 from mlopt.data.ragged import is_ragged
 from mlopt.measure.pairing import paired
-from mlopt.measure.parity import relative_tolerance, tolerance
+from mlopt.measure.tolerance import relative_tolerance, tolerance
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

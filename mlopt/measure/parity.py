@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlopt.core.errors import MeasureError
-from mlopt.data.ragged import dtype_of, is_ragged
+from mlopt.measure.chunks import as_numbers, check_names, chunks, is_floating
 from mlopt.measure.pairing import paired
 from mlopt.measure.parts import Parts
 from mlopt.results.report import Fidelity, OutputFidelity, Parity
@@ -34,11 +33,6 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Outputs = Mapping[str, Array]
 
-_CHUNK_VALUES = 1 << 20
-_RELATIVE = 1e-3  # of each value; graph rewrites in float32 stay two orders below
-_OF_SCALE = 1e-4  # of the output's largest value: cancellation makes small values inexact
-_ROUNDINGS = 8  # of the coarser of the two dtypes, for outputs in half precision
-_FLOAT32 = 2.0**-23  # one rounding
 _SAID = 1e-8  # of the largest energy: typical is the median of the samples beyond a 1/10,000 of the largest magnitude
 _BLANK = 1e-4  # of the energy of a typical sample: 1 % of its magnitude
 _NO_SIGNAL_DB = -200.0
@@ -68,38 +62,6 @@ def fidelity(reference: Outputs, outputs: Outputs) -> Fidelity:
 def cosines(reference: Outputs, outputs: Outputs) -> Floats:
     """Return each sample's cosine similarity [samples], of the output whose mean is lowest."""
     return worst(reference, outputs).cosines
-
-
-def scales(outputs: Outputs) -> dict[str, float]:
-    """Return the largest magnitude in each floating-point output; 0 for any other."""
-    return {name: _scale(name, array, array) if _is_floating(array) else 0.0 for name, array in outputs.items()}
-
-
-def within_tolerance(expected: Outputs, got: Outputs, largest: Mapping[str, float] | None = None) -> str | None:
-    """Return None if ``got`` is ``expected`` up to rounding, else the first difference in words.
-
-    Each floating-point value may differ by 1e-3 of itself (in half precision by eight roundings) plus 1e-4 of the
-    largest value of its output; everything else must be equal. ``largest`` has that of more samples (``scales``): what
-    is left of values as large may be off by eight roundings of them. Raises like ``compare``.
-    """
-    _check_names(expected, got)
-    for name in expected:
-        reason = _first_difference(name, expected[name], got[name], (largest or {}).get(name, 0.0))
-        if reason is not None:
-            return reason
-    return None
-
-
-def relative_tolerance(expected: Array, got: Array) -> float:
-    """Return how far a value may be from the expected one, as a share of it; 0 if they are not floating point."""
-    floating = _is_floating(expected) and _is_floating(got)
-    return max(_RELATIVE, _ROUNDINGS * max(_rounding(expected), _rounding(got))) if floating else 0.0
-
-
-def tolerance(expected: Floats, relative: float, scale: float | Floats, largest: float) -> Floats:
-    """Return how far each value may be off: ``scale`` is the largest magnitude beside it, ``largest`` that of all."""
-    allowed: Floats = relative * np.abs(expected) + np.maximum(_OF_SCALE * scale, _ROUNDINGS * _FLOAT32 * largest)
-    return allowed
 
 
 @dataclass(frozen=True)
@@ -179,7 +141,7 @@ class Worst:
 
 def worst(expected: Outputs, got: Outputs) -> Worst:
     """Measure like ``compare``, and keep each sample's cosine."""
-    _check_names(expected, got)
+    check_names(expected, got)
     pairs = paired(expected, got)
     errors = {name: _error(name, pairs.expected[name], pairs.got[name]) for name in pairs.expected}
     noisy = [error.sqnr_db for error in errors.values() if error.sqnr_db is not None]
@@ -206,9 +168,9 @@ def _figures(error: _Error) -> OutputFidelity:
 
 def _error(name: str, expected: Array, got: Array) -> _Error:
     whole, faint, max_abs = _Sum(), _Sum(), 0.0
-    parts = Parts(floating=_is_floating(expected) and _is_floating(got))
-    for start, wanted, found in _chunks(name, expected, got):
-        a, b = _as_numbers(name, start, wanted, found)
+    parts = Parts(floating=is_floating(expected) and is_floating(got))
+    for start, wanted, found in chunks(name, expected, got):
+        a, b = as_numbers(name, start, wanted, found)
         whole.add(start, a, b)
         parts.add(a.reshape(wanted.shape), b.reshape(wanted.shape))
         for mask in _faint_channels(a.reshape(wanted.shape)):
@@ -243,80 +205,3 @@ def _faint_channels(samples: Floats) -> Iterator[NDArray[np.bool_]]:
             mask = apart & (peaks <= np.take_along_axis(low, widest, axis=1))
             shape = [len(samples), *(channels if each == axis else 1 for each in range(1, samples.ndim))]
             yield np.broadcast_to(mask.reshape(shape), samples.shape).reshape(len(samples), -1)
-
-
-def _check_names(expected: Outputs, got: Outputs) -> None:
-    if set(expected) != set(got) or not expected:
-        raise MeasureError(
-            "the two models have different outputs", got=", ".join(got) or "none", expected=", ".join(expected) or "any"
-        )
-
-
-def _chunks(name: str, expected: Array, got: Array) -> Iterator[tuple[int, Array, Array]]:
-    """Yield pieces of both, [samples, ...], each with the number of its first sample; of ragged ones, each sample."""
-    if expected.shape != got.shape:
-        raise MeasureError("shapes differ", where=f"output '{name}'", got=str(got.shape), expected=str(expected.shape))
-    wanted, found = np.atleast_1d(expected), np.atleast_1d(got)
-    if not len(wanted):
-        raise MeasureError("there are no samples to compare", where=f"output '{name}'", got=str(wanted.shape))
-    if is_ragged(wanted):
-        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            if one.shape != other.shape:
-                where = f"output '{name}', sample {number}"
-                raise MeasureError("shapes differ", where=where, got=str(other.shape), expected=str(one.shape))
-            yield number, one[np.newaxis], other[np.newaxis]
-        return
-    rows = max(_CHUNK_VALUES // max(math.prod(wanted.shape[1:]), 1), 1)
-    for start in range(0, len(wanted), rows):
-        yield start, wanted[start : start + rows], found[start : start + rows]
-
-
-def _is_floating(array: Array) -> bool:
-    return dtype_of(array).kind not in "biuOSUT"  # bfloat16 and its kin have kind V
-
-
-def _as_numbers(name: str, start: int, expected: Array, got: Array) -> tuple[Floats, Floats]:
-    """Return both as [samples, values]."""
-    expected, got = (array.reshape(len(array), math.prod(array.shape[1:])) for array in (expected, got))
-    if not (_is_floating(expected) and _is_floating(got)):
-        return np.ones(expected.shape), np.asarray(expected == got, dtype=np.float64)
-    a, b = expected.astype(np.float64), got.astype(np.float64)
-    special = ~(np.isfinite(a) & np.isfinite(b))
-    if special.any():
-        apart = special & ~((a == b) | (np.isnan(a) & np.isnan(b)))
-        if apart.any():
-            row, column = np.argwhere(apart)[0]
-            raise MeasureError(
-                "only one of the two models' outputs is NaN or infinite",
-                where=f"output '{name}', sample {start + row}", got=str(b[row, column]), expected=str(a[row, column]),
-            )  # fmt: skip
-        a[special] = b[special] = 0.0
-    return a, b
-
-
-def _first_difference(name: str, expected: Array, got: Array, largest: float) -> str | None:
-    floating = _is_floating(expected) and _is_floating(got)
-    scale = _scale(name, expected, got) if floating else 0.0
-    each = relative_tolerance(expected, got)
-    for start, wanted, found in _chunks(name, expected, got):
-        a, b = _as_numbers(name, start, wanted, found)
-        allowed = tolerance(a, each, scale, largest)
-        beyond = np.abs(a - b) > allowed
-        if beyond.any():
-            row, column = np.argwhere(beyond)[0]
-            bound = f"{a[row, column]:.6g} was expected, give or take {allowed[row, column]:.2g}"
-            place = f"output '{name}', sample {start + row}, value {column}"
-            if not floating:
-                return f"{place}: {found[row].flat[column]!r} where {wanted[row].flat[column]!r} was expected"
-            return f"{place}: {b[row, column]:.6g} where {bound}"
-    return None
-
-
-def _scale(name: str, expected: Array, got: Array) -> float:
-    pieces = (_as_numbers(name, start, wanted, found)[0] for start, wanted, found in _chunks(name, expected, got))
-    return max(float(np.abs(piece).max(initial=0.0)) for piece in pieces)
-
-
-def _rounding(array: Array) -> float:
-    dtype = dtype_of(array)
-    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16

@@ -25,7 +25,8 @@ from mlopt.formats.model import ONNX, TORCH, TensorSpec
 from mlopt.measure import coupling
 from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
-from mlopt.measure.parity import compare, scales, within_tolerance
+from mlopt.measure.parity import compare
+from mlopt.measure.tolerance import scales, within_tolerance
 from mlopt.results.report import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds

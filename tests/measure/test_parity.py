@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from mlopt.core.errors import MeasureError
 from mlopt.measure import parity
-from mlopt.measure.parity import compare, cosines, fidelity, within_tolerance
+from mlopt.measure.parity import compare, cosines, fidelity
+from mlopt.measure.tolerance import within_tolerance
 
 floats = hnp.arrays(
     np.float32,

@@ -31,7 +31,7 @@ from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.formats.onnx.graph import nodes, subgraphs
 from mlopt.formats.onnx.order import sort_nodes
-from mlopt.measure.parity import within_tolerance
+from mlopt.measure.tolerance import within_tolerance
 from mlopt.runtimes.onnxruntime import as_text, cause, quiet_session, runtime_errors
 
 if TYPE_CHECKING:

@@ -15,20 +15,19 @@ import math
 import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from mlopt.compress.quantization.layer_selection import best_set
 from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
+from mlopt.compress.quantization.mode_estimate import ModeEstimate
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.search_log import SearchLog
-from mlopt.compress.quantization.versions import Quality, SearchResult, Version, Written
-from mlopt.formats.model import Model
+from mlopt.compress.quantization.versions import Judging, SearchResult, Version, Writing
 from mlopt.results.timing import Measuring
 
 if TYPE_CHECKING:
-    import onnx
+    pass
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""
@@ -46,66 +45,6 @@ _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
 _DECADES, _HALVINGS = 3, 8
 """The price of error is looked for so far around what it saves, and so often."""
-
-
-class Writing(Protocol):
-    """What writes the versions (``writer.Writer``)."""
-
-    model: Model
-    graph: onnx.GraphProto
-    weighted: tuple[str, ...]
-
-    def layers(self, mode: Mode) -> tuple[str, ...]:
-        """Name the layers that can change."""
-        ...
-
-    def weight_bytes(self) -> dict[str, int]:
-        """Return what each layer's weights take in FP32."""
-        ...
-
-    def activations(self) -> dict[str, int]:
-        """Return how many values each layer reads, and, under "", how many the last one writes."""
-        ...
-
-    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
-        """Write a version."""
-        ...
-
-    def mend(self, mode: Mode, out: Path, *, deadline: float) -> bool:
-        """Correct a version that is too lossy; return whether that changed it."""
-        ...
-
-
-class Judging(Protocol):
-    """What tells how good a version is (``judge.Judge``)."""
-
-    def quality(self, path: Path) -> Quality:
-        """Judge one version."""
-        ...
-
-
-@dataclass(frozen=True)
-class ModeEstimate:
-    """What a mode could save (milliseconds, or bytes) in each layer, and what speaks against it."""
-
-    mode: Mode
-    savings: Mapping[str, float]
-    boundaries: Mapping[str, float]
-    total: float = 0.0
-    """What all layers take, or weigh, in FP32."""
-    errors: Mapping[str, float] = field(default_factory=dict)
-
-    def best(self, price: float = 0.0) -> tuple[str, ...]:
-        """Return the best set of layers where an error costs so much."""
-        return best_set(tuple(self.savings), self.savings, self.errors, self.boundaries, price)
-
-    def saved(self, layers: Collection[str]) -> float:
-        """Return what a set should save, conversions included."""
-        inside, crossed = False, 0.0
-        for name in self.savings:
-            crossed += self.boundaries.get(name, 0.0) * (inside != (name in layers))
-            inside = name in layers
-        return sum(self.savings[name] for name in layers) - crossed - self.boundaries.get("", 0.0) * inside
 
 
 class Search:

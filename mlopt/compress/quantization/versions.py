@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlopt.compress.quantization.scheme import Mode
+from mlopt.formats.model import Model
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,33 @@ class SearchResult:
     left: Mapping[str, str]
     """Layers that stay in FP32, and why."""
     notes: Mapping[str, Any]
+
+
+class Writing(Protocol):
+    """What writes the versions (``writer.Writer``)."""
+
+    model: Model
+    graph: onnx.GraphProto
+    weighted: tuple[str, ...]
+
+    def layers(self, mode: Mode) -> tuple[str, ...]:
+        """Name the layers that can change."""
+
+    def weight_bytes(self) -> dict[str, int]:
+        """Return what each layer's weights take in FP32."""
+
+    def activations(self) -> dict[str, int]:
+        """Return how many values each layer reads, and, under "", how many the last one writes."""
+
+    def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
+        """Write a version."""
+
+    def mend(self, mode: Mode, out: Path, *, deadline: float) -> bool:
+        """Correct a version that is too lossy; return whether that changed it."""
+
+
+class Judging(Protocol):
+    """What tells how good a version is (``quality_check.QualityCheck``)."""
+
+    def quality(self, path: Path) -> Quality:
+        """Judge one version."""

@@ -8,14 +8,11 @@ decide; a list of losses that training leaves behind does no harm.
 
 from __future__ import annotations
 
-import enum
-import hashlib
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +25,11 @@ if TYPE_CHECKING:
     import torch
 
     from mlopt.formats.model import TensorSpec
-    from mlopt.formats.torch.module import Flat
+    from mlopt.formats.torch.described import described, type_name
+from mlopt.formats.torch.module import Flat
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
-_DEEP, _MANY = 6, 1000
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -209,8 +206,8 @@ def _parts(model: torch.nn.Module, code: CodeReference) -> Iterator[tuple[str, s
     classes: dict[str, type] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         dot = f"{path}." if path else ""
-        yield f"module: {path or 'the model itself'}", _type(module)
-        classes |= {_type(module): type(module)}
+        yield f"module: {path or 'the model itself'}", type_name(module)
+        classes |= {type_name(module): type(module)}
         for name, value in vars(module).items():
             if name == "forward":
                 yield f"forward: {path or 'the model itself'}", described(value)
@@ -254,58 +251,3 @@ def _around(classes: Mapping[str, type], code: CodeReference) -> Iterator[tuple[
 
 def _stays(name: str, value: object) -> bool:
     return not name.startswith("__") and not isinstance(value, property | staticmethod | classmethod)
-
-
-def described(value: Any, depth: int = _DEEP, inside: Set[int] = frozenset()) -> str:
-    """Return a text that is equal, in any process, for values that are; of what has no values, its type."""
-    import torch
-
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return _array(value)
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes | enum.Enum | torch.dtype):
-        return repr(value)
-    return _type(value) if depth == 0 or id(value) in inside else _container(value, depth, inside)
-
-
-def _container(value: Any, depth: int, inside: Set[int]) -> str:  # noqa: PLR0911 - one for each kind
-    import torch
-
-    deeper: dict[str, Any] = {"depth": depth - 1, "inside": inside | {id(value)}}
-    if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | type):
-        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-        return f"{value.__module__}.{value.__qualname__}{described(cells, **deeper) if cells else ''}"
-    if isinstance(value, partial):
-        return f"partial {described([value.func, value.args, value.keywords], **deeper)}"
-    if isinstance(value, Mapping):
-        pairs = [f"{described(k, **deeper)}: {described(v, **deeper)}" for k, v in list(value.items())[:_MANY]]
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(described(item, **deeper) for item in value[:_MANY]) + "]"
-    if isinstance(value, set | frozenset):
-        return "{" + ", ".join(sorted(described(item, **deeper) for item in value)) + "}"
-    if isinstance(value, torch.nn.Module):
-        held = {**dict(value.named_parameters()), **dict(value.named_buffers())}
-        return f"module {_type(value)} {described(held, **deeper)}"
-    return f"{_type(value)} {described(vars(value), **deeper)}" if hasattr(value, "__dict__") else _type(value)
-
-
-def _array(value: torch.Tensor | Array) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array {value.dtype} {list(value.shape)} #{_digest(value)}"
-    kind = str(value.dtype).removeprefix("torch.")
-    if value.is_meta or value.is_quantized or value.is_nested or str(value.layout) != "torch.strided":
-        return f"tensor {kind} {list(value.shape)}"
-    import torch
-
-    whole = value.detach().cpu().reshape(-1)
-    first = ", ".join(f"{x:.4g}" if isinstance(x, float) else str(x) for x in whole[:3].tolist())
-    more = ", ..." if whole.numel() > 3 else ""
-    return f"tensor {kind} {list(value.shape)} ({first}{more}) #{_digest(whole.contiguous().view(torch.uint8).numpy())}"
-
-
-def _digest(array: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]
-
-
-def _type(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"

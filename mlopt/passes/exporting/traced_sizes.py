@@ -17,7 +17,7 @@ from mlopt.core.errors import MeasureError, ModelError, PassError
 from mlopt.data.feeds import batches
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.model import foreign_code, import_torch
-from mlopt.measure.parity import within_tolerance
+from mlopt.measure.tolerance import within_tolerance
 from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
 from mlopt.passes.exporting.size_guards import Probe
 from mlopt.runtimes import open_default
