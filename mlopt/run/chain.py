@@ -114,7 +114,7 @@ def _runtimes(target: Target) -> Iterator[Problem]:
 
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
     """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
-    instead = ", or put a required `export` after it" if left is TORCH and name != "export" else ""
+    instead = ", or put a required `export` after it" if left == TORCH and name != "export" else ""
     return Problem(
         f"'{name}' cannot be optional: if it fails, {a_kind(left)} model is left", where, "optional: true",
         f"a required step before {reader}", f"leave `optional` out of '{name}'{instead}",

@@ -17,7 +17,7 @@ from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError, PassError, Problem
 from mlopt.core.hardware import Hardware, usable_cores
 from mlopt.core.packages import versions
-from mlopt.core.target import Objective, Target
+from mlopt.core.target import AUTO, Objective, Target
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.formats import opened
@@ -262,9 +262,17 @@ def detail_of(problem: Problem) -> str:
 def _alone(step: Step, job: Job) -> list[Step]:
     """Return the step as a whole chain: what writes PyTorch needs an export after it."""
     export = job.passes.get("export")
-    if job.passes[step.name].produces is not TORCH or export is None:
+    if job.passes[step.name].produces != TORCH or export is None:
         return [step]
     return [step, Step(name=export.name, config=export.config())]
+
+
+def _target_of(steps: Sequence[Step], job: Job) -> Target:
+    """Return the target; if what it names does not run what these steps make, with any runtime that does."""
+    kind, named = job.passes[steps[-1].name].produces, job.target.runtimes
+    if not named or any(kind in runtime_named(name).kinds for name in named):
+        return job.target
+    return job.target.model_copy(update={"runtime": AUTO})
 
 
 def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
@@ -272,7 +280,8 @@ def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
     folder = job.repro / f"{job.name}-{number + 1}-{step.name}"
     try:
         data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
-        kept = failure_bundle.write(folder, best, _alone(step, job), data, job.target, job.objective, log=log)
+        alone = _alone(step, job)
+        kept = failure_bundle.write(folder, best, alone, data, _target_of(alone, job), job.objective, log=log)
     except OSError as error:
         return f"{folder} could not be written: {error.strerror}"
     consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""

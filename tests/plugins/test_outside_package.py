@@ -133,6 +133,15 @@ def test_a_second_run_takes_all_of_it_from_the_cache(here: Path, monkeypatch: py
     assert [(each.name, each.cached) for each in ahead][-3:] == [(name, True) for name in STEPS]
 
 
+def test_a_step_on_the_way_that_fails_leaves_what_runs_it_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own result is no toy yet, so the recipe that is left must not ask for the toy's runtime."""
+    override = ["--set", "passes.prune_small.below=1000.0"]
+    assert "no weight would be left" in told(capsys, ["optimize", "linear.yaml", "--allow-code", *override], code=2)
+    kept = next(Path("repro").glob("linear-1-prune_small*"))
+    assert "runtime: auto" in (kept / "recipe.yaml").read_text()
+    told(capsys, ["recipe", "check", str(kept / "recipe.yaml")])
+
+
 def test_it_is_verified_without_the_package(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(OUTSIDE)])
     assert "toyrt" not in runtimes.table()

@@ -7,6 +7,7 @@ import onnx
 from onnx import numpy_helper
 from pydantic import Field
 
+from mlopt.core.errors import PassError
 from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.formats.torch.model import SOURCE, WEIGHTS
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
@@ -28,6 +29,8 @@ def prune(model: Model, config: PruneConfig, context: Context) -> PassResult | R
         return Refusal("only modules that a recipe builds have weights in a file of their own")
     weights = load_file(model.path / WEIGHTS)
     small = {name: value.abs() < config.below for name, value in weights.items()}
+    if all(bool(each.all()) for each in small.values()):
+        raise PassError("no weight would be left", got=f"below: {config.below:g}", fix="make `below` smaller")
     save_file({name: value.masked_fill(small[name], 0.0) for name, value in weights.items()}, context.out / WEIGHTS)
     shutil.copyfile(model.path / SOURCE, context.out / SOURCE)
     return PassResult(context.out, notes={"zeros": sum(int(each.sum()) for each in small.values())})
