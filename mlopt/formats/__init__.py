@@ -16,8 +16,8 @@ from mlopt.core.errors import ModelError
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec
-from mlopt.formats.onnx import entry
-from mlopt.formats.torch import entry as torch_format
+from mlopt.formats.onnx.entry import FORMAT as ONNX_FORMAT
+from mlopt.formats.torch.entry import FORMAT as TORCH_FORMAT
 
 if TYPE_CHECKING:
     import onnx
@@ -28,8 +28,8 @@ __all__ = [
 ]  # fmt: skip
 
 BUILTIN: tuple[Format, ...] = (
-    entry.FORMAT,
-    torch_format.FORMAT,
+    ONNX_FORMAT,
+    TORCH_FORMAT,
 )
 _GROUP = "mlopt.formats"
 

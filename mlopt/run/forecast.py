@@ -11,7 +11,7 @@ from mlopt.data.dataset import open_dataset
 from mlopt.formats import opened
 from mlopt.formats.model import Kind, TensorSpec
 from mlopt.passes.base import Pass
-from mlopt.run import inputs as prepare
+from mlopt.run import inputs
 from mlopt.run.chain import source_kind
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
@@ -33,8 +33,8 @@ def outlook(planned: Planned) -> list[Outlook]:
     """Return the source, the data sets and the passes of a planned run, in order."""
     recipe, base = planned.loaded.recipe, planned.loaded.base
     rows: list[Outlook] = []
-    source_key = prepare.source_key(recipe, base, recipe.model.specs)
-    digest, kind, inputs = _source(planned, source_key, rows)
+    source_key = inputs.source_key(recipe, base, recipe.model.specs)
+    digest, kind, specs = _source(planned, source_key, rows)
     digests: dict[str, str] = {}
     for role in ("evaluation", "calibration", "train"):
         described = getattr(recipe.data, role)
@@ -42,16 +42,16 @@ def outlook(planned: Planned) -> list[Outlook]:
             continue
         keys = []
         if described is None and digest is not None:
-            keys = [prepare.made_up_key(recipe.name, digest, recipe.target.batch_size)]
-        elif described is not None and inputs:
-            keys = [prepare.dataset_key(recipe, role, base, inputs)]
+            keys = [inputs.made_up_key(recipe.name, digest, recipe.target.batch_size)]
+        elif described is not None and specs:
+            keys = [inputs.dataset_key(recipe, role, base, specs)]
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
         if entry is not None:
             digests[role] = open_dataset(entry.out).digest
     unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in digests}
     setting = Setting(
         name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
-        hardware=planned.hardware, inputs=inputs or (), outputs=recipe.model.outputs,
+        hardware=planned.hardware, inputs=specs or (), outputs=recipe.model.outputs,
         calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
         samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base),
     )  # fmt: skip
@@ -93,7 +93,7 @@ _Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
 def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     recipe = planned.loaded.recipe
     if key is None:
-        model, _ = prepare.source(
+        model, _ = inputs.source(
             recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
         )
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))

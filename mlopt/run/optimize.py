@@ -29,8 +29,7 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
-from mlopt.run import chain, experiment, loop, packaging, report_builder
-from mlopt.run import inputs as prepare
+from mlopt.run import chain, experiment, inputs, loop, packaging, report_builder
 from mlopt.run.outcomes import Outcome
 from mlopt.run.packaging import Artifact
 from mlopt.run.request import Request, told
@@ -77,7 +76,7 @@ def plan(started: Started) -> Planned:
     recipe, hardware = loaded.recipe, detect()
     problems = [
         *chain.check(recipe, passes, hardware),
-        *prepare.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
+        *inputs.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
     if problems:
@@ -88,7 +87,7 @@ def plan(started: Started) -> Planned:
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
         output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
-        notes=tuple(chain.advice(recipe) + prepare.advice(recipe)), code=prepare.code_digests(loaded),
+        notes=tuple(chain.advice(recipe) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
     )  # fmt: skip
 
 
@@ -105,7 +104,7 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
     said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
     notices = (
-        *prepare.interface_notice(source),
+        *inputs.interface_notice(source),
         *dict.fromkeys((*said, *evaluator.notes)),
         *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
     )
@@ -145,7 +144,7 @@ def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measurement
     """Write the evidence down and hold it against the gates."""
     planned, findings = prepared.planned, measured.findings
     planned.started.notify("judge", "accuracy and gates", None)
-    prepare.check_unchanged(planned.code, planned.loaded, prepared.source)
+    inputs.check_unchanged(planned.code, planned.loaded, prepared.source)
     recipe = planned.loaded.recipe
     report = report_builder.report(
         recipe, measured.candidate_set, outcomes, findings.run, prepared.evaluator, data=prepared.data,
@@ -162,7 +161,7 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     """Write the artifact, and sign it if the gates passed."""
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
-    sources = prepare.digests(planned.loaded, prepared.source, prepared.data)
+    sources = inputs.digests(planned.loaded, prepared.source, prepared.data)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packaging.write(
         planned.output, report, measured.candidate_set.final, loaded=planned.loaded,
@@ -174,12 +173,12 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
 def _source(planned: Planned) -> Model:
     """Return the source model, which fits the chain and can be fed."""
     recipe, base, started = planned.loaded.recipe, planned.loaded.base, planned.started
-    inputs, samples = recipe.model.specs, None
-    if inputs and recipe.data.evaluation:  # checked before a model is built, which may take long
+    specs, samples = recipe.model.specs, None
+    if specs and recipe.data.evaluation:  # checked before a model is built, which may take long
         started.notify("data", "reading and checking", None)
-        samples = _read(planned, "evaluation", inputs)
+        samples = _read(planned, "evaluation", specs)
     started.notify("source", recipe.model.source, None)
-    source, _ = prepare.source(recipe, base, inputs, started.store, _log(started), samples)
+    source, _ = inputs.source(recipe, base, specs, started.store, _log(started), samples)
     if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
@@ -193,7 +192,7 @@ def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, 
         evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
     else:
         size = recipe.target.batch_size
-        evaluation = prepare.made_up(recipe.name, deployable, size, started.store, _log(started))
+        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started))
     fitted = {
         role: _read(planned, role, source.inputs, source.defaults)
         for role in ("calibration", "train")
@@ -208,7 +207,7 @@ def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, 
 
 def _read(planned: Planned, role: str, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Dataset:
     loaded, started = planned.loaded, planned.started
-    return prepare.dataset(
+    return inputs.dataset(
         loaded.recipe, role, loaded.base, specs, store=started.store, log=_log(started), defaults=defaults
     )
 
