@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlopt.core.usercode import CodeReference, local_files, own_line, seeded
+from mlopt.formats.torch.described import described, type_name
 from mlopt.formats.torch.probes import probes
 
 if TYPE_CHECKING:
     import torch
 
     from mlopt.formats.model import TensorSpec
-    from mlopt.formats.torch.described import described, type_name
 from mlopt.formats.torch.module import Flat
 
 Array = np.ndarray[Any, Any]
