@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from mlopt.formats.model import TensorSpec
-from mlopt.formats.torch.module import Flat
+    from mlopt.formats.torch.module import Flat
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
