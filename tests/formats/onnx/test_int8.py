@@ -20,7 +20,7 @@ from mlopt.formats.onnx.int8 import overflow
 
 Array = NDArray[Any]
 node, value = helper.make_node, helper.make_tensor_value_info
-BENCHMARK = Path(__file__).parents[1] / "benchmarks/other_cpu.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks/other_cpu.py"
 
 
 def write(path: Path, nodes: list[onnx.NodeProto], tensors: dict[str, Array], inputs: Any, output: Any) -> Path:
