@@ -10,7 +10,7 @@ import json
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -48,7 +48,11 @@ def write(report: Report, path: Path) -> None:
 
 def to_json(report: Report) -> str:
     """Return ``report.json``'s text, its keys in the schema's order; raises ``ValueError`` on NaN and infinity."""
-    return as_json(report.model_dump(mode="json", by_alias=True)) + "\n"
+    return as_json(_plain(report)) + "\n"
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return report.model_dump(mode="json", by_alias=True)
 
 
 def read(path: Path) -> Report:
@@ -59,7 +63,7 @@ def read(path: Path) -> Report:
     )
     try:
         report = Report.model_validate_json(content, strict=True)
-        to_json(report)
+        as_json(_plain(report), indent=None)  # so that whoever reads it can write it
     except ValidationError as error:
         kind = told(file)
         if kind is not None and kind.name not in (REPORT, JSON):

@@ -6,9 +6,10 @@ Times are milliseconds, sizes bytes, intervals 95 % unless their key says otherw
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 SCHEMA = "mlopt.report/v1"
 T = TypeVar("T")
@@ -19,6 +20,32 @@ Interval = tuple[float, float]
 Verdict = Literal["pass", "fail", "inconclusive"]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A whole number that a float holds exactly: a report may come from anybody, and figures are computed from it."""
+
+
+def _finite(free: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Refuse NaN and infinity anywhere in what was read as JSON, naming the place; what a run notes is its own."""
+    found = _not_finite(free) if info.mode == "json" else None
+    if found:
+        place, number = found
+        raise ValidationError.from_exception_data(
+            "free", [{"type": "finite_number", "loc": place, "input": number}], "json"
+        )
+    return free
+
+
+def _not_finite(inside: dict[str, Any] | list[Any]) -> tuple[tuple[str | int, ...], float] | None:
+    """Return the first such number, and where it is: the parser of JSON has bounded how deep that can be."""
+    for key, value in inside.items() if isinstance(inside, dict) else enumerate(inside):
+        if isinstance(value, (dict, list)):
+            if found := _not_finite(value):
+                return (key, *found[0]), found[1]
+        elif isinstance(value, float) and not isfinite(value):
+            return (key,), value
+    return None
+
+
+Free = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""Whatever a pass, a runtime or a data set has to say: any JSON."""
 
 
 class Section(BaseModel):
@@ -122,7 +149,7 @@ class CandidateRecord(Section):
 
     name: str
     runtime: str
-    options: dict[str, Any]
+    options: Free
     """Threads, device and session options that were measured."""
     digest: str
     latency_ms: Latency
@@ -230,7 +257,7 @@ class StepRecord(Section):
 
     name: str = Field(alias="pass")
     version: Count
-    config: dict[str, Any]
+    config: Free
     status: Literal["applied", "cached", "dropped", "refused", "failed"]
     reason: str | None
     """Why it was dropped, refused or failed; for an applied step, why it was not taken from the cache."""
@@ -240,7 +267,7 @@ class StepRecord(Section):
     parity: Parity | None
     latency_ms: Latency | None
     accuracy: Accuracy | None
-    notes: dict[str, Any] = Field(default_factory=dict)
+    notes: Free = Field(default_factory=dict)
     """What the pass itself has to say: fusions that fired, nodes left alone, the scheme chosen."""
 
 
@@ -292,7 +319,7 @@ class Report(Section):
     accuracy_drop: AccuracyDrop | None
     steps: Few[tuple[StepRecord, ...]]
     gates: Many[tuple[GateVerdict, ...]]
-    data: Many[dict[str, dict[str, Any]]]
+    data: Many[dict[str, Free]]
     """For each data set: source, samples, digest."""
     notes: Many[tuple[str, ...]] = ()
     sampling: Sampling | None = None

@@ -22,7 +22,7 @@ from mlopt.tensors.graph import Tensor, View, counterparts, followers, nearest, 
 from mlopt.tensors.side import Side
 
 __all__ = [
-    "THRESHOLD_DB", "Comparison", "TensorDifference", "compare_models", "compare_tensors", "first_divergence",
+    "THRESHOLD_DB", "TensorComparison", "TensorDifference", "compare_models", "compare_tensors", "first_divergence",
     "is_abrupt", "quality",
 ]  # fmt: skip
 

@@ -45,23 +45,6 @@ def test_the_code_of_a_metric_counts(tmp_path: Path) -> None:
     assert found[0] != found[1]
 
 
-def test_what_a_result_depends_on_is_json() -> None:
-    parts = budget_of([], "agreement", Path("/somewhere")).parts
-    assert parts == {
-        "cosine": 0.99,
-        "sqnr_db": pytest.approx(16.478, abs=1e-3),
-        "shift": 0.08,
-        "worst_part": 0.95,
-        "max_abs": None,
-        "value": 0.95,
-        "drop_pt": None,
-        "metric": "agreement",
-        "args": {},
-        "output": None,
-        "code": None,
-    }
-
-
 def test_limits_on_the_error_count() -> None:
     gates = [
         Gate(metric="fidelity.sqnr_db", min=20), Gate(metric="fidelity.sqnr_db", min=30),

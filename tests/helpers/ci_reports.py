@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from gate_evidence import report
+import jsonschema
+from gate_evidence import candidate, report
 from hypothesis import strategies as st
 
 from mlopt.results.report import GateVerdict, Report
@@ -35,3 +37,20 @@ def judged(*gates: GateVerdict, **changes: Any) -> Report:
     """Return a report with these verdicts."""
     verdict = min((gate.verdict for gate in gates), key=_WORST_FIRST.index)
     return report(**({"gates": gates, "verdict": verdict} | changes))
+
+
+def unmeasured() -> Report:
+    """Return a report without accuracy, and with a figure that no float holds."""
+    final = candidate("final", accuracy=None).model_copy(update={"size_bytes": 10**400})
+    return judged(MET).model_copy(update={"final": final, "accuracy_drop": None})
+
+
+def strict_json(text: str, schema: dict[str, Any]) -> Any:
+    """Parse what has no NaN or infinity and is of this schema."""
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} is no JSON")
+
+    document = json.loads(text, parse_constant=refuse)
+    jsonschema.validate(document, schema)
+    return document

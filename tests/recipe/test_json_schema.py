@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from recipe_example import GOOD
 
-from mlopt.core.errors import RecipeError
-from mlopt.passes.base import Pass, PassConfig
+from mlopt.passes.base import Pass
 from mlopt.recipe.json_schema import json_schema
-from mlopt.recipe.schema_lookup import choices_at, description_at, keys_at
 from mlopt.recipe.yaml_reader import read_file, read_text
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -42,28 +39,8 @@ def test_it_refuses_what_loading_refuses(passes: dict[str, Pass[Any]], old: str,
         Draft202012Validator(json_schema(passes)).validate(data)
 
 
-def test_a_pass_may_not_use_the_key_that_belongs_to_steps(passes: dict[str, Pass[Any]]) -> None:
-    class Config(PassConfig):
-        optional: int = 0
-
-    with pytest.raises(RecipeError, match="the pass 'fuse' has a key of its own named 'optional'"):
-        json_schema({"fuse": replace(passes["fuse"], config=Config)})
-
-
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_it_accepts_the_recipes_of_this_project(path: Path) -> None:
     from mlopt.passes import table
 
     Draft202012Validator(json_schema(table())).validate(read_file(path).data)
-
-
-def test_it_tells_what_a_place_may_hold(passes: dict[str, Pass[Any]]) -> None:
-    schema = json_schema(passes)
-    assert keys_at(schema, ("target",)) == ["runtime", "device", "threads", "batch_size"]
-    assert keys_at(schema, ("passes", 2, "quantize")) == ["mode", "scheme", "exclude", "reduce_range", "optional"]
-    assert keys_at(schema, ("model", "inputs", "anything")) == ["dtype", "shape"]
-    assert keys_at(schema, ("nowhere", 3)) == []
-    assert choices_at(schema, ("passes", 2, "quantize", "scheme")) == ["auto", "u8s8", "s8s8"]
-    assert choices_at(schema, ("objective",)) == ["latency", "throughput", "size"]
-    assert "artifact" in (description_at(schema, ("name",)) or "")
-    assert description_at(schema, ("model", "inputs", "x", "nothing")) is None

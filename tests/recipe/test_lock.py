@@ -60,11 +60,6 @@ def test_the_same_recipe_gives_the_same_lock(
     golden("recipe/recipe.lock.yaml", first.replace(f"mlopt: {__version__}", "mlopt: VERSION"))
 
 
-def test_locks_of_earlier_versions_are_read() -> None:
-    origin = Origin.model_validate({"mlopt": "0.1.0", "recipe": "ab" * 32, "sources": {}, "packages": {}})
-    assert (origin.overrides, origin.started, origin.records) == ((), None, {})
-
-
 def test_a_record_is_digested_as_sha256sum_does() -> None:
     record = metadata.distribution("numpy").locate_file(f"numpy-{metadata.version('numpy')}.dist-info/RECORD")
     digest = hashlib.sha256(Path(str(record)).read_bytes()).hexdigest()

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 from gate_evidence import DATA, ENVIRONMENT, LATENCY, SPEEDUP, candidate, report
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mlopt.report.change import minus, over
-from mlopt.report.difference import Row, compare, environment_differences
+from mlopt.report.difference import Row, compare
 from mlopt.results.report import ColdStart, Cpu, Fidelity, Report
 
 COLD = {"cold_start": ColdStart(load_ms=40, first_ms=15)}
@@ -126,44 +122,6 @@ def test_quality_is_compared_on_the_same_samples_only():
     moved = rows(report(data=other), report(final=better))
     assert (moved["fidelity.cosine"].verdict, moved["accuracy.value"].verdict) == ("unknown", "unknown")
     assert "fidelity.cosine" not in rows(report(final={"fidelity": None}), report())
-
-
-def test_every_difference_of_the_environment_is_said():
-    other = ENVIRONMENT.model_copy(
-        update={
-            "python": "3.12.1",
-            "os": "Windows",
-            "gpu": "L4",
-            "mlopt": "0.3.0",
-            "packages": {"torch": "2.13"},
-        }
-    )
-    assert environment_differences(ENVIRONMENT, other) == (
-        "GPU was none, is L4", "OS was Linux, is Windows", "Python was 3.11.7, is 3.12.1",
-        "mlopt was 0.2.0, is 0.3.0", "onnxruntime was 1.32.0, is not installed", "torch was not installed, is 2.13",
-    )  # fmt: skip
-    assert environment_differences(ENVIRONMENT, ENVIRONMENT) == ()
-
-
-figures = st.floats(1e-300, 1e300)
-estimates = st.builds(
-    lambda low, middle, high: (sorted([low, middle, high])[1], (min(low, middle, high), max(low, middle, high))),
-    figures, figures, figures,
-)  # fmt: skip
-
-
-@given(estimates, estimates)
-@settings(deadline=None)
-def test_a_ratio_lies_in_its_interval_which_is_wider_than_either(x: Any, y: Any):
-    middle, (low, high) = over(x, y)
-    assert low <= middle * (1 + 1e-9)
-    assert middle <= high * (1 + 1e-9)
-    assert math.isfinite(high)
-
-
-def test_half_widths_add_as_squares():
-    assert minus((5.0, (2.0, 8.0)), (1.0, (-3.0, 5.0))) == (4.0, (-1.0, 9.0))
-    assert over((0.0, (0.0, 1.0)), (1.0, (1.0, 1.0))) is None
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e308])

@@ -87,6 +87,35 @@ def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
         reports.read_samples(tmp_path / "samples.json")
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        (("data", "calibration"), "data.calibration.outer.1.inner: Input should be a finite number"),
+        (("final", "options"), "final.options.outer.1.inner: "),
+        (("references", "onnx_fp32", "options"), "references.onnx_fp32.options.outer.1.inner: "),
+        (("steps", 0, "config"), "steps.0.config.outer.1.inner: "),
+        (("steps", 0, "notes"), "steps.0.notes.outer.1.inner: "),
+    ],
+)
+def test_such_a_number_is_found_in_the_parts_of_any_form_too(
+    tmp_path: Path, keys: tuple[str | int, ...], named: str, number: str
+) -> None:
+    changed = document()
+    place: Any = changed
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = {"outer": [1.5, {"inner": "HERE"}]}
+    error = refusal(tmp_path, json.dumps(changed).replace('"HERE"', number))
+    assert named in error
+    assert "1 problem(s)" in error
+
+
+def test_a_whole_number_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    changed = json.dumps(document() | {"data": {"calibration": {"samples": "HERE"}}})
+    assert "report" in refusal(tmp_path, changed.replace('"HERE"', "9" * 5000))
+
+
 def test_a_report_of_nan_is_not_written(tmp_path: Path) -> None:
     report = example_report()
     broken = report.model_copy(update={"final": report.final.model_copy(update={"throughput_per_s": float("nan")})})

@@ -11,8 +11,6 @@ import numpy as np
 import onnx
 import pytest
 from deployables import in_runtime
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx import helper
 from pass_runs import applied, dataset, run_pass
 from planted_fault import FAULTY_TENSOR, planted, samples
@@ -22,7 +20,6 @@ import mlopt.tensors
 from mlopt.core.errors import MeasureError
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx, read_graph
-from mlopt.measure import parity
 from mlopt.passes import fuse
 from mlopt.passes.quantize import PASS as QUANTIZE
 from mlopt.runtimes.base import Array
@@ -34,8 +31,7 @@ from mlopt.tensors import (
     first_divergence,
     is_abrupt,
 )
-from mlopt.tensors.error import Error
-from mlopt.tensors.graph import counterparts, exposed, views
+from mlopt.tensors.graph import counterparts, exposed
 
 Compare = Callable[..., TensorComparison]
 
@@ -263,33 +259,6 @@ def test_the_short_form_gives_the_differences_alone(pair: tuple[Path, Path], tmp
     assert compare_tensors(in_runtime(models[0]), in_runtime(models[1]), data, limit=2) == whole.differences
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 4), st.floats(0, 10), st.integers(0, 2**32 - 1))
-def test_one_inference_is_measured_as_parity_measures_it(rank: int, noise: float, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    a = draw.normal(size=(1, *draw.integers(1, 4, rank - 1)))
-    b = a + noise * draw.normal(size=a.shape)
-    error = Error()
-    error.add(a, b)
-    expected = parity.compare({"t": a}, {"t": b})
-    assert error.max_abs == expected.max_abs
-    assert error.cosine == pytest.approx(expected.cosine, abs=1e-9)
-    assert error.sqnr_db == (None if expected.sqnr_db is None else pytest.approx(expected.sqnr_db))
-
-
-def test_a_few_large_channels_do_not_hide_the_others() -> None:
-    a = np.ones((2, 16, 3, 3))
-    a[:, :2] *= 1e4
-    b = a.copy()
-    b[:, 2:] = 0.0
-    error = Error()
-    error.add(a, b)
-    assert error.sqnr_db is not None
-    assert error.sqnr_db > 60
-    assert error.channel_db == pytest.approx(0.0)
-    assert error.max_rel == pytest.approx(1e-4)
-
-
 def normalized(path: Path, *, folded: bool, factor: float = 1.0) -> Path:
     """Conv, BatchNormalization, Relu, Conv; ``folded`` into the first Conv, whose output keeps its name."""
     node = helper.make_node
@@ -340,15 +309,6 @@ def test_what_was_fused_with_what_follows_is_compared_as_it_is(tmp_path: Path, c
     assert found["a"].sqnr_db is None
 
 
-def test_channels_that_hold_next_to_nothing_are_not_the_median() -> None:
-    """Of thousands of classes most have a probability of 1e-9, and an error as large."""
-    error = Error()
-    expected = np.full((1, 1000), 1e-9)
-    expected[0, :3] = 0.3
-    error.add(expected, expected * np.where(expected < 1e-3, 3.0, 1.01))
-    assert error.channel_db == pytest.approx(40.0, abs=0.1)
-
-
 def test_two_branches_into_one_sum_are_no_fold(tmp_path: Path, compare: Compare) -> None:
     """Of a residual block, the sum is computed from two tensors: neither stands for it."""
     node = helper.make_node
@@ -381,19 +341,3 @@ def test_a_fault_that_looks_like_what_follows_is_not_hidden(tmp_path: Path, comp
     first = first_divergence(compare(a, b, {"x": random(16, 8)}).differences)
     assert first is not None
     assert first.node == "product"
-
-
-def test_integers_are_read_back_under_a_name_that_is_free() -> None:
-    text = """
-    <ir_version: 8, opset_import: ["": 13]>
-    g (float[n] x) => (float[n] y) <float s = {0.1}, uint8 z = {0}> {
-       q = QuantizeLinear (x, s, z)
-       "q/dequantized" = DequantizeLinear (q, s, z)
-       p = QuantizeLinear ("q/dequantized", s, z)
-       "p/dequantized" = Neg ("q/dequantized")
-       y = Identity ("p/dequantized")
-    }
-    """
-    found = views(onnx.parser.parse_model(text).graph)
-    assert found["q/dequantized"].output == "p/dequantized_1"
-    assert found["p/dequantized"].output == "p/dequantized"
