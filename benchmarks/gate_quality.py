@@ -31,7 +31,8 @@ from mlopt.measure.statistics import LOOKS, Blocks, over_rounds, percentile_inte
 from mlopt.report.control import doubt as control_doubt
 from mlopt.report.control import reach as control_reach
 from mlopt.results.environment import environment
-from mlopt.results.report import Interval, Speedup, Verdict
+from mlopt.results.figures import Speedup
+from mlopt.results.section import Interval, Verdict
 
 RESULT = Path(__file__).parent / "results/gate_quality.json"
 ALPHA = 0.05 / LOOKS

@@ -25,8 +25,9 @@ from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
 from mlopt.measure.sweep import Load, sweep
+from mlopt.results.figures import Speedup, SweepPoint
 from mlopt.results.report import CandidateRecord as Described
-from mlopt.results.report import Report, Speedup, SweepPoint
+from mlopt.results.report import Report
 from mlopt.runtimes import runtime_named
 
 Notify = Callable[[str, str, float | None], None]

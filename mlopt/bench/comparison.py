@@ -19,8 +19,9 @@ from mlopt.measure.compare import compare
 from mlopt.measure.figures import Roles, Subject
 from mlopt.measure.schedule import Notify, Schedule
 from mlopt.measure.statistics import Blocks
+from mlopt.results.figures import Sampling, Speedup
 from mlopt.results.report import CandidateRecord as Described
-from mlopt.results.report import Report, Sampling, Speedup
+from mlopt.results.report import Report
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from mlopt.gate.limits import Gate, is_stored
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.parity import fidelity
-from mlopt.results.report import Environment, Fidelity
+from mlopt.results.figures import Fidelity
+from mlopt.results.report import Environment
 from mlopt.runtimes.base import Deployable
 
 

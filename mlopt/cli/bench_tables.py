@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mlopt.bench.benchmark import Result
-    from mlopt.results.report import OperatorTime, Report, Speedup, SweepPoint
+    from mlopt.results.figures import OperatorTime, Speedup, SweepPoint
+    from mlopt.results.report import Report
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 _TOP = 10

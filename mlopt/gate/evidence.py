@@ -11,7 +11,8 @@ from mlopt.gate.limits import BASELINE, is_stored
 from mlopt.measure.statistics import Blocks
 from mlopt.report import change
 from mlopt.report.change import ALPHA
-from mlopt.results.report import Interval, Report
+from mlopt.results.report import Report
+from mlopt.results.section import Interval
 
 
 @dataclass(frozen=True)

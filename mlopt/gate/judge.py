@@ -20,7 +20,8 @@ from mlopt.gate.readings import READINGS
 from mlopt.gate.ruling import is_fixed, rule
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure.statistics import Blocks
-from mlopt.results.report import Environment, GateVerdict, Report, Verdict
+from mlopt.results.report import Environment, GateVerdict, Report
+from mlopt.results.section import Verdict
 
 _NONE: Mapping[str, Report] = MappingProxyType({})
 

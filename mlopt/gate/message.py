@@ -9,7 +9,7 @@ from mlopt.gate.limits import Gate
 from mlopt.gate.ruling import is_fixed, times_as_many, within_noise
 from mlopt.gate.vocabulary import METRICS
 from mlopt.measure.statistics import samples_needed
-from mlopt.results.report import Verdict
+from mlopt.results.section import Verdict
 
 _LEAST_MARGIN_PT = 1e-3
 _REASONABLE = 100

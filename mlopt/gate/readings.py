@@ -16,16 +16,9 @@ from mlopt.gate.vocabulary import did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA, Estimate
-from mlopt.results.report import (
-    AccuracyDrop,
-    CandidateRecord,
-    Fidelity,
-    Interval,
-    Latency,
-    OutputFidelity,
-    Report,
-    Speedup,
-)
+from mlopt.results.figures import AccuracyDrop, Fidelity, Latency, OutputFidelity, Speedup
+from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.section import Interval
 
 _Z = 1.96
 _NO_METRIC = "give the recipe a `metric` and `data.evaluation`, or leave this gate out"

@@ -7,7 +7,7 @@ import math
 from mlopt.gate.evidence import Evidence
 from mlopt.gate.limits import Gate
 from mlopt.report.control import outside
-from mlopt.results.report import Verdict
+from mlopt.results.section import Verdict
 
 
 def rule(gate: Gate, evidence: Evidence) -> Verdict:

@@ -22,7 +22,7 @@ from mlopt.measure import classes, parity, resampling
 from mlopt.measure.classes import predicted_classes
 from mlopt.measure.known_labels import check_known
 from mlopt.measure.statistics import mean_interval, paired_drop, proportion_interval
-from mlopt.results.report import Accuracy, AccuracyDrop
+from mlopt.results.figures import Accuracy, AccuracyDrop
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ from mlopt.core.worker import peak_rss_bytes
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
 from mlopt.measure.candidate import Candidate
-from mlopt.results.report import ColdStart
+from mlopt.results.figures import ColdStart
 from mlopt.runtimes import open_session, runtime_named
 from mlopt.runtimes.base import Array
 

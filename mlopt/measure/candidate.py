@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlopt.formats.model import Model
 from mlopt.measure.schedule import Stopped
-from mlopt.results.report import ColdStart
+from mlopt.results.figures import ColdStart
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 

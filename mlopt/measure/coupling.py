@@ -18,7 +18,7 @@ from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
 from mlopt.measure.tolerance import within_tolerance
-from mlopt.results.report import Parity
+from mlopt.results.figures import Parity
 
 Arrays = Mapping[str, NDArray[Any]]
 Pair = tuple[Arrays, Arrays, int | None]

@@ -11,7 +11,7 @@ from mlopt.core.errors import DataError
 from mlopt.data.choice import typical
 from mlopt.measure.accuracy import OF_CLASSES, Array, Floats, Metric, Named, Outputs, Scores
 from mlopt.measure.classes import class_axis, predicted_classes
-from mlopt.results.report import Disagreement
+from mlopt.results.figures import Disagreement
 
 
 def differing(

@@ -27,7 +27,7 @@ from mlopt.measure.lossless import change, not_finite
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
-from mlopt.results.report import Accuracy, AccuracyDrop, Disagreement, Fidelity
+from mlopt.results.figures import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes import Deployable, runtime_named
 from mlopt.runtimes.base import Array, RuntimeOptions
 

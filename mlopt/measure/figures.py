@@ -11,7 +11,8 @@ from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Measured, Run
 from mlopt.results.environment import environment, now
-from mlopt.results.report import CandidateRecord, Report, Sampling, Speedup
+from mlopt.results.figures import Sampling, Speedup
+from mlopt.results.report import CandidateRecord, Report
 
 RAW = "samples.json"
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlopt.core.errors import DataError
-from mlopt.results.report import AccuracyDrop, Interval
+from mlopt.results.figures import AccuracyDrop
+from mlopt.results.section import Interval
 
 _TABLED_DEGREES = 60  # beyond, the expansion of Student's quantile is good to four digits
 

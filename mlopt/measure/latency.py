@@ -21,7 +21,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, follow
-from mlopt.results.report import ColdStart
+from mlopt.results.figures import ColdStart
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mlopt.measure.bench import feeds_of
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
-from mlopt.results.report import OperatorTime
+from mlopt.results.figures import OperatorTime
 from mlopt.results.timing import NodeTime
 from mlopt.runtimes import runtime_named
 from mlopt.runtimes.base import Profile, RuntimeOptions

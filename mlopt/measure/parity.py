@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mlopt.measure.chunks import as_numbers, check_names, chunks, is_floating
 from mlopt.measure.pairing import paired
 from mlopt.measure.parts import Parts
-from mlopt.results.report import Fidelity, OutputFidelity, Parity
+from mlopt.results.figures import Fidelity, OutputFidelity, Parity
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.core.errors import DataError
-from mlopt.results.report import Interval
+from mlopt.results.section import Interval
 
 Floats = NDArray[np.float64]
 Compute = Callable[[NDArray[Any]], float]

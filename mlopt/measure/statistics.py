@@ -31,7 +31,8 @@ from mlopt.measure.intervals import (
     student,
     tango,
 )
-from mlopt.results.report import Interval, Latency
+from mlopt.results.figures import Latency
+from mlopt.results.section import Interval
 
 __all__ = [
     "ALPHA",

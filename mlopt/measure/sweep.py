@@ -17,7 +17,7 @@ from mlopt.measure.candidate import Candidate, Measured
 from mlopt.measure.figures import throughput
 from mlopt.measure.latency import measure
 from mlopt.measure.schedule import Notify, Schedule
-from mlopt.results.report import SweepPoint
+from mlopt.results.figures import SweepPoint
 
 _SCHEDULE = Schedule(seconds=0.5, rounds=5, max_time=0.0, looks=1, least=20)  # one look, which is never cut short
 _PROCESSES = 16  # all open at once, each with its model in memory

@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass
 
 from mlopt.measure import statistics
-from mlopt.results.report import Accuracy, CandidateRecord, Environment, Interval, Report
+from mlopt.results.figures import Accuracy
+from mlopt.results.report import CandidateRecord, Environment, Report
+from mlopt.results.section import Interval
 
 Estimate = tuple[float, Interval]
 

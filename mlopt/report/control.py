@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mlopt.results.report import CandidateRecord, Interval, Report, Speedup
+from mlopt.results.figures import Speedup
+from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.section import Interval
 
 _SLIGHT = 1.03
 _NOTICED, _WIDE = 1.05, 1.25

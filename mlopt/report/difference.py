@@ -24,7 +24,9 @@ from mlopt.report.change import (
     size_change,
     speedup_change,
 )
-from mlopt.results.report import Interval, Latency, Report
+from mlopt.results.figures import Latency
+from mlopt.results.report import Report
+from mlopt.results.section import Interval
 
 Moved = Literal["better", "worse", "same", "unknown"]
 

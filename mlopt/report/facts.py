@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import control
-from mlopt.results.report import Accuracy, CandidateRecord, Fidelity, Interval, Latency, Report, Speedup
+from mlopt.results.figures import Accuracy, Fidelity, Latency, Speedup
+from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.section import Interval
 
 _BENCH = "bench"
 """What ``mlopt bench`` calls its data."""

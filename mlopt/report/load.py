@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlopt.report import facts
 from mlopt.report.svg import Drawing, Margins, Scale, colour, draw
-from mlopt.results.report import Interval, Report, SweepPoint
+from mlopt.results.figures import SweepPoint
+from mlopt.results.report import Report
+from mlopt.results.section import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

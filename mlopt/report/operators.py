@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mlopt.report import facts
 from mlopt.report.svg import WIDTH, Drawing, Margins, Scale, colour, draw, write
-from mlopt.results.report import OperatorTime, Report
+from mlopt.results.figures import OperatorTime
+from mlopt.results.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ import numpy as np
 
 from mlopt.report import control, facts, trust
 from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head, write
-from mlopt.results.report import GateVerdict, Latency, Report, Speedup
+from mlopt.results.figures import Latency, Speedup
+from mlopt.results.report import GateVerdict, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from mlopt.core.foreign_text import plain
 from mlopt.report import facts
 from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head
-from mlopt.results.report import AccuracyDrop, Report
+from mlopt.results.figures import AccuracyDrop
+from mlopt.results.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlopt.report import facts
-from mlopt.results.report import Count, Section
+from mlopt.results.section import Count, Section
 
 NOTE = "search"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from mlopt.report import control as control_of
 from mlopt.report import facts
-from mlopt.results.report import GateVerdict, Report, Sampling, Speedup
+from mlopt.results.figures import Sampling, Speedup
+from mlopt.results.report import GateVerdict, Report
 
 VERDICT_ROLE = {"pass": "good", "fail": "bad", "inconclusive": "warn"}
 _BUSY = 0.25

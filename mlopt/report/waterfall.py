@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from mlopt.report import facts
 from mlopt.report.facts import StoryRow
 from mlopt.report.svg import Drawing, Margins, colour, draw, write
-from mlopt.results.report import Interval, Report
+from mlopt.results.report import Report
+from mlopt.results.section import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,7 +27,7 @@ from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare
 from mlopt.measure.tolerance import scales, within_tolerance
-from mlopt.results.report import Parity
+from mlopt.results.figures import Parity
 from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds
 

@@ -20,7 +20,8 @@ from mlopt.measure.sweep import Load, sweep
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
-from mlopt.results.report import OperatorTime, Report, SweepPoint
+from mlopt.results.figures import OperatorTime, SweepPoint
+from mlopt.results.report import Report
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.run import report_builder
 from mlopt.runtimes.base import Deployable

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlopt.formats.model import Model
 from mlopt.recipe.schema import Step
-from mlopt.results.report import Accuracy, Latency, Parity
+from mlopt.results.figures import Accuracy, Latency, Parity
 from mlopt.runtimes.base import Deployable
 
 

@@ -19,7 +19,8 @@ from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.figures import Roles, Subject
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
-from mlopt.results.report import CandidateRecord, Report, Sampling, StepRecord
+from mlopt.results.figures import Sampling
+from mlopt.results.report import CandidateRecord, Report, StepRecord
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes import deploy

@@ -25,7 +25,7 @@ from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
-from mlopt.results.report import Parity
+from mlopt.results.figures import Parity
 from mlopt.results.timing import Measuring
 from mlopt.run import failure_bundle
 from mlopt.run.contract import CHANGED, check_output, remedy

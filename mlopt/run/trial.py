@@ -15,7 +15,8 @@ from mlopt.gate.judge import judge
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
-from mlopt.results.report import Report, Speedup
+from mlopt.results.figures import Speedup
+from mlopt.results.report import Report
 from mlopt.run.outcomes import Trial, TrialVerdict
 from mlopt.runtimes.base import Deployable
 

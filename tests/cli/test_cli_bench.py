@@ -16,7 +16,7 @@ from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode
 from mlopt.gate.limits import Gate
 from mlopt.report import read, read_blocks
-from mlopt.results.report import OperatorTime, SweepPoint
+from mlopt.results.figures import OperatorTime, SweepPoint
 
 VERDICTS = {"pass": "speedup.median >= 1", "fail": "speedup.median >= 2", "inconclusive": "latency.p99.9_ms <= 1"}
 

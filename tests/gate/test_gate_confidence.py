@@ -12,7 +12,8 @@ from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.measure import statistics
-from mlopt.results.report import Accuracy, GateVerdict, Speedup
+from mlopt.results.figures import Accuracy, Speedup
+from mlopt.results.report import GateVerdict
 
 
 def one(gate: Gate, **changes: Any) -> GateVerdict:

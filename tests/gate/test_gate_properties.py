@@ -13,7 +13,8 @@ from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.gate.vocabulary import METRICS
-from mlopt.results.report import Accuracy, ColdStart, GateVerdict, Sampling, Speedup
+from mlopt.results.figures import Accuracy, ColdStart, Sampling, Speedup
+from mlopt.results.report import GateVerdict
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -12,7 +12,8 @@ from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.gate.readings import READINGS
 from mlopt.gate.vocabulary import METRICS
-from mlopt.results.report import ColdStart, GateVerdict, Latency
+from mlopt.results.figures import ColdStart, Latency
+from mlopt.results.report import GateVerdict
 
 
 def one(gate: Gate, **changes: Any) -> GateVerdict:

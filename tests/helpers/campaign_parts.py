@@ -17,7 +17,7 @@ from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.evaluate import Evaluator
 from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Recipe, Step
-from mlopt.results.report import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
+from mlopt.results.figures import Accuracy, AccuracyDrop, ColdStart, Disagreement, Fidelity
 from mlopt.run.outcomes import Outcome
 from mlopt.run.report_builder import CandidateSet, candidate_set
 from mlopt.runtimes.base import Deployable, RuntimeOptions

@@ -5,19 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from mlopt.results.report import (
-    Accuracy,
-    AccuracyDrop,
-    CandidateRecord,
-    Cpu,
-    Environment,
-    Fidelity,
-    Latency,
-    Report,
-    Sampling,
-    Speedup,
-    StepRecord,
-)
+from mlopt.results.figures import Accuracy, AccuracyDrop, Fidelity, Latency, Sampling, Speedup
+from mlopt.results.report import CandidateRecord, Cpu, Environment, Report, StepRecord
 
 LATENCY = Latency(
     p50=10.0, p90=11.0, p95=12.0, p99=15.0, p999=None, mean=10.2, n=1000,

@@ -11,26 +11,21 @@ from hashlib import sha256
 from statistics import NormalDist
 from typing import Any
 
-from mlopt.results.report import (
+from mlopt.results.figures import (
     Accuracy,
     AccuracyDrop,
-    CandidateRecord,
     ColdStart,
-    Cpu,
     Disagreement,
-    Environment,
     Fidelity,
-    GateVerdict,
-    Interval,
     Latency,
     OperatorTime,
     Parity,
-    Report,
     Sampling,
     Speedup,
-    StepRecord,
     SweepPoint,
 )
+from mlopt.results.report import CandidateRecord, Cpu, Environment, GateVerdict, Report, StepRecord
+from mlopt.results.section import Interval
 
 P999_REASON = "p99.9 needs 2,995 samples, 1,200 were taken"
 N = 1200

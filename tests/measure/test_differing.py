@@ -6,7 +6,7 @@ import numpy as np
 
 from mlopt.measure.accuracy import Metric, score
 from mlopt.measure.differing import differing
-from mlopt.results.report import Disagreement
+from mlopt.results.figures import Disagreement
 
 LOGITS = np.array([[0.1, 0.9, 0.0], [0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.6, 0.4, 0.0]])
 CHANGED = np.array([[0.1, 0.9, 0.0], [0.1, 0.2, 0.9], [0.9, 0.7, 0.0], [0.6, 0.4, 0.9]])

@@ -25,7 +25,7 @@ from mlopt.measure import latency
 from mlopt.measure.bench import Bench
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.latency import Patience, Schedule, measure
-from mlopt.results.report import ColdStart
+from mlopt.results.figures import ColdStart
 
 pytestmark = pytest.mark.process
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopt.report import control
-from mlopt.results.report import Speedup
+from mlopt.results.figures import Speedup
 
 
 def speedup(median: float = 1.36, **changes: Any) -> Speedup:

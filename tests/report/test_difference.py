@@ -8,7 +8,8 @@ import pytest
 from gate_evidence import DATA, ENVIRONMENT, LATENCY, SPEEDUP, candidate, report
 
 from mlopt.report.difference import Row, compare
-from mlopt.results.report import ColdStart, Cpu, Fidelity, Report
+from mlopt.results.figures import ColdStart, Fidelity
+from mlopt.results.report import Cpu, Report
 
 COLD = {"cold_start": ColdStart(load_ms=40, first_ms=15)}
 

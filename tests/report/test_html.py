@@ -10,7 +10,9 @@ import pytest
 from report_example import EXAMPLE_RECIPE, P999_REASON, example_report, example_samples
 
 from mlopt.report import html, markdown, read
-from mlopt.results.report import Disagreement, OperatorTime, Report, Speedup, Verdict
+from mlopt.results.figures import Disagreement, OperatorTime, Speedup
+from mlopt.results.report import Report
+from mlopt.results.section import Verdict
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 VOID = {"meta", "br", "hr", "img", "link", "input"}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.report import control, outcome
-from mlopt.results.report import Report, Speedup
+from mlopt.results.figures import Speedup
+from mlopt.results.report import Report
 
 DEFAULT = Gate(metric="speedup.median", min=1.0, vs="onnx_fp32", on_inconclusive="pass")
 

@@ -12,7 +12,8 @@ from report_example import example_report, example_samples
 
 from mlopt.report import facts, html, plots, waterfall
 from mlopt.report.svg import WIDTH, Drawing
-from mlopt.results.report import GateVerdict, Report, Speedup
+from mlopt.results.figures import Speedup
+from mlopt.results.report import GateVerdict, Report
 
 SAMPLES = {name: [value for block in blocks for value in block] for name, blocks in example_samples().items()}
 

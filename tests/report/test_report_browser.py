@@ -16,7 +16,8 @@ import pytest
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 
 from mlopt.report import html
-from mlopt.results.report import OperatorTime, Report
+from mlopt.results.figures import OperatorTime
+from mlopt.results.report import Report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (

@@ -11,7 +11,8 @@ from report_example import P999_REASON, example_report
 
 from mlopt.report import control as noise
 from mlopt.report import facts, outcome
-from mlopt.results.report import Accuracy, MadeBy, Speedup
+from mlopt.results.figures import Accuracy, Speedup
+from mlopt.results.report import MadeBy
 
 NOISY = "Too noisy to tell, with {} as fast as onnx_fp32 ({}) where two copies of one model differed by up to {}"
 

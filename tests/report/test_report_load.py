@@ -12,7 +12,8 @@ from report_example import example_report
 
 from mlopt.report import load
 from mlopt.report.svg import Drawing
-from mlopt.results.report import Report, SweepPoint
+from mlopt.results.figures import SweepPoint
+from mlopt.results.report import Report
 
 
 def texts(picture: Drawing) -> list[str]:

@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 from report_example import example_report
 
 from mlopt.report import operators
-from mlopt.results.report import OperatorTime, Report
+from mlopt.results.figures import OperatorTime
+from mlopt.results.report import Report
 
 
 def profiled(before: dict[str, float], after: dict[str, float]) -> Report:

@@ -8,7 +8,8 @@ import pytest
 from report_example import example_report
 
 from mlopt.report import facts, trust
-from mlopt.results.report import GateVerdict, Sampling
+from mlopt.results.figures import Sampling
+from mlopt.results.report import GateVerdict
 
 
 def sampling(**changes: Any) -> Sampling:

@@ -9,7 +9,8 @@ import pytest
 from gate_evidence import FIDELITY, LATENCY, STEP, report
 from pydantic import ValidationError
 
-from mlopt.results.report import Cpu, Report, SweepPoint
+from mlopt.results.figures import SweepPoint
+from mlopt.results.report import Cpu, Report
 
 
 def read(document: dict[str, Any]) -> Report:

@@ -10,7 +10,7 @@ from campaign_parts import Figures, chain, figures, measured, model, recipe, run
 from deployables import in_runtime
 
 from mlopt.measure import statistics
-from mlopt.results.report import Sampling
+from mlopt.results.figures import Sampling
 from mlopt.run import report_builder
 
 

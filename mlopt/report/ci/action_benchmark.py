@@ -13,7 +13,8 @@ from typing import Any
 from mlopt.core.foreign_text import as_json, plain
 from mlopt.report.ci import QUANTILES, finite
 from mlopt.report.facts import PERCENT_METRICS, metric_name
-from mlopt.results.report import Interval, Report
+from mlopt.results.report import Report
+from mlopt.results.section import Interval
 
 
 def render(report: Report) -> str:

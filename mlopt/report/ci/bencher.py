@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from mlopt.core.foreign_text import as_json
 from mlopt.report.ci import QUANTILES, candidates, finite
 from mlopt.report.facts import shorten
-from mlopt.results.report import CandidateRecord, Interval, Report
+from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.section import Interval
 
 _NAME_LENGTH = 1024
 _NANOSECONDS = 1e6

@@ -14,7 +14,8 @@ from typing import Literal
 from mlopt.report import facts, outcome
 from mlopt.report.ci import accepted_undecided, title
 from mlopt.report.markdown import code, text
-from mlopt.results.report import GateVerdict, Report, Verdict
+from mlopt.results.report import GateVerdict, Report
+from mlopt.results.section import Verdict
 
 SUMMARY_LIMIT = 1 << 20
 """Bytes that GitHub takes as the summary of one step."""

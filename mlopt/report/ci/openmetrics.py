@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from mlopt.core.foreign_text import plain
 from mlopt.report.ci import QUANTILES, candidates, finite
-from mlopt.results.report import CandidateRecord, Report, Speedup, Verdict
+from mlopt.results.figures import Speedup
+from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.section import Verdict
 
 STATES: Mapping[Verdict, int] = {"pass": 0, "inconclusive": 1, "fail": 2}
 """A verdict as a number: the larger, the worse."""
