@@ -84,3 +84,25 @@ def test_help_imports_nothing_heavy() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert HEAVY & set(json.loads(printed)) == set()
+
+
+def test_each_module_has_tests_under_its_own_name() -> None:
+    """``a/b/c.py`` is tested in ``tests/a/b/test_c.py``, or ``test_b_c.py`` where that name is taken."""
+    tests = Path(__file__).parent
+    missing = []
+    for path in sorted(ROOT.rglob("*.py")):
+        module = path.relative_to(ROOT)
+        names = (f"test_{path.stem}.py", f"test_{module.parent.name}_{path.stem}.py")
+        if not path.stem.startswith("__") and not any((tests / module.parent / name).exists() for name in names):
+            missing.append(str(module))
+    assert missing == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Private ones aside, and ``Session``: a runtime's, and what ``mlopt.load`` returns around it."""
+    found: dict[str, list[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in found.items() if len(files) > 1 and name != "Session"} == {}
