@@ -40,4 +40,4 @@ def is_installed(file: Path) -> bool:
     """Whether a file belongs to Python, to an installed distribution or to mlopt."""
     if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
         return True
-    return file.is_relative_to(Path(__file__).parent) or file.is_relative_to(sysconfig.get_path("stdlib"))
+    return file.is_relative_to(Path(__file__).parents[1]) or file.is_relative_to(sysconfig.get_path("stdlib"))

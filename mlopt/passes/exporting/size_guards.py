@@ -24,7 +24,7 @@ from mlopt.formats.torch.model import import_torch
 if TYPE_CHECKING:
     import torch
 
-_MLOPT = Path(__file__).parents[1]
+_MLOPT = Path(__file__).parents[2]
 _SMALL, _LARGEST = 40, 4096
 _MANY = 24
 """So many probes at most: each is a run of the module and of the graph."""
