@@ -37,8 +37,3 @@ def test_what_is_neither_is_an_error(tmp_path: Path, declared: tuple[TensorSpec,
         FORMAT.open_declared(tmp_path, declared, ()) if declared else FORMAT.open(tmp_path)
     with pytest.raises(ModelError, match="the model file does not exist"):
         FORMAT.open_declared(tmp_path / "a.pt2", declared, ()) if declared else FORMAT.open(tmp_path / "a.pt2")
-
-
-def test_it_has_no_graph_and_is_opened_in_a_process_of_its_own() -> None:
-    assert FORMAT.graph is None
-    assert FORMAT.heavy
