@@ -22,6 +22,8 @@ SIZE = 16
 _LARGER, _SMALLER = (32, 64, 128, 224, 256, 512), (8, 1)
 _MOST, _VALUES = 60, 1 << 20
 """So many attempts at most, and so many values in a sample of any but the first."""
+_LONGEST, _LARGEST = 256, 1 << 31
+"""A longer name is no arithmetic, and what arithmetic gives is no larger: names are a stranger's."""
 _BATCH = re.compile(r"^[bn]$|batch|(^|_)bs(_|$)", re.IGNORECASE)
 _PAST, _TOTAL = re.compile("past|cache", re.IGNORECASE), re.compile("total", re.IGNORECASE)
 
@@ -157,6 +159,8 @@ def _atoms(name: str, specs: Sequence[TensorSpec]) -> tuple[str, ...]:
 
 def _parsed(name: str) -> ast.expr | None:
     """Return a dimension's arithmetic; None if it is none."""
+    if len(name) > _LONGEST:
+        return None
     try:
         tree = ast.parse(name, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -173,5 +177,5 @@ def _is_arithmetic(tree: ast.expr) -> bool:
 def _evaluated(tree: Any, known: Mapping[str, int]) -> int:
     if isinstance(tree, ast.BinOp):
         left, right = _evaluated(tree.left, known), _evaluated(tree.right, known)
-        return max(_ARITHMETIC[type(tree.op)](left, right), 0)
+        return min(max(_ARITHMETIC[type(tree.op)](left, right), 0), _LARGEST)
     return known[tree.id] if isinstance(tree, ast.Name) else int(tree.value)

@@ -45,7 +45,10 @@ def is_numeric(dtype: str) -> bool:
     """Whether NumPy itself has numbers of this name; those that other packages add to it cannot be exchanged."""
     import numpy as np  # `mlopt verify`, which needs none, imports this module
 
-    return dtype in np.sctypeDict and np.dtype(dtype).kind in "fiub"
+    if dtype not in np.sctypeDict:
+        return False
+    found = np.dtype(dtype)
+    return found.kind in "fiub" and found.isbuiltin == 1  # 2: of another package, which may call itself a float
 
 
 def count_of(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Reading .npz files and Python functions, and what every source has in common."""
+"""Reading .npz files, and what every source has in common."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from mlopt.core.errors import DataError, ModelError, Problem
+from mlopt.core.errors import DataError, Problem
 from mlopt.data.dataset import Samples
 from mlopt.data.reading import read, read_npz, window
 from mlopt.data.source import DataSource
@@ -85,12 +84,6 @@ def test_adjacent_splits_cover_everything_once(count: int, edge: float) -> None:
     first = window(DataSource(source="x", split=(0.0, edge)), count)
     second = window(DataSource(source="x", split=(edge, 1.0)), count)
     assert sorted([*first, *second]) == list(range(count))
-
-
-@pytest.mark.parametrize("split", [(0.5, 0.5), (0.6, 0.4), (-0.1, 0.5), (0.5, 1.1)])
-def test_a_split_that_means_nothing_is_refused(split: tuple[float, float]) -> None:
-    with pytest.raises(ValidationError, match=r"0\.0 <= from < to <= 1\.0"):
-        DataSource(source="x.npz", split=split)
 
 
 def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
@@ -188,55 +181,3 @@ def test_an_array_larger_than_memory_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     assert problem_of(DataSource(source="d.npz"), tmp_path).what == "the .npz file is damaged"
-
-
-CODE = """
-import numpy as np
-
-def plain():
-    return {"x": np.zeros((4, 2), np.float32)}
-
-def labelled():
-    return {"x": [[0.0, 1.0]] * 4}, [3, 2, 1, 0]
-
-def wrong():
-    return [1, 2]
-
-def ragged():
-    return {"x": [[1.0], [1.0, 2.0]]}
-
-def broken():
-    return {"x": np.zeros(3).reshape(2, 2)}
-"""
-
-
-def test_python_functions_give_samples(tmp_path: Path) -> None:
-    (tmp_path / "source_code.py").write_text(CODE)
-    assert read(DataSource(source="./source_code.py:plain"), tmp_path, X).labels is None
-    samples = read(DataSource(source="source_code.py:labelled", split=(0.5, 1.0)), tmp_path, X)
-    assert samples.labels is not None
-    assert len(samples.labels) == 2
-    assert samples.inputs["x"].dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("function", "message", "line"),
-    [
-        ("wrong", "the function returns something else than samples", None),
-        ("ragged", "the samples differ in size", "ragged: input 'x'"),
-        ("broken", "the function failed", 17),
-    ],
-)
-def test_a_function_that_fails_is_one_clear_error(
-    function: str, message: str, line: int | None, tmp_path: Path
-) -> None:
-    (tmp_path / "failing_code.py").write_text(CODE)
-    problem = problem_of(DataSource(source=f"./failing_code.py:{function}"), tmp_path)
-    assert problem.what == message
-    assert problem.where == f"{tmp_path}/failing_code.py:{line or function}"
-
-
-def test_a_missing_function_says_what_there_is(tmp_path: Path) -> None:
-    (tmp_path / "other_code.py").write_text(CODE)
-    with pytest.raises(ModelError, match="there is no function 'nothing'"):
-        read(DataSource(source="./other_code.py:nothing"), tmp_path, X)

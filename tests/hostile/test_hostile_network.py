@@ -5,46 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from bench_models import dense
-from network_attempts import connect, fetch, listen, locally, natively, resolve
 from packed_artifact import pack
 
-from mlopt.core import network
 from mlopt.core.errors import ExitCode, RecipeError
-from mlopt.core.worker import WorkerRaisedError, run_in_worker
 from mlopt.measure.torch_metrics import _classes, _is_from_arrays, _made
-
-
-@pytest.mark.parametrize("way", [connect, resolve, listen, fetch])
-def test_a_worker_has_no_network(tmp_path: Path, way: Callable[[], None]) -> None:
-    with pytest.raises(WorkerRaisedError, match="mlopt lets nothing that it runs use the network"):
-        run_in_worker(tmp_path / "log", way)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel can be told")
-def test_nor_has_native_code_in_it_or_a_child(tmp_path: Path) -> None:
-    assert run_in_worker(tmp_path / "log", natively) == [-1, -1, -1]
-
-
-def test_sockets_within_the_machine_work(tmp_path: Path) -> None:
-    assert run_in_worker(tmp_path / "log", locally)
-
-
-def test_the_door_of_keyless_signing() -> None:
-    told = (
-        "import socket; from mlopt import network; network.guard()\n"
-        "with network.opened(): socket.socket().close()\n"
-        "try: socket.socket()\n"
-        "except PermissionError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    assert network._TOLD in done.stdout
-
 
 TRAP = """
 import sys

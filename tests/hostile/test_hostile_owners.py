@@ -21,7 +21,6 @@ from mlopt.core.cache import Store, why_unusable
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import OutputError
 from mlopt.core.locks import locked
-from mlopt.core.ownership import distrusted
 from mlopt.run import failure_bundle, optimize
 from mlopt.run.request import Request
 
@@ -226,15 +225,6 @@ def test_what_is_believed_cannot_be_changed_by_others(tmp_path: Path, name: str,
     owned(file, mode=mode)
     with pytest.raises(OutputError, match=rf"mode {mode:04o}"):
         read(file)
-
-
-def test_who_becomes_root_is_still_himself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    status = os.stat_result((0o100644, 1, 1, 1, 1000, 1000, 0, 0, 0, 0))
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setenv("SUDO_UID", "1000")
-    assert distrusted(status) is None
-    monkeypatch.delenv("SUDO_UID")
-    assert distrusted(status) == "it belongs to another user (uid 1000)"
 
 
 def thesis(path: Path) -> Path:

@@ -15,15 +15,11 @@ import numpy as np
 import onnx
 import pytest
 from gate_evidence import STEP, report
-from hypothesis import given
-from hypothesis import strategies as st
-from onnx import TensorProto, helper
 from packed_artifact import PASSED
-from small_files import FLOAT, constant, doubling, endless, function, make, recursive, saved, value
+from small_files import constant, doubling, endless, make, recursive, saved
 
 from mlopt import report as reports
 from mlopt.core.errors import ExitCode, ModelError, RecipeError, UserError
-from mlopt.formats.onnx.bounds import check_bounds
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.recipe.yaml_reader import MAX_VALUES, read_text
 
@@ -88,37 +84,6 @@ def test_it_is_refused_where_every_verb_opens_it(tmp_path: Path, name: str) -> N
     with pytest.raises(ModelError) as caught:
         open_onnx(SMALL[name](tmp_path / "m.onnx"))
     assert caught.value.problems[0].fix
-
-
-@given(st.integers(0, 12), st.integers(1, 4))
-def test_functions_count_as_often_as_they_are_called(depth: int, width: int) -> None:
-    """As many nodes as there are when every call is replaced by its body, and no more than that is refused."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        chain = (function("d0", "Relu"), *(function(f"d{k}", *[f"d{k - 1}"] * width) for k in range(1, depth + 1)))
-        path = saved(Path(folder) / "m.onnx", [make(f"d{depth}", ["x"], ["y"], domain="f")], [1], functions=chain)
-        proto = onnx.load(path)
-    if width**depth > 1 << 19:
-        with pytest.raises(ModelError, match="asks for more"):
-            check_bounds(path, proto)
-    else:
-        check_bounds(path, proto)
-
-
-def test_loops_that_end_are_written_with_the_largest_count(tmp_path: Path) -> None:
-    """As PyTorch's exporter writes ``while``: the body computes the condition."""
-    body = helper.make_graph(
-        [
-            make("ReduceSum", ["v"], ["s"], keepdims=0), make("Less", ["s", "most"], ["co"]),
-            make("Add", ["v", "v"], ["vo"]),
-        ],
-        "b", [value("i", TensorProto.INT64, []), value("c", TensorProto.BOOL, []), value("v", FLOAT, [1])],
-        [value("co", TensorProto.BOOL, []), value("vo", FLOAT, [1])],
-    )  # fmt: skip
-    held = (constant("n", 2**63 - 1), constant("t", True, bool), constant("most", 9.0, np.float32))
-    path = saved(tmp_path / "m.onnx", [make("Loop", ["n", "t", "x"], ["y"], body=body)], [1], held)
-    check_bounds(path, onnx.load(path))
 
 
 @pytest.mark.parametrize(

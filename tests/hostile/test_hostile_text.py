@@ -12,53 +12,15 @@ import numpy as np
 import onnx
 import pytest
 from gate_evidence import STEP, report
-from hypothesis import given
-from hypothesis import strategies as st
+from hostile_texts import JOINED, WELL_FORMED, is_inert
 from onnx import TensorProto, helper, numpy_helper
 from packed_artifact import PASSED, pack
 
 from mlopt import report as reports
 from mlopt.cli.app import run
-from mlopt.core.foreign_text import as_json, inert, plain, visible
 from mlopt.report import html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
 from mlopt.results.report import Report
-
-CORPUS = (
-    "::error file=x::owned", "  ::set-output name=x::y", "##[error]owned", "x ##vso[task.setvariable variable=a]b",
-    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "\x9b31m", "\x90q\x9c",
-    "a\rb", "a\nb\n::warning::x", "a\x00b\x08\x08\x08c", "\u202egnp.exe", "\u2066x\u2069", "\u200e\u061c",
-    "\u2028::error::x", "\x85::error::x", "[/b]", "[bold]x[/bold]", "[link=http://evil]x[/link]", ":skull:",
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;", "\"'>", "]]>", "<!--", "{{7*7}}",
-    "@everyone", "#123", "http://evil.example/x", "www.evil.example", "[x](http://evil)", "![x](http://evil)",
-    "`x`", "|x|", "$(id)", "\ufeff", "\U000e0041", "=1+1", "\ud800",
-)  # fmt: skip
-"""What a terminal, a CI system's log, Markdown, HTML, XML, a template or a table might take for its own."""
-WELL_FORMED = tuple(text for text in CORPUS if "\ud800" not in text)
-JOINED = " ".join(WELL_FORMED)
-COMMAND = re.compile(r"^\s*::|##\[|##vso\[", re.MULTILINE)
-
-
-def is_inert(text: str) -> bool:
-    hidden = {c for c in text if unicodedata.category(c)[0] == "C" and c not in "\n\t"} | (
-        {*text} & {"\u2028", "\u2029"}
-    )
-    return not hidden and COMMAND.search(text) is None
-
-
-@given(st.text() | st.lists(st.sampled_from(CORPUS)).map("".join) | st.lists(st.sampled_from(CORPUS)).map("\n".join))
-def test_the_door(text: str) -> None:
-    assert is_inert(inert(text))
-    assert inert(inert(text)) == inert(text)
-    assert "\n" not in plain(text)
-    assert all(unicodedata.category(c)[0] != "C" or c in "\n\t" for c in visible(text))
-    assert json.loads(as_json({text: [text]})) == {text: [text]}
-    assert all(unicodedata.category(c)[0] != "C" or c == "\n" for c in as_json([text]))
-
-
-def test_what_is_harmless_stays_as_it_is() -> None:
-    for text in ("größe: 3 ms", "日本語", "std::vector", "a [b] c", "x\n\ty", "100 % of #5", "C:\\x"):
-        assert inert(text) == text
 
 
 def hostile_report() -> Report:

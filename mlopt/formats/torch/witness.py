@@ -175,13 +175,19 @@ def _apart(some: Sequence[Array], others: Sequence[Array]) -> str:
             where = f"output {index}"
             if one.shape != other.shape:
                 return f"{where} is {list(one.shape)}, and {list(other.shape)} when it is made again"
-            place = np.unravel_index(int(np.argmax(np.abs(_floats(one) - _floats(other)))), one.shape)
+            if one.dtype != other.dtype:
+                return f"{where} is {one.dtype}, and {other.dtype} when it is made again"
+            place = np.unravel_index(int(np.argmax(_distance(one, other))), one.shape)
             return f"{where} has {one[place]:.6g}, and {other[place]:.6g} when it is made again"
     return f"there are {len(some)} outputs, and {len(others)} when it is made again"
 
 
-def _floats(array: Array) -> Array:
-    return np.nan_to_num(array.astype(np.float64))
+def _distance(one: Array, other: Array) -> Array:
+    """Return how far each value is from its other; a NaN or an infinity beside anything else is the farthest."""
+    with np.errstate(all="ignore"):
+        apart = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    alike = (one == other) | (np.isnan(one) & np.isnan(other))
+    return np.where(alike, 0.0, np.nan_to_num(apart, nan=np.inf, posinf=np.inf))
 
 
 def _short(was: str, now: str) -> tuple[str, str]:

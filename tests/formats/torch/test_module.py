@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch_models import X, said, samples, taken, text, weights_file
 
 from mlopt.formats.model import TensorSpec
-from mlopt.formats.torch.misfit import renaming
 
 pytestmark = pytest.mark.heavy
 
@@ -197,20 +194,6 @@ def test_weights_bring_a_module_from_the_meta_device(tmp_path: Path) -> None:
     code = text(build="with torch.device('meta'):\n    return Net()")
     for feed, got in zip(samples(X), taken(tmp_path, code, weights=file), strict=True):
         np.testing.assert_allclose(got["output"][0], feed["x"].sum().repeat(4), rtol=1e-5)
-
-
-WORDS = st.lists(st.sampled_from(["a", "b", "module", "model", "f", "_orig_mod"]), min_size=1, max_size=3).map(".".join)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.sets(WORDS, min_size=1, max_size=5), st.sampled_from(["module.", "model.", "x.y.", "_orig_mod."]))
-def test_a_prefix_is_found_from_either_side(names: set[str], prefix: str) -> None:
-    longer = {prefix + name for name in names}
-    for own, given_ in ((names, longer), (longer, names)):
-        python, why = renaming(own, given_)
-        renamed = {eval(python, {"k": name}) for name in given_} if python else given_
-        assert not python or (why and len(renamed & own) > len(given_ & own))
-        assert python or names & longer
 
 
 def test_what_torch_export_made_runs(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from deployables import in_runtime
 from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import ONNX, Model, TensorSpec
-from mlopt.formats.torch.model import load_module, open_program, open_torch
+from mlopt.formats.torch.model import load_module, open_torch
 from mlopt.formats.torch.source import materialize
 from mlopt.runtimes import open_session
 
@@ -84,45 +84,6 @@ def test_shared_weights_stay_shared(tmp_path: Path) -> None:
     assert module.model[0].weight is module.model[1].weight
 
 
-@pytest.mark.parametrize(
-    ("state", "got"),
-    [
-        ({"weight": torch.ones(2, 3)}, "missing: bias; unexpected: none"),
-        (
-            {"weight": torch.ones(2, 3), "bias": torch.ones(2), "scale": torch.ones(1)},
-            "missing: none; unexpected: scale",
-        ),
-        ({"weight": torch.ones(2, 4), "bias": torch.ones(2)}, "size mismatch: weight is [2, 4] and not [2, 3]"),
-    ],
-)
-def test_weights_that_do_not_fit_are_named(tmp_path: Path, state: dict[str, object], got: str) -> None:
-    torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(ModelError, match="the weights do not fit the model") as caught:
-        make(tmp_path, write(tmp_path, LINEAR), tmp_path / "state.pt")
-    assert got in str(caught.value)
-
-
-def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path) -> None:
-    torch.save(torch.nn.Linear(3, 2), tmp_path / "whole.pt")
-    with pytest.raises(ModelError, match="more than tensors"):
-        make(tmp_path, write(tmp_path, LINEAR), tmp_path / "whole.pt")
-
-
-@pytest.mark.parametrize("content", [b"", b"not a state dict"])
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_damaged_weights_are_one_error(tmp_path: Path, content: bytes, suffix: str) -> None:
-    (tmp_path / f"state{suffix}").write_bytes(content)
-    with pytest.raises(ModelError, match="the weights"):
-        make(tmp_path, write(tmp_path, LINEAR), tmp_path / f"state{suffix}")
-
-
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    model = make(tmp_path, write(tmp_path, LINEAR))
-    write(tmp_path, LINEAR.replace("3, 2", "3, 4"))
-    with pytest.raises(ModelError, match="changed after the model was built"):
-        load_module(model)
-
-
 def test_the_digest_follows_code_and_weights(tmp_path: Path) -> None:
     plain = make(tmp_path, write(tmp_path, LINEAR))
     commented = make(tmp_path, write(tmp_path, f"{LINEAR}  # a comment"))
@@ -161,32 +122,3 @@ def test_build_may_name_an_onnx_file(tmp_path: Path) -> None:
     model = make(tmp_path, write(tmp_path, f"def build():\n    return Path({str(light)!r})"), inputs=())
     assert (model.kind, model.path.name) == (ONNX, "light_squeezenet.onnx")
     assert model.path.read_bytes() == light.read_bytes()
-
-
-class _TwoInputs(torch.nn.Module):
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return a - b
-
-
-@pytest.mark.heavy
-def test_a_program_tells_its_own_inputs(tmp_path: Path) -> None:
-    dynamic = {name: {0: torch.export.Dim.DYNAMIC} for name in "ab"}
-    program = torch.export.export(_TwoInputs(), (torch.ones(2, 3),), {"b": torch.ones(2, 3)}, dynamic_shapes=dynamic)
-    torch.export.save(program, tmp_path / "two.pt2")
-    model = open_program(tmp_path / "two.pt2")
-    assert [(spec.name, spec.dtype, spec.shape[1], spec.dynamic_axes) for spec in model.inputs] == [
-        ("a", "float32", 3, (0,)),
-        ("b", "float32", 3, (0,)),
-    ]
-    with open_session(in_runtime(model)) as session:
-        got = session.run({"a": np.full((4, 3), 5, np.float32), "b": np.full((4, 3), 2, np.float32)})
-    np.testing.assert_array_equal(got["output"], np.full((4, 3), 3))
-    with pytest.raises(ModelError, match="the declared inputs are not the program's"):
-        open_program(tmp_path / "two.pt2", INPUTS)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"text"])
-def test_a_damaged_program_is_one_error(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bad.pt2").write_bytes(content)
-    with pytest.raises(ModelError, match=r"not a program of torch\.export"):
-        open_program(tmp_path / "bad.pt2")

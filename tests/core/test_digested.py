@@ -211,6 +211,7 @@ def test_a_file_that_changes_after_it_was_read_runs_as_it_was_read(
     assert loaded(tmp_path, "import helper\ndef build(): return helper.WHO\n") == "good"
 
 
+@pytest.mark.process
 def test_other_code_of_the_process_imports_as_ever(tmp_path: Path) -> None:
     """Whoever uses mlopt as a library has modules of their own."""
     (tmp_path / "recipe_code.py").write_text("def build(): return 1\n")
