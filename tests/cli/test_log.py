@@ -15,8 +15,8 @@ def as_before() -> Iterator[None]:
     logger = logging.getLogger("mlopt")
     handlers, level = logger.handlers, logger.level
     yield
-    logger.handlers, logger.level = handlers, level
-    logger.manager._clear_cache()  # type: ignore[attr-defined]
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize(("verbose", "shown"), [(False, "careful\n"), (True, "all\ncareful\n")])
