@@ -51,7 +51,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def compared(folder: Path, wanted: Recipe) -> tuple[Run, CandidateSet]:
     _, _, candidate_set = chain(folder)
-    return experiment.experiment(
+    return experiment.compared(
         Experiment(wanted, figures(folder), {}, folder / "repro"), candidate_set.candidates, quiet
     ), candidate_set
 
