@@ -211,6 +211,7 @@ def replacing(out: Path) -> Iterator[tuple[Path, int]]:
     target = out.resolve()
     with _os_errors(target):
         _check_place(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
     with _os_errors(target), workspace(target) as work:
         version = _old_version(target)
         yield new_folder(work), version
@@ -218,12 +219,14 @@ def replacing(out: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _check_place(target: Path) -> None:
-    """Make the parent directory, and refuse what can never be replaced by an artifact."""
+    """Refuse what can never be replaced by an artifact; nothing is made, since it may be all that is asked."""
     if not target.name or target.is_file():
         raise OutputError("this cannot become a directory", where=str(target), fix="choose another with -o DIR")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise OutputError("this directory is not writable", where=str(target.parent), fix="choose another with -o DIR")
+    there = next(folder for folder in target.parents if folder.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError("this directory is not writable", where=str(there), fix="choose another with -o DIR")
 
 
 def _stamp(content: Content, version: int) -> Manifest:

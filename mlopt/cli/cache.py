@@ -19,6 +19,7 @@ def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard
 
     from mlopt.cli.console import emit_json, out
     from mlopt.core.cache import Store, default_root, size_of
+    from mlopt.core.foreign_text import plain
 
     store = Store(default_root())
     rows = [
@@ -35,7 +36,7 @@ def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard
     for name in ("used (UTC)", "size", "what", "fingerprint"):
         table.add_column(name, justify="right" if name == "size" else "left")
     for group, label, size, used, path in rows:
-        table.add_row(f"{used:%Y-%m-%d %H:%M}", f"{size / 1e6:.1f} MB", f"{group}  {label}", path.name[:12])
+        table.add_row(f"{used:%Y-%m-%d %H:%M}", f"{size / 1e6:.1f} MB", f"{group}  {plain(label)}", path.name[:12])
     out.print(table)
     out.print(f"{len(rows)} entries, {sum(row[2] for row in rows) / 1e6:.1f} MB")
 

@@ -16,6 +16,7 @@ def show(steps: Sequence[Outlook]) -> None:
     from rich.text import Text
 
     from mlopt.cli.console import out
+    from mlopt.core.foreign_text import plain
 
     table = Table(box=None, pad_edge=False)
     for name in ("step", "cache", "why", "what"):
@@ -23,5 +24,7 @@ def show(steps: Sequence[Outlook]) -> None:
     words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
     for step in steps:
         name = f"{step.name} (optional)" if step.optional else step.name
-        table.add_row(name, Text(*words[step.cached]), step.why, Text(step.detail, style="dim"))
+        table.add_row(
+            plain(name), Text(*words[step.cached]), plain(step.why), Text(plain(step.detail), style="dim")
+        )  # before rich measures it: what it counts as no column wide would push the end out of the table
     out.print(table)

@@ -23,8 +23,7 @@ from mlopt.artifact.signing import bundle, keys
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
-from mlopt.cli.app import run
-from mlopt.core.errors import ExitCode, IntegrityError, MloptError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, MloptError, OutputError, UserError
 
 
 @pytest.fixture
@@ -57,20 +56,6 @@ def test_claims_may_stand_beside_the_signature(signed: Path) -> None:
     verified = verify(signed, predicates=["benchmark", SEEN])
     assert "claims.jsonl" not in verified.files
     assert [claim.predicate_type for claim in verified.claims] == [claims.PREDICATES["benchmark"], SEEN]
-
-
-def test_the_command_names_the_claims_that_hold(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", str(signed)]) == ExitCode.OK
-    assert "claims     none by this signer\n" in capsys.readouterr().out
-    private = keys.user_key().private
-    lines = [attest(signed, private, claims.PREDICATES["provenance"]), attest(signed, private, "urn:\x1b[2J")]
-    (signed / "claims.jsonl").write_bytes(b"".join(lines))
-    wanted = ["--require-predicate", "provenance", "--require-predicate", "urn:\x1b[2J", "--name", "digits"]
-    assert run(["verify", str(signed), *wanted]) == ExitCode.OK
-    assert "claims     provenance, 'urn:\\x1b[2J'\n" in capsys.readouterr().out
-    assert run(["verify", str(signed), "--json"]) == ExitCode.OK
-    found = json.loads(capsys.readouterr().out)["claims"]
-    assert found[0] == {"predicate_type": claims.PREDICATES["provenance"], "signer": verify(signed).signer}
 
 
 def test_the_key_is_given_as_a_file_or_as_a_key(signed: Path) -> None:

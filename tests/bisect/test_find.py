@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx import numpy_helper
 from planted_fault import FAULTY_NODES, planted, samples
 
 from mlopt.bisect import trials
 from mlopt.bisect.find import bisect
 from mlopt.bisect.finding import Finding
-from mlopt.bisect.limits import FIGURES
-from mlopt.bisect.search import smallest
-from mlopt.bisect.suspects import Suspect, suspects, untouched
 from mlopt.core.errors import GateError
 from mlopt.formats.model import ONNX, Model
-from mlopt.formats.onnx.file import open_onnx
-from mlopt.gate.vocabulary import METRICS
 from mlopt.measure import evaluate
 from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
 from mlopt.run import inputs, optimize, step
 from mlopt.run.request import Request
-from mlopt.tensors import TensorDifference
 
 RECIPE = """\
 apiVersion: mlopt/v1
@@ -175,78 +165,3 @@ def test_a_limit_for_other_machines_is_left_out_and_named(folder: Path) -> None:
                     + "  - {metric: fidelity.max_abs, max: 1}\n")  # fmt: skip
     assert finding.notes == ("left out, for it is about another run or machine: fidelity.cosine >= 0.5 on no such CPU",)
     assert finding.met
-
-
-def test_every_gate_on_quality_has_its_figure() -> None:
-    assert set(FIGURES) == {name for name in METRICS if name.startswith(("accuracy.", "fidelity."))}
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 60), st.data())
-def test_the_smallest_set_is_what_is_needed(count: int, data: st.DataObject) -> None:
-    ranked = [f"n{number}" for number in range(count)]
-    needed = data.draw(st.sets(st.sampled_from(ranked), min_size=1, max_size=8))
-    asked: list[tuple[str, ...]] = []
-
-    def enough(nodes: tuple[str, ...]) -> bool:
-        asked.append(nodes)
-        return needed <= set(nodes)
-
-    chosen = smallest(ranked, enough)
-    assert chosen is not None
-    assert needed <= set(chosen)
-    if len(chosen) > len(needed):  # only where there are more suspects than are tried one by one
-        assert max(ranked.index(name) for name in needed) > 32
-    assert len(asked) <= 2 * 6 + 1 + 32
-
-
-def test_there_may_be_no_such_set_or_nobody_to_suspect() -> None:
-    assert smallest(["a", "b", "c"], lambda _nodes: False) is None
-    assert smallest([], lambda _nodes: False) is None
-
-
-def difference(tensor: str, sqnr_db: float | None, reads: tuple[str, ...], **more: Any) -> TensorDifference:
-    parts: Mapping[str, Any] = {
-        "node": "", "op_type": "", "other": tensor, "channel_db": sqnr_db, "cosine": 1.0, "max_abs": 0.0,
-        "max_rel": 0.0, "broken": 0, "is_output": False,
-    }  # fmt: skip
-    return TensorDifference(tensor=tensor, sqnr_db=sqnr_db, reads=reads, **(parts | more))
-
-
-def test_who_adds_most_noise_is_suspected_first_and_its_neighbours_after_it(tmp_path: Path) -> None:
-    model = open_onnx(planted(tmp_path / "net.onnx"))
-    found = [
-        difference("r1", 35.0, ()), difference("c2", 30.0, ("r1",), channel_db=1.0), difference("r3", 0.5, ("c2",)),
-        difference("logits", 0.4, ("r3",)),
-    ]  # fmt: skip
-    ranked = suspects(model, found, ("conv1",))
-    assert [each.node for each in ranked[:3]] == ["conv2", "conv3", "relu1"]
-    assert "conv1" not in [each.node for each in ranked]
-    assert ranked[1] == Suspect("conv3", "Conv", "r3", 0.5, 0.5)  # its own output was fused away
-    lost = [replace(found[1], broken=3), *found[2:]]
-    assert suspects(model, [found[0], *lost], ())[0].node == "conv2"
-    assert suspects(model, [difference("c2", None, ())], ()) == []
-
-
-def test_what_a_pass_left_as_it_was_is_not_suspected(tmp_path: Path) -> None:
-    """Of a weight-only pass the products change; a Relu between them reads and writes what it did."""
-    from quantization_models import FLOAT, write
-
-    node = onnx.helper.make_node
-    nodes = [node("MatMul", ["x", "w"], ["a"], name="one"), node("Relu", ["a"], ["b"], name="between"),
-             node("MatMul", ["b", "v"], ["y"], name="two")]  # fmt: skip
-    ports = [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])]
-    weights = {name: np.eye(4, dtype=np.float32) for name in "wv"}
-    before = open_onnx(write(tmp_path / "a.onnx", nodes, weights, *ports))
-    nodes[0].input[1] = "w_dequantized"
-    weights["w_dequantized"] = weights.pop("w")
-    after = open_onnx(write(tmp_path / "b.onnx", nodes, weights, *ports))
-    assert untouched(before, after) == {"between", "two"}
-    weights["v"] = 2 * weights["v"]
-    assert untouched(before, open_onnx(write(tmp_path / "c.onnx", nodes, weights, *ports))) == {"between"}
-    halves = {name: value.astype(np.float16) for name, value in weights.items()}
-    proto = onnx.load(after.path)
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in halves.items())
-    onnx.save(proto, tmp_path / "h.onnx")
-    assert untouched(before, replace(after, path=tmp_path / "h.onnx")) == frozenset()

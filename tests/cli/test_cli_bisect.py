@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted_fault import planted, samples
 
-import mlopt.bisect
+import mlopt.bisect.find
 from mlopt.bisect.edit import Edited
 from mlopt.bisect.finding import Chosen, Finding, StepFigures
 from mlopt.bisect.limits import LimitFigure
@@ -46,7 +46,7 @@ def finds(monkeypatch: pytest.MonkeyPatch, found: Finding) -> list[Any]:
         asked.append(request)
         return found
 
-    monkeypatch.setattr(mlopt.bisect, "bisect", bisect)
+    monkeypatch.setattr(mlopt.bisect.find, "bisect", bisect)
     return asked
 
 

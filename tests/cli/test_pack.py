@@ -21,7 +21,7 @@ from mlopt.artifact.signing import keys
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.cli.pack import pack
 from mlopt.cli.unpack import unpack
-from mlopt.core.errors import ExitCode, IntegrityError, OutputError, UserError
+from mlopt.core.errors import ExitCode, IntegrityError, UserError
 from mlopt.formats.model import ONNX, TensorSpec
 
 
@@ -70,17 +70,6 @@ def test_pack_prints_one_json_document(artifact: Path) -> None:
     assert found == {"file": "a.mlopt", "name": "digits", "version": 1, "sha256": digest}
 
 
-def test_unpack_makes_the_artifact_beside_its_archive_and_says_who_signed(artifact: Path) -> None:
-    run("pack", artifact)
-    printed = run("unpack", "digits-1.mlopt").stdout
-    assert "unpacked   digits-1: it is what was signed\n" in printed
-    assert "artifact   digits, version 1, gates pass\n" in printed
-    assert f"signed by  {keys.fingerprint(keys.user_public())}\n" in printed
-    assert (Path("digits-1") / "model.sig").read_bytes() == (artifact / "model.sig").read_bytes()
-    found = json.loads(run("unpack", "digits-1.mlopt", "-o", "there", "--json").stdout)
-    assert (found["artifact"], found["name"], found["version"]) == ("there", "digits", 1)
-
-
 def test_an_image_layout_is_written_instead(artifact: Path) -> None:
     printed = run("pack", artifact, "--oci", "image").stdout
     index = json.loads(Path("image/index.json").read_bytes())
@@ -106,40 +95,6 @@ def test_a_name_that_leads_elsewhere_needs_a_place(artifact: Path, tmp_path: Pat
     with pytest.raises(UserError, match="the artifact's name cannot be that of a file"):
         run("pack", outside)
     assert run("pack", outside, "-o", "fine.mlopt").exit_code == ExitCode.OK
-
-
-def test_unpack_needs_a_place_for_a_name_without_the_ending(artifact: Path) -> None:
-    run("pack", artifact, "-o", "digits.zip")
-    with pytest.raises(UserError, match=r"digits.zip: its name does not end in .mlopt"):
-        run("unpack", "digits.zip")
-    assert run("unpack", "digits.zip", "-o", "digits").exit_code == ExitCode.OK
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--min-version", 2], "the artifact is older than what is asked for"),
-        (["--name", "faces"], "the artifact is another one than what is asked for"),
-        (["--require-predicate", "provenance"], "the trusted signer claims no provenance"),
-        (["--key", "other.pub"], "signed by an unknown key"),
-    ],
-)
-def test_unpack_refuses_what_verify_refuses(artifact: Path, options: list[object], message: str) -> None:
-    run("pack", artifact)
-    keys.create_key(Path("other.key"))
-    before = sorted(path.name for path in Path().iterdir())
-    with pytest.raises(IntegrityError, match=message):
-        run("unpack", "digits-1.mlopt", *options)
-    assert {path.name for path in Path().iterdir()} - {*before} == {".digits-1.lock"}
-
-
-def test_unpack_needs_somebody_to_trust(artifact: Path) -> None:
-    run("pack", artifact)
-    shutil.rmtree(keys.user_key_path().parent)
-    with pytest.raises(OutputError) as caught:
-        run("unpack", "digits-1.mlopt")
-    assert caught.value.exit_code == ExitCode.USAGE
-    assert not Path("digits-1").exists()
 
 
 @pytest.mark.process

@@ -90,10 +90,3 @@ def test_native_code_that_never_returns_is_ended_too(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 128 + signal.SIGTERM
     process.stdout.close()
-
-
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    """``nohup`` starts what is not to end with its terminal."""
-    told = "import signal; from mlopt.cli.ends import end_in_order; end_in_order(); print(repr(signal.getsignal(1)))"
-    done = subprocess.run(["nohup", sys.executable, "-c", told], text=True, capture_output=True, check=True)
-    assert "SIG_IGN" in done.stdout

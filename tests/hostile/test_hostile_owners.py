@@ -21,8 +21,9 @@ from mlopt.core.cache import Store, why_unusable
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import OutputError
 from mlopt.core.locks import locked
-from mlopt.run import failure_bundle, optimize
+from mlopt.run import failure_bundle
 from mlopt.run.request import Request
+from mlopt.run.start import start
 
 STRANGER = 54_321
 KEY = Key("passes", "mnist: 2 quantize", {"opset": 20})
@@ -89,10 +90,10 @@ def test_a_run_does_without_such_a_cache_and_says_so(
     monkeypatch: pytest.MonkeyPatch, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLOPT_CACHE", str(store.root))
-    with optimize._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
+    with start(Request(source=Path("m.onnx")), lambda *_: None) as started:
         assert started.store.root == store.root
     owned(store.root, mode=0o777)
-    with optimize._started(Request(source=Path("m.onnx")), lambda *_: None) as started:
+    with start(Request(source=Path("m.onnx")), lambda *_: None) as started:
         assert started.store.root != store.root
     assert "is not used, and nothing is kept: others can write to it (mode 0777)" in caplog.text
 

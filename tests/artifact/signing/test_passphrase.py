@@ -7,20 +7,17 @@ import pty
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from mlopt.artifact import layout
 from mlopt.artifact.signing import keys, passphrase
 from mlopt.artifact.verify import verify
 from mlopt.cli import signing_options
-from mlopt.cli.keygen import keygen
-from mlopt.core.errors import ExitCode, OutputError, UserError
+from mlopt.core.errors import ExitCode, OutputError
 
 SECRET = "correct-Ooph4ahz"
 
@@ -174,42 +171,3 @@ def test_a_wrong_passphrase_and_none_at_all_are_said_to_the_person(encrypted: Pa
         assert code == ExitCode.USAGE, screen
         assert message in screen
         assert "Ooph4ahz" not in screen
-
-
-@pytest.fixture
-def run_keygen(tmp_path: Path) -> Callable[..., Any]:
-    def run(*args: object) -> Any:
-        app = typer.Typer()
-        app.command()(keygen)
-        result = CliRunner().invoke(app, ["-o", str(tmp_path / "b.key"), *map(str, args)])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
-
-
-@pytest.mark.parametrize("curve", keys.CURVES)
-def test_keygen_encrypts_with_a_file(run_keygen: Callable[..., Any], tmp_path: Path, curve: str) -> None:
-    file = private_file(tmp_path / "p", SECRET.encode())
-    printed = run_keygen("--encrypt", "--passphrase-file", file, "--curve", curve).stdout
-    assert f"private key  {tmp_path / 'b.key'}  (encrypted)" in printed
-    assert keys.load_private(tmp_path / "b.key", file).curve.name == keys.CURVES[curve].name
-
-
-def test_keygen_encrypts_with_the_environment(
-    run_keygen: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(passphrase.VARIABLE, SECRET)
-    run_keygen("--encrypt")
-    assert passphrase.VARIABLE not in os.environ
-    assert keys.load_private(tmp_path / "b.key", private_file(tmp_path / "p", SECRET.encode()))
-
-
-def test_keygen_says_what_is_missing(run_keygen: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the new key needs a passphrase") as caught:
-        run_keygen("--encrypt")
-    assert "--passphrase-file FILE" in str(caught.value)
-    with pytest.raises(UserError, match="--passphrase-file goes with --encrypt"):
-        run_keygen("--passphrase-file", tmp_path / "p")
-    assert not (tmp_path / "b.key").exists()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from packed_artifact import pack
 
 from mlopt import claims
 from mlopt.artifact.claims import PREDICATES
@@ -16,6 +18,22 @@ from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.cli.app import run
+
+
+@pytest.fixture(scope="module")
+def signer() -> KeySigner:
+    return KeySigner(ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, signer: KeySigner) -> Path:
+    """A signed artifact with its claims: made once, since its pages take a second."""
+    return pack(tmp_path_factory.mktemp("packed"), signer).path
+
+
+@pytest.fixture
+def artifact(tmp_path: Path, packed: Path) -> Path:
+    return shutil.copytree(packed, tmp_path / "digits")
 
 
 def saved(signer: KeySigner, path: Path) -> str:

@@ -1,30 +1,19 @@
-"""``mlopt report``, and the summary that ends ``mlopt optimize``."""
+"""``mlopt report``: the summary, or the report in other formats, on the screen or in a file."""
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
-from rich.console import Console
 
 from mlopt import report as reports
 from mlopt.cli.report import report
-from mlopt.cli.summary import show
 from mlopt.core.errors import OutputError, UserError
-
-
-def printed(width: int, **changes: object) -> str:
-    console = Console(file=io.StringIO(), width=width, soft_wrap=True, highlight=False)
-    show(example_report(**changes), console)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
 def run(*arguments: str | Path) -> None:
@@ -42,51 +31,6 @@ def artifact(tmp_path: Path) -> Path:
     reports.write_samples(example_samples(), folder / "samples.json")
     (folder / "recipe.lock.yaml").write_text(EXAMPLE_RECIPE)
     return folder
-
-
-def test_the_summary_at_80_columns(golden: Callable[[str, str], None]) -> None:
-    text = printed(80)
-    assert max(map(len, text.splitlines())) <= 80
-    golden("report/summary.txt", text)
-
-
-def test_long_names_and_reasons_are_wrapped_not_lost() -> None:
-    name = "acme." + "x" * 60
-    step = example_report().steps[2].model_copy(update={"name": name, "reason": "why " * 40})
-    text = printed(80, steps=(step,))
-    assert max(map(len, text.splitlines())) <= 80
-    assert text.count("why") == 40
-    assert "".join(text.split()).count("x" * 20) >= 2
-
-
-def test_markup_and_control_characters_in_a_report_are_text() -> None:
-    step = example_report().steps[2].model_copy(update={"reason": "[bold]\x1b[31mred[/bold]"})
-    text = printed(80, steps=(step,))
-    assert "\x1b" not in text
-    assert "[bold]" in text
-
-
-def test_it_says_how_it_was_sampled_and_who_was_lost() -> None:
-    text = printed(80)
-    assert "sampled: 30 rounds, 2 looks, time spent; noise floor 3.1 %" in text
-    assert "lost         openvino: its worker did not answer for 60 s and was ended" in text
-    assert "sampled" not in printed(80, sampling=None)
-
-
-def test_an_undecided_gate_that_counts_as_pass_is_shown_as_undecided() -> None:
-    text = " ".join(printed(80).split())
-    assert "inconclusive speedup.median >= 1.8 vs onnx_fp32" in text
-    assert "Undecided counts as pass here, with a warning (on_inconclusive: warn)." in text
-
-
-def test_ratios_that_cannot_be_trusted_are_called_so() -> None:
-    doubted = example_report().speedup.model_copy(update={"control": (0.91, 0.97)})
-    assert "are not to be trusted" in printed(80, speedup=doubted)
-    assert "trusted" not in printed(80)
-
-
-def test_without_gates_it_says_that_nothing_was_judged() -> None:
-    assert "nothing was judged" in printed(80, gates=())
 
 
 def test_without_a_format_the_summary_is_shown(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
