@@ -1,6 +1,7 @@
 """A world of toys for the loop over steps: models are lines of text that say what wrote them, and no process starts.
 
-A model of kind PyTorch is ``torch: net prune``, and ``export`` makes ``onnx: net prune export`` of it.
+A model of kind PyTorch is ``torch: net prune``, and ``export`` makes ``onnx: net prune export`` of it. Inside
+``third_kind`` there are models of a kind of the toys' own, with a format and a runtime: ``toy: net export lower``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, Literal, cast
 import pytest
 from deployables import in_runtime
 
+from mlopt import formats, runtimes
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import PassError
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.core.worker import WorkerDiedError
+from mlopt.formats.base import Format
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.recipe.schema import Step
@@ -31,8 +34,11 @@ from mlopt.results.budget import Budget
 from mlopt.run import loop, step
 from mlopt.run.outcomes import Outcome, Trial, TrialVerdict
 from mlopt.run.step import Job
-from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.runtimes.base import Deployable, Runtime, RuntimeOptions
 
+TOY = Kind("toy")
+BOTH = Target(runtime=("onnxruntime", "toys"))
+"""The target of results of two kinds."""
 SPEC = TensorSpec("x", "float32", ("batch", 4))
 Does = Literal["work", "nothing", "change", "refuse", "fail", "crash"]
 
@@ -78,8 +84,29 @@ PASSES = {
         toy("either", {TORCH, ONNX}, ONNX),
         toy("simplify", {ONNX}, ONNX),
         toy("quantize", {ONNX}, ONNX, lossy=True),
+        toy("lower", {ONNX}, TOY),
+        toy("press", {TORCH}, TOY, lossy=True),
+        toy("compile", {TORCH, ONNX}, TOY),
+        toy("lift", {TOY}, ONNX),
+        toy("round", {TOY}, TOY, lossy=True),
+        toy("any", {ONNX, TOY}, TOY),
     )
 }
+
+
+@contextmanager
+def third_kind() -> Iterator[None]:
+    """Put a format and a runtime of toys into the tables of mlopt."""
+
+    def nothing(*_: Any) -> Any:
+        raise AssertionError("nobody opens a toy")
+
+    form = Format(TOY, "a toy", (".toy",), "model.toy", nothing)
+    runtime = Runtime("toys", frozenset({TOY}), RuntimeOptions, nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "BUILTIN", (*formats.BUILTIN, form))
+        patch.setattr(runtimes, "BUILTIN", (*runtimes.BUILTIN, runtime))
+        yield
 
 
 def steps(text: str, **configs: Mapping[str, Any]) -> list[Step]:
@@ -117,6 +144,7 @@ class World:
 
     refusals: Callable[[str, str], str | None] = lambda _best, _candidate: None
     """What the guard says of a candidate, by the texts of both."""
+    target: Target = field(default_factory=Target)
     store: Memory = field(default_factory=Memory)
     worked: list[str] = field(default_factory=list)
     """What each pass that ran was given, and its name."""
@@ -131,8 +159,8 @@ class World:
     def job(self, **more: Any) -> Job:
         hardware = Hardware(cpu="test", architecture="x86_64", isa=("avx2",), cores=2, memory_bytes=1)
         return Job(
-            name="toy", passes=PASSES, target=Target(), objective=Objective.LATENCY, hardware=hardware, inputs=(SPEC,),
-            outputs=(), samples_digest="digest", budget=Budget(), store=cast(Store, self.store),
+            name="toy", passes=PASSES, target=self.target, objective=Objective.LATENCY, hardware=hardware,
+            inputs=(SPEC,), outputs=(), samples_digest="digest", budget=Budget(), store=cast(Store, self.store),
             options=RuntimeOptions(threads=1), samples=cast(Any, None), logs=self.store.folder, repro=self.store.folder,
             changed=self.changed, **more,
         )  # fmt: skip
@@ -156,7 +184,7 @@ class World:
             return self.text(step.exported(self.source(kind), outcomes, self.job()))
 
     def final(self, outcomes: Sequence[Outcome], kind: Kind = TORCH) -> str:
-        return self.text(loop.final(self.source(kind), outcomes, Target()))
+        return self.text(loop.final(self.source(kind), outcomes, self.target))
 
     @staticmethod
     def text(one: Deployable) -> str:

@@ -22,7 +22,6 @@ from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import latency
-from mlopt.measure.bench import Bench
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.latency import Patience, Schedule, measure
 from mlopt.results.figures import ColdStart
@@ -207,25 +206,6 @@ def test_a_model_that_cannot_be_opened_is_lost_alone(model: Model, samples: Data
                   notify=lambda _, __: None)  # fmt: skip
     assert set(run.measured) == {"good"}
     assert run.lost["bad"].endswith("when it was opened")
-
-
-def test_all_clients_share_the_samples_that_are_asked_for(model: Model, samples: Dataset) -> None:
-    bench = Bench(Candidate("crowd", in_runtime(model), concurrency=3), samples)
-    assert len(bench.block(1e-9, 10, settle=False)) == 12
-
-
-def test_warming_up_ends_when_it_gets_no_faster(model: Model, samples: Dataset) -> None:
-    bench = Bench(Candidate("one", in_runtime(model)), samples)
-    windows = iter([8.0, 4.0, 2.0, 1.95, 1.94, 0.5])
-    asked: list[tuple[float, int]] = []
-
-    def block(seconds: float, least: int, settle: bool) -> list[float]:
-        asked.append((seconds, least))
-        return [next(windows)]
-
-    bench.block = block  # type: ignore[method-assign]
-    bench.warm_up()
-    assert asked == [(0.1, 3)] * 5
 
 
 def test_waiting_is_told_only_where_there_is_something_to_wait_for() -> None:

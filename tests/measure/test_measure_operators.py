@@ -18,7 +18,6 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.operators import by_type, profile
 from mlopt.results.timing import NodeTime
-from mlopt.runtimes.onnxruntime_profile import node_times
 
 pytestmark = pytest.mark.process
 
@@ -99,28 +98,6 @@ def test_a_node_with_a_body_counts_without_it(tmp_path: Path, images: Dataset) -
     assert {"exp", "sqrt", "if"} <= set(found)
     assert "neg" not in found
     assert 0 <= found["if"].ms < found["exp"].ms + found["sqrt"].ms
-
-
-def event(name: str, ts: int, dur: int, op: str = "", cat: str = "Node") -> dict[str, Any]:
-    return {"cat": cat, "name": name, "ts": ts, "dur": dur, "args": {"op_name": op, "node_index": "0"}}
-
-
-def test_warming_up_is_not_counted_and_bodies_are_taken_off() -> None:
-    events = [
-        event("model_run", 0, 900, cat="Session"),
-        event("a_kernel_time", 10, 800, "Conv"),
-        event("inner_kernel_time", 1020, 60, "Exp"),
-        event("loop_kernel_time", 1010, 100, "Loop"),
-        event("a_kernel_time", 1110, 40, "Conv"),
-        event("model_run", 1000, 200, cat="Session"),
-        event("loop_kernel_time", 2010, 140, "Loop"),
-        event("inner_kernel_time", 2020, 80, "Exp"),
-        event("a_kernel_time", 2150, 20, "Conv"),
-        event("model_run", 2000, 200, cat="Session"),
-    ]
-    assert node_times(events, 2) == [
-        NodeTime("loop", "Loop", 0.05), NodeTime("inner", "Exp", 0.07), NodeTime("a", "Conv", 0.03),
-    ]  # fmt: skip
 
 
 def test_types_are_added_up_the_most_time_first() -> None:

@@ -14,11 +14,10 @@ import onnx
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
+from onnx import helper
 from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from quantization_models import FLOAT, INT64, random, write
 
-from mlopt.compress.quantization.copies import dynamic_forms, separate, static_forms
 from mlopt.formats.onnx.file import read_graph
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS
@@ -245,27 +244,3 @@ def test_nncf_takes_no_axis_for_another(roles: list[str], tmp_path: Path) -> Non
     config = {"mode": "static", "smooth_quant": True}
     result = applied(run_pass(PASS, source, config, tmp_path, calibration=data, hardware=VNNI))
     assert max(errors(source, result.path).values()) < LARGEST_ERROR
-
-
-def test_which_readers_get_a_copy() -> None:
-    nodes = [
-        node("MatMul", ["x", "w"], "a"), node("Gemm", ["a", "w", "b"], "c", transB=1),
-        node("Gemm", ["c", "w", "b"], "d"), node("Identity", ["w"], "e"), node("MatMul", ["x", "w"], "f"),
-    ]  # fmt: skip
-    chosen = ["node_a", "node_c", "node_d"]
-
-    def reads(**settings: Any) -> list[list[str]]:
-        constants = [numpy_helper.from_array(CONSTANTS[name], name) for name in ("w", "b")]
-        graph = helper.make_graph(nodes, "g", [], [helper.make_tensor_value_info("w", FLOAT, None)], constants)
-        forms = static_forms(chosen, (), **settings) if settings else dynamic_forms(chosen, ["node_d"])
-        separate(graph, forms)
-        assert len({tensor.name for tensor in graph.initializer}) == len(graph.initializer)
-        return [[name for name in each.input if name[0] in "wb"] for each in graph.node]
-
-    assert reads(per_channel=True) == [
-        ["w_mlopt_copy1"], ["w_mlopt_copy2", "b"], ["w_mlopt_copy1", "b_mlopt_copy1"], ["w"], ["w"],
-    ]  # fmt: skip
-    assert reads(per_channel=False) == [
-        ["w_mlopt_copy1"], ["w_mlopt_copy1", "b"], ["w_mlopt_copy1", "b_mlopt_copy1"], ["w"], ["w"],
-    ]  # fmt: skip
-    assert reads() == [["w_mlopt_copy1"], ["w_mlopt_copy2", "b"], ["w_mlopt_copy3", "b"], ["w"], ["w"]]

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from campaign_parts import recipe
+from toy_chain import BOTH, PASSES, TOY, third_kind
+from toy_chain import steps as toys
 
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
+from mlopt.core.target import Target
 from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
@@ -64,6 +67,48 @@ def test_steps_on_an_onnx_model_may_all_be_optional() -> None:
 def test_an_optional_export_stands_in_for_nothing() -> None:
     places = [place for place, _ in found("neural_compressor?", "export?", "fuse")]
     assert places == ["passes.0.neural_compressor"]
+
+
+def among_three(chain: str, kind: Kind = TORCH, target: Target = BOTH) -> list[tuple[str, str]]:
+    """Return place and problem of a chain of toys of three kinds, whose results may be ONNX models or toys."""
+    with third_kind():
+        wanted = recipe().model_copy(update={"passes": tuple(toys(chain)), "target": target})
+        return [(str(problem.where), problem.what) for problem in misfits(kind, wanted, PASSES)]
+
+
+def needed(number: int, name: str, label: str) -> list[tuple[str, str]]:
+    return [(f"passes.{number}.{name}", f"'{name}' cannot be optional: if it fails, {label} model is left")]
+
+
+def test_each_of_several_optional_steps_leaves_a_kind_that_must_fit_what_follows() -> None:
+    """From PyTorch over ONNX to a toy: what fits two of the three kinds does not fit the third."""
+    assert among_three("export? lower? any") == needed(0, "export", "a PyTorch")
+    assert among_three("export? lower? lift") == needed(0, "export", "a PyTorch")
+    assert among_three("export lower? lift") == needed(1, "lower", "an ONNX")
+    assert among_three("export? compile? any") == needed(0, "export", "a PyTorch")
+    assert among_three("export compile? any") == []
+    assert among_three("export? compile? compile") == []
+    assert among_three("export? compile? compile any lift") == []
+
+
+def test_a_required_step_clears_only_the_ways_that_it_is_there_for() -> None:
+    assert among_three("export? compile? export") == [("passes.2.export", "'export' does not fit here")]
+    assert among_three("export? either? compile? compile round") == []
+    assert among_three("export? export lower? round") == needed(2, "lower", "an ONNX")
+    assert among_three("compile? compile lift? any") == []
+
+
+def test_the_result_must_run_whichever_optional_steps_are_left_out() -> None:
+    assert among_three("export? compile?") == needed(0, "export", "a PyTorch")
+    assert among_three("export? compile?", target=Target(runtime="auto")) == []  # PyTorch runs there, too
+    assert among_three("export lower?") == []
+    assert among_three("export lower?", target=Target(runtime="toys")) == needed(1, "lower", "an ONNX")
+    assert among_three("any? compile", ONNX, Target(runtime="toys")) == []
+    assert among_three("lower lift?", ONNX, Target()) == needed(1, "lift", "a toy")
+    assert among_three("round? round", TOY) == []
+    assert among_three("round?", TOY, Target()) == [
+        ("passes", "the passes end in a model that onnxruntime does not run")
+    ]
 
 
 def test_a_pass_that_trains_needs_what_to_train_on() -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from campaign_parts import recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_chain import ONNX, PASSES, TORCH, Toy, World, steps, told
+from toy_chain import BOTH, ONNX, PASSES, TORCH, TOY, Toy, World, steps, third_kind, told
 
 from mlopt.core.errors import GateError, MloptError, OutputError, PassError, Problem
+from mlopt.core.target import Target
 from mlopt.formats.model import Kind, Model
 from mlopt.recipe.schema import Step
 from mlopt.run.chain import misfits
 from mlopt.run.outcomes import Outcome, TrialVerdict
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _three_kinds() -> Iterator[None]:
+    with third_kind():
+        yield
 
 
 def problem(world: World, chain: Any, kind: Kind = TORCH) -> Problem:
@@ -233,6 +241,114 @@ def test_the_baseline_is_the_source_when_it_is_only_exported(
     assert world.baseline(outcomes, kind) == baseline
 
 
+def as_told(name: str, does: str, lossy: bool) -> str:
+    """Return what becomes of an optional step that does so, and that the guard would keep."""
+    changed = "dropped: a lossless pass changed the model's results: sample 7 differs"
+    return (
+        f"{name} "
+        + {
+            "work": "applied",
+            "nothing": "applied",
+            "change": "applied" if lossy else changed,
+            "refuse": "refused: there is nothing to do",
+            "fail": "failed: it cannot be done: a toy",
+            "crash": f"failed: the pass '{name}' failed: it was ended by SIGSEGV",
+        }[does]
+    )
+
+
+@pytest.mark.parametrize("does", ["work", "nothing", "change", "refuse", "fail", "crash"])
+@pytest.mark.parametrize(
+    ("chain", "name", "otherwise"),
+    [
+        ("export lower? round?", "lower", "onnx: net export"),
+        ("export compile? round?", "compile", "onnx: net export"),
+        ("press? compile", "press", "toy: net compile"),
+        ("compile? compile", "compile", "toy: net compile"),
+        ("export lower round? lift", "round", "onnx: net export lower lift"),
+    ],
+)
+def test_an_optional_step_to_a_third_kind_is_judged_or_left_out_as_any(
+    chain: str, name: str, otherwise: str, does: str
+) -> None:
+    world = World(target=BOTH)
+    wanted = steps(chain)
+    number = next(n for n, step in enumerate(wanted) if step.name == name and step.optional)
+    wanted[number] = wanted[number].model_copy(update={"config": Toy(does=does)})
+    first = world.run(wanted)
+    expected = as_told(name, does, PASSES[name].lossy)
+    assert told(first)[number] == expected
+    assert world.final(first) == (replayed(first, TORCH) if expected.endswith("applied") else otherwise)
+    done = list(world.worked)
+    again = world.run(wanted)
+    assert [each.status for each in again if each.kept is not None] == ["cached"] * sum(
+        each.kept is not None for each in first
+    )
+    assert [each for each in world.worked[len(done) :] if does not in {"fail", "crash"}] == []
+    assert world.final(again) == world.final(first)
+
+
+@pytest.mark.parametrize("verdict", [None, "no gain"])
+def test_two_kinds_that_can_be_shipped_are_compared_at_once(verdict: str | None) -> None:
+    world = World(lambda *_: verdict, BOTH)
+    outcomes = world.run("export lower?")
+    assert world.compared == [("onnx: net export", "toy: net export lower", False)]
+    assert world.final(outcomes) == ("toy: net export lower" if verdict is None else "onnx: net export")
+
+
+@pytest.mark.parametrize("verdict", [None, "no gain"])
+def test_a_step_from_pytorch_to_a_third_kind_is_compared_with_what_stands_in_for_it(verdict: str | None) -> None:
+    world = World(lambda *_: verdict, BOTH)
+    outcomes = world.run("press? compile")
+    assert world.compared == [("toy: net compile", "toy: net press", True)]
+    if verdict is None:
+        assert told(outcomes)[1] == "compile refused: not needed: 'press' has made a toy model already"
+    assert world.final(outcomes) == f"toy: net {'press' if verdict is None else 'compile'}"
+
+
+def test_no_export_stands_in_for_a_step_to_a_third_kind() -> None:
+    chain = steps("press? export")
+    assert doomed(chain, TORCH, BOTH)
+    outcomes = (world := World(target=BOTH)).run(chain)
+    why = "after it, 'export' does not fit: there is a toy model"
+    assert told(outcomes) == [f"press dropped: it could not be judged: {why}", "export applied"]
+    assert world.final(outcomes) == "onnx: net export"
+
+
+def test_the_lossless_and_the_lossy_are_told_apart_in_a_third_kind() -> None:
+    world = World(target=BOTH)
+    world.run("lower? round?", ONNX)
+    assert world.compared == [
+        ("onnx: net", "toy: net lower", False),
+        ("toy: net lower", "toy: net lower round", True),
+    ]
+
+
+@pytest.mark.parametrize("does", ["refuse", "fail", "crash", "change"])
+def test_a_required_step_to_a_third_kind_ends_the_run(does: str) -> None:
+    found = problem(World(target=BOTH), steps("export lower", lower={"does": does}))
+    assert found.what in {
+        "'lower' does not apply: there is nothing to do", "it cannot be done", "the pass 'lower' failed",
+        "a lossless pass changed the model's results",
+    }  # fmt: skip
+    assert found.where in {"toy: 2 lower", "pass 'lower' (step 2)"}
+
+
+def test_a_step_that_takes_the_third_kind_alone_says_which_step_would_have_made_it() -> None:
+    left = steps("lower? round", lower={"does": "refuse"})
+    found = problem(World(target=BOTH), left, ONNX)
+    assert found == Problem(
+        "'round' does not fit here", "toy: 2 round", "an ONNX model, since 'lower' was refused: there is nothing to do",
+        "a toy model", "leave `optional` out of 'lower'",
+    )  # fmt: skip
+
+
+def test_a_target_that_does_not_run_the_third_kind_keeps_no_optional_step_to_it() -> None:
+    outcomes = (world := World()).run("export lower?")
+    assert told(outcomes)[1] == "lower dropped: it could not be judged: no required step makes a model to ship of it"
+    assert world.final(outcomes) == "onnx: net export"
+
+
 def test_a_step_that_changes_nothing_is_not_what_the_chain_starts_with() -> None:
     chain = steps("rewrite either quantize", rewrite={"does": "nothing"})
     assert (world := World()).baseline(world.run(chain)) == "onnx: net either"
@@ -250,13 +366,22 @@ def test_the_baseline_is_exported_as_the_recipe_says() -> None:
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> tuple[list[Step], Kind, set[str]]:
-    """A chain of any steps, the kind of its source, and the names of passes that the guard finds no gain in."""
-    kind = draw(st.sampled_from([TORCH, ONNX]))
-    names = draw(st.lists(st.sampled_from(sorted(PASSES)), min_size=1, max_size=5))
-    does = st.sampled_from(["work", "work", "work", "nothing", "change", "refuse", "fail", "crash"])
-    made = [Step(name=name, config=Toy(does=draw(does)), optional=draw(st.booleans())) for name in names]
-    return made, kind, draw(st.sets(st.sampled_from(sorted(PASSES))))
+def chains(draw: st.DrawFn) -> tuple[list[Step], Kind, set[str], Target]:
+    """Steps, the kind of the source, the names of passes that the guard finds no gain in, and what runs results.
+
+    Most steps take what the ones before them make, and most required ones work: of any steps nearly all chains end.
+    """
+    start = kind = draw(st.sampled_from([TORCH, ONNX, TOY]))
+    made = []
+    for _ in range(draw(st.integers(1, 6))):
+        fit = sorted(each.name for each in PASSES.values() if kind in each.accepts)
+        name = draw(st.sampled_from(fit if draw(st.integers(0, 5)) else sorted(PASSES)))
+        optional = draw(st.booleans())
+        may = ["nothing", "change", "refuse", "fail", "crash"] if optional or not draw(st.integers(0, 9)) else []
+        made.append(Step(name=name, config=Toy(does=draw(st.sampled_from(["work"] * 5 + may))), optional=optional))
+        kind = PASSES[name].produces
+    target = draw(st.sampled_from([Target(), BOTH, BOTH, Target(runtime="toys"), Target(runtime="auto")]))
+    return made, start, draw(st.sets(st.sampled_from(sorted(PASSES)))), target
 
 
 def does(step: Step) -> str:
@@ -265,9 +390,9 @@ def does(step: Step) -> str:
     return step.config.does
 
 
-def doomed(chain: list[Step], kind: Kind) -> bool:
+def doomed(chain: list[Step], kind: Kind, target: Target) -> bool:
     """Whether the run may end with an error: the steps do not fit, or one that must work does not."""
-    wanted = recipe().model_copy(update={"passes": tuple(chain)})
+    wanted = recipe().model_copy(update={"passes": tuple(chain), "target": target})
     broken = any(
         not step.optional
         and (does(step) in {"refuse", "fail", "crash"} or (does(step) == "change" and not PASSES[step.name].lossy))
@@ -287,20 +412,26 @@ def replayed(outcomes: list[Outcome], kind: Kind) -> str:
     return f"{kind}: {' '.join(words)}"
 
 
-@settings(max_examples=100, deadline=None)
+def shipped(target: Target) -> tuple[str, ...]:
+    """Return how the texts of models begin that the target's runtimes run."""
+    runs = {"onnxruntime": ONNX, "toys": TOY, "torch": TORCH}
+    return tuple(f"{runs[name]}: " for name in target.runtimes or runs)
+
+
+@settings(max_examples=150, deadline=None)
 @given(chains())
-def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str]]) -> None:
-    chain, kind, useless = drawn
-    world = World(lambda _best, new: "no gain" if useless & set(new.replace("!", "").split()) else None)
+def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str], Target]) -> None:
+    chain, kind, useless, target = drawn
+    world = World(lambda _best, new: "no gain" if useless & set(new.replace("!", "").split()) else None, target)
     try:
         outcomes = world.run(chain, kind)
         final = world.final(outcomes, kind)
     except PassError:
-        assert doomed(chain, kind)
+        assert doomed(chain, kind, target)
         return
     assert [each.step for each in outcomes] == chain
     assert final == replayed(outcomes, kind)
-    assert final.startswith("onnx: ")
+    assert final.startswith(shipped(target))
     for each in outcomes:
         if each.kept is None:
             assert each.status in {"dropped", "refused", "failed"}
@@ -309,7 +440,10 @@ def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str]]) -> 
         elif each.step.optional and does(each.step) != "nothing":
             assert each.trial == TrialVerdict(None)
     for best, new, _lossy in world.compared:
-        assert best.startswith("onnx: ")
-        assert new.startswith("onnx: ")
+        assert best.startswith(shipped(target))
+        assert new.startswith(shipped(target))
     if all(does(step) == "work" for step in chain if step.name == "export"):
-        assert not set(world.baseline(outcomes, kind).split()) - {"onnx:", "net", "export", "either"}
+        assert not set(world.baseline(outcomes, kind).split()) - {"toy:", "onnx:", "net", "export", "either"}
+    again = world.run(chain, kind)
+    assert [each.status for each in again] == ["cached" if each.kept is not None else each.status for each in outcomes]
+    assert world.final(again, kind) == final

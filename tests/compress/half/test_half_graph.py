@@ -9,11 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from quantization_models import FLOAT, cnn, encoder, random
+from quantization_models import FLOAT, cnn, random
 from quantization_models import write as write_graph
 
-from mlopt.compress.half.convert import without_kernel
-from mlopt.compress.half.graph import BF16, FP16, beyond, float_tensors, small_weights, unsupported, write
+from mlopt.compress.half.graph import BF16, FP16, beyond, small_weights, unsupported, write
 from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs
 from mlopt.compress.quantization.prepared import WorkingCopy
@@ -93,18 +92,6 @@ def test_operators_that_runtimes_disagree_on_and_those_of_others_stay(tmp_path: 
     assert unsupported(proto, BF16) == {
         "largest": "Max stays in FP32", "gelu": "Gelu takes no bfloat16 at opset 20"
     }  # fmt: skip
-
-
-def test_what_onnxruntime_has_no_kernel_for_is_found_by_trying(tmp_path: Path) -> None:
-    given = prepared(encoder(tmp_path / "m.onnx"))
-    floats = float_tensors(read_graph(given.path).graph)
-    left = without_kernel(given, everything(given), "cpu")
-    assert left["up"] == left["down"] == "onnxruntime has no bfloat16 kernel for MatMul on device cpu"
-    rest = everything(given) - left.keys()
-    assert "embed" in rest  # Gather only copies
-    assert "table" in floats
-    write(given, rest, BF16, tmp_path / "half.onnx")
-    assert without_kernel(given, rest, "cpu") == {}
 
 
 def test_beyond_names_the_tensor_and_not_a_number_counts(tmp_path: Path) -> None:

@@ -66,14 +66,6 @@ def test_every_algorithm_that_is_offered_keeps_the_outputs(
     assert any(block.zeros is not None for block in blocks) is not symmetric
 
 
-def test_a_block_linear_is_a_linear_layer_of_its_own_weight() -> None:
-    integers, scales = torch.randint(-8, 8, (32, 4), dtype=torch.int8), torch.rand(2, 4)
-    layer = BlockLinear(integers, scales, torch.ones(2, 4, dtype=torch.int8), torch.rand(4), 16)
-    x = torch.randn(3, 32)
-    torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
-    assert float(layer.weight[1, 17]) == pytest.approx(float((integers[17, 1] - 1) * scales[1, 1]))
-
-
 def test_awq_takes_models_of_one_input() -> None:
     assert obstacle(Stack(), "awq", 1) is None
     assert obstacle(Stack(), "awq", 2) == "awq traces models of one input, and this one has 2: use rtn or gptq"
