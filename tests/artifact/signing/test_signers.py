@@ -64,7 +64,9 @@ def test_a_keys_bundle_opens_with_its_public_half_and_names_it(curve: ec.Ellipti
     assert signer.name == keys.fingerprint(signer.private.public_key())
 
 
-@pytest.mark.parametrize(("curve", "bits"), list(zip(keys.CURVES.values(), (256, 384, 512), strict=True)), ids=list(keys.CURVES))
+@pytest.mark.parametrize(
+    ("curve", "bits"), list(zip(keys.CURVES.values(), (256, 384, 512), strict=True)), ids=list(keys.CURVES)
+)
 def test_a_larger_curve_signs_a_longer_hash(curve: ec.EllipticCurve, bits: int) -> None:
     assert 8 * signature_algorithm(new_key(curve)).algorithm.digest_size == bits
 

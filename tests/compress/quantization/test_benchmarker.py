@@ -19,7 +19,7 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import compare
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.schedule import Schedule
-from mlopt.results.report import ColdStart
+from mlopt.results.figures import ColdStart
 
 
 class Engine:

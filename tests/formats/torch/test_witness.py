@@ -13,7 +13,8 @@ import pytest
 
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec
-from mlopt.formats.torch.witness import KINDS, Lost, Witness, answers_differ, described, lost, observe
+from mlopt.formats.torch.described import described
+from mlopt.formats.torch.witness import KINDS, Lost, Witness, answers_differ, lost, observe
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
