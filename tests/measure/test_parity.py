@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlopt.core.errors import MeasureError
-from mlopt.measure import parity
+from mlopt.measure import chunks
 from mlopt.measure.parity import compare, cosines, fidelity
 from mlopt.measure.tolerance import within_tolerance
 
@@ -107,7 +107,7 @@ def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     expected, got = rng.normal(size=(17, 3, 2)), rng.normal(size=(17, 3, 2))
     whole = compare(one(expected), one(got))
-    monkeypatch.setattr(parity, "_CHUNK_VALUES", 12)
+    monkeypatch.setattr(chunks, "_CHUNK_VALUES", 12)
     pieces = compare(one(expected), one(got))
     assert pieces.cosine == pytest.approx(whole.cosine)
     assert pieces.sqnr_db == pytest.approx(whole.sqnr_db)
@@ -239,14 +239,6 @@ def test_where_a_model_has_nothing_to_say_no_direction_is_asked_for():
 def test_a_sample_that_is_no_hundredth_of_the_others_is_judged_as_it_is(first: float, second: float):
     expected = np.array([[first, 0.0], [second, 0.0]])
     assert cosines(one(expected), one([[0.0, first], [second, 0.0]])).tolist() == [0.0, 1.0]
-
-
-def test_the_scale_may_be_that_of_more_samples():
-    expected, got = one(np.full((1, 4), 1e-7)), one(np.full((1, 4), 2e-7))
-    assert within_tolerance(expected, got) is not None
-    assert within_tolerance(expected, got, {"y": 1.0}) is None
-    assert within_tolerance(expected, one(np.full((1, 4), 2e-6)), {"y": 1.0}) is not None
-    assert parity.scales({"y": np.float32([[-3, 2]]), "n": np.array([7])}) == {"y": 3.0, "n": 0.0}
 
 
 def test_one_loud_sample_does_not_make_the_others_blank():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlopt.gate.defaults import implied
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
-from mlopt.measure import parity
+from mlopt.measure import chunks
 from mlopt.measure.parity import fidelity
 from mlopt.results.budget import COSINE
 
@@ -188,7 +188,7 @@ def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = answers((40, 6, 5))
     got = changed(noisy(expected, 0.2), np.s_[:, 2], lambda a: -a)
     whole = fidelity({"y": expected}, {"y": got})
-    monkeypatch.setattr(parity, "_CHUNK_VALUES", 100)
+    monkeypatch.setattr(chunks, "_CHUNK_VALUES", 100)
     pieces = fidelity({"y": expected}, {"y": got})
     assert whole.part == pieces.part == "channel 2 of axis 1 of output 'y'"
     assert (pieces.shift, pieces.worst_part) == (pytest.approx(whole.shift), pytest.approx(whole.worst_part))

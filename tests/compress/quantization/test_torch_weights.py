@@ -42,6 +42,7 @@ class Stack(torch.nn.Module):  # type: ignore[misc, name-defined]
 @pytest.mark.filterwarnings("ignore")  # deprecations between neural-compressor and PyTorch
 @pytest.mark.parametrize("algorithm", ["rtn", "gptq", "awq"])
 @pytest.mark.parametrize(("bits", "symmetric", "least"), [(4, True, 0.99), (8, False, 0.9999)])
+@pytest.mark.process
 def test_every_algorithm_that_is_offered_keeps_the_outputs(
     algorithm: Any, bits: int, symmetric: bool, least: float
 ) -> None:
