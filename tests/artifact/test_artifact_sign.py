@@ -119,7 +119,8 @@ def test_names_that_tools_treat_differently_are_not_signed(tmp_path: Path, names
 @pytest.mark.process
 def test_signing_imports_no_model_library(artifact: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from mlopt.artifact import keys; from mlopt.artifact.sign import sign;"
+        "import sys; from pathlib import Path; from mlopt.artifact.sign import sign;"
+        "from mlopt.artifact.signing import keys;"
         "from mlopt.artifact.signing.signers import KeySigner;"
         "sign(Path(sys.argv[1]), KeySigner(keys.user_key().private));"
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"

@@ -134,7 +134,7 @@ def _locks() -> list[bytes]:
         sources={"model": "1" * 64, "data.evaluation": "2" * 64, "model.source": "3" * 64},
         packages={"onnx": "1.23.2"}, records={"onnx": "4" * 64},
     )  # fmt: skip
-    return [lock(loaded, origin).encode()]
+    return [lock(loaded.recipe, origin).encode()]
 
 
 def _stated(name: str) -> Run:
