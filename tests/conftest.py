@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from warm_workers import Nursery, read_operators_once
 
 os.environ.setdefault(
@@ -25,11 +26,24 @@ os.environ.setdefault(
 STARTERS = ("process", "slow", "gpu", "rtx")
 NOT_QUICK = (*STARTERS, "heavy")
 GOLDENS = Path(__file__).parent / "goldens"
+NOT_READ = tuple(Path(__file__).parent / name for name in ("e2e", "fuzz", "hostile"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write the golden files instead of comparing")
     parser.addoption("--quick", action="store_true", help=f"without the tests that are marked {', '.join(NOT_QUICK)}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Between two edits, a quarter of the examples of property tests that do not say how many they take."""
+    if config.getoption("--quick"):
+        settings.register_profile("quick", max_examples=25)
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave folders unread of which all tests would be left out."""
+    return True if config.getoption("--quick") and collection_path in NOT_READ else None
 
 
 @pytest.hookimpl(trylast=True)

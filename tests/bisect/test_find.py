@@ -95,6 +95,7 @@ def test_without_calibration_samples_that_can_decide_the_evaluation_samples_choo
     assert finding.notes[-1].startswith("the samples that chose also judge")
 
 
+@pytest.mark.heavy
 def test_a_limit_that_no_exclusion_meets_costs_the_pass(folder: Path) -> None:
     finding = found(folder, RECIPE.replace("min: 30", "min: 90"))
     assert (finding.broken_by, finding.chosen, finding.met) == (2, None, False)

@@ -138,6 +138,7 @@ def test_texts_are_those_that_the_model_knows() -> None:
     assert found.dtype.kind == "U"
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=40)
 @given(
     dtype=st.sampled_from(["bool", "int8", "uint8", "int64", "uint64", "float16", "float32", "float64", "string"]),

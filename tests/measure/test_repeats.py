@@ -171,6 +171,7 @@ def forward(self, x):
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("named", RANDOM)
 def test_what_a_module_draws_from_is_named(named: str, twice: Run, built: Run) -> None:
     said = twice(built(RANDOM[named]))

@@ -73,6 +73,7 @@ def test_an_output_without_a_shape_gets_none(name: str, tmp_path: Path) -> None:
     assert list(after(name, tmp_path / "m.onnx", tmp_path).output) == list(before.output)
 
 
+@pytest.mark.heavy
 @given(names=st.tuples(NAMES, NAMES, NAMES), name=st.sampled_from(["simplify", "fuse"]))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_names_are(names: tuple[Dim, Dim, Dim], name: str, tmp_path: Path) -> None:

@@ -418,6 +418,7 @@ def shipped(target: Target) -> tuple[str, ...]:
     return tuple(f"{runs[name]}: " for name in target.runtimes or runs)
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(chains())
 def test_what_holds_of_every_chain(drawn: tuple[list[Step], Kind, set[str], Target]) -> None:
