@@ -13,7 +13,7 @@ from typing import Any
 from mlopt.core import plugins
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import Kind, Model
-from mlopt.runtimes import onnxruntime, torch
+from mlopt.runtimes import onnxruntime, openvino, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
 BUILTIN: tuple[Runtime[Any], ...] = (
     onnxruntime.RUNTIME,
     torch.RUNTIME,
+    openvino.RUNTIME,
 )
 _GROUP = "mlopt.runtimes"
 

@@ -96,6 +96,8 @@ class Runtime(Generic[O]):
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
+    library: Callable[[], object] | None = None
+    """Import it, with what it must be told first (no telemetry); None: under the names of its packages, as they are."""
 
     def __post_init__(self) -> None:
         """Refuse options that would take from a stranger's artifact what nobody looks at."""

@@ -55,7 +55,7 @@ def test_a_kind_is_run_by_the_first_runtime_that_takes_it() -> None:
 @pytest.mark.usefixtures("other")
 def test_what_the_target_names_goes_first() -> None:
     assert deploy(model(), COMMON, ("other",)) == Deployable(model(), "other", OtherOptions(threads=2))
-    assert [each.name for each in runtimes_of(ONNX, ("torch", "other"))] == ["other", "onnxruntime"]
+    assert [each.name for each in runtimes_of(ONNX, ("torch", "other"))] == ["other", "onnxruntime", "openvino"]
     assert deploy(model(), RuntimeOptions(threads=2, device="cuda"), ("other",)).runtime == "onnxruntime"
 
 
