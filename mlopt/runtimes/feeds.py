@@ -38,14 +38,16 @@ def _fault(array: Array, spec: TensorSpec, sizes: dict[str, int], bits: int) -> 
             wanted = sizes.setdefault(wanted, size)  # noqa: PLW2901 - the size that the name stands for
         if size != wanted:
             return f"input '{spec.name}' is fed with sizes that do not go together"
-    if array.dtype.kind in "iu" and array.dtype.itemsize * 8 >= bits and not _fits(array, bits):
+    if array.dtype.kind in "iu" and not _fits(array, bits):
         return f"input '{spec.name}' holds integers beyond {bits} bits, which this runtime computes in"
     return None
 
 
 def _fits(array: Array, bits: int) -> bool:
     limits = np.iinfo(f"int{bits}")
-    return not array.size or bool(array.max() <= limits.max and array.min() >= limits.min)
+    if not array.size or np.iinfo(array.dtype).max <= limits.max:
+        return True
+    return bool(array.max() <= limits.max and array.min() >= limits.min)
 
 
 def _told(fault: str, feeds: Feeds, inputs: Sequence[TensorSpec], where: str) -> ModelError:

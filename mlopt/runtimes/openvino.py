@@ -46,8 +46,9 @@ def open_(model: Model, options: OpenVinoOptions) -> Iterator[Session]:
 
 def profile(model: Model, options: OpenVinoOptions, feeds: Iterator[Feeds], seconds: float) -> list[NodeTime]:
     """Run the model for about ``seconds`` with OpenVINO's counters on; warming up is not counted."""
-    session = _Session(model, compiled(model, options, counting=True))
-    return times_of(session.run, session.counters, Nodes.of(read_graph(model.path).graph), feeds, seconds)
+    native = compiled(model, options, counting=True)
+    session, nodes = _Session(model, native), Nodes.of(read_graph(model.path).graph)
+    return times_of(session.run, session.counters, nodes.in_layers(layers_of(native)), feeds, seconds)
 
 
 def layers(model: Model, options: OpenVinoOptions) -> list[Layer]:
@@ -176,5 +177,6 @@ RUNTIME = Runtime(
     extra="openvino",
     profile=profile,
     remark=remark,
+    checks_sizes=False,
     library=import_openvino,
 )

@@ -6,6 +6,7 @@ told by the first node of the model that is in it, and by its own name where the
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +25,10 @@ _WARM_UP_CALLS = 3
 _LEAST_CALLS = 3
 _MOST_CALLS = 100
 _NO_WORK = frozenset({"Const", "Input", "Output"})
-_ADDED = ("/WithoutBiases", "/DequantizationSubtract", "/DequantizationMultiply")
+_ADDED = re.compile(r"_original$|/(WithoutBiases|DequantizationSubtract|DequantizationMultiply)$")
 """What OpenVINO appends to the name of a node that it takes apart."""
+Named = Mapping[str, tuple[str, str]]
+"""What a layer is told by: the name and the type of a node of the model."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Layer:
 class Nodes:
     """The nodes of a model by what OpenVINO calls them: a node without a name is called after its output."""
 
-    known: Mapping[str, tuple[str, str]]
+    known: Named
 
     @classmethod
     def of(cls, graph: onnx.GraphProto) -> Self:
@@ -56,12 +59,13 @@ class Nodes:
 
     def told(self, names: Iterable[str]) -> tuple[str, str] | None:
         """Return name and type of the first that is a node of the model."""
-        for name in names:
-            for added in _ADDED:
-                name = name.removesuffix(added)  # noqa: PLW2901 - what is left is what is looked up
-            if name in self.known:
-                return self.known[name]
-        return None
+        bare = (_ADDED.sub("", name) for name in names)
+        return next((self.known[name] for name in bare if name in self.known), None)
+
+    def in_layers(self, layers: Iterable[Layer]) -> Named:
+        """Return for each layer what it is told by, where a node of the model is in it."""
+        told = {each.name: self.told((*each.made_of, each.name)) for each in layers}
+        return {name: node for name, node in told.items() if node is not None}
 
 
 def layers_of(native: openvino.CompiledModel) -> list[Layer]:
@@ -83,7 +87,7 @@ def _layer(native: Any) -> Layer:
 
 
 def times_of(
-    run: Callable[[Feeds], object], counters: Callable[[], Iterable[openvino.ProfilingInfo]], nodes: Nodes,
+    run: Callable[[Feeds], object], counters: Callable[[], Iterable[openvino.ProfilingInfo]], named: Named,
     feeds: Iterator[Feeds], seconds: float,
 ) -> list[NodeTime]:  # fmt: skip
     """Warm up, run for about ``seconds``, and read after each run what was counted."""
@@ -94,17 +98,17 @@ def times_of(
     while runs < _LEAST_CALLS or (time.perf_counter() < end and runs < _MOST_CALLS):
         run(next(feeds))
         runs += 1
-        for key, ms in _counted(counters(), nodes).items():
+        for key, ms in _counted(counters(), named).items():
             spent[key] += [0.0] * (runs - 1 - len(spent[key]))  # it did not run before: a branch, or nothing to do
             spent[key].append(ms)
     return [NodeTime(*key, median(times + [0.0] * (runs - len(times)))) for key, times in spent.items()]
 
 
-def _counted(counters: Iterable[openvino.ProfilingInfo], nodes: Nodes) -> dict[tuple[str, str], float]:
+def _counted(counters: Iterable[openvino.ProfilingInfo], named: Named) -> dict[tuple[str, str], float]:
     """Return the time of one run by node of the model, or by layer where it is none of them."""
     found: dict[tuple[str, str], float] = defaultdict(float)
     for each in counters:
         if each.status == each.EXECUTED:
-            key = nodes.told([each.node_name]) or (each.node_name, each.node_type)
+            key = named.get(each.node_name, (each.node_name, each.node_type))
             found[key] += each.real_time.total_seconds() * 1e3
     return found
