@@ -76,7 +76,8 @@ def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: boo
 
 def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
     """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
-    named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
+    named = target.runtimes
+    able = [each for each in runtimes_of(kind, named) if target.device in each.devices]
     fit = [each for each in able if (each.name in named if named else not each.missing)]
     if fit:
         return None
