@@ -16,7 +16,12 @@ from openvino_models import FLOAT, INT64, Array, agree, answers, graph, in_openv
 from quantization_models import cnn, encoder
 
 from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.core.worker import run_in_worker
+from mlopt.data.dataset import Samples, store
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.measure.bench import Bench
+from mlopt.measure.candidate import Candidate
+from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.runtimes import open_session, runtime_named
 from mlopt.runtimes import openvino as adapter
 from mlopt.runtimes.openvino_options import OpenVinoOptions
@@ -245,3 +250,21 @@ def test_one_that_is_not_installed_is_named_with_what_brings_it(
     with pytest.raises(MissingPackage, match="OpenVINO is not installed") as caught:
         answers(in_openvino(one(tmp_path / "m.onnx")), {})
     assert caught.value.problems[0].fix == 'pip install "mlopt[openvino]"'
+
+
+@needed
+@pytest.mark.process
+def test_bfloat16_is_measured_as_it_is_deployed(tmp_path: Path) -> None:
+    if not bf16():
+        pytest.skip("this CPU has no bfloat16")
+    model = open_onnx(cnn(tmp_path / "m.onnx"))
+    image = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    samples = store(Samples({"image": image}), tmp_path / "data", "test data")
+    told = []
+    for number, deployable in enumerate((in_openvino(model), in_openvino(model, precision="bf16"))):
+        candidate, out = Candidate("m", deployable), tmp_path / f"outputs{number}"
+        out.mkdir()
+        names = run_in_worker(tmp_path / f"log{number}", write_outputs, candidate, samples, 2, out)["names"]
+        told.append(read_outputs(out, names)["logits"])
+        assert Bench(candidate, samples).block(0.01, 2, settle=False)
+    assert 1e-5 < np.abs(told[0] - told[1]).max() / np.abs(told[0]).max() < 0.05
