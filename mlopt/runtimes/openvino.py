@@ -102,8 +102,15 @@ class _Session:
         self.inputs, self.outputs = model.inputs, model.outputs
         self._native, self._where, self._own = native, str(model.path), threading.local()
         places = {name: place for place, port in enumerate(native.inputs) for name in port.get_names()}
-        self._places = {spec.name: places[spec.name] for spec in model.inputs}
+        self._places = {spec.name: places[spec.name] for spec in model.inputs if spec.name in places}
         self._names = [spec.name for spec in model.outputs]
+        if len(self._places) < len(model.inputs) or len(self._names) != len(native.outputs):
+            raise ModelError(
+                "OpenVINO made another interface of the model", where=self._where,
+                got=f"inputs {', '.join(places)}, and {len(native.outputs)} outputs",
+                expected=f"inputs {', '.join(spec.name for spec in model.inputs)}, and {len(self._names)} outputs",
+                fix=_OTHERWISE,
+            )  # fmt: skip
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         check_feeds(feeds, self.inputs, self._where, bits=32)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -268,3 +269,11 @@ def test_bfloat16_is_measured_as_it_is_deployed(tmp_path: Path) -> None:
         told.append(read_outputs(out, names)["logits"])
         assert Bench(candidate, samples).block(0.01, 2, settle=False)
     assert 1e-5 < np.abs(told[0] - told[1]).max() / np.abs(told[0]).max() < 0.05
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [([], 1), (["x"], 2)])
+def test_another_interface_than_the_models_is_refused(tmp_path: Path, inputs: list[str], outputs: int) -> None:
+    ports = [SimpleNamespace(get_names=lambda name=name: {name}) for name in inputs]
+    native = SimpleNamespace(inputs=ports, outputs=[None] * outputs)
+    with pytest.raises(ModelError, match="another interface"):
+        adapter._Session(one(tmp_path / "m.onnx"), native)
