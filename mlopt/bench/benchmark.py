@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -28,7 +28,7 @@ from mlopt.measure.sweep import Load, sweep
 from mlopt.results.figures import Speedup, SweepPoint
 from mlopt.results.report import CandidateRecord as Described
 from mlopt.results.report import Report
-from mlopt.runtimes import runtime_named
+from mlopt.runtimes import other_runtime, runtime_named
 
 Notify = Callable[[str, str, float | None], None]
 """Called with the stage at hand, within it the detail, and the share of the stage that is done."""
@@ -43,12 +43,14 @@ class BenchRequest:
     ``seconds`` is the timed seconds for each model at the first look, ``max_time`` the wall time in which undecided
     gates may ask for more. Of ``batch_sizes``, ``threads`` and ``concurrency`` the first ones are those of the
     comparison; if there are more, every model is also measured at every combination. No ``threads`` means the cores,
-    or what an artifact was shipped with. ``baselines`` are the stored reports that gates compare with, by what ``vs``
-    calls them; ``raw`` names the file that the samples will be written to.
+    or what an artifact was shipped with. In each of ``runtimes`` every model is measured; none means the one in
+    which it is deployed. ``baselines`` are the stored reports that gates compare with, by what ``vs`` calls them;
+    ``raw`` names the file that the samples will be written to.
     """
 
     models: tuple[Path, ...]
     against: Path | None = None
+    runtimes: tuple[str, ...] = ()
     data: Path | None = None
     gates: tuple[Gate, ...] = ()
     baselines: Mapping[str, Report] = field(default_factory=dict)
@@ -142,9 +144,21 @@ def _candidates(request: BenchRequest) -> tuple[Candidate, ...]:
 
     found: dict[str, Candidate] = {}
     for path in ((request.against,) if request.against is not None else ()) + request.models:
-        name = _free_name(path, found)
-        found[name] = _loads(request)[0].on(Candidate(name, given(path)))
+        deployable = given(path)
+        for runtime in request.runtimes or (None,):
+            name = _free_name(_name(path, runtime), found)
+            chosen = other_runtime(deployable, runtime) if runtime else deployable
+            found[name] = _loads(request)[0].on(Candidate(name, chosen))
     return tuple(found.values())
+
+
+def named(paths: Iterable[Path | None], runtimes: Sequence[str]) -> set[str]:
+    """Return what the candidates are called that these paths are measured as, so that no gate's ``vs`` is a file."""
+    return {_name(path, runtime) for path in paths for runtime in runtimes or (None,) if path is not None}
+
+
+def _name(path: Path, runtime: str | None) -> str:
+    return f"{path} ({runtime})" if runtime else str(path)
 
 
 def _loads(request: BenchRequest) -> tuple[Load, ...]:
@@ -152,9 +166,9 @@ def _loads(request: BenchRequest) -> tuple[Load, ...]:
     return tuple(starmap(Load, product(request.batch_sizes, request.threads or (None,), request.concurrency)))
 
 
-def _free_name(path: Path, taken: Collection[str]) -> str:
+def _free_name(given: str, taken: Collection[str]) -> str:
     """Return what a candidate is called: its path as it was given, numbered if it was given before."""
-    names = (str(path), *(f"{path} ({number})" for number in range(2, len(taken) + 2)))
+    names = (given, *(f"{given} ({number})" for number in range(2, len(taken) + 2)))
     return next(name for name in names if name not in taken)
 
 

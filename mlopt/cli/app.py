@@ -20,7 +20,7 @@ from mlopt.core.errors import ExitCode, MloptError
 VERBS = (
     "optimize", "plan", "bench", "gate", "report", "diff",
     "keygen", "sign", "attest", "verify", "digest", "pack", "unpack",
-    "inspect", "compare", "bisect", "passes", "doctor",
+    "inspect", "compare", "bisect", "passes", "runtimes", "doctor",
 )  # fmt: skip
 """Each is a module here with a function, all of one name."""
 _SHOWN_PROBLEMS = 50

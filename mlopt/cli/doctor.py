@@ -110,6 +110,7 @@ def folder(name: str, path: Path, variable: str) -> Check:
 EXTRAS = {
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
+    "openvino": ("openvino",),
     "torch": ("torch", "onnxscript", "safetensors"),
     "data": ("pillow", "tokenizers"),
     "metrics": ("torchmetrics",),

@@ -20,7 +20,7 @@ from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
 from mlopt.formats import format_of, graph_of, has_graph
 from mlopt.formats.model import Model, is_numeric
-from mlopt.runtimes import Deployable, open_session
+from mlopt.runtimes import Deployable, open_session, that_checks_sizes
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _make_up(deployable: Deployable, batch_size: int, out: Path) -> None:
     if texts and not has_graph(model.kind):
         _LOG.info("kind %s has no graph view, so the texts that it knows are not known", model.kind)
     words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}
-    with open_session(deployable) as session:
+    with open_session(that_checks_sizes(deployable)) as session:
         samples = fit(model.inputs, session.run, batch_size, words)
     store_samples(samples, out, SYNTHETIC)
 

@@ -15,6 +15,7 @@ from statistics import median
 
 import numpy as np
 
+from mlopt.core.errors import MissingPackage
 from mlopt.core.worker import peak_rss_bytes
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
@@ -111,6 +112,10 @@ def feeds_of(candidate: Candidate, samples: Dataset) -> list[Mapping[str, Array]
 
 def import_runtime(name: str) -> None:
     """Import the library of a runtime, so that this is not timed; opening the model says what is missing."""
-    for package in runtime_named(name).packages:
-        with contextlib.suppress(ImportError):
+    runtime = runtime_named(name)
+    with contextlib.suppress(ImportError, MissingPackage):
+        if runtime.library is not None:
+            runtime.library()
+            return
+        for package in runtime.packages:
             importlib.import_module(package)

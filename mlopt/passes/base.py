@@ -41,6 +41,16 @@ class PassConfig(BaseModel):
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""
         return False
 
+    @property
+    def only_in(self) -> tuple[str, str] | None:
+        """The runtime that alone is sure to read what the pass, so configured, writes, and how to write it for all."""
+        return None
+
+    @property
+    def measures_in(self) -> str | None:
+        """The runtime in which a pass that measures does so, whatever the target's; None: the target's, or none."""
+        return None
+
 
 C = TypeVar("C", bound=PassConfig)
 

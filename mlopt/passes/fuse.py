@@ -49,6 +49,11 @@ class FuseConfig(PassConfig):
             raise ValueError("level all bakes this CPU's memory layout into the file: add `this_machine: true`")
         return self
 
+    @property
+    def only_in(self) -> tuple[str, str] | None:
+        """ONNX Runtime, unless its own operators are left out."""
+        return None if self.level == "basic" else ("onnxruntime", "fuse: {level: basic}")
+
 
 def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
     """Load the model once with the optimizer's result written to a file.

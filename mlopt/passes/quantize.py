@@ -106,6 +106,11 @@ class QuantizeConfig(PassConfig):
         return self.mode is Mode.AUTO
 
     @property
+    def measures_in(self) -> str | None:
+        """ONNX Runtime, in which the search for the fastest mode runs."""
+        return "onnxruntime" if self.searches else None
+
+    @property
     def foreign(self) -> bool:
         """Whether another runtime will read the result."""
         return self.placement != "onnxruntime"

@@ -10,7 +10,7 @@ from mlopt.core.hardware import Hardware
 from mlopt.core.packages import versions
 from mlopt.results.report import Cpu, Environment
 
-_REPORTED = ("numpy", "onnx", "onnxruntime", "onnxsim", "onnxscript", "torch")
+_REPORTED = ("numpy", "onnx", "onnxruntime", "openvino", "onnxsim", "onnxscript", "torch")
 
 
 def environment(hardware: Hardware) -> Environment:

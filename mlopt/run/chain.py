@@ -32,7 +32,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
-    return [*problems, *_foreign(recipe), *misfits(kind, recipe, passes)]
+    return [*problems, *_foreign(recipe), *_unread(recipe, passes), *misfits(kind, recipe, passes)]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
@@ -76,7 +76,8 @@ def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: boo
 
 def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
     """Return what is wrong with a chain that ends in a kind which no runtime of the target runs."""
-    named, able = target.runtimes, [each for each in runtimes_of(kind) if target.device in each.devices]
+    named = target.runtimes
+    able = [each for each in runtimes_of(kind, named) if target.device in each.devices]
     fit = [each for each in able if (each.name in named if named else not each.missing)]
     if fit:
         return None
@@ -137,12 +138,39 @@ def _foreign(recipe: Recipe) -> Iterator[Problem]:
         written = step.name if step.config.foreign else written
 
 
+def _unread(recipe: Recipe, passes: Passes) -> Iterator[Problem]:
+    """Yield the steps that write operators which the runtime of their result is not sure to read."""
+    for number, step in enumerate(recipe.passes):
+        runs = runtime_of(passes[step.name].produces, recipe.target)
+        reader, instead = step.config.only_in or (runs, "")
+        if runs not in {None, reader}:
+            what = f"'{step.name}' writes operators that only {reader} is sure to read, and {runs} runs the result"
+            fix = f"{instead}, remove '{step.name}', or target: {{runtime: {reader}}}"
+            yield Problem(what, f"passes.{number}.{step.name}", fix=fix)
+
+
+def runtime_of(kind: Kind, target: Target) -> str | None:
+    """Return what would run a model of a kind, as it is deployed; None if nothing here does."""
+    fit = (each for each in runtimes_of(kind, target.runtimes) if target.device in each.devices and not each.missing)
+    return next((each.name for each in fit), None)
+
+
 def advice(recipe: Recipe) -> list[str]:
     """Return what will work but costs speed."""
     names = [step.name for step in recipe.passes]
+    found: list[str] = []
     if "fuse" in names and "quantize" in names[names.index("fuse") :]:
-        return ["`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"]
-    return []
+        found = [
+            "`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"
+        ]
+    runs = runtime_of(ONNX, recipe.target)
+    for step in recipe.passes:
+        measured_in = step.config.measures_in
+        if measured_in is not None and runs not in {None, measured_in}:
+            found.append(
+                f"`{step.name}` measures in {measured_in} what is fastest, and {runs} runs the result: say a `mode`"
+            )
+    return found
 
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:

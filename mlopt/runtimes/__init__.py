@@ -13,17 +13,18 @@ from typing import Any
 from mlopt.core import plugins
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import Kind, Model
-from mlopt.runtimes import onnxruntime, torch
+from mlopt.runtimes import onnxruntime, openvino, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
 
 __all__ = [
     "BUILTIN", "Deployable", "Runtime", "RuntimeOptions", "Session", "deploy", "deployed_after", "open_default",
-    "open_session", "runtime_named", "table",
+    "open_session", "other_runtime", "runtime_named", "table", "that_checks_sizes",
 ]  # fmt: skip
 
 BUILTIN: tuple[Runtime[Any], ...] = (
     onnxruntime.RUNTIME,
     torch.RUNTIME,
+    openvino.RUNTIME,
 )
 _GROUP = "mlopt.runtimes"
 
@@ -97,6 +98,33 @@ def deployed_after(
             got=type(options).__name__, expected=chosen.options.__name__,
         )  # fmt: skip
     return Deployable(model, chosen.name, options or kept)
+
+
+def other_runtime(deployable: Deployable, name: str) -> Deployable:
+    """Return the same model in another runtime, on as many threads; in its own it stays as it is.
+
+    Raises ``ModelError`` where that runtime takes no such model or device, ``MissingPackage`` where it is not there.
+    """
+    if name == deployable.runtime:
+        return deployable
+    chosen, device = _taking(name, deployable.model), deployable.options.device
+    if device not in chosen.devices:
+        raise ModelError(
+            f"the runtime '{name}' does not run on this device", where=str(deployable.model.path), got=device,
+            expected=" or ".join(sorted(chosen.devices)),
+        )  # fmt: skip
+    if chosen.missing:
+        raise MissingPackage(f"{' and '.join(chosen.missing)} is not installed", got=name, fix=chosen.install)
+    return Deployable(deployable.model, name, _defaults(chosen, deployable.options))
+
+
+def that_checks_sizes(deployable: Deployable) -> Deployable:
+    """Return the model as it runs where a feed that does not fit is an error, if a runtime here does that."""
+    every = [runtime_named(deployable.runtime), *runtimes_of(deployable.model.kind)]
+    fit = (
+        each for each in every if each.checks_sizes and not each.missing and deployable.options.device in each.devices
+    )
+    return other_runtime(deployable, next(fit, every[0]).name)
 
 
 def _taking(name: str, model: Model) -> Runtime[Any]:

@@ -96,6 +96,10 @@ class Runtime(Generic[O]):
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
+    checks_sizes: bool = True
+    """Whether it refuses sizes that do not go together, so that a feed which it answers is one that the model takes."""
+    library: Callable[[], object] | None = None
+    """Import it, with what it must be told first (no telemetry); None: under the names of its packages, as they are."""
 
     def __post_init__(self) -> None:
         """Refuse options that would take from a stranger's artifact what nobody looks at."""
@@ -110,5 +114,5 @@ class Runtime(Generic[O]):
 
     @property
     def install(self) -> str:
-        """The command that brings what is missing."""
-        return install_command(self.extra) if self.extra else f"pip install {' '.join(self.missing)}"
+        """The command that brings what is missing, or what there is."""
+        return install_command(self.extra) if self.extra else f"pip install {' '.join(self.missing or self.packages)}"

@@ -258,6 +258,7 @@ RUNTIME = Runtime(
     profile=profile,
     remark=exact.remark,
     safe_isa=exact.safe_isa,
+    library=import_onnxruntime,
 )
 
 

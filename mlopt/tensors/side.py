@@ -43,6 +43,8 @@ class Side:
     proto: onnx.ModelProto
     dtypes: Mapping[str, int]
     """The ONNX types of its tensors, as far as they can be inferred."""
+    deployed_in: str
+    """The runtime that it is deployed in; another one may compute tensors otherwise."""
 
     @classmethod
     def of(cls, deployable: Deployable) -> Side:
@@ -58,12 +60,18 @@ class Side:
         with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError):  # the runtime will tell
             graph = onnx.shape_inference.infer_shapes(proto).graph
         known = (*graph.value_info, *graph.output)
-        return cls(model, options, proto, {value.name: value.type.tensor_type.elem_type for value in known})
+        dtypes = {value.name: value.type.tensor_type.elem_type for value in known}
+        return cls(model, options, proto, dtypes, deployable.runtime)
 
     def notes(self) -> list[str]:
         """Return what of the model cannot be compared."""
         kinds = sorted({node.op_type for node in self.proto.graph.node if any(True for _ in subgraphs(node))})
-        return [f"{self.model.path.name}: the bodies of {', '.join(kinds)} are not looked into"] if kinds else []
+        name, found = self.model.path.name, []
+        if kinds:
+            found.append(f"{name}: the bodies of {', '.join(kinds)} are not looked into")
+        if self.deployed_in != "onnxruntime":
+            found.append(f"{name}: it is deployed in {self.deployed_in}; these are its tensors in onnxruntime")
+        return found
 
     def open(self, views: Sequence[View]) -> Exposed:
         """Load a copy with ``views`` among its outputs; raises ``ModelError``."""

@@ -12,8 +12,9 @@ import onnx
 import pytest
 from bench_models import broken, dense, saved
 
-from mlopt.bench.benchmark import BenchRequest, Result, run
-from mlopt.core.errors import DataError, GateError, MeasureError, MloptError
+from mlopt import runtimes
+from mlopt.bench.benchmark import BenchRequest, Result, _candidates, named, run
+from mlopt.core.errors import DataError, GateError, MeasureError, MloptError, ModelError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.results.report import Report
@@ -291,3 +292,19 @@ def test_sizes_that_were_made_up_are_told_where_they_decide_the_time(tmp_path: P
     assert note == "inputs were made up, each sample in this size: x [3, 16]; --data FILE gives real ones"
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 3, 5), np.float32))
     assert report(measured(tmp_path / "m.onnx", data=tmp_path / "x.npz")).notes == ()
+
+
+def test_one_model_in_two_runtimes_is_two_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = replace(runtimes.BUILTIN[0], name="again")
+    monkeypatch.setattr(runtimes, "BUILTIN", (*runtimes.BUILTIN, again))
+    request = replace(QUICK, models=(dense(tmp_path / "m.onnx"), dense(tmp_path / "n.onnx")), threads=(2,))
+    found = _candidates(replace(request, runtimes=("again", "onnxruntime")))
+    names = [(each.name.rpartition("/")[2], each.deployable.runtime, each.options.threads) for each in found]
+    assert names == [
+        ("m.onnx (again)", "again", 2), ("m.onnx (onnxruntime)", "onnxruntime", 2),
+        ("n.onnx (again)", "again", 2), ("n.onnx (onnxruntime)", "onnxruntime", 2),
+    ]  # fmt: skip
+    assert named((Path("m.onnx"), None), ("again",)) == {"m.onnx (again)"}
+    assert named((Path("m.onnx"), None), ()) == {"m.onnx"}
+    with pytest.raises(ModelError, match="'torch' does not run this kind"):
+        _candidates(replace(request, runtimes=("torch",)))

@@ -197,3 +197,18 @@ def test_a_lost_result_leaves_the_samples_and_no_report(
     assert "there is no report without" in err
     assert not (tmp_path / "r.json").exists()
     assert set(read_blocks(tmp_path / "r.samples.json")) == {"a.onnx", "a.onnx (again)"}
+
+
+def test_runtimes_are_names_each_once(asked: list[BenchRequest], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "a.onnx", "--runtime", "onnxruntime, openvino,onnxruntime"]) == ExitCode.OK
+    assert run(["bench", "a.onnx"]) == ExitCode.OK
+    assert [request.runtimes for request in asked] == [("onnxruntime", "openvino"), ()]
+    assert run(["bench", "a.onnx", "--runtime", "onnxruntime,"]) == ExitCode.USAGE
+    assert "a name is missing" in capsys.readouterr().err
+
+
+def test_a_gate_may_name_a_model_in_a_runtime(asked: list[BenchRequest]) -> None:
+    limit = "speedup.median >= 0.5 vs a.onnx (onnxruntime)"
+    run(["bench", "a.onnx", "--runtime", "onnxruntime,openvino", "--gate", limit])
+    assert asked[0].gates[0].vs == "a.onnx (onnxruntime)"
+    assert asked[0].baselines == {}

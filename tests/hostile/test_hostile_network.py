@@ -36,6 +36,7 @@ VERBS = [
     ["verify", "digits", "--key", "digits.pub"],
     ["doctor"],
     ["passes"],
+    ["runtimes"],
     ["plan", "source.onnx"],
     ["recipe", "init", "source.onnx"],
     ["keygen", "-o", "new.key"],

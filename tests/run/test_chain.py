@@ -10,6 +10,7 @@ from campaign_parts import recipe
 from toy_chain import BOTH, PASSES, TOY, third_kind
 from toy_chain import steps as toys
 
+from mlopt import runtimes
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Target
@@ -17,8 +18,9 @@ from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
-from mlopt.recipe.schema import Data, Step
-from mlopt.run.chain import check, misfits
+from mlopt.recipe.schema import Data, Recipe, Step
+from mlopt.run.chain import advice, check, misfits
+from mlopt.runtimes.base import Runtime, RuntimeOptions
 
 EITHER: Pass[Any] = Pass(
     name="either",
@@ -120,3 +122,47 @@ def test_a_pass_that_trains_needs_what_to_train_on() -> None:
     assert problem == Problem("'trains' needs training data", "passes.0.trains", fix="add data.train to the recipe")
     given = wanted.model_copy(update={"data": Data(train=DataSource(source="train.npz"))})
     assert check(given, {"trains": trains}, hardware) == []
+
+
+@pytest.fixture
+def another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime besides ONNX Runtime that runs ONNX, too."""
+    other = Runtime("other", frozenset({ONNX}), RuntimeOptions, pytest.fail)
+    every = {**{each.name: each for each in runtimes.BUILTIN}, "other": other}
+    monkeypatch.setattr(runtimes, "table", lambda: every)
+    monkeypatch.setattr("mlopt.run.chain.runtime_table", lambda: every)
+
+
+def in_runtimes(runtime: str | tuple[str, ...], *steps: Step) -> Recipe:
+    changes = {"passes": steps, "target": Target(runtime=runtime, threads=1)}
+    return recipe().model_copy(update=changes)
+
+
+def step(name: str, **config: Any) -> Step:
+    return Step(name=name, config=table()[name].config(**config))
+
+
+HARDWARE = Hardware(cpu="test", architecture="x86_64", isa=("avx2",), cores=2, memory_bytes=1)
+
+
+@pytest.mark.usefixtures("another")
+def test_operators_of_one_runtime_are_not_for_another() -> None:
+    (problem,) = check(in_runtimes("other", step("simplify"), step("fuse")), table(), HARDWARE)
+    assert problem.where == "passes.1.fuse"
+    assert problem.what == "'fuse' writes operators that only onnxruntime is sure to read, and other runs the result"
+    assert problem.fix == "fuse: {level: basic}, remove 'fuse', or target: {runtime: onnxruntime}"
+
+
+@pytest.mark.usefixtures("another")
+@pytest.mark.parametrize("runtime", ["onnxruntime", "auto", ("onnxruntime", "other"), ("torch", "onnxruntime")])
+def test_they_are_for_their_own(runtime: str | tuple[str, ...]) -> None:
+    assert check(in_runtimes(runtime, step("fuse")), table(), HARDWARE) == []
+    assert check(in_runtimes("other", step("fuse", level="basic")), table(), HARDWARE) == []
+
+
+@pytest.mark.usefixtures("another")
+def test_a_search_in_one_runtime_for_another_is_told() -> None:
+    (told,) = advice(in_runtimes("other", step("quantize")))
+    assert told == "`quantize` measures in onnxruntime what is fastest, and other runs the result: say a `mode`"
+    assert advice(in_runtimes("other", step("quantize", mode="dynamic"))) == []
+    assert advice(in_runtimes("onnxruntime", step("quantize"))) == []

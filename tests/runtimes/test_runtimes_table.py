@@ -14,7 +14,16 @@ from pydantic import ConfigDict
 from mlopt import runtimes
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import ONNX, TORCH, Kind, Model
-from mlopt.runtimes import Deployable, deploy, deployed_after, open_session, runtime_named, runtimes_of
+from mlopt.runtimes import (
+    Deployable,
+    deploy,
+    deployed_after,
+    open_session,
+    other_runtime,
+    runtime_named,
+    runtimes_of,
+    that_checks_sizes,
+)  # fmt: skip
 from mlopt.runtimes.base import Runtime, RuntimeOptions, Session
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.torch import TorchOptions
@@ -55,7 +64,7 @@ def test_a_kind_is_run_by_the_first_runtime_that_takes_it() -> None:
 @pytest.mark.usefixtures("other")
 def test_what_the_target_names_goes_first() -> None:
     assert deploy(model(), COMMON, ("other",)) == Deployable(model(), "other", OtherOptions(threads=2))
-    assert [each.name for each in runtimes_of(ONNX, ("torch", "other"))] == ["other", "onnxruntime"]
+    assert [each.name for each in runtimes_of(ONNX, ("torch", "other"))] == ["other", "onnxruntime", "openvino"]
     assert deploy(model(), RuntimeOptions(threads=2, device="cuda"), ("other",)).runtime == "onnxruntime"
 
 
@@ -102,6 +111,34 @@ def test_a_pass_may_say_another_runtime() -> None:
         deployed_after(start, model(), COMMON, options=precise)
     with pytest.raises(ModelError, match="'other' does not run this kind"):
         deployed_after(start, model(TORCH), COMMON, runtime="other")
+
+
+@pytest.mark.usefixtures("other")
+def test_a_model_in_another_runtime_keeps_its_threads() -> None:
+    basic = Deployable(model(), "onnxruntime", OnnxRuntimeOptions(threads=3, graph_optimization="basic"))
+    assert other_runtime(basic, "onnxruntime") == basic
+    assert other_runtime(basic, "other") == Deployable(model(), "other", OtherOptions(threads=3))
+    with pytest.raises(ModelError, match="'torch' does not run this kind"):
+        other_runtime(basic, "torch")
+    with pytest.raises(ModelError, match="'other' does not run on this device"):
+        other_runtime(deploy(model(), RuntimeOptions(threads=1, device="cuda")), "other")
+
+
+def test_a_runtime_that_is_not_installed_takes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = replace(OTHER, packages=("mlopt-is-not-installed",))
+    monkeypatch.setattr(runtimes, "table", lambda: {"other": missing})
+    with pytest.raises(MissingPackage, match="mlopt-is-not-installed is not installed"):
+        other_runtime(deploy(model(), COMMON), "other")
+
+
+def test_samples_are_tried_where_those_that_do_not_fit_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    lax = replace(OTHER, checks_sizes=False)
+    monkeypatch.setattr(runtimes, "table", lambda: {**{each.name: each for each in runtimes.BUILTIN}, "other": lax})
+    alone = Deployable(model(Kind("odd")), "other", OtherOptions(threads=2))
+    assert that_checks_sizes(replace(alone, model=model())) == deploy(model(), COMMON)
+    assert that_checks_sizes(alone) == alone
+    basic = Deployable(model(), "onnxruntime", OnnxRuntimeOptions(threads=3, graph_optimization="basic"))
+    assert that_checks_sizes(basic) == basic
 
 
 @pytest.mark.usefixtures("other")

@@ -1,0 +1,59 @@
+"""``mlopt runtimes``: which libraries run models here, and what brings those that are missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mlopt.core.hardware import Hardware
+    from mlopt.runtimes.base import Runtime
+
+
+def runtimes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List all runtimes: installed or not, the devices that they can use here, and what they read."""
+    from mlopt.cli import console
+    from mlopt.core.hardware import detect
+    from mlopt.runtimes import table
+
+    hardware = detect()
+    described = [describe(runtime, hardware) for runtime in table().values()]
+    if as_json:
+        console.emit_json(described)
+    else:
+        _show(described)
+
+
+def describe(runtime: Runtime[Any], hardware: Hardware) -> dict[str, Any]:
+    """Return what a runtime declares and what of it there is here, as JSON has it; its library is not imported."""
+    from mlopt.core.packages import version
+
+    usable = {"cpu"} | ({"cuda"} if hardware.gpu is not None else set())
+    return {
+        "name": runtime.name,
+        "installed": not runtime.missing,
+        "packages": {name: version(name) for name in runtime.packages},
+        "devices": sorted(runtime.devices & usable) if not runtime.missing else [],
+        "reads": sorted(runtime.kinds),
+        "install": runtime.install,
+    }
+
+
+def _show(described: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from mlopt.cli import console
+
+    table = Table("runtime", "installed", "devices here", "reads", "what brings it", box=box.SIMPLE_HEAD)
+    for one in described:
+        versions = ", ".join(found for found in one["packages"].values() if found)
+        table.add_row(
+            one["name"], (versions or "yes") if one["installed"] else "no", ", ".join(one["devices"]) or "-",
+            ", ".join(one["reads"]), one["install"],
+        )  # fmt: skip
+    console.out.print(table)
+    console.out.print("`target: {runtime: NAME}` is how a recipe names one, `mlopt bench --runtime` takes several.")
