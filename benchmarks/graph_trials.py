@@ -30,13 +30,14 @@ from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.parity import fidelity
 from mlopt.measure.tolerance import within_tolerance
-from mlopt.passes import table
 from mlopt.passes.base import Context
+from mlopt.passes.table import table
 from mlopt.recipe.generate import _gates  # the gates of a recipe that nobody wrote
 from mlopt.run.step import execute
-from mlopt.runtimes import RuntimeOptions, deploy, open_session
+from mlopt.runtimes.base import RuntimeOptions
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import deploy, open_session
 
 SAMPLES = 32
 BATCHES = (48, 1)

@@ -107,10 +107,11 @@ def run(folder: Path, step: str, external_above: int | None) -> dict[str, Any]:
     from mlopt.core.hardware import detect
     from mlopt.core.target import Objective, Target
     from mlopt.formats.onnx.file import open_onnx
-    from mlopt.passes import table
     from mlopt.passes.base import Context
+    from mlopt.passes.table import table
     from mlopt.run.step import execute
-    from mlopt.runtimes import RuntimeOptions, deploy
+    from mlopt.runtimes.base import RuntimeOptions
+    from mlopt.runtimes.table import deploy
 
     model = open_onnx(folder / "model.onnx")
     width = model.inputs[0].shape[1]

@@ -24,8 +24,8 @@ from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
 from mlopt.passes.base import Context, Refusal
+from mlopt.passes.table import table
 from mlopt.run.contract import _interface
 from mlopt.runtimes.onnxruntime import cause, quiet_session, runtime_errors
 

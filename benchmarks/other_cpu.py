@@ -78,7 +78,9 @@ def _emulated(folder: Path) -> None:
     from mlopt.core.hardware import parse
     from mlopt.formats.onnx.file import open_onnx
     from mlopt.formats.onnx.int8 import EXACT
-    from mlopt.runtimes import RuntimeOptions, exact, onnxruntime, open_default
+    from mlopt.runtimes import exact, onnxruntime
+    from mlopt.runtimes.base import RuntimeOptions
+    from mlopt.runtimes.table import open_default
 
     haswell = parse(HASWELL, cores=2, memory_bytes=1 << 30)
     exact.detect_cpu = lambda: haswell  # type: ignore[assignment]  # /proc/cpuinfo is still the real CPU's

@@ -28,8 +28,7 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.schedule import Schedule, follow
-from mlopt.runtimes import Deployable
-from mlopt.runtimes.base import Array
+from mlopt.runtimes.base import Array, Deployable
 
 MOST_CALLS = 2000
 BLOCK_SECONDS = 600.0

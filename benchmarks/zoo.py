@@ -42,11 +42,12 @@ from mlopt.data.dataset import store as store_samples
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.source import materialize
-from mlopt.passes import table
 from mlopt.passes.base import Context
+from mlopt.passes.table import table
 from mlopt.results.environment import environment
 from mlopt.run.step import execute
-from mlopt.runtimes import RuntimeOptions, deploy
+from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.table import deploy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks/results/zoo.json"

@@ -20,7 +20,7 @@ from mlopt.formats.model import TensorSpec
 from mlopt.run.optimize import execute
 from mlopt.run.packaging import Artifact
 from mlopt.run.request import Request
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 __all__ = ["Artifact", "Session", "load", "optimize"]
 

@@ -22,9 +22,9 @@ from mlopt.artifact.signing import keys
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.core.errors import IntegrityError, ModelError, OutputError, UserError
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import open_session
 
 WIDTH = 8
 FEEDS = {"x": np.ones((1, WIDTH), np.float32)}

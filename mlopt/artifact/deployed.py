@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mlopt import formats
 from mlopt.artifact.files import first_problem
 from mlopt.artifact.given import given_manifest
 from mlopt.artifact.layout import MANIFEST, Manifest
 from mlopt.core.errors import IntegrityError
 from mlopt.core.hardware import usable_cores
-from mlopt.runtimes import Deployable, RuntimeOptions, deploy, runtime_named
+from mlopt.formats import table as formats
+from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.runtimes.table import deploy, runtime_named
 
 _LOG = logging.getLogger(__name__)
 

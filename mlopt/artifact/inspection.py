@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt import formats
+from mlopt.formats import table as formats
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.formats.onnx.graph import default_opset, node_names, nodes, operators, subgraphs
 from mlopt.formats.onnx.macs import UnknownError, count_macs, input_shapes

@@ -28,7 +28,7 @@ from mlopt.measure.sweep import Load, sweep
 from mlopt.results.figures import Speedup, SweepPoint
 from mlopt.results.report import CandidateRecord as Described
 from mlopt.results.report import Report
-from mlopt.runtimes import other_runtime, runtime_named
+from mlopt.runtimes.table import other_runtime, runtime_named
 
 Notify = Callable[[str, str, float | None], None]
 """Called with the stage at hand, within it the detail, and the share of the stage that is done."""

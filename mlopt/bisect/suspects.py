@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.compress.quantization.graph import prepare
-from mlopt.formats import graph_of
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import node_names
+from mlopt.formats.table import graph_of
 from mlopt.tensors import TensorDifference, quality
 
 if TYPE_CHECKING:

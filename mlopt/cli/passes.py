@@ -16,7 +16,7 @@ def passes(
 ) -> None:
     """List all passes, or show one with every key of its configuration."""
     from mlopt.cli import console
-    from mlopt.passes import table
+    from mlopt.passes.table import table
 
     known = table()
     if name is None:

@@ -27,7 +27,7 @@ def init(
     from mlopt.cli.console import err
     from mlopt.core.errors import OutputError
     from mlopt.formats.onnx.file import open_onnx
-    from mlopt.passes import table
+    from mlopt.passes.table import table
     from mlopt.recipe.generate import recipe_for_model
     from mlopt.recipe.load import parse
 
@@ -58,7 +58,7 @@ def check(
     from mlopt.cli.console import emit_json, err, out
     from mlopt.core.errors import RecipeError
     from mlopt.core.hardware import detect
-    from mlopt.passes import table
+    from mlopt.passes.table import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved
     from mlopt.run import chain
@@ -80,7 +80,7 @@ def check(
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
     from mlopt.cli.console import emit_json
-    from mlopt.passes import table
+    from mlopt.passes.table import table
     from mlopt.recipe.json_schema import json_schema
 
     emit_json(json_schema(table()))

@@ -17,7 +17,7 @@ def runtimes(
     """List all runtimes: installed or not, the devices that they can use here, and what they read."""
     from mlopt.cli import console
     from mlopt.core.hardware import detect
-    from mlopt.runtimes import table
+    from mlopt.runtimes.table import table
 
     hardware = detect()
     described = [describe(runtime, hardware) for runtime in table().values()]

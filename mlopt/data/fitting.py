@@ -18,9 +18,10 @@ from mlopt.data.feeds import batches
 from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
-from mlopt.formats import format_of, graph_of, has_graph
 from mlopt.formats.model import Model, is_numeric
-from mlopt.runtimes import Deployable, open_session, that_checks_sizes
+from mlopt.formats.table import format_of, graph_of, has_graph
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.table import open_session, that_checks_sizes
 
 _LOG = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
 from mlopt.measure.candidate import Candidate
 from mlopt.results.figures import ColdStart
-from mlopt.runtimes import open_session, runtime_named
 from mlopt.runtimes.base import Array
+from mlopt.runtimes.table import open_session, runtime_named
 
 SETTLE_SECONDS = 0.1
 """Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.data.ragged import is_ragged
-from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
+from mlopt.formats.table import graph_of, has_graph
 from mlopt.measure.tolerance import within_tolerance
 from mlopt.results.figures import Parity
 

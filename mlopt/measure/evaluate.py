@@ -28,8 +28,8 @@ from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.pairing import paired
 from mlopt.measure.parity import fidelity
 from mlopt.results.figures import Accuracy, AccuracyDrop, Disagreement, Fidelity
-from mlopt.runtimes import Deployable, runtime_named
-from mlopt.runtimes.base import Array, RuntimeOptions
+from mlopt.runtimes.base import Array, Deployable, RuntimeOptions
+from mlopt.runtimes.table import runtime_named
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
 from mlopt.results.figures import OperatorTime
 from mlopt.results.timing import NodeTime
-from mlopt.runtimes import runtime_named
 from mlopt.runtimes.base import Profile, RuntimeOptions
+from mlopt.runtimes.table import runtime_named
 
 _SECONDS = 0.5
 _TIMEOUT = 1200.0

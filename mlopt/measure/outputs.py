@@ -14,7 +14,7 @@ from mlopt.data.feeds import predict
 from mlopt.formats.torch.memory import generators
 from mlopt.measure import repeats
 from mlopt.measure.candidate import Candidate
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 
 def write_outputs(

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from mlopt.core.errors import MloptError, ModelError
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import Run, batch_of, batches, predict
-from mlopt.formats import graph_of, has_graph
 from mlopt.formats.model import TORCH, Model
 from mlopt.formats.onnx.graph import reads
 from mlopt.formats.onnx.training import EXPORT_AGAIN, in_training
+from mlopt.formats.table import graph_of, has_graph
 from mlopt.formats.torch.memory import generators, traced
 from mlopt.measure.lossless import OutputChange, Outputs, change
 from mlopt.runtimes.base import Session

@@ -12,10 +12,10 @@ from typing import Any
 from mlopt.core.errors import RecipeError
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.formats import BUILTIN, format_for
 from mlopt.formats.filetype import MODEL, RECIPE, told
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.table import BUILTIN, format_for
 from mlopt.gate.defaults import of_size
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded, load, parse

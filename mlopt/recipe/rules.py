@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlopt.core.errors import Problem
 from mlopt.core.usercode import CodeReference, parse_reference
-from mlopt.formats import format_for
 from mlopt.formats.model import TORCH
+from mlopt.formats.table import format_for
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric

@@ -30,8 +30,8 @@ from pydantic_core import PydanticCustomError
 from mlopt.core.errors import RecipeError
 from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
-from mlopt.formats import suffixes
 from mlopt.formats.model import TensorSpec
+from mlopt.formats.table import suffixes
 from mlopt.formats.torch.weights import PICKLES
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate

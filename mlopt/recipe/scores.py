@@ -19,8 +19,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlopt.formats import graph_of
 from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.table import graph_of
 
 if TYPE_CHECKING:
     import onnx

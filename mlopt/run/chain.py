@@ -10,13 +10,13 @@ from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.core.packages import install_command, version
 from mlopt.core.target import AUTO, Objective, Target
-from mlopt.formats import format_for, format_of
 from mlopt.formats.model import ONNX, TORCH, Kind
+from mlopt.formats.table import format_for, format_of
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code
-from mlopt.runtimes import runtimes_of
-from mlopt.runtimes import table as runtime_table
+from mlopt.runtimes.table import runtimes_of
+from mlopt.runtimes.table import table as runtime_table
 
 Passes = Mapping[str, Pass[Any]]
 

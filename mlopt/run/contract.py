@@ -28,8 +28,8 @@ from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare
 from mlopt.measure.tolerance import scales, within_tolerance
 from mlopt.results.figures import Parity
-from mlopt.runtimes import open_session
 from mlopt.runtimes.base import Array, Deployable, Feeds
+from mlopt.runtimes.table import open_session
 
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass, PassConfig

@@ -16,8 +16,8 @@ import numpy as np
 from mlopt.core.target import Objective, Target
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
-from mlopt.formats import format_of
 from mlopt.formats.model import Model
+from mlopt.formats.table import format_of
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.data.dataset import open_dataset
-from mlopt.formats import opened
 from mlopt.formats.model import Kind, TensorSpec
+from mlopt.formats.table import opened
 from mlopt.passes.base import Pass
 from mlopt.run import inputs
 from mlopt.run.chain import source_kind

@@ -26,8 +26,8 @@ from mlopt.data.padding import files_beside
 from mlopt.data.reading import read
 from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
-from mlopt.formats import digest_now, format_for, format_of, opened
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
+from mlopt.formats.table import digest_now, format_for, format_of, opened
 from mlopt.formats.torch.source import check_rebuilt, onnx_digest
 from mlopt.formats.torch.source import make as make_torch
 from mlopt.formats.torch.weights import is_pickle, refused_pickle

@@ -16,14 +16,14 @@ from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.data.fitting import check_fed, check_finite
-from mlopt.formats import check_shippable
 from mlopt.formats.model import Model, TensorSpec
+from mlopt.formats.table import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
@@ -37,8 +37,8 @@ from mlopt.run.stages import Planned, Prepared
 from mlopt.run.start import Notify, Started, silent, start
 from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import trial
-from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.runtimes.table import deploy
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlopt import __version__, claims, formats
+from mlopt import __version__, claims
 from mlopt import report as reports
 from mlopt.artifact import layout
 from mlopt.artifact import sign as signing
@@ -19,6 +19,7 @@ from mlopt.claims import bom
 from mlopt.core.errors import ExitCode
 from mlopt.core.packages import versions
 from mlopt.core.usercode import distributions
+from mlopt.formats import table as formats
 from mlopt.formats.model import Model, digest_file
 from mlopt.measure.figures import RAW
 from mlopt.recipe.load import Loaded
@@ -26,7 +27,8 @@ from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.results.report import Report
-from mlopt.runtimes import Deployable, runtime_named
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.table import runtime_named
 
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,

@@ -23,8 +23,8 @@ from mlopt.results.figures import Sampling
 from mlopt.results.report import CandidateRecord, Report, StepRecord
 from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
-from mlopt.runtimes import deploy
 from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.table import deploy
 
 ROLES = Roles(BASELINE, CONTROL, FINAL)
 

@@ -20,8 +20,8 @@ from mlopt.core.packages import versions
 from mlopt.core.target import AUTO, Objective, Target
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.formats import opened
 from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
+from mlopt.formats.table import opened
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
@@ -30,8 +30,8 @@ from mlopt.results.timing import Measuring
 from mlopt.run import failure_bundle
 from mlopt.run.contract import CHANGED, check_output, remedy
 from mlopt.run.outcomes import Outcome
-from mlopt.runtimes import Deployable, deploy, deployed_after, runtime_named
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.runtimes.table import deploy, deployed_after, runtime_named
 
 Passes = Mapping[str, Pass[Any]]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Array
-from mlopt.formats import graph_of
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.graph import subgraphs
 from mlopt.formats.onnx.order import sort_nodes
+from mlopt.formats.table import graph_of
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, refused, runtime_errors, session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions

@@ -12,12 +12,12 @@ import onnx
 import pytest
 from bench_models import broken, dense, saved
 
-from mlopt import runtimes
 from mlopt.bench.benchmark import BenchRequest, Result, _candidates, named, run
 from mlopt.core.errors import DataError, GateError, MeasureError, MloptError, ModelError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.results.report import Report
+from mlopt.runtimes import table as runtimes
 
 pytestmark = pytest.mark.process
 

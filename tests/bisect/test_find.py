@@ -17,8 +17,8 @@ from mlopt.bisect.finding import Finding
 from mlopt.core.errors import GateError
 from mlopt.formats.model import ONNX, Model
 from mlopt.measure import evaluate
-from mlopt.passes import table
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult
+from mlopt.passes.table import table
 from mlopt.run import inputs, optimize, step
 from mlopt.run.request import Request
 

@@ -6,7 +6,7 @@ import pytest
 
 from mlopt.cli.app import run
 from mlopt.cli.passes import describe
-from mlopt.passes import table
+from mlopt.passes.table import table
 
 
 def test_the_list_has_every_pass_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

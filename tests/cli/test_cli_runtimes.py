@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from mlopt import runtimes
 from mlopt.cli.app import run
 from mlopt.cli.runtimes import describe
 from mlopt.core.hardware import Gpu, Hardware
 from mlopt.runtimes import openvino
+from mlopt.runtimes import table as runtimes
 
 PLAIN = Hardware(cpu="a CPU", architecture="x86_64", isa=(), cores=2, memory_bytes=8 << 30)
 ABSENT = replace(openvino.RUNTIME, packages=("mlopt-is-not-installed",))

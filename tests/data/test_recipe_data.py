@@ -14,7 +14,7 @@ from mlopt.data.dataset import Samples, check_disjoint, store
 from mlopt.data.reading import read
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.load import load
 from mlopt.recipe.schema import Recipe
 

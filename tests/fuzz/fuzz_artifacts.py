@@ -29,7 +29,7 @@ from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust
 from mlopt.artifact.verify import Verified, verify
 from mlopt.formats.model import ONNX, TensorSpec, digest_file
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.load import load
 from mlopt.recipe.lock import lock
 from mlopt.recipe.origin import Origin

@@ -27,7 +27,7 @@ from mlopt.formats.onnx import file as onnx_file
 from mlopt.gate.judge import judge, needs_more
 from mlopt.gate.limits import BASELINE, Gate
 from mlopt.gate.vocabulary import METRICS
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe import gates_file
 from mlopt.recipe.load import load, parse
 from mlopt.recipe.lock import lock

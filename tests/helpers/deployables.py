@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from mlopt.formats.model import Model
-from mlopt.runtimes import Deployable, RuntimeOptions, deploy
+from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.runtimes.table import deploy
 
 
 def in_runtime(model: Model, threads: int = 1, **options: Any) -> Deployable:

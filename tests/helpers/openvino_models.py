@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from mlopt.core.packages import version
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes import Deployable, open_session
+from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.openvino_options import OpenVinoOptions
+from mlopt.runtimes.table import open_session
 
 needed = pytest.mark.skipif(version("openvino") is None, reason="openvino is not installed")
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -12,7 +12,7 @@ from gate_evidence import STEP, report
 
 from mlopt.artifact.signing.signers import Signer
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.load import Loaded, parse
 from mlopt.results.report import GateVerdict, Report
 from mlopt.run import packaging

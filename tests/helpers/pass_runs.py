@@ -16,7 +16,7 @@ from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 PLAIN_X86 = Hardware(cpu="a CPU", architecture="x86_64", isa=("avx", "avx2", "fma"), cores=2, memory_bytes=8 << 30)
 

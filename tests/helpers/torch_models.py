@@ -16,7 +16,7 @@ from mlopt.core.errors import MloptError
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.torch.source import check_rebuilt, make
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 X = (TensorSpec("x", "float32", ("batch", 6)),)
 HEAD = """\

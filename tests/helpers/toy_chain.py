@@ -19,13 +19,13 @@ from typing import Any, Literal, cast
 import pytest
 from deployables import in_runtime
 
-from mlopt import formats, runtimes
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import PassError
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.core.worker import WorkerDiedError
+from mlopt.formats import table as formats
 from mlopt.formats.base import Format
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
@@ -34,6 +34,7 @@ from mlopt.results.budget import Budget
 from mlopt.run import loop, step
 from mlopt.run.outcomes import Outcome, Trial, TrialVerdict
 from mlopt.run.step import Job
+from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Deployable, Runtime, RuntimeOptions
 
 TOY = Kind("toy")

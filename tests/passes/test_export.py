@@ -19,7 +19,7 @@ from mlopt.formats.torch.model import open_program
 from mlopt.formats.torch.source import materialize
 from mlopt.passes.base import PassResult
 from mlopt.passes.export import PASS
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 pytestmark = pytest.mark.heavy
 

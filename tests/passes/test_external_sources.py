@@ -18,7 +18,7 @@ from mlopt.core.target import Objective
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.external_data import tensors
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
+from mlopt.passes.table import table
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((16, 64)).astype(np.float32)

@@ -18,11 +18,11 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Samples
 from mlopt.data.feeds import check_inputs
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
 from mlopt.passes.base import Context
+from mlopt.passes.table import table
 from mlopt.run.inputs import interface_notice
 from mlopt.run.step import execute
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes.base import RuntimeOptions
 
 X = np.random.default_rng(0).standard_normal((8, 32)).astype(np.float32)
 NOTE = "inputs fixed to their defaults"

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pass_runs import applied, run_pass
 
 from mlopt.core.target import Objective
-from mlopt.passes import table
+from mlopt.passes.table import table
 
 Dim = str | int | None
 PASSES: dict[str, tuple[str, dict[str, Any]]] = {

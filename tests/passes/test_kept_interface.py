@@ -18,10 +18,10 @@ from test_interface_names import PASSES
 
 from mlopt.core.target import Objective, Target
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
 from mlopt.passes.base import Context
+from mlopt.passes.table import table
 from mlopt.run.step import execute
-from mlopt.runtimes import RuntimeOptions
+from mlopt.runtimes.base import RuntimeOptions
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 node, value = helper.make_node, helper.make_tensor_value_info

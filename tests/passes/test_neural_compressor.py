@@ -22,7 +22,7 @@ from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.formats.torch.source import materialize
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.neural_compressor import PASS
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 pytestmark = pytest.mark.heavy
 

@@ -11,7 +11,7 @@ from pass_runs import applied, run_pass
 from quantization_models import FLOAT, random, write
 
 from mlopt.formats.onnx.file import read_graph
-from mlopt.passes import table
+from mlopt.passes.table import table
 
 X = random(8, 16, seed=3)
 

@@ -22,7 +22,7 @@ from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.formats.onnx.int8 import overflow
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 STATIC, DYNAMIC = {"mode": "static"}, {"mode": "dynamic"}

@@ -19,13 +19,13 @@ from quantization_models import FLOAT, cnn, cosine, random, write
 
 from mlopt.core.target import Target
 from mlopt.formats.onnx.file import open_onnx, read_graph
-from mlopt.passes import table
 from mlopt.passes.base import Refusal
 from mlopt.passes.quantize import PASS, QuantizeConfig
+from mlopt.passes.table import table
 from mlopt.recipe.gates import gates
 from mlopt.recipe.schema import Recipe, Step
 from mlopt.run import chain
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 IMAGES = {"image": random(16, 3, 8, 8)}
 TENSORRT = {"mode": "static", "placement": "tensorrt"}

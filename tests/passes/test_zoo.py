@@ -21,7 +21,7 @@ from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.source import materialize
-from mlopt.passes import table
+from mlopt.passes.table import table
 
 pytestmark = pytest.mark.heavy
 

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 import mlopt
-from mlopt import formats, passes, runtimes
 from mlopt.artifact.signing import keys
 from mlopt.cli.app import run
 from mlopt.core.errors import PluginError
+from mlopt.formats import table as formats
+from mlopt.passes import table as passes
 from mlopt.passes.base import Pass
 from mlopt.run.forecast import foresee
 from mlopt.run.request import Request
+from mlopt.runtimes import table as runtimes
 
 pytestmark = pytest.mark.process
 OUTSIDE = Path(__file__).parent / "outside"

@@ -41,6 +41,6 @@ def test_it_refuses_what_loading_refuses(passes: dict[str, Pass[Any]], old: str,
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_it_accepts_the_recipes_of_this_project(path: Path) -> None:
-    from mlopt.passes import table
+    from mlopt.passes.table import table
 
     Draft202012Validator(json_schema(table())).validate(read_file(path).data)

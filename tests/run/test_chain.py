@@ -10,16 +10,16 @@ from campaign_parts import recipe
 from toy_chain import BOTH, PASSES, TOY, third_kind
 from toy_chain import steps as toys
 
-from mlopt import runtimes
 from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Target
 from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
-from mlopt.passes import table
 from mlopt.passes.base import Pass, PassConfig, Requires
+from mlopt.passes.table import table
 from mlopt.recipe.schema import Data, Recipe, Step
 from mlopt.run.chain import advice, check, misfits
+from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime, RuntimeOptions
 
 EITHER: Pass[Any] = Pass(

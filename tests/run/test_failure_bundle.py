@@ -9,7 +9,7 @@ from campaign_parts import model
 
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
 from mlopt.run import failure_bundle

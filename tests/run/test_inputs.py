@@ -18,7 +18,7 @@ from mlopt.core.errors import DataError, ModelError
 from mlopt.core.worker import WorkerDiedError
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.passes import table
+from mlopt.passes.table import table
 from mlopt.recipe.load import Loaded, load
 from mlopt.run import inputs
 

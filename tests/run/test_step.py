@@ -15,8 +15,8 @@ from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
 from mlopt.core.target import Objective, Target
 from mlopt.formats.model import Model
-from mlopt.passes import table
 from mlopt.passes.base import PassConfig, Requires
+from mlopt.passes.table import table
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.run import step as pipeline

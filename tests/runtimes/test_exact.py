@@ -14,10 +14,11 @@ from mlopt.core.errors import ModelError
 from mlopt.core.hardware import Hardware
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes import exact, open_session
+from mlopt.runtimes import exact
 from mlopt.runtimes.exact import remark
 from mlopt.runtimes.onnxruntime import session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import open_session
 
 OPTIONS = OnnxRuntimeOptions(threads=1)
 

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import ONNX, TORCH, Kind, Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes import open_session, runtimes_of
 from mlopt.runtimes.onnxruntime import session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import open_session, runtimes_of
 
 
 def identity(path: Path, dtype: int = TensorProto.FLOAT, operator: str = "Identity") -> Model:

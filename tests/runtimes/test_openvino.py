@@ -23,9 +23,9 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.bench import Bench
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.outputs import read_outputs, write_outputs
-from mlopt.runtimes import open_session, runtime_named
 from mlopt.runtimes import openvino as adapter
 from mlopt.runtimes.openvino_options import OpenVinoOptions
+from mlopt.runtimes.table import open_session, runtime_named
 
 TRAP = """
 import sys

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict
 
-from mlopt import runtimes
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import ONNX, TORCH, Kind, Model
-from mlopt.runtimes import (
-    Deployable,
+from mlopt.runtimes import table as runtimes
+from mlopt.runtimes.base import Deployable, Runtime, RuntimeOptions, Session
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import (  # fmt: skip
     deploy,
     deployed_after,
     open_session,
@@ -23,9 +24,7 @@ from mlopt.runtimes import (
     runtime_named,
     runtimes_of,
     that_checks_sizes,
-)  # fmt: skip
-from mlopt.runtimes.base import Runtime, RuntimeOptions, Session
-from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+)
 from mlopt.runtimes.torch import TorchOptions
 
 COMMON = RuntimeOptions(threads=2)

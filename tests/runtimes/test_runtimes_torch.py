@@ -10,7 +10,7 @@ from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.torch.source import materialize
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

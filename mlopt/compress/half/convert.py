@@ -18,8 +18,9 @@ from mlopt.core.errors import ModelError
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx, read_graph
-from mlopt.runtimes import onnxruntime_messages, open_default
+from mlopt.runtimes import onnxruntime_messages
 from mlopt.runtimes.base import RuntimeOptions
+from mlopt.runtimes.table import open_default
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import parity
 from mlopt.results.budget import SHARE, Budget
-from mlopt.runtimes import open_session
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import open_session
 
 _HOLD_BACK_ONE_OF, _MOST_HELD_BACK = 3, 96
 _ONE_SIDED = 1.645

@@ -20,8 +20,8 @@ from mlopt.formats.torch.model import foreign_code, import_torch
 from mlopt.measure.tolerance import within_tolerance
 from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, rounding_apart
 from mlopt.passes.exporting.size_guards import Probe
-from mlopt.runtimes import open_default
 from mlopt.runtimes.base import Array, RuntimeOptions, Session
+from mlopt.runtimes.table import open_default
 
 if TYPE_CHECKING:
     from mlopt.data.dataset import Dataset

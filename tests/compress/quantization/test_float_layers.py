@@ -13,7 +13,7 @@ from quantization_models import FLOAT, random
 
 from mlopt.compress.quantization.float_layers import keep_float_layers
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 
 def sandwiched(op_type: str, weight: np.ndarray, **attributes: int) -> onnx.ModelProto:

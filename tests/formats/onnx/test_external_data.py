@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from mlopt.core.errors import MloptError, ModelError
 from mlopt.formats.onnx.external_data import external_files, tensors
 from mlopt.formats.onnx.file import open_onnx, read_graph
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 FILE = "w.bin"
 SIZE = 64 * 4 * 4

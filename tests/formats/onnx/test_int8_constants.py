@@ -17,7 +17,8 @@ from mlopt.core.hardware import Hardware
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.onnx.graph import nodes as every_node
 from mlopt.formats.onnx.int8_constants import for_exact_mode, own_zero_points
-from mlopt.runtimes import exact, open_session
+from mlopt.runtimes import exact
+from mlopt.runtimes.table import open_session
 
 node, value = helper.make_node, helper.make_tensor_value_info
 X = np.random.default_rng(0).uniform(0, 1, (3, 16)).astype(np.float32)

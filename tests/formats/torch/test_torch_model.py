@@ -23,7 +23,7 @@ from mlopt.formats.torch.model import (
     read_source,
 )  # fmt: skip
 from mlopt.formats.torch.source import materialize
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -12,7 +12,7 @@ from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import ONNX, Model, TensorSpec
 from mlopt.formats.torch.model import load_module, open_torch
 from mlopt.formats.torch.source import materialize
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

@@ -14,7 +14,7 @@ from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.source import materialize
 from mlopt.passes.export import PASS
-from mlopt.runtimes import open_session
+from mlopt.runtimes.table import open_session
 
 pytestmark = pytest.mark.heavy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlopt.core.errors import PluginError
-from mlopt.passes import BUILTIN, table
+from mlopt.passes.table import BUILTIN, table
 
 PLUGIN = """
 from mlopt.formats.model import ONNX, TORCH

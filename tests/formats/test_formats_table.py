@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from bench_models import dense
 
-from mlopt import formats
 from mlopt.core.errors import ModelError
+from mlopt.formats import table as formats
 from mlopt.formats.base import Format
 from mlopt.formats.model import ONNX, TORCH, Kind, Model, TensorSpec, digest_files
 
