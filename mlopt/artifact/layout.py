@@ -54,7 +54,7 @@ class Role(StrEnum):
 class ModelEntry(BaseModel):
     """The model inside the artifact: ``digest`` as ``mlopt.formats.model.Model`` computes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built with what holds it
 
     file: Line
     kind: Annotated[Kind, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -72,7 +72,7 @@ class ModelEntry(BaseModel):
 class Content(BaseModel):
     """What the maker of an artifact says about it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     name: Line
     model: ModelEntry
