@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import TORCH, Model
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 class TorchOptions(RuntimeOptions):
     """Threads and device; eager PyTorch has nothing else to choose."""
+
+    graph_optimization: Literal["all"] = Field(default="all", description="nothing here; reports always had it")
 
 
 @contextmanager
