@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bench_models import dense
@@ -72,10 +74,13 @@ def test_a_library_that_is_missing_is_left_to_opening_the_model(monkeypatch: pyt
     """Opening says which one and what to install; imported beforehand, it would only be a traceback."""
     tried: list[str] = []
 
-    def absent(name: str) -> None:
+    def absent(name: str = "its own way") -> None:
         tried.append(name)
         raise ImportError(name)
 
+    known = bench.runtime_named("onnxruntime")
     monkeypatch.setattr(bench.importlib, "import_module", absent)
-    bench.import_runtime("onnxruntime")
-    assert tried == ["onnxruntime"]
+    for runtime in (replace(known, library=None), replace(known, library=absent)):
+        monkeypatch.setattr(bench, "runtime_named", lambda _name, found=runtime: found)
+        bench.import_runtime("onnxruntime")
+    assert tried == ["onnxruntime", "its own way"]
