@@ -1,4 +1,4 @@
-"""What keeps the house in order: imports point downwards, files stay short, and help needs nothing heavy."""
+"""What keeps the house in order beside its ground plan: names, tests, few places, and help that needs nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 import json
 import subprocess
 import sys
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from ground_plan import modules
 
 import mlopt
 
@@ -17,48 +17,10 @@ ROOT = Path(mlopt.__file__).parent
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "pydantic", "matplotlib", "cryptography", "jinja2", "yaml"}
 
 
-def modules() -> dict[str, Path]:
-    found = {}
-    for path in ROOT.rglob("*.py"):
-        parts = path.relative_to(ROOT.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def imported(path: Path, known: set[str]) -> set[str]:
-    """The modules of mlopt that a file imports when it is itself imported."""
-    names: set[str] = set()
-    waiting: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            below = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= (below & known) or {node.module}
-        waiting.extend(ast.iter_child_nodes(node))
-    return names & known
-
-
-def test_there_is_no_import_circle() -> None:
-    known = modules()
-    graph = {name: imported(path, set(known)) - {name} for name, path in known.items()}
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
-
-
-def test_no_file_is_over_400_lines() -> None:
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in ROOT.rglob("*.py")}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
-
-
 def test_what_is_passed_by_its_place_can_be_counted_at_a_glance() -> None:
     """At most six; only the fields of a binary header, which `struct` takes in their order, are more."""
     found = []
-    for name, path in modules().items():
+    for name, path in modules(ROOT).items():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and len(node.args) > 6:
                 called = ast.unparse(node.func)
@@ -71,7 +33,7 @@ def test_what_is_passed_by_its_place_can_be_counted_at_a_glance() -> None:
 
 
 def test_every_module_says_why_it_exists() -> None:
-    silent = [name for name, path in modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    silent = [name for name, path in modules(ROOT).items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
     assert silent == []
 
 

@@ -13,9 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from mlopt.artifact.signing import bundle, certificates
+from mlopt.artifact.signing.trust import CertificateTrust
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 CODE_SIGNING = (ExtendedKeyUsageOID.CODE_SIGNING,)
 SIGNER = "release@example.com"
+PAYLOAD = b'{"a": "statement"}'
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -94,3 +98,20 @@ class Authority:
 def write_pem(path: Path, *certified: Certified) -> Path:
     path.write_bytes(b"".join(one.certificate.public_bytes(Encoding.PEM) for one in certified))
     return path
+
+
+def chain(*certified: Certified) -> certificates.Chain:
+    return tuple(one.certificate for one in certified)
+
+
+def signed_by(key: PrivateKey, certified: certificates.Chain) -> bytes:
+    """Return a bundle as somebody would make it who checks nothing."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(bundle.pae(PAYLOAD), ec.ECDSA(hashes.SHA256()))
+    else:
+        signature = b"\x30\x00"
+    return bundle.pack(bundle.Envelope(PAYLOAD, signature, certificates=certificates.encode(certified)))
+
+
+def trusting(authority: Authority, identity: str | None = None) -> CertificateTrust:
+    return CertificateTrust(chain(authority.root), identity)

@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import CODE_SIGNING, NOW, SIGNER, Authority, Certified, PrivateKey, issue, new_key, write_pem
+from authority import (
+    CODE_SIGNING,
+    NOW,
+    PAYLOAD,
+    SIGNER,
+    Authority,
+    Certified,
+    chain,
+    issue,
+    new_key,
+    signed_by,
+    trusting,
+    write_pem,
+)
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
@@ -25,29 +37,10 @@ from mlopt.artifact.signing.trust import CertificateTrust, claimed_signer
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import ExitCode, IntegrityError, OutputError
 
-PAYLOAD = b'{"a": "statement"}'
-
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority.make()
-
-
-def chain(*certified: Certified) -> certificates.Chain:
-    return tuple(one.certificate for one in certified)
-
-
-def signed_by(key: PrivateKey, certified: certificates.Chain) -> bytes:
-    """Return a bundle as somebody would make it who checks nothing."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        signature = key.sign(bundle.pae(PAYLOAD), ec.ECDSA(hashes.SHA256()))
-    else:
-        signature = b"\x30\x00"
-    return bundle.pack(bundle.Envelope(PAYLOAD, signature, certificates=certificates.encode(certified)))
-
-
-def trusting(authority: Authority, identity: str | None = None) -> CertificateTrust:
-    return CertificateTrust(chain(authority.root), identity)
 
 
 def test_an_artifact_is_signed_and_verified(authority: Authority, tmp_path: Path, fill: Any) -> None:

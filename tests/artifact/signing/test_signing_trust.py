@@ -8,39 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import NOW, SIGNER, Authority, Certified, PrivateKey, new_key, write_pem
-from cryptography.hazmat.primitives import hashes
+from authority import (
+    NOW,
+    PAYLOAD,
+    SIGNER,
+    Authority,
+    chain,
+    new_key,
+    signed_by,
+    trusting,
+    write_pem,
+)
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlopt.artifact.signing import bundle, certificates, keys
+from mlopt.artifact.signing import bundle, keys
 from mlopt.artifact.signing.base import Trust, UnknownSignerError
 from mlopt.artifact.signing.signers import CertificateSigner, KeySigner
 from mlopt.artifact.signing.trust import CertificateTrust, KeyTrust, chosen, claimed_signer
 from mlopt.core.errors import ExitCode, IntegrityError, UserError
 
-PAYLOAD = b'{"a": "statement"}'
-
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority.make()
-
-
-def chain(*certified: Certified) -> certificates.Chain:
-    return tuple(one.certificate for one in certified)
-
-
-def signed_by(key: PrivateKey, certified: certificates.Chain) -> bytes:
-    """Return a bundle as somebody would make it who checks nothing."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        signature = key.sign(bundle.pae(PAYLOAD), ec.ECDSA(hashes.SHA256()))
-    else:
-        signature = b"\x30\x00"
-    return bundle.pack(bundle.Envelope(PAYLOAD, signature, certificates=certificates.encode(certified)))
-
-
-def trusting(authority: Authority, identity: str | None = None) -> CertificateTrust:
-    return CertificateTrust(chain(authority.root), identity)
 
 
 def test_only_the_named_identity_is_believed(authority: Authority) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deployables import in_runtime
+from torch_sources import INPUTS, make, write
 
 from mlopt.core.errors import DataError, MissingPackage, ModelError
-from mlopt.core.usercode import CodeReference
-from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.model import (
     SOURCE,
     foreign_code,
@@ -22,25 +21,9 @@ from mlopt.formats.torch.model import (
     output_names,
     read_source,
 )  # fmt: skip
-from mlopt.formats.torch.source import materialize
 from mlopt.runtimes.table import open_session
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
-
-INPUTS = (TensorSpec("input", "float32", ("batch", 3)),)
-FEEDS = {"input": np.arange(6, dtype=np.float32).reshape(2, 3)}
-
-
-def write(tmp_path: Path, text: str, name: str = "build") -> CodeReference:
-    file = tmp_path / "net.py"
-    file.write_text(f"import torch\nfrom pathlib import Path\n{text}\n")
-    return CodeReference(file, name)
-
-
-def make(tmp_path: Path, code: CodeReference, weights: CodeReference | Path | None = None, **kwargs: object) -> Model:
-    out = tmp_path / f"model{sum(1 for _ in tmp_path.glob('model*'))}"
-    out.mkdir()
-    return materialize(code, weights, kwargs.get("inputs", INPUTS), (), out)  # type: ignore[arg-type]
 
 
 LINEAR = "def build():\n    return torch.nn.Linear(3, 2)"
