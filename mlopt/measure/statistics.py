@@ -67,6 +67,8 @@ LOOKS = 3
 _REPLICATES = 2000
 _MIN_UNITS, _MAX_UNITS = 10, 200
 _EXACT_ROUNDS, _MAX_ROUNDS = 100, 1000
+_SHORTEST_MS, _LONGEST_MS = 1e-9, 1e12
+"""Samples may come from anybody: what lies beyond is no time, and sums and ratios of it are infinite."""
 
 
 def samples_for_percentile(quantile: float, alpha: float = 0.05) -> int:
@@ -86,7 +88,7 @@ def latency(blocks: Blocks, alpha: float = 0.05) -> Latency:
     """Summarize latencies in milliseconds, given as blocks of consecutive calls.
 
     ``ci95`` has the error rate ``alpha``; see ``percentile_interval`` for what it is made of.
-    Raises ``MeasureError`` when there is no sample, or one that is not a positive number.
+    Raises ``MeasureError`` when there is no sample, or one that is no time.
     """
     units = _units([_times(block) for block in blocks])
     values = np.sort(np.concatenate(units))
@@ -184,9 +186,10 @@ def _times(block: Sequence[float]) -> Floats:
     times = np.asarray(block, dtype=np.float64)
     if times.ndim != 1 or not len(times):
         raise MeasureError("a block has no samples", got=f"shape {times.shape}", expected="at least one call per block")
-    wrong = times[~(np.isfinite(times) & (times > 0))]
+    wrong = times[~((times >= _SHORTEST_MS) & (times <= _LONGEST_MS))]
     if len(wrong):
-        raise MeasureError("a latency is not a positive number", got=f"{wrong[0]} ms")
+        expected = f"{_SHORTEST_MS:g} to {_LONGEST_MS:g} ms"
+        raise MeasureError("a latency is not a time that anything takes", got=f"{wrong[0]} ms", expected=expected)
     return times
 
 
