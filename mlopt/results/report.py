@@ -110,6 +110,31 @@ class GateVerdict(Section):
     on_inconclusive: Literal["fail", "warn", "pass"] | None = None
 
 
+class Tried(Section):
+    """One deployable that was looked at for shipping, and how far it came; a figure that it did not come to is null."""
+
+    model: str
+    """Which form of the model it is: ``source``, or what a step made, such as ``after quantize (2)``."""
+    digest: str
+    runtime: str
+    options: Free
+    """Threads, device and what else it is opened with."""
+    size_bytes: Count
+    latency_ms: float | None = None
+    """The median of one inference in the last race that it ran in."""
+    speedup: float | None = None
+    """In that race, against the baseline: the ratio of medians of interleaved blocks."""
+    ci95: Interval | None = None
+    """Of ``speedup``."""
+    fidelity: Fidelity | None = None
+    """Against the source model, in this runtime, on all evaluation samples or, if it was plain there, the first few."""
+    accuracy: Accuracy | None = None
+    unchanged: bool = False
+    """Whether its model is the source as it came, or as it is only exported: its speed is the runtime's merit alone."""
+    why_not: str | None = None
+    """Why it is not what is shipped; null for the one that is."""
+
+
 class MadeBy(Section):
     """How a run was started, and where its result went: of what lies elsewhere, only the name."""
 
@@ -130,7 +155,8 @@ class Report(Section):
     environment: Environment
     baseline: CandidateRecord
     references: Many[dict[str, CandidateRecord]]
-    """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch. ``baseline`` is one of them."""
+    """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch; ``fastest_source`` when a runtime that was tried
+    runs the unchanged source faster than the baseline. ``baseline`` is one of them."""
     final: CandidateRecord
     speedup: Speedup
     speedups: Many[dict[str, Speedup]]
@@ -147,6 +173,10 @@ class Report(Section):
     """For the baseline and the final model, by name: operators, the most time first."""
     differing: Many[tuple[Disagreement, ...]] = ()
     """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
+    tried: Many[tuple[Tried, ...]] = ()
+    """Every deployable that was looked at; empty where a recipe leaves no choice, and in older reports."""
+    spent: Many[dict[str, float]] = Field(default_factory=dict)
+    """Seconds of wall time of choosing among ``tried``, by what they went to."""
     made_by: MadeBy | None = None
     """Absent in reports of ``mlopt bench``, and in those of older versions."""
 

@@ -12,5 +12,8 @@ BASELINE = "onnx_fp32"
 CONTROL = f"{BASELINE} (again)"
 """The baseline's second copy, by which the noise of a run is known."""
 FINAL = "final"
+FASTEST = "fastest_source"
+"""The source unchanged, in whatever runtime and precision was fastest of those that keep the quality gates: the speedup
+against it is what the passes are worth, without the merit of the runtime."""
 REFERENCES = (BASELINE, SOURCE)
 """What a gate may compare with."""
