@@ -96,6 +96,11 @@ class Runtime(Generic[O]):
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
+    choices: Callable[[O, bool], tuple[O, ...]] = lambda options, _one_size: (options,)
+    """``choices(options, one_size)``: the ways to open a model among which a recipe looks for the fastest, those that
+    keep full precision first; ``one_size``: all that it is fed with has the same sizes."""
+    exactly: Callable[[O], O] = lambda options: options
+    """The same options, computing in the model's own precision: what says whether a step changed the model."""
     checks_sizes: bool = True
     """Whether it refuses sizes that do not go together, so that a feed which it answers is one that the model takes."""
     library: Callable[[], object] | None = None
