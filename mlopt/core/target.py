@@ -25,9 +25,9 @@ class Target(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     runtime: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default="onnxruntime",
-        description="what runs the result: the name of a runtime, or several of which the first that takes the result "
-        f"does, or {AUTO}: the first that is installed and takes it (they are not measured against each other yet)",
+        default=AUTO,
+        description="what may run the result: the name of a runtime, several, of which each is tried and the fastest "
+        f"that keeps the gates is shipped, or {AUTO}: all that are installed and take the result",
     )
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(
@@ -40,7 +40,7 @@ class Target(BaseModel):
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """The runtimes that are named, the first choice first; none for ``auto``."""
+        """The runtimes that are named; none for ``auto``."""
         if isinstance(self.runtime, tuple):
             return self.runtime
         return () if self.runtime == AUTO else (self.runtime,)

@@ -40,8 +40,9 @@ def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
         *_data(data, samples, path),
         (_METRIC[metric["name"]], {"metric": metric}),
         (
-            "What it will run on. `threads` is set to the usable cores unless given.",
-            {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
+            "What it will run on: `auto` tries each installed runtime and ships the fastest that keeps the gates (see `mlopt\n"
+            "runtimes`). `threads` is set to the usable cores unless given.",
+            {"target": {"runtime": "auto", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
         ),
         ("latency, throughput or size.", {"objective": "latency"}),
         (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),

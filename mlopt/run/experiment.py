@@ -54,15 +54,12 @@ class Findings:
     notes: tuple[str, ...]
 
 
-def conduct(
-    experiment: Experiment, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
-) -> Findings:
-    """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
+def explained(experiment: Experiment, run: Run, notify: Callable[[str, str, float | None], None]) -> Findings:
+    """Measure what explains a comparison, of the baseline and the result: other loads, and operators.
 
     ``notify`` is called with the stage, the detail, and the share of the stage that is done.
     """
-    run = compared(experiment, candidates, partial(notify, "measure"))
-    ends = [each for each in candidates if each.name in _ENDS]
+    ends = [run.measured[name].candidate for name in _ENDS]
     loads = [Load(batch_size=size) for size in experiment.recipe.measure.batch_sizes]
     points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
     timed = ends if experiment.recipe.measure.operators else []
@@ -72,7 +69,10 @@ def conduct(
 
 
 def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:
-    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
+    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided.
+
+    Raises ``MeasureError`` when a model that the verdict hangs on was lost.
+    """
     recipe, measure = experiment.recipe, experiment.recipe.measure
     gates = [gate for gate in gates_of(recipe) if METRICS[gate.metric].of_speed]
     wanted = essential(gates, candidates)

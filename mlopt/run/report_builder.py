@@ -21,7 +21,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.results.figures import Sampling
 from mlopt.results.report import CandidateRecord, Report, StepRecord
-from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
+from mlopt.results.roles import BASELINE, CONTROL, FASTEST, FINAL, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import deploy
@@ -43,12 +43,12 @@ class CandidateSet:
 
 def candidate_set(
     source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
-    start: Deployable | None = None,
+    start: Deployable | None = None, beside: Mapping[str, Deployable] = {},
 ) -> CandidateSet:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
     ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
-    runs it, which is the result if no step is kept.
+    runs it, which is the result if no step is kept; ``beside`` is what else is to be compared with, by name.
     """
     chain = [start or source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
     baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
@@ -66,6 +66,8 @@ def candidate_set(
         default = FINAL if same else f"after {outcome.step.name} ({number + 1})"
         steps[number] = names.setdefault(outcome.deployable.identity, default)
         found.setdefault(steps[number], outcome.deployable)
+    of_their_own = {each.identity for each in (final, *found.values())}
+    found |= {name: each for name, each in beside.items() if each.identity not in of_their_own}
     found[FINAL] = final
     candidates = tuple(Candidate(name, each, batch_size) for name, each in found.items())
     return CandidateSet(source, baseline, final, steps, candidates)
@@ -113,7 +115,7 @@ def timings(
     ``measured`` has at least the baseline, its second copy and the final model.
     """
     subject = Subject(recipe.name, recipe.objective.value, ROLES, hardware)
-    references = [name for name in (SOURCE, BASELINE) if name in candidates]
+    references = [name for name in (SOURCE, BASELINE, FASTEST) if name in candidates]
     report = figures.report(subject, candidates, measured, references, statistics.ALPHA / sampling.looks_planned)
     speedups = {
         name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})

@@ -31,7 +31,7 @@ from mlopt.run import failure_bundle
 from mlopt.run.contract import CHANGED, check_output, remedy
 from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.runtimes.table import deploy, deployed_after, runtime_named
+from mlopt.runtimes.table import deploy, deployed_after, exactly, runtime_named
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -67,6 +67,12 @@ class Job(Setting):
     repro: Path
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """As of ``Context``."""
+    held_before: bool = False
+    """Whether the chain was run before, in another runtime: what is the same in both was held to be lossless there."""
+    skips: Callable[[Step], str | None] = lambda _step: None
+    """Why a step has no place here, if the chain is run for several runtimes, and this is not the step's."""
+    prefer: Callable[[Deployable], Deployable] = lambda best: best
+    """How the model is opened that a lossy step, or one that measures, is to improve on: as fast as the gates allow."""
     changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
@@ -105,7 +111,7 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         "pass": {"name": pass_.name, "version": pass_.version},
         "config": step.config.model_dump(mode="json"),
         "packages": versions(("onnx", *needs.packages)),
-        "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
+        "target": {**_of_target(step, job.target), "objective": job.objective.value},
         "checked on": job.samples_digest,
     }
     if deployed is not None:
@@ -124,6 +130,12 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
     return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
+
+
+def _of_target(step: Step, target: Target) -> dict[str, Any]:
+    """Return what a step's result depends on; what does not follow the runtime is made once for all of them."""
+    left_out = {"threads"} if step.config.follows_runtime else {"threads", "runtime"}
+    return target.model_dump(mode="json", exclude=left_out)
 
 
 def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
@@ -181,11 +193,13 @@ def held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
     if outcome.deployable is None or pass_.lossy or outcome.deployable.identity == best.identity:
         return outcome
-    found = job.changed(best, outcome.deployable)
+    if job.held_before and not step.config.follows_runtime:
+        return outcome
+    found = job.changed(exactly(best), exactly(outcome.deployable))
     if found is None:
         return outcome
     if step.optional:
-        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
+        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}", broken=True)
     told = _keep(number, best.model, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
         CHANGED, where=f"pass '{step.name}' (step {number + 1})", got=found,
@@ -236,7 +250,8 @@ def execute(
     seconds = time.monotonic() - started
     if context.samples is None:
         raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
-    conformity = check_output(pass_, before, after, context.samples)
+    pair = (before, after) if pass_.lossy else (exactly(before), exactly(after))
+    conformity = check_output(pass_, *pair, context.samples)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
         "digest": written.digest,

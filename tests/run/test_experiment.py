@@ -144,7 +144,8 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
     monkeypatch.setattr(operators, "profile", profile)
     _, _, candidate_set = chain(tmp_path)
-    found = experiment.conduct(Experiment(recipe(), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said)
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(), figures(tmp_path), {}, tmp_path), run, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -153,7 +154,6 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
     _, _, candidate_set = chain(tmp_path)
-    found = experiment.conduct(
-        Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said
-    )
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), run, said)
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())
