@@ -17,6 +17,7 @@ from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code
 from mlopt.results.roles import COMPILED
+from mlopt.runtimes.absent import absent
 from mlopt.runtimes.table import runtimes_of
 from mlopt.runtimes.table import table as runtime_table
 from mlopt.runtimes.torch_compile import missing_compiler
@@ -174,7 +175,7 @@ def runtime_of(kind: Kind, target: Target) -> str | None:
 
 
 def advice(recipe: Recipe) -> list[str]:
-    """Return what will work but costs speed."""
+    """Return what will work but costs speed, and what is not installed here and may bring some."""
     names = [step.name for step in recipe.passes]
     found: list[str] = []
     if "fuse" in names and "quantize" in names[names.index("fuse") :]:
@@ -188,7 +189,7 @@ def advice(recipe: Recipe) -> list[str]:
             found.append(
                 f"`{step.name}` measures in {measured_in} what is fastest, and {runs} runs the result: say a `mode`"
             )
-    return found
+    return [*found, *map(str, absent(recipe.target))]
 
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:

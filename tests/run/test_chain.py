@@ -19,6 +19,7 @@ from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Data, Recipe, Step
 from mlopt.run.chain import advice, check, misfits
+from mlopt.runtimes import openvino
 from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime, RuntimeOptions
 
@@ -122,6 +123,14 @@ def test_a_pass_that_trains_needs_what_to_train_on() -> None:
     assert problem == Problem("'trains' needs training data", "passes.0.trains", fix="add data.train to the recipe")
     given = wanted.model_copy(update={"data": Data(train=DataSource(source="train.npz"))})
     assert check(given, {"trains": trains}, hardware) == []
+
+
+def test_what_auto_would_try_if_it_were_installed_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(openvino.RUNTIME, packages=("mlopt-is-not-installed",))
+    monkeypatch.setattr(runtimes, "BUILTIN", (*(each for each in runtimes.BUILTIN if each.name != "openvino"), gone))
+    (told,) = advice(in_runtimes("auto"))
+    assert told.startswith("openvino is not installed and may be faster here")
+    assert advice(in_runtimes("onnxruntime")) == []
 
 
 @pytest.mark.parametrize(
