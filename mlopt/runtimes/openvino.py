@@ -62,7 +62,7 @@ def compiled(model: Model, options: OpenVinoOptions, *, counting: bool = False) 
     ov = import_openvino()
     try:
         core = ov.Core()
-        if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if options.precision == "bf16" and not _has_bf16(core):
             raise ModelError(
                 "this CPU does not compute in bfloat16", where=str(model.path), got="precision: bf16",
                 expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
@@ -83,6 +83,21 @@ def import_openvino() -> Any:
     except ImportError as error:
         raise MissingPackage("OpenVINO is not installed", got=str(error), fix=install_command("openvino")) from error
     return openvino
+
+
+def about() -> dict[str, str]:
+    """Return its devices, the precisions in which it computes here, and whether its telemetry is off."""
+    core = import_openvino().Core()
+    off = sys.modules.get("openvino_telemetry", sys) is None
+    return {
+        "devices": ", ".join(core.available_devices),
+        "precision": "exact, bf16" if _has_bf16(core) else "exact (this CPU has no bf16)",
+        "telemetry": "off, as openvino_telemetry is not let in" if off else "on",
+    }
+
+
+def _has_bf16(core: openvino.Core) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def cause(text: str) -> str:
@@ -185,5 +200,6 @@ RUNTIME = Runtime(
     profile=profile,
     remark=remark,
     checks_sizes=False,
+    about=about,
     library=import_openvino,
 )

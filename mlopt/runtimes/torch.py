@@ -52,6 +52,13 @@ def open_(model: Model, options: TorchOptions) -> Iterator[Session]:
         torch.set_num_threads(threads)
 
 
+def about() -> dict[str, str]:
+    """Return the devices that it can use, and the instructions that it computes with on the CPU."""
+    torch = import_torch()
+    cuda = torch.cuda.is_available()
+    return {"devices": "cpu, cuda" if cuda else "cpu", "kernels": torch.backends.cpu.get_cpu_capability()}
+
+
 def under_compile(source: Deployable) -> Deployable:
     """Return a PyTorch model as it runs compiled, on as many threads."""
     options = TorchOptions(threads=source.options.threads, device=source.options.device, compile=True)
@@ -136,4 +143,6 @@ RUNTIME = Runtime(
     devices=frozenset({"cpu", "cuda"}),
     packages=("torch",),
     extra="torch",
+    about=about,
+    library=import_torch,
 )

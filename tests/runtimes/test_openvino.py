@@ -204,7 +204,7 @@ def test_bfloat16_runs_where_it_is_asked_for_and_is_told(tmp_path: Path) -> None
 @needed
 @pytest.mark.process
 def test_the_table_of_runtimes_imports_none() -> None:
-    code = "import sys, mlopt.runtimes as r; r.table(); print('openvino' in sys.modules)"
+    code = "import sys, mlopt.runtimes.table as r; r.table(); print('openvino' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -217,7 +217,7 @@ def test_the_table_of_runtimes_imports_none() -> None:
         "from mlopt.measure.bench import import_runtime; import_runtime('openvino')",
         (
             "import sys; from pathlib import Path; from mlopt.formats.onnx.file import open_onnx\n"
-            "from mlopt.runtimes import Deployable, open_session; import numpy\n"
+            "from mlopt.runtimes.base import Deployable; from mlopt.runtimes.table import open_session; import numpy\n"
             "from mlopt.runtimes.openvino_options import OpenVinoOptions\n"
             "one = Deployable(open_onnx(Path(sys.argv[1])), 'openvino', OpenVinoOptions(threads=1))\n"
             "with open_session(one) as session: print(session.run({'x': numpy.ones(2, 'float32')}))"
@@ -277,3 +277,12 @@ def test_another_interface_than_the_models_is_refused(tmp_path: Path, inputs: li
     native = SimpleNamespace(inputs=ports, outputs=[None] * outputs)
     with pytest.raises(ModelError, match="another interface"):
         adapter._Session(one(tmp_path / "m.onnx"), native)
+
+
+@needed
+def test_it_tells_its_devices_whether_bf16_is_there_and_that_it_sends_nothing() -> None:
+    found = adapter.about()
+    assert "CPU" in found["devices"].split(", ")
+    assert found["precision"] == ("exact, bf16" if bf16() else "exact (this CPU has no bf16)")
+    assert found["telemetry"].startswith("off")
+    assert "openvino_telemetry.main" not in sys.modules
