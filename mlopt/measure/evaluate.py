@@ -153,6 +153,6 @@ class Evaluator:
 
     def fidelity(self, judged: Deployable) -> Fidelity | None:
         """Return how close the outputs are to the source model's; None for a source that is no baseline itself."""
-        if judged.model.kind == TORCH and judged.model.digest == self.source.model.digest:
+        if judged.model.kind == TORCH and judged.identity == self.source.identity:
             return None
         return fidelity(self.reference, self.outputs(judged))

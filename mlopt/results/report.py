@@ -155,8 +155,9 @@ class Report(Section):
     environment: Environment
     baseline: CandidateRecord
     references: Many[dict[str, CandidateRecord]]
-    """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch; ``fastest_source`` when a runtime that was
-    tried runs the unchanged source faster than the baseline. ``baseline`` is one of them."""
+    """``onnx_fp32`` always; ``torch_eager`` when the source is PyTorch, ``torch_compile`` where the recipe asks for it;
+    ``fastest_source`` when a runtime that was tried runs the unchanged source faster than the baseline. ``baseline`` is
+    one of them."""
     final: CandidateRecord
     speedup: Speedup
     speedups: Many[dict[str, Speedup]]

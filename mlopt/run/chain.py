@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from mlopt.formats.table import format_for, format_of
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code
+from mlopt.results.roles import COMPILED
+from mlopt.runtimes.absent import absent
 from mlopt.runtimes.table import runtimes_of
 from mlopt.runtimes.table import table as runtime_table
+from mlopt.runtimes.torch_compile import missing_compiler
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -29,6 +33,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
         fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
         problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
     problems.extend(_runtimes(recipe.target))
+    problems.extend(_references(recipe))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
@@ -113,6 +118,20 @@ def _runtimes(target: Target) -> Iterator[Problem]:
             yield Problem(f"{' and '.join(every[name].missing)} is not installed", "target.runtime", fix=fix)
 
 
+def _references(recipe: Recipe) -> Iterator[Problem]:
+    """Yield why a reference that the recipe asks for cannot be measured on this machine."""
+    if COMPILED not in recipe.references:
+        return
+    where = f"references.{recipe.references.index(COMPILED)}"
+    if recipe.target.device != "cpu":
+        fix = "remove it from `references`"
+        yield Problem(f"{COMPILED} is measured on the CPU only", where, recipe.target.device, "device: cpu", fix)
+        return
+    lacking = missing_compiler()
+    if lacking is not None:
+        yield replace(lacking, where=where)
+
+
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
     """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
     instead = ", or put a required `export` after it" if left == TORCH and name != "export" else ""
@@ -167,11 +186,14 @@ def in_runtime(recipe: Recipe, name: str) -> Recipe:
 
 
 def advice(recipe: Recipe) -> list[str]:
-    """Return what will work but costs speed."""
+    """Return what will work but costs speed, and what is not installed here and may bring some."""
     names = [step.name for step in recipe.passes]
+    found: list[str] = []
     if "fuse" in names and "quantize" in names[names.index("fuse") :]:
-        return ["`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"]
-    return []
+        found = [
+            "`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"
+        ]
+    return [*found, *map(str, absent(recipe.target))]
 
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:

@@ -29,6 +29,7 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
+from mlopt.results.roles import COMPILED
 from mlopt.run import chain, choice, experiment, forms, inputs, packaging, report_builder, selection, ways
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
@@ -41,6 +42,7 @@ from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import trial
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy
+from mlopt.runtimes.torch import under_compile
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,10 @@ def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:
 
 
 def _candidates(prepared: Prepared, chosen: Choice) -> report_builder.CandidateSet:
-    source, batch_size = prepared.evaluator.source, prepared.planned.loaded.recipe.target.batch_size
+    source, recipe = prepared.evaluator.source, prepared.planned.loaded.recipe
+    beside = {COMPILED: under_compile(source)} if COMPILED in recipe.references else {}
     return report_builder.candidate_set(
-        source, chosen.outcomes, batch_size, chosen.baseline, chosen.start, chosen.beside
+        source, chosen.outcomes, recipe.target.batch_size, chosen.baseline, chosen.start, beside | chosen.beside
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlopt.core.errors import MeasureError, ModelError
 from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model
@@ -21,7 +22,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.results.figures import Sampling
 from mlopt.results.report import CandidateRecord, Report, StepRecord
-from mlopt.results.roles import BASELINE, CONTROL, FASTEST, FINAL, SOURCE
+from mlopt.results.roles import BASELINE, COMPILED, CONTROL, FASTEST, FINAL, ON_REQUEST, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import deploy
@@ -83,11 +84,15 @@ def report(
     with a note.
     """
     alpha = statistics.ALPHA / run.looks_planned
-    candidates = {
-        name: _scored(found, run.measured[name].candidate.deployable, evaluator)
-        for name, found in described(run.measured, evaluator.dataset, alpha).items()
-    }
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
+    candidates = {}
+    for name, found in described(run.measured, evaluator.dataset, alpha).items():
+        try:
+            candidates[name] = _scored(found, run.measured[name].candidate.deployable, evaluator)
+        except (MeasureError, ModelError) as error:
+            if name not in ON_REQUEST:
+                raise
+            absent[name] = f"{error.problems[0].what}: {error.problems[0].got}"
     return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
         update={
             "accuracy_drop": evaluator.drop(candidate_set.final),
@@ -115,7 +120,7 @@ def timings(
     ``measured`` has at least the baseline, its second copy and the final model.
     """
     subject = Subject(recipe.name, recipe.objective.value, ROLES, hardware)
-    references = [name for name in (SOURCE, BASELINE, FASTEST) if name in candidates]
+    references = [name for name in (SOURCE, COMPILED, BASELINE, FASTEST) if name in candidates]
     report = figures.report(subject, candidates, measured, references, statistics.ALPHA / sampling.looks_planned)
     speedups = {
         name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})

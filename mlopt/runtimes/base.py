@@ -103,6 +103,8 @@ class Runtime(Generic[O]):
     """The same options, computing in the model's own precision: what says whether a step changed the model."""
     checks_sizes: bool = True
     """Whether it refuses sizes that do not go together, so that a feed which it answers is one that the model takes."""
+    about: Callable[[], Mapping[str, str]] = dict
+    """What the library says of this machine once it is imported (devices, precisions, telemetry), by what it is."""
     library: Callable[[], object] | None = None
     """Import it, with what it must be told first (no telemetry); None: under the names of its packages, as they are."""
 

@@ -102,6 +102,13 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def about() -> dict[str, str]:
+    """Return the providers that it can use, and whether its telemetry is off."""
+    names = import_onnxruntime().get_available_providers()
+    off = os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
+    return {"providers": ", ".join(names), "telemetry": "off, by ORT_DISABLE_TELEMETRY=1" if off else "on"}
+
+
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: its native exceptions, which share no base of their own, and two of Python's."""
     state = import_onnxruntime().capi.onnxruntime_pybind11_state
@@ -258,6 +265,7 @@ RUNTIME = Runtime(
     profile=profile,
     remark=exact.remark,
     safe_isa=exact.safe_isa,
+    about=about,
     library=import_onnxruntime,
 )
 

@@ -80,6 +80,21 @@ def import_openvino() -> Any:
     return openvino
 
 
+def about() -> dict[str, str]:
+    """Return its devices, the precisions in which it computes here, and whether its telemetry is off."""
+    core = import_openvino().Core()
+    off = sys.modules.get("openvino_telemetry", sys) is None
+    return {
+        "devices": ", ".join(core.available_devices),
+        "precision": "exact, bf16" if _has_bf16(core) else "exact (this CPU has no bf16)",
+        "telemetry": "off, as openvino_telemetry is not let in" if off else "on",
+    }
+
+
+def _has_bf16(core: openvino.Core) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def cause(text: str) -> str:
     """Return what went wrong in one line, without the places in OpenVINO's source and the conditions checked there."""
     return " ".join(_ITS_SOURCE.sub("", text).split())[:400]
@@ -104,7 +119,7 @@ class _Compiler:
         self._static, self._making = options.shapes == "static", threading.Lock()
         with self._explained():
             self._core = self._ov.Core()
-            if options.precision == "bf16" and not _in_bf16(self._core):
+            if options.precision == "bf16" and not _has_bf16(self._core):
                 raise ModelError(
                     "this CPU does not compute in bfloat16", where=str(model.path), got="precision: bf16",
                     expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
@@ -212,17 +227,12 @@ def _check(model: Model) -> None:
             )  # fmt: skip
 
 
-def _in_bf16(core: openvino.Core) -> bool:
-    """Whether this CPU computes in bfloat16."""
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def choices(options: OpenVinoOptions, one_size: bool) -> tuple[OpenVinoOptions, ...]:
     """Return the precisions that this CPU has; of one size, compiled for that."""
     ov = import_openvino()
     shaped = options.model_copy(update={"shapes": "static"}) if one_size else options
     exact = shaped.model_copy(update={"precision": "exact"})
-    return (exact, shaped.model_copy(update={"precision": "bf16"})) if _in_bf16(ov.Core()) else (exact,)
+    return (exact, shaped.model_copy(update={"precision": "bf16"})) if _has_bf16(ov.Core()) else (exact,)
 
 
 def exactly(options: OpenVinoOptions) -> OpenVinoOptions:
@@ -269,5 +279,6 @@ RUNTIME = Runtime(
     choices=choices,
     exactly=exactly,
     checks_sizes=False,
+    about=about,
     library=import_openvino,
 )

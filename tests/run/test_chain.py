@@ -11,14 +11,15 @@ from toy_chain import BOTH, PASSES, TOY, third_kind
 from toy_chain import steps as toys
 
 from mlopt.core.errors import Problem
-from mlopt.core.hardware import Hardware
+from mlopt.core.hardware import Gpu, Hardware
 from mlopt.core.target import Target
 from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Data, Recipe, Step
-from mlopt.run.chain import check, misfits, ways
+from mlopt.run.chain import advice, check, misfits, ways
+from mlopt.runtimes import openvino
 from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime, RuntimeOptions
 
@@ -123,6 +124,35 @@ def test_a_pass_that_trains_needs_what_to_train_on() -> None:
     assert problem == Problem("'trains' needs training data", "passes.0.trains", fix="add data.train to the recipe")
     given = wanted.model_copy(update={"data": Data(train=DataSource(source="train.npz"))})
     assert check(given, {"trains": trains}, hardware) == []
+
+
+def test_what_auto_would_try_if_it_were_installed_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(openvino.RUNTIME, packages=("mlopt-is-not-installed",))
+    monkeypatch.setattr(runtimes, "BUILTIN", (*(each for each in runtimes.BUILTIN if each.name != "openvino"), gone))
+    (told,) = advice(in_runtimes("auto"))
+    assert told.startswith("openvino is not installed and may be faster here")
+    assert advice(in_runtimes("onnxruntime")) == []
+
+
+@pytest.mark.parametrize(
+    ("compiler", "device", "said"),
+    [
+        ("g++", "cpu", None),
+        (None, "cpu", "torch.compile builds C++, and there is no compiler"),
+        ("g++", "cuda", "torch_compile is measured on the CPU only"),
+    ],
+)
+def test_a_compiled_reference_takes_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, compiler: str | None, device: str, said: str | None
+) -> None:
+    monkeypatch.setattr("mlopt.runtimes.torch_compile.shutil.which", lambda _: compiler)
+    gpu = Gpu(name="a GPU", compute_capability="9.0", driver="550", memory_bytes=1 << 30)
+    hardware = Hardware(cpu="test", architecture="x86_64", isa=(), cores=2, memory_bytes=1, gpu=gpu)
+    target = Target.model_validate({"device": device})
+    asked = recipe().model_copy(update={"references": ("torch_compile",), "target": target})
+    found = [problem for problem in check(asked, table(), hardware) if problem.where == "references.0"]
+    assert [problem.what for problem in found] == ([said] if said else [])
+    assert all(problem.fix for problem in found)
 
 
 @pytest.fixture

@@ -317,3 +317,12 @@ def test_the_choices_keep_the_rest_and_say_which_is_exact() -> None:
         assert first.shapes == ("static" if one_size else "dynamic")
         assert all(adapter.exactly(each) == first != each for each in lossy)
         assert all(each.hint == asked.hint and each.streams == 2 for each in (first, *lossy))
+
+
+@needed
+def test_it_tells_its_devices_whether_bf16_is_there_and_that_it_sends_nothing() -> None:
+    found = adapter.about()
+    assert "CPU" in found["devices"].split(", ")
+    assert found["precision"] == ("exact, bf16" if bf16() else "exact (this CPU has no bf16)")
+    assert found["telemetry"].startswith("off")
+    assert "openvino_telemetry.main" not in sys.modules
