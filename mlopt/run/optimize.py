@@ -133,8 +133,10 @@ def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     planned, source = prepared.planned, begin(prepared.source, prepared.job)
     baseline = exported(source, outcomes, prepared.job)
-    batch_size = planned.loaded.recipe.target.batch_size
-    candidate_set = report_builder.candidate_set(prepared.evaluator.source, outcomes, batch_size, baseline, source)
+    target = planned.loaded.recipe.target
+    candidate_set = report_builder.candidate_set(
+        prepared.evaluator.source, outcomes, target.batch_size, baseline, source, target.clients
+    )
     check_shippable(candidate_set.final.model)
     findings = experiment.conduct(_experiment(prepared), candidate_set.candidates, planned.started.notify)
     return Measurements(candidate_set, findings)

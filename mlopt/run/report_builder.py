@@ -43,7 +43,7 @@ class CandidateSet:
 
 def candidate_set(
     source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
-    start: Deployable | None = None,
+    start: Deployable | None = None, clients: int = 1,
 ) -> CandidateSet:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
@@ -67,7 +67,7 @@ def candidate_set(
         steps[number] = names.setdefault(outcome.deployable.identity, default)
         found.setdefault(steps[number], outcome.deployable)
     found[FINAL] = final
-    candidates = tuple(Candidate(name, each, batch_size) for name, each in found.items())
+    candidates = tuple(Candidate(name, each, batch_size, clients) for name, each in found.items())
     return CandidateSet(source, baseline, final, steps, candidates)
 
 

@@ -28,6 +28,12 @@ def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_
     assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
 
 
+def test_all_are_measured_under_the_clients_of_the_target(tmp_path: Path) -> None:
+    source, outcomes, _ = chain(tmp_path)
+    found = report_builder.candidate_set(in_runtime(source), outcomes, 2, clients=4)
+    assert {(each.batch_size, each.concurrency) for each in found.candidates} == {(2, 4)}
+
+
 def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:
     _, outcomes, candidate_set = chain(tmp_path)
     run = run_of(candidate_set.candidates, looks_planned=3)
