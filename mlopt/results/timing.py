@@ -61,6 +61,11 @@ class Race:
         off = 1.0 if self.control.low <= 1 <= self.control.high else 1 + self.noise
         return speed.low > off and speed.median > 1 + self.noise
 
+    def may_gain(self, name: str) -> bool:
+        """Whether a way may be faster, by what this run can tell: it is not surely slower, nor by more than noise."""
+        speed = self.speeds.get(name)
+        return speed is not None and speed.high > 1 and speed.median * (1 + self.noise) > 1
+
 
 class Measuring(Protocol):
     """Times versions of one model on real samples, or one model run in several ways."""

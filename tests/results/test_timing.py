@@ -31,6 +31,16 @@ def test_a_gain_is_beyond_what_two_copies_of_one_model_differ_by() -> None:
     assert race(loud).noise == pytest.approx(1 / 0.9 - 1)
 
 
+def test_what_may_be_a_gain_is_more_on_a_noisy_machine() -> None:
+    quiet, loud = Speed(1.0, 0.99, 1.01), Speed(1.0, 0.9, 1.1)
+    slower = Speed(0.95, 0.85, 1.05)
+    assert not race(quiet, a=slower).may_gain("a")
+    assert race(loud, a=slower).may_gain("a")
+    assert race(quiet, a=Speed(1.2, 0.9, 1.4)).may_gain("a")
+    assert not race(loud, a=Speed(0.95, 0.9, 0.99)).may_gain("a")
+    assert not race(loud).may_gain("a")
+
+
 def test_where_the_copies_surely_differ_a_speed_may_be_off_by_as_much() -> None:
     off = Speed(1.05, 1.03, 1.07)
     assert not race(off, a=Speed(1.1, 1.06, 1.2)).gains("a")
