@@ -107,7 +107,7 @@ class _Search(Generic[O]):
         changes: dict[str, Any] = {}
         for name in names:
             own = self._changes(name)
-            if self.speeds[name].median > 1 and not own.keys() & changes.keys():
+            if self.speeds[name].median > _ABOUT_AS_FAST and not own.keys() & changes.keys():
                 parts.append(name)
                 changes |= own
         if len(parts) < 2:
