@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_THREADS = 1024
+MAX_CLIENTS = 256
 AUTO = "auto"
 
 
@@ -37,6 +38,9 @@ class Target(BaseModel):
         description="threads inside one inference; if absent, the usable cores",
     )
     batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")
+    clients: int = Field(
+        default=1, ge=1, le=MAX_CLIENTS, description="how many ask at a time, each waiting for its answer"
+    )
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ def explained(experiment: Experiment, run: Run, notify: Callable[[str, str, floa
     ``notify`` is called with the stage, the detail, and the share of the stage that is done.
     """
     ends = [run.measured[name].candidate for name in _ENDS]
-    loads = [Load(batch_size=size) for size in experiment.recipe.measure.batch_sizes]
+    clients = experiment.recipe.target.clients
+    loads = [Load(batch_size=size, concurrency=clients) for size in experiment.recipe.measure.batch_sizes]
     points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
     timed = ends if experiment.recipe.measure.operators else []
     logs = experiment.evaluator.logs
@@ -97,9 +98,9 @@ def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: No
 
 def trial_run(experiment: Experiment, notify: Notify, best: Deployable, model: Deployable) -> Report:
     """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
-    evaluator, size = experiment.evaluator, experiment.recipe.target.batch_size
+    evaluator, target = experiment.evaluator, experiment.recipe.target
     pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
-    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
+    candidates = tuple(Candidate(name, each, target.batch_size, target.clients) for name, each in pairs)
     candidate_set = report_builder.CandidateSet(evaluator.source, best, model, {}, candidates)
     run = short(experiment, candidates, notify)
     return report_builder.report(

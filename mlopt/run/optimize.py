@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
@@ -21,6 +20,7 @@ from mlopt.formats.table import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
+from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.passes.table import table
@@ -210,8 +210,9 @@ def _candidates(prepared: Prepared, chosen: Choice) -> report_builder.CandidateS
     source, recipe = prepared.evaluator.source, prepared.planned.loaded.recipe
     beside = {COMPILED: under_compile(source)} if COMPILED in recipe.references else {}
     return report_builder.candidate_set(
-        source, chosen.outcomes, recipe.target.batch_size, chosen.baseline, chosen.start, beside | chosen.beside
-    )
+        source, chosen.outcomes, recipe.target.batch_size, chosen.baseline, chosen.start, beside | chosen.beside,
+        clients=recipe.target.clients,
+    )  # fmt: skip
 
 
 def _source(planned: Planned) -> Model:

@@ -44,7 +44,7 @@ class CandidateSet:
 
 def candidate_set(
     source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
-    start: Deployable | None = None, beside: Mapping[str, Deployable] = {},
+    start: Deployable | None = None, beside: Mapping[str, Deployable] = {}, *, clients: int = 1,
 ) -> CandidateSet:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
@@ -70,7 +70,7 @@ def candidate_set(
     of_their_own = {each.identity for each in (final, *found.values())}
     found |= {name: each for name, each in beside.items() if each.identity not in of_their_own}
     found[FINAL] = final
-    candidates = tuple(Candidate(name, each, batch_size) for name, each in found.items())
+    candidates = tuple(Candidate(name, each, batch_size, clients) for name, each in found.items())
     return CandidateSet(source, baseline, final, steps, candidates)
 
 

@@ -120,7 +120,7 @@ class Selection:
             if deployable.runtime in dead:
                 row.why_not = dead[deployable.runtime]
                 continue
-            candidate = Candidate(row.entrant.name, deployable, self.evaluator.batch_size)
+            candidate = self._candidate(row.entrant.name, deployable)
             try:
                 seen = look(candidate, few, scratch / "look.log", patience=_PATIENCE)
                 row.ms, found = seen.ms, fidelity(reference, seen.outputs)
@@ -132,6 +132,10 @@ class Selection:
             row.fidelity = found
             if found.cosine < wrong:
                 row.why_not = f"plainly wrong: cosine {found.cosine:.4f} on {few.count} samples"
+
+    def _candidate(self, name: str, deployable: Deployable) -> Candidate:
+        target = self.quality.recipe.target
+        return Candidate(name, deployable, target.batch_size, target.clients)
 
     def _plainly_wrong(self) -> float:
         """Return the cosine below which a few samples are enough to tell; below any where no gate limits it."""
@@ -156,10 +160,9 @@ class Selection:
         """Measure them against each other; who is measurably slower than the quickest stops after the first look."""
         if not rows:
             return
-        size = self.evaluator.batch_size
         named = {row.entrant.name: row for row in rows}
-        copies = [Candidate(name, self.baseline, size) for name in (BASELINE, CONTROL)]
-        field_ = [*copies, *(Candidate(name, row.entrant.deployable, size) for name, row in named.items())]
+        copies = [self._candidate(name, self.baseline) for name in (BASELINE, CONTROL)]
+        field_ = [*copies, *(self._candidate(name, row.entrant.deployable) for name, row in named.items())]
         alpha = statistics.ALPHA / _LOOKS
 
         def undecided(measured: Mapping[str, Measured]) -> Collection[str]:

@@ -32,6 +32,7 @@ from mlopt.run.contract import CHANGED, check_output, remedy
 from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy, deployed_after, exactly, runtime_named
+from mlopt.runtimes.table import table as runtimes_table
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -125,7 +126,8 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         parts["train"] = job.train_digest
     if step.config.searches:
         parts["budget"] = job.budget.parts
-        parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
+        threads = job.target.threads or usable_cores()
+        parts["machine"] = {"cpu": job.hardware.cpu, "threads": threads, "runs": _measured_in(job.target, deployed)}
     if needs.device_bound:
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
@@ -136,6 +138,13 @@ def _of_target(step: Step, target: Target) -> dict[str, Any]:
     """Return what a step's result depends on; what does not follow the runtime is made once for all of them."""
     left_out = {"threads"} if step.config.follows_runtime else {"threads", "runtime"}
     return target.model_dump(mode="json", exclude=left_out)
+
+
+def _measured_in(target: Target, deployed: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the versions of what may run a model that is measured: as a pass chose, else as the target says."""
+    names = target.runtimes if deployed is None else (deployed["runtime"],)
+    every = [runtime_named(name) for name in names] if names else runtimes_table().values()
+    return versions(tuple(package for each in every for package in each.packages))
 
 
 def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.core.packages import install_command, version
-from mlopt.core.target import MAX_THREADS
+from mlopt.core.target import MAX_THREADS, Objective
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.timing import NodeTime
 
@@ -105,6 +105,9 @@ class Runtime(Generic[O]):
     """Whether it refuses sizes that do not go together, so that a feed which it answers is one that the model takes."""
     about: Callable[[], Mapping[str, str]] = dict
     """What the library says of this machine once it is imported (devices, precisions, telemetry), by what it is."""
+    tunings: Callable[[Model, O, Objective], Mapping[str, O]] | None = None
+    """Options worth a try for this model instead of those given, the most promising first, each by what it changes:
+    ways to compute the same, of which only measuring tells the fastest. None if the library has nothing to choose."""
     library: Callable[[], object] | None = None
     """Import it, with what it must be told first (no telemetry); None: under the names of its packages, as they are."""
 

@@ -28,6 +28,7 @@ from mlopt.runtimes.base import Array, Feeds, Runtime, Session
 from mlopt.runtimes.feeds import check_feeds
 from mlopt.runtimes.openvino_options import OpenVinoOptions
 from mlopt.runtimes.openvino_profile import Layer, Nodes, layers_of, times_of
+from mlopt.runtimes.openvino_tunings import tunings
 
 if TYPE_CHECKING:
     import openvino
@@ -280,5 +281,6 @@ RUNTIME = Runtime(
     exactly=exactly,
     checks_sizes=False,
     about=about,
+    tunings=tunings,
     library=import_openvino,
 )

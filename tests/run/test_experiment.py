@@ -13,7 +13,8 @@ from campaign_parts import chain, figures, measured, recipe, run_of
 
 from mlopt import report as reports
 from mlopt.core.errors import MeasureError
-from mlopt.measure import latency, operators
+from mlopt.core.target import Target
+from mlopt.measure import latency, operators, sweep
 from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
@@ -132,6 +133,31 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
     schedule = engine.schedules[0]
     assert (schedule.looks, schedule.seconds, schedule.rounds, schedule.least) == (2, 1.0, 10, 20)
     assert engine.wanted == [{each.name for each in candidate_set.candidates} if more else set()]
+
+
+def test_a_trial_and_the_batch_sizes_have_the_clients_of_the_target(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Candidate] = []
+
+    def measure(candidates: Sequence[Candidate], *more: Any, **ask: Any) -> Run:
+        asked.extend(candidates)
+        return engine(candidates, *more, **ask)
+
+    monkeypatch.setattr(latency, "measure", measure)
+    monkeypatch.setattr(sweep, "measure", lambda candidates, *_, **__: measure(candidates, None, Schedule(1, 7, 1)))
+    wanted = recipe(batch_sizes=[4], operators=False).model_copy(update={"target": Target(batch_size=2, clients=3)})
+    _, _, candidate_set = chain(tmp_path)
+    evaluator = figures(tmp_path)
+    evaluator.source = candidate_set.source  # type: ignore[misc]
+    subject = Experiment(wanted, evaluator, {}, tmp_path)
+    experiment.trial_run(subject, quiet, candidate_set.baseline, candidate_set.final)
+    assert {(each.name, each.batch_size, each.concurrency) for each in asked} == {
+        (name, 2, 3) for name in ("onnx_fp32", "onnx_fp32 (again)", "final")
+    }
+    asked.clear()
+    experiment.conduct(subject, candidate_set.candidates, said)
+    assert {(each.batch_size, each.concurrency) for each in asked if " at " in each.name} == {(4, 3)}
 
 
 def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(

@@ -69,6 +69,12 @@ def test_a_compiled_source_that_cannot_be_scored_is_lost_and_the_others_are_not(
     assert report.notes == ("torch_compile was not measured: the model fails under it: InductorError",)
 
 
+def test_all_are_measured_under_the_clients_of_the_target(tmp_path: Path) -> None:
+    source, outcomes, _ = chain(tmp_path)
+    found = report_builder.candidate_set(in_runtime(source), outcomes, 2, clients=4)
+    assert {(each.batch_size, each.concurrency) for each in found.candidates} == {(2, 4)}
+
+
 def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:
     _, outcomes, candidate_set = chain(tmp_path)
     run = run_of(candidate_set.candidates, looks_planned=3)

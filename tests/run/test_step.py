@@ -110,6 +110,25 @@ def test_what_a_pass_trains_on_belongs_to_its_fingerprint_and_to_no_other(tmp_pa
     assert [len(keys(name)) for name in ("trains", "simplify", "quantize")] == [3, 1, 1]
 
 
+def test_what_is_measured_depends_on_the_versions_of_what_runs_it_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = job(tmp_path)
+
+    def keys(name: str, target: Target, deployed: Mapping[str, Any] | None = None) -> set[str]:
+        step, found = Step(name=name, config=setting.passes[name].config()), set()
+        for newer in ("onnxruntime", "openvino", "none"):
+            monkeypatch.setattr(pipeline, "versions", lambda names, newer=newer: {n: str(n == newer) for n in names})
+            found.add(key_of("model", 0, step, replace(setting, target=target), deployed).fingerprint)
+        return found
+
+    auto, named = Target(runtime="auto"), Target(runtime="openvino")
+    assert [len(keys("tune_session", target)) for target in (Target(), named, auto)] == [2, 2, 3]
+    chosen = {"runtime": "openvino", "options": {"threads": 1}}
+    assert len(keys("tune_session", Target(), chosen)) == 2
+    assert len(keys("bf16", named)) == len(keys("fuse", named)) == 2  # by what they require
+
+
 def test_only_a_pass_that_trains_gets_the_data_and_the_worker_gets_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
