@@ -25,7 +25,7 @@ from mlopt.data.dataset import part
 from mlopt.measure import compare, statistics
 from mlopt.measure.candidate import Candidate, Measured
 from mlopt.measure.evaluate import Evaluator
-from mlopt.measure.look import look
+from mlopt.measure.first_look import look
 from mlopt.measure.parity import fidelity
 from mlopt.measure.schedule import Schedule
 from mlopt.results.figures import Accuracy, Fidelity

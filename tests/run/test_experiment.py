@@ -156,7 +156,7 @@ def test_a_trial_and_the_batch_sizes_have_the_clients_of_the_target(
         (name, 2, 3) for name in ("onnx_fp32", "onnx_fp32 (again)", "final")
     }
     asked.clear()
-    experiment.conduct(subject, candidate_set.candidates, said)
+    experiment.explained(subject, run_of(candidate_set.candidates), said)
     assert {(each.batch_size, each.concurrency) for each in asked if " at " in each.name} == {(4, 3)}
 
 

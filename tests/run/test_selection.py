@@ -17,7 +17,7 @@ from mlopt.core.errors import MeasureError, ModelError
 from mlopt.gate.limits import Gate
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.evaluate import Evaluator
-from mlopt.measure.look import Look
+from mlopt.measure.first_look import Look
 from mlopt.results.figures import ColdStart
 from mlopt.run import selection
 from mlopt.run.forms import Entrant, Form, Selected

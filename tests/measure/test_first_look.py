@@ -15,9 +15,9 @@ from quantization_models import cnn, random
 from mlopt.core.errors import MeasureError, ModelError
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.measure import look as looking
+from mlopt.measure import first_look as looking
 from mlopt.measure.candidate import Candidate
-from mlopt.measure.look import look
+from mlopt.measure.first_look import look
 from mlopt.runtimes.base import Feeds
 from mlopt.runtimes.table import open_session
 
