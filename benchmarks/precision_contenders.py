@@ -170,7 +170,12 @@ def optimized(recipe: Path, out: Path, *options: object, cache: Path | None = No
     """Run ``mlopt optimize`` and return its report, whatever its gates say; raises ``FailedError``."""
     command = [sys.executable, "-m", "mlopt", "optimize", recipe, "--output", out, "--json", "--allow-code", *options]
     more = {"MLOPT_CACHE": str(cache)} if cache else {}
-    text = said(command, recipe.parent, recipe.with_name("mlopt.log"), verdicts=(0, 1, 3), more=more)
+    log = recipe.with_name("mlopt.log")
+    try:
+        text = said(command, recipe.parent, log, verdicts=(0, 1, 3), more=more)
+    except FailedError as error:
+        _, found, cause = log.read_text(encoding="utf-8", errors="replace").rpartition("\nerror: ")
+        raise FailedError(" ".join(cause.split())[:300] if found else str(error)) from error
     report: dict[str, Any] = json.loads(text)
     return report
 

@@ -32,13 +32,13 @@ from precision_figures import RESULTS, merged, store
 from precision_models import CASES, ROOT
 from precision_running import ROUNDS
 from runtimes_case import VOICE, Settings, run, specialized
+from runtimes_contenders import AUTO
 
 from mlopt.core.hardware import detect
 from mlopt.results.environment import environment
 from mlopt.runtimes.table import runtime_named
 
 MEASURED = ROOT / "mlopt/runtimes/measured.json"
-AUTO = "auto"
 
 
 def main() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import runtimes_contenders as own
 import runtimes_figures as figures
-from precision_contenders import CONTROL, FP32, MLOPT, Contender, FailedError
+from precision_contenders import CONTROL, FP32, MLOPT, OPTIONS, Contender, FailedError
 from precision_judge import Judge
 from precision_models import BENCH, prepare
 from precision_running import Race, interleaved, schedule
 
 from mlopt.measure import statistics
 from mlopt.results.environment import now
+from mlopt.runtimes.base import Deployable
 
 FIXED: dict[str, Any] = {"specialize": {"inputs": {"sr": 16000}}}
 VOICE = "silero_vad"
@@ -34,7 +35,7 @@ class Ours:
     """What mlopt came to, and all that it could have shipped, by name."""
 
     told: dict[str, Any]
-    every: dict[str, Contender]
+    every: dict[str, Deployable]
     shipped: str = ""
     failed: str | None = None
     lost: str | None = None
@@ -54,7 +55,7 @@ def run(name: str, settings: Settings) -> dict[str, Any]:
     clock.lap("preparing")
     contenders, rows = rivals(judge)
     clock.lap("rivals")
-    ours = optimized(judge, own.PASSES, settings)
+    ours = optimized(judge, own.passes(settings.runtime), settings)
     clock.lap("mlopt")
     deployables = {title: judged(judge, each) for title, each in ours.every.items()}
     rows[MLOPT] = {"failed": ours.failed} if ours.failed else dict(deployables[ours.shipped])
@@ -94,10 +95,10 @@ def rivals(judge: Judge) -> tuple[dict[str, Contender], dict[str, dict[str, Any]
     return contenders, rows
 
 
-def optimized(judge: Judge, passes: list[Any], settings: Settings) -> Ours:
+def optimized(judge: Judge, chain: list[Any], settings: Settings) -> Ours:
     """Let mlopt optimize a case; what goes wrong is told in the result."""
     try:
-        done = own.by_mlopt(judge, passes, settings.runtime, settings.seconds)
+        done = own.by_mlopt(judge, chain, settings.runtime, settings.seconds)
     except FailedError as error:
         return Ours({}, {}, failed=str(error))
     try:
@@ -112,24 +113,24 @@ def optimized(judge: Judge, passes: list[Any], settings: Settings) -> Ours:
         "steps": [{key: step[key] for key in ("pass", "status", "reason", "seconds")} for step in report["steps"]],
         "operators": report["operators"].get("final", []),
     }
-    contenders = {name: Contender(name, each) for name, each in every.items()}
-    return Ours(told, contenders, shipped, lost=lost, spent=report.get("spent", {}))
+    return Ours(told, every, shipped, lost=lost, spent=report.get("spent", {}))
 
 
-def judged(judge: Judge, contender: Contender) -> dict[str, Any]:
+def judged(judge: Judge, deployable: Deployable) -> dict[str, Any]:
     """Return how good one of mlopt's deployables is, or why it failed, and what it took to say."""
     started = time.monotonic()
     try:
-        row = judge.row(contender)
+        row = judge.row(Contender(MLOPT, deployable))
     except FailedError as error:
         row = {"failed": str(error)}
-    return {**row, "runtime": contender.runs.runtime, "judged_in_s": round(time.monotonic() - started, 1)}
+    return {**row, "runtime": deployable.runtime, "judged_in_s": round(time.monotonic() - started, 1)}
 
 
-def raced(judge: Judge, contenders: Mapping[str, Contender], every: Mapping[str, Contender], seconds: float) -> Race:
+def raced(judge: Judge, contenders: Mapping[str, Contender], every: Mapping[str, Deployable], seconds: float) -> Race:
     """Time all of them in one run. A deployable that is the baseline itself has the baseline's blocks."""
-    same = {name for name, each in every.items() if each.runs.identity == judge.fp32.runs.identity}
-    others = {name: each for name, each in every.items() if name not in same}
+    baseline = Deployable(judge.case.model, "onnxruntime", OPTIONS)
+    same = {name for name, each in every.items() if each.identity == baseline.identity}
+    others = {name: Contender(name, each) for name, each in every.items() if name not in same}
     race = interleaved({**contenders, **others}, judge.case.evaluation, judge.evaluation, schedule(seconds))
     if gone := sorted({FP32, CONTROL} & set(race.lost)):
         raise SystemExit(f"{judge.case.name}: nothing can be compared, since {gone[0]} was lost: {race.lost[gone[0]]}")
@@ -169,7 +170,7 @@ def described(
 def specialized(settings: Settings) -> dict[str, Any]:
     """Return what fixing the rate makes of the voice detector, beside the model without that."""
     judge = judge_of(VOICE)
-    ours = optimized(judge, [FIXED, *own.PASSES], settings)
+    ours = optimized(judge, [FIXED, *own.passes(settings.runtime)], settings)
     found: dict[str, Any] = {
         "created": now(),
         "seconds": settings.seconds,

@@ -41,7 +41,7 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
 
-PASSES: list[Any] = ["simplify", {"quantize": {"mode": "auto", "optional": True}}, {"fuse": {"optional": True}}]
+AUTO, ONNXRUNTIME = "auto", "onnxruntime"
 DEFAULT, ACCURACY = "OpenVINO default", "OpenVINO ACCURACY"
 RIVALS = (*(peer.name for peer in PEERS), DEFAULT, ACCURACY)
 SHIPPED = "as shipped"
@@ -61,7 +61,7 @@ class ArtifactRun:
     """What all of it took."""
 
 
-def by_mlopt(judge: Judge, passes: list[Any], runtime: str, seconds: float) -> ArtifactRun:
+def by_mlopt(judge: Judge, chain: list[Any], runtime: str, seconds: float) -> ArtifactRun:
     """Optimize the case under the bars that all are held to, sign it, and open it as ``mlopt.load`` does.
 
     Raises ``FailedError``.
@@ -70,7 +70,7 @@ def by_mlopt(judge: Judge, passes: list[Any], runtime: str, seconds: float) -> A
     cache, out, copy = (case.folder / name for name in ("cache", "artifact", "verified"))
     for old in (cache, out, copy):
         shutil.rmtree(old, ignore_errors=True)
-    path = written(recipe(case, judge.of_fp32, passes, runtime, seconds), case)
+    path = written(recipe(case, judge.of_fp32, chain, runtime, seconds), case)
     started = time.monotonic()
     report = optimized(path, out, "--key", key, "--allow-ungated", cache=cache)
     took = time.monotonic() - started
@@ -82,6 +82,12 @@ def by_mlopt(judge: Judge, passes: list[Any], runtime: str, seconds: float) -> A
     except MloptError as error:
         raise FailedError(" ".join(str(error).split())[:300]) from error
     return ArtifactRun(deployable, report, case.model, cache, took)
+
+
+def passes(runtime: str) -> list[Any]:
+    """Return the chain; what `fuse` writes only ONNX Runtime reads, so a target that is another one goes without."""
+    fuse = [{"fuse": {"optional": True}}] if runtime in {AUTO, ONNXRUNTIME} else []
+    return ["simplify", {"quantize": {"mode": "auto", "optional": True}}, *fuse]
 
 
 def everything(run: ArtifactRun) -> dict[str, Deployable]:

@@ -202,16 +202,28 @@ def test_a_search_that_is_off_by_less_than_five_percent_is_good_enough(figures: 
     assert list(figures.unmet("a", found)) == []
 
 
+SLOW = SPEEDS | {SHIPPED: 6.5, "OpenVINO default": 9.0, "after quantize, onnxruntime": 7.0}
+
+
 def test_below_the_aim_it_is_said_what_is_faster_and_where_time_goes(figures: ModuleType) -> None:
-    found = case(figures, SPEEDS | {SHIPPED: 6.5, "OpenVINO default": 9.0, "after quantize, onnxruntime": 7.0})
+    found = case(figures, SLOW)
     assert found["in_the_way"] == (
+        "nothing that keeps the bars is measurably faster; "
         f"Olive static is {found['contenders']['Olive static']['speedup']['median']:.2f}x, "
         "but misses cosine (0.5000, bar 0.99); of its time 75% Conv, 25% Gemm"
     )
-    alone = case(
-        figures, SPEEDS | {SHIPPED: 6.5, "OpenVINO default": 9.0, "after quantize, onnxruntime": 7.0, "Olive static": 9}
-    )
-    assert "none of the 4 others that ran is faster" in alone["in_the_way"]
+    assert "Olive static" not in case(figures, SLOW | {"Olive static": 9.0})["in_the_way"]
+    assert "OpenVINO default is faster and keeps" in case(figures, SLOW | {"OpenVINO default": 5.5})["in_the_way"]
+    own = case(figures, SLOW | {"after quantize, onnxruntime": 5.5})["in_the_way"]
+    assert "after quantize, onnxruntime is faster and keeps" in own
+
+
+def test_below_the_aim_it_is_said_which_runtime_takes_none_of_the_forms(figures: ModuleType) -> None:
+    speeds = {name: ms for name, ms in SLOW.items() if name != SHIPPED}
+    found = case(figures, speeds, shipped="after quantize, onnxruntime")
+    assert "openvino runs none" not in found["in_the_way"]
+    found["deployables"][SHIPPED] = {"failed": "no If", "runtime": "openvino", "judged_in_s": 1.0}
+    assert "openvino runs none of its forms (no If)" in figures.in_the_way(found)
 
 
 @given(speedups=st.lists(st.floats(0.5, 9.0), min_size=1, max_size=9), kind=st.sampled_from(["bf16", "vnni", "avx2"]))
