@@ -17,6 +17,8 @@ from mlopt.core.hardware import Hardware
 from mlopt.measure import statistics
 
 BF16 = frozenset({"avx512_bf16", "amx_bf16"})
+TOLD_OF = frozenset({"bf16", "vnni", "avx2"})
+"""The kinds of CPU of which mlopt ships what another runtime was worth."""
 AIM = 2.0
 """Of the geometric mean over all cases, on a CPU that computes in bfloat16."""
 WITHIN, SHARE = 0.95, 1 / 3
