@@ -16,25 +16,13 @@ from precision_figures import Blocks, against_best, geometric_mean, int8_kind, r
 from mlopt.core.hardware import Hardware
 from mlopt.measure import statistics
 
-BF16 = frozenset({"avx512_bf16", "amx_bf16"})
-TOLD_OF = frozenset({"bf16", "vnni", "avx2"})
-"""The kinds of CPU of which mlopt ships what another runtime was worth."""
-AIM = 2.0
-"""Of the geometric mean over all cases, on a CPU that computes in bfloat16."""
-WITHIN, SHARE = 0.95, 1 / 3
-"""How fast the shipped one is at least beside the best of all, and how long the search may take beside all of them."""
-SPECIALIZED = 1.5
-OTHER = "openvino"
-_TOLD, _REASON = 3, 160
-
 Row = dict[str, Any]
 Rows = Mapping[str, Row]
 
 
 def kind(hardware: Hardware) -> str:
     """Return what decides which runtime and precision a CPU computes well: bf16, vnni, avx2 or arm."""
-    found = int8_kind(hardware)
-    return "bf16" if found != "arm" and BF16 & set(hardware.isa) else found
+    return hardware.cpu_kind or int8_kind(hardware)
 
 
 def timed(rows: Rows, blocks: Mapping[str, Blocks], lost: Mapping[str, str]) -> None:

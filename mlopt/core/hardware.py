@@ -73,7 +73,7 @@ class Hardware(BaseModel):
         """Which of the kinds it is; None for Arm, and for what is older."""
         if not self.is_x86 or "avx2" not in self.isa:
             return None
-        return "bf16" if "avx512_bf16" in self.isa else "vnni" if self.has_int8_dot else "avx2"
+        return "bf16" if {"avx512_bf16", "amx_bf16"} & set(self.isa) else "vnni" if self.has_int8_dot else "avx2"
 
     @property
     def adds_in_16_bits(self) -> bool:
