@@ -16,6 +16,16 @@ from precision_figures import Blocks, against_best, geometric_mean, int8_kind, r
 from mlopt.core.hardware import Hardware
 from mlopt.measure import statistics
 
+TOLD_OF = frozenset({"bf16", "vnni", "avx2"})
+"""The kinds of CPU of which mlopt ships what another runtime was worth."""
+AIM = 2.0
+"""Of the geometric mean over all cases, on a CPU that computes in bfloat16."""
+WITHIN, SHARE = 0.95, 1 / 3
+"""How fast the shipped one is at least beside the best of all, and how long the search may take beside all of them."""
+SPECIALIZED = 1.5
+OTHER = "openvino"
+_TOLD, _REASON = 3, 160
+
 Row = dict[str, Any]
 Rows = Mapping[str, Row]
 
