@@ -118,6 +118,16 @@ class OperatorTime(Section):
     ms: float
 
 
+class LayerPrecision(Section):
+    """The layers of a model that really ran in one precision, as its runtime reports it."""
+
+    precision: str
+    """As the runtime calls it, such as ``f32``, ``bf16`` or ``u8``."""
+    layers: Count
+    share: float | None = None
+    """Of the time of all layers, by the runtime's own profile; null if that does not tell."""
+
+
 class Disagreement(Section):
     """One evaluation sample on which the final model's score differs from the source's."""
 
