@@ -175,7 +175,7 @@ class Report(Section):
     operators: Many[dict[str, Many[tuple[OperatorTime, ...]]]] = Field(default_factory=dict)
     """For the baseline and the final model, by name: operators, the most time first."""
     layers: Many[dict[str, Many[tuple[LayerPrecision, ...]]]] = Field(default_factory=dict)
-    """For the final model, by name, if its runtime tells: the precisions that its layers ran in, most layers first."""
+    """By the same names, where the runtime tells: the precisions that layers ran in, the most time first."""
     differing: Many[tuple[Disagreement, ...]] = ()
     """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
     tried: Many[tuple[Tried, ...]] = ()

@@ -150,7 +150,7 @@ def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measurement
         recipe, measured.candidate_set, outcomes, findings.run, prepared.evaluator, data=prepared.data,
         notes=(*prepared.notes, *findings.notes),
     ).model_copy(update={
-        "sweep": findings.sweep, "operators": findings.operators,
+        "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)

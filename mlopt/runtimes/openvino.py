@@ -16,17 +16,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
 from mlopt.runtimes.feeds import check_feeds
 from mlopt.runtimes.openvino_options import OpenVinoOptions
-from mlopt.runtimes.openvino_profile import Layer, Nodes, layers_of, times_of
+from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
 
 if TYPE_CHECKING:
     import openvino
@@ -47,8 +48,11 @@ def open_(model: Model, options: OpenVinoOptions) -> Iterator[Session]:
 def profile(model: Model, options: OpenVinoOptions, feeds: Iterator[Feeds], seconds: float) -> list[NodeTime]:
     """Run the model for about ``seconds`` with OpenVINO's counters on; warming up is not counted."""
     native = compiled(model, options, counting=True)
-    session, nodes = _Session(model, native), Nodes.of(read_graph(model.path).graph)
-    return times_of(session.run, session.counters, nodes.in_layers(layers_of(native)), feeds, seconds)
+    session, found = _Session(model, native), layers_of(native)
+    named = Nodes.of(read_graph(model.path).graph).in_layers(found)
+    precisions = precisions_of(found, named)
+    times = times_of(session.run, session.counters, named, feeds, seconds)
+    return [replace(each, precision=precisions.get(each.name, "")) for each in times]
 
 
 def layers(model: Model, options: OpenVinoOptions) -> list[Layer]:
@@ -183,6 +187,7 @@ RUNTIME = Runtime(
     packages=("openvino",),
     extra="openvino",
     profile=profile,
+    layers=layers,
     remark=remark,
     checks_sizes=False,
     library=import_openvino,
