@@ -27,7 +27,7 @@ _COLOUR = {
     "lost": "red",
 }
 _STYLE = {"shipped": "bold", "valid": "", "not judged": "dim", "not valid": "dim"}
-_MOST_TRIED = 8
+_MOST_TRIED, _NARROW = 8, 80
 
 
 def show(report: Report, console: Console) -> None:
@@ -65,14 +65,14 @@ def _show_tried(report: Report, line: Callable[[RenderableType], None], screen: 
     """Print the best of what was tried, and count the rest."""
     from rich.text import Text
 
-    from mlopt.report import tried
+    from mlopt.report import tried_list
 
     line(_tried(report, screen))
     more = len(report.tried) - _MOST_TRIED
     if more > 0:
         line(Text(f"and {more:,} more in the report", style="dim"))
-    if tried.spent(report):
-        line(Text(tried.spent(report), style="dim"))
+    if tried_list.spent(report):
+        line(Text(tried_list.spent(report), style="dim"))
     line("")
 
 
@@ -80,17 +80,19 @@ def _tried(report: Report, screen: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from mlopt.report import tried
+    from mlopt.report import facts, tried_list
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    room = max(0, screen - _NARROW) // 2
     table.add_column("tried", no_wrap=True, max_width=18)
-    table.add_column("in", overflow="fold", max_width=max(22, screen - 66))
+    table.add_column("in", overflow="fold", max_width=20 + room)
     for head, width in (("p50", 7), ("speedup", 7), ("cosine", 8)):
-        table.add_column(head, justify="right", no_wrap=True, min_width=width)
-    table.add_column("", no_wrap=True, min_width=10)
-    for row in tried.rows(report, _MOST_TRIED):
+        table.add_column(head, justify="right", no_wrap=True, max_width=width)
+    table.add_column("", no_wrap=True, max_width=10 + room)
+    for row in tried_list.rows(report, _MOST_TRIED):
         why = row.standing if row.standing in ("shipped", "valid") else row.why_not
-        cells = (row.form, f"{row.runtime} {row.options}".rstrip(), row.latency, row.speedup, row.cosine, why)
+        where = facts.shorten(f"{row.runtime} {row.options}".rstrip(), 3 * (20 + room))
+        cells = (row.form, where, row.latency, row.speedup, row.cosine, why)
         table.add_row(*map(Text, cells), style=_STYLE[row.standing])
     return table
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlopt.core.foreign_text import plain
-from mlopt.report import control, tried
+from mlopt.report import control
 from mlopt.report.change import (
     Change,
     accuracy_change,
@@ -76,7 +76,7 @@ def _shipped(old: Report, new: Report) -> tuple[str, ...]:
     pairs = [
         ("what is shipped runs in", in_words(old.final, old), in_words(new.final, new)),
         ("its form", _form(old), _form(new)),
-        ("it was chosen among", tried.count(old) if old.tried else "", tried.count(new) if new.tried else ""),
+        ("it was chosen among", *(f"{len(one.tried):,} deployables" if one.tried else "" for one in (old, new))),
     ]
     return tuple(f"{what}: was {was}, is {now}" for what, was, now in pairs if was and now and was != now)
 

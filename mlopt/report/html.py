@@ -22,6 +22,7 @@ from mlopt.report import (
     quality,
     search,
     tried,
+    tried_list,
     tried_picture,
     trust,
     waterfall,
@@ -66,6 +67,7 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         quality=quality,
         search=search,
         tried=tried,
+        tried_list=tried_list,
         tried_picture=tried_picture,
         trust=trust,
         candidates=facts.models(report),
@@ -82,7 +84,7 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     """
     sections = {
         "gates": (plots.gates(report),),
-        "tried": (tried_picture.picture(report),),
+        "tried": (tried_picture.picture(report, tried_list.rows(report)),),
         "steps": (waterfall.latency_steps(report), waterfall.size_steps(report), waterfall.accuracy_steps(report)),
         "speed": (plots.distributions(report, samples), plots.speedups(report)),
         "load": load.curves(report),

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlopt.core.foreign_text import plain
-from mlopt.report import facts, load, merit, operators, outcome, precision, quality, search, trust
-from mlopt.report import tried as tried_rows
+from mlopt.report import facts, load, merit, operators, outcome, precision, quality, search, tried_list, trust
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
 from mlopt.report.tried import TriedRow
@@ -141,15 +140,15 @@ def _gates(report: Report) -> Iterator[str]:
 def _tried(report: Report) -> Iterator[str]:
     if not report.tried:
         return
-    listed = tried_rows.rows(report)
+    listed = tried_list.rows(report)
     yield "## What was tried"
     yield ""
-    yield from (f"- {label}: {text(told)}" for label, told in tried_rows.sheet(report, listed))
+    yield from (f"- {label}: {text(told)}" for label, told in tried_list.sheet(report, listed))
     yield ""
     columns = {"#": "r", "Deployable": "l", "Runtime": "l", "Options": "l", "Latency": "r", "Speedup": "r"}
     columns |= {"Cosine": "r", text(facts.upper_first(facts.metric_name(report))): "r", "Why it is not shipped": "l"}
     yield from _table(columns, map(_tried_row, listed))
-    left = tried_rows.left_out(report)
+    left = tried_list.left_out(report)
     if left:
         yield ""
         yield f"{left}."

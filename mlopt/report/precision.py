@@ -8,6 +8,7 @@ from mlopt.results.figures import LayerPrecision
 from mlopt.results.report import Report
 
 _MOST_MODELS, _MOST = 4, 6
+_UNKNOWN = "of a precision that is not told"
 
 
 def lines(report: Report) -> tuple[str, ...]:
@@ -19,7 +20,7 @@ def lines(report: Report) -> tuple[str, ...]:
 def _told(found: tuple[LayerPrecision, ...]) -> str:
     first, rest = found[:_MOST], found[_MOST:]
     parts = [
-        f"{one.layers:,}{_noun(one) if place == 0 else ''} {plain(one.precision)}{_share(one, place)}"
+        f"{one.layers:,}{_noun(one) if place == 0 else ''} {plain(one.precision) or _UNKNOWN}{_share(one, place)}"
         for place, one in enumerate(first)
     ]
     others = [f"{sum(one.layers for one in rest):,} in {len(rest)} other precisions"] if rest else []

@@ -113,9 +113,8 @@ class _Chart:
         return self.top + _EDGE + (_exponent(distance) - best) / (worst - best) * (_HEIGHT - 2 * _EDGE)
 
 
-def picture(report: Report) -> Drawing | None:
+def picture(report: Report, listed: Sequence[TriedRow]) -> Drawing | None:
     """Draw what is listed and has both a latency and a fidelity; None where nothing has."""
-    listed = tried.rows(report)
     rows = [(row, row.one.latency_ms or 0.0, row.one.fidelity) for row in listed]
     drawn = [(row, ms, found) for row, ms, found in rows if found is not None and _LEAST_MS < ms < _MOST_MS]
     if not drawn:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from hypothesis import strategies as st
 from report_example import example_report
 
 from mlopt.results.figures import Accuracy, Fidelity, Latency, LayerPrecision, Speedup
@@ -23,6 +24,16 @@ CONTROL: dict[str, Any] = {"noise_floor": 0.021, "control": (0.988, 1.021)}
 SLOWER = "slower than what is shipped"
 
 POOR = "fidelity.cosine 0.52 is below 0.99"
+
+ANY = st.floats(allow_nan=False, allow_infinity=False)
+FIDELITY = st.builds(Fidelity, cosine=ANY | st.floats(-1, 1), sqnr_db=ANY | st.none(), max_abs=ANY, n=st.just(8))
+TRIED = st.builds(
+    Tried, model=st.text(max_size=9), digest=st.just(""), runtime=st.sampled_from(["onnxruntime", "openvino", "x"]),
+    options=st.just({}), size_bytes=st.just(1), latency_ms=st.none() | ANY | st.floats(0.1, 9), speedup=st.none() | ANY,
+    fidelity=st.none() | FIDELITY, valid=st.none() | st.booleans(), why_not=st.none() | st.text(max_size=9),
+)  # fmt: skip
+
+"""Anything that a stranger's report may say was tried."""
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def summary(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     heading = f"### {text(facts.shorten(report.name, _TITLE_LENGTH))}: {report.verdict}"
     claim = text(facts.shorten(outcome.headline(report), _CELL_LENGTH))
     whose = merit.sentence(report)
-    told = (text(facts.shorten(whose, _CELL_LENGTH)), "") if whose else ()
-    top = _lines(heading, "", claim, "", *told, "| | gate | evidence |", "|---|---|---|")
+    told = [text(facts.shorten(whose, _CELL_LENGTH)), ""] if whose else []
+    top = _lines(*[heading, "", claim, ""], *told, "| | gate | evidence |", "|---|---|---|")
     room = limit - _size(top) - _size(_left_out(gates, gates)) - 1
     if room < 0:
         return ""
