@@ -9,8 +9,8 @@ from dataclasses import dataclass
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
-_LETTER, _LINE = 6.6, 12.0
-"""How wide a letter and how high a line may be, in picture units."""
+_LETTER, _BOLD, _LINE = 7.0, 8.2, 12.0
+"""How wide a letter and how high a line may be, in picture units; fonts differ."""
 _GAP = 2.0
 _RINGS = (0.0, 8.0, 17.0, 28.0)
 """How much further out it is looked, each time that nothing is free."""
@@ -19,12 +19,13 @@ _AROUND = 12
 
 @dataclass(frozen=True)
 class Spot:
-    """A point with its label; ``radius`` is how far its marker reaches."""
+    """A point with its label, which may be bold; ``radius`` is how far its marker reaches."""
 
     x: float
     y: float
     text: str
     radius: float
+    bold: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,4 +82,4 @@ def _around(x: float, y: float, wide: float, high: float) -> Box:
 
 
 def _width(spot: Spot) -> float:
-    return _LETTER * len(spot.text)
+    return (_BOLD if spot.bold else _LETTER) * len(spot.text)

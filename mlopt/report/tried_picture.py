@@ -70,7 +70,8 @@ _COSINE = _Measure(
     lambda nines: "0" if nines == 0 else f"0.{'9' * nines}",
 )  # fmt: skip
 _SQNR = _Measure(
-    "fidelity.sqnr_db", "SQNR", lambda found: found.relative_error, lambda limit: 10 ** (-min(limit, 1e3) / 20),
+    "fidelity.sqnr_db", "SQNR", lambda found: found.relative_error,
+    lambda limit: 10 ** (max(-1e3, min(-limit, 1e3)) / 20),
     lambda nines: f"{20 * nines} dB",
 )  # fmt: skip
 _ERROR = _Measure(
@@ -213,7 +214,7 @@ def _point(axes: Axes, chart: _Chart, point: _Point) -> None:
 def _numbers(axes: Axes, chart: _Chart, points: Sequence[_Point], front: Sequence[tuple[float, float]]) -> None:
     """Write at each point its number in the list, where that hides nothing."""
     spots = [
-        Spot(each.x, each.y, f"{each.row.number} shipped", _RING + 1.5)
+        Spot(each.x, each.y, f"{each.row.number} shipped", _RING + 1.5, bold=True)
         if each.row.standing == "shipped"
         else Spot(each.x, each.y, f"{each.row.number}", 4.5)
         for each in points
@@ -223,7 +224,7 @@ def _numbers(axes: Axes, chart: _Chart, points: Sequence[_Point], front: Sequenc
         for one, two in pairwise(front)
     ]
     for label in placed(spots, (2, chart.top + 2, _MARGINS.inner - 2, chart.bottom - 2), lines):
-        bold = label.spot.text.endswith("shipped")
+        bold = label.spot.bold
         if label.far:
             _plot(axes, [(label.spot.x, label.spot.y), label.edge], color=colour("muted"), linewidth=0.6, zorder=2)
         write(

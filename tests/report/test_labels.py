@@ -13,14 +13,14 @@ INSIDE = (0.0, 0.0, 280.0, 230.0)
 SPOTS = st.lists(
     st.builds(
         Spot, x=st.floats(0, 280), y=st.floats(0, 230), text=st.sampled_from(["1", "12", "3 shipped"]),
-        radius=st.sampled_from([4.5, 10.0]),
+        radius=st.sampled_from([4.5, 10.0]), bold=st.booleans(),
     ),
     max_size=25,
 )  # fmt: skip
 
 
 def box(label: Label) -> Box:
-    wide, high = len(label.spot.text) * 6.6 / 2, 6.0
+    wide, high = len(label.spot.text) * (8.2 if label.spot.bold else 7.0) / 2, 6.0
     return label.x - wide, label.y - high, label.x + wide, label.y + high
 
 
