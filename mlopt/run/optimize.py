@@ -180,7 +180,8 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
         recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
         notes=(*prepared.notes, *chosen.notes, *findings.notes),
     ).model_copy(update={
-        "sweep": findings.sweep, "operators": findings.operators, "tried": chosen.tried, "spent": dict(chosen.spent),
+        "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
+        "tried": chosen.tried, "spent": dict(chosen.spent),
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)

@@ -68,6 +68,11 @@ class _Row:
     def valid(self) -> bool:
         return self.judged and self.why_not is None
 
+    @property
+    def standing(self) -> bool | None:
+        """Whether it keeps the gates on quality, as far as that was looked into."""
+        return None if self.why_not is None and not self.judged else self.valid
+
 
 @dataclass
 class Selection:
@@ -209,7 +214,8 @@ class Selection:
             model=row.entrant.form.name, digest=one.model.digest, runtime=one.runtime,
             options=one.options.model_dump(mode="json"), size_bytes=one.model.size_bytes, latency_ms=row.ms,
             speedup=speed.median if speed else None, ci95=(speed.low, speed.high) if speed else None,
-            fidelity=row.fidelity, accuracy=row.accuracy, unchanged=row.entrant.form.unchanged, why_not=why,
+            fidelity=row.fidelity, accuracy=row.accuracy, valid=row.standing,
+            unchanged=row.entrant.form.unchanged, why_not=why,
         )  # fmt: skip
 
     def _why_left(self, row: _Row, best: _Row | None) -> str:
