@@ -63,6 +63,8 @@ class Requires:
     """The extra of mlopt that brings the packages."""
     packages: tuple[str, ...] = ()
     """Distribution names whose versions change the result, so they belong to the fingerprint."""
+    uses: tuple[str, ...] = ()
+    """Distribution names that change the result where they are installed, and that it can do without."""
     gpu: bool = False
     calibration: bool = False
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
