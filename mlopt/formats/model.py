@@ -10,18 +10,23 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType
+from typing import Any, NewType
 
 from mlopt.core.errors import ModelError
 
 NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 """Types of inputs and outputs that no runtime here exchanges as arrays."""
 _SHOWN = 4
+_LONGEST = 60
 
 
 Kind = NewType("Kind", str)
 """The form in which a model exists: the name of a format in ``mlopt.formats``, to which other packages add."""
 TORCH, ONNX = Kind("torch"), Kind("onnx")
+
+
+Fixed = bool | int | float | str | tuple[Any, ...]
+"""A value that an input is fixed at: one, which fills it, or such tuples in each other as it has axes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    value: Fixed | None = None
+    """The only value that the model takes here, if it was made for one: the input is still fed, and must hold it."""
 
     @property
     def dynamic_axes(self) -> tuple[int, ...]:
@@ -38,7 +45,15 @@ class TensorSpec:
         return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+        value = "" if self.value is None else f" = {_shown(self.value)}"
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]{value}"
+
+
+def _shown(value: Fixed) -> str:
+    """Show a value in bounded length; what is left out is told apart by a digest, since caches go by this text."""
+    text = repr(value)
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... (sha256 {digest[:16]})"
 
 
 def is_numeric(dtype: str) -> bool:
@@ -75,6 +90,13 @@ class Model:
     """The inputs, not among ``inputs``, that a caller may leave out, since the model has a value for them. What is
     measured and compared is the model with these values. At IR version 3 every weight had to be such an input, so there
     they are taken for weights and not listed."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """The dimensions that a pass fixed, each with its size, by the names that they had before."""
+
+    @property
+    def fixed(self) -> dict[str, Fixed]:
+        """The values that inputs are fixed at, by the input's name."""
+        return {spec.name: spec.value for spec in self.inputs if spec.value is not None}
 
     @property
     def size_bytes(self) -> int:

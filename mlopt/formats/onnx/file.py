@@ -14,6 +14,7 @@ from mlopt.formats.filetype import MODEL, told
 from mlopt.formats.model import ONNX, Model, TensorSpec, digest_file, is_numeric
 from mlopt.formats.onnx.bounds import check_bounds
 from mlopt.formats.onnx.external_data import external_files
+from mlopt.formats.onnx.fixed import read_fixed
 from mlopt.formats.onnx.graph import with_defaults
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def open_onnx(path: Path) -> Model:
     if not outputs:
         raise ModelError("the model has no outputs", where=str(path), fix=_FIX)
     meant = proto.ir_version > _WEIGHTS_ARE_INPUTS
+    inputs, sizes = read_fixed(proto, inputs, path)
     return Model(
-        ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else ()
+        ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else (), sizes=sizes
     )  # fmt: skip
 
 

@@ -1,0 +1,116 @@
+"""Constants in the place of inputs, and what follows from them: sizes, conditions, the branches of If.
+
+The folding is onnxscript's. It finds what reads a value through the value itself, not its name, so bodies inside
+bodies, outer values and equal names in different branches stay apart. Nothing is computed from weights, which are
+larger than what is folded here: ``simplify`` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlopt.formats.onnx.graph import nodes
+from mlopt.formats.onnx.names import fresh, value_names
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+_ROUNDS = 20
+_LARGEST = 1 << 13
+"""The most elements of a constant that is read, or made: sizes and small tables, no weights."""
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def fold(
+    proto: onnx.ModelProto, constants: Mapping[str, NDArray[Any]], folder: Path
+) -> tuple[onnx.ModelProto, str | None]:
+    """Return the model with ``constants``, by name, where it read those inputs, and why no more was folded, if so.
+
+    They stay inputs, which nothing reads. Tensors in other files, below ``folder``, stay there. Raises ``ValueError``
+    for a graph that onnx_ir does not read.
+    """
+    import onnx_ir as ir
+
+    taken = value_names(proto.graph)
+    try:
+        model = ir.serde.deserialize_model(proto)
+        ir.external_data.set_base_dir(model.graph, folder)
+        for value in list(model.graph.inputs):
+            name = str(value.name)
+            if name in constants:
+                _replace(model.graph, value, constants[name], fresh(f"{name}_fixed", taken))
+        replaced = ir.serde.serialize_model(model)
+    except _FAULTS as error:
+        raise ValueError(_told(error)) from error
+    try:
+        return _folded(model), None
+    except _FAULTS as error:
+        return replaced, f"conditions and sizes were not folded: {_told(error)}"
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]
+
+
+def _replace(graph: ir.Graph, value: ir.Value, array: NDArray[Any], name: str) -> None:
+    """Let all nodes, those of bodies too, read a constant where they read an input."""
+    import onnx_ir as ir
+
+    text = array.dtype.kind == "U"
+    tensor = (
+        ir.StringTensor([str(each).encode() for each in array.flat], shape=ir.Shape(array.shape), name=name)
+        if text else ir.tensor(array, name=name)
+    )  # fmt: skip
+    constant = ir.Value(name=name, type=value.type, shape=ir.Shape(array.shape), const_value=tensor)
+    graph.register_initializer(constant)
+    for node, index in list(value.uses()):
+        node.replace_input_with(index, constant)
+
+
+def _folded(model: ir.Model) -> onnx.ModelProto:
+    """Fold until nothing changes, and keep all constants where passes look for weights."""
+    import onnx_ir as ir
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
+    if model.functions:  # what a function decides hangs on who calls it
+        common.InlinePass()(model)
+        common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
+    for _ in range(_ROUNDS):
+        result = optimizer.fold_constants_ir(
+            model, onnx_shape_inference=True, input_size_limit=_LARGEST, output_size_limit=_LARGEST,
+            should_fold=_wanted,
+        )  # fmt: skip
+        common.RemoveUnusedNodesPass()(model)
+        if not result.modified:
+            break
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.NameFixPass()(model)
+    proto: onnx.ModelProto = ir.serde.serialize_model(model)
+    _forget_history(proto, optimizer.FOLDED_FROM_KEY)
+    return proto
+
+
+def _wanted(node: ir.Node) -> bool | None:
+    """Read nothing large; fold small constants of one value, which onnxscript keeps: paddings are made of them."""
+    known = [value.const_value for value in node.inputs if value is not None and value.const_value is not None]
+    if any(tensor.size > _LARGEST for tensor in known):
+        return False
+    if node.op_type != "ConstantOfShape" or node.domain not in {"", "ai.onnx"} or not known:
+        return None
+    return bool(prod(known[0].numpy().tolist()) <= _LARGEST)
+
+
+def _forget_history(proto: onnx.ModelProto, key: str) -> None:
+    """Remove what onnxscript notes of each constant that it made: all names that went into it."""
+    for noted in (*proto.graph.value_info, *nodes(proto.graph), *proto.graph.initializer):
+        kept = [entry for entry in noted.metadata_props if entry.key != key]
+        del noted.metadata_props[:]
+        noted.metadata_props.extend(kept)
