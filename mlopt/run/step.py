@@ -236,7 +236,7 @@ def execute(
     seconds = time.monotonic() - started
     if context.samples is None:
         raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
-    conformity = check_output(pass_, before, after, context.samples)
+    conformity = check_output(pass_, before, after, context.samples, config)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
         "digest": written.digest,
