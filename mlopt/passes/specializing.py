@@ -70,6 +70,7 @@ def value_problems(before: Interface, after: Interface, names: Sequence[str]) ->
 
 def unlike(before: Interface, after: Interface, data: Dataset, role: str, batch_size: int) -> Iterator[Problem]:
     """Yield where samples, or the batches that they are fed in, are not what the model is to be fixed to."""
+    told: set[int | str] = set()
     for old, new in zip(before.inputs, after.inputs, strict=True):
         array = data.inputs[old.name]
         whole = array.ndim == len(old.shape) + 1
@@ -79,6 +80,9 @@ def unlike(before: Interface, after: Interface, data: Dataset, role: str, batch_
         for axis in wrong:
             name, size, got = old.shape[axis], new.shape[axis], given[axis]
             key = f"dims.{name}"
+            if name in told:
+                continue
+            told.add(name)
             if axis or whole:
                 yield Problem(
                     f"the {role} data has another size than '{name}' is fixed at", key,

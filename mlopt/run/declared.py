@@ -53,7 +53,7 @@ def check_data(loaded: Loaded, source: Model, data: Mapping[str, Dataset]) -> No
         for problem in _at(key, config.unlike(before, samples, role, recipe.target.batch_size))
     ]
     if problems:
-        raise RecipeError.of(map(loaded.located, problems))
+        raise RecipeError.of(map(loaded.located, dict.fromkeys(problems)))
 
 
 def _steps(recipe: Recipe, interface: Interface) -> Iterator[tuple[str, PassConfig, Interface]]:

@@ -123,6 +123,14 @@ def that_checks_sizes(deployable: Deployable) -> Deployable:
     return other_runtime(deployable, next(fit, every[0]).name)
 
 
+def elsewhere(deployable: Deployable) -> Iterator[str]:
+    """Yield the other installed runtimes that take such models and run on the device: one may take what it refuses."""
+    kind, device = deployable.model.kind, deployable.options.device
+    for each in runtimes_of(kind):
+        if each.name != deployable.runtime and not each.missing and device in each.devices:
+            yield each.name
+
+
 def _taking(name: str, model: Model) -> Runtime[Any]:
     found = runtime_named(name)
     if model.kind not in found.kinds:

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.formats.onnx.graph import nodes
+from mlopt.formats.onnx.graph import nodes, subgraphs
 from mlopt.formats.onnx.names import fresh, value_names
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def fold(
 ) -> tuple[onnx.ModelProto, str | None]:
     """Return the model with ``constants``, by name, where it read those inputs, and why no more was folded, if so.
 
-    They stay inputs, which nothing reads. Tensors in other files, below ``folder``, stay there. Raises ``ValueError``
-    for a graph that onnx_ir does not read.
+    They stay inputs, which nothing reads. Tensors in other files, below ``folder``, stay there, and ``proto`` is not
+    what it was. Raises ``ValueError`` for a graph that onnx_ir does not read.
     """
     import onnx_ir as ir
 
+    _spell_out_text(proto)
     taken = value_names(proto.graph)
     try:
         model = ir.serde.deserialize_model(proto)
@@ -82,6 +83,7 @@ def _folded(model: ir.Model) -> onnx.ModelProto:
         common.InlinePass()(model)
         common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
     for _ in range(_ROUNDS):
+        _compare_text(model)
         result = optimizer.fold_constants_ir(
             model, onnx_shape_inference=True, input_size_limit=_LARGEST, output_size_limit=_LARGEST,
             should_fold=_wanted,
@@ -98,6 +100,26 @@ def _folded(model: ir.Model) -> onnx.ModelProto:
     return proto
 
 
+def _compare_text(model: ir.Model) -> None:
+    """Put constants in the place of comparisons of texts, which onnx's reference only compares if of one length."""
+    import numpy as np
+    import onnx_ir as ir
+
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        known = [value and ir.convenience.get_const_tensor(value) for value in node.inputs]
+        texts = [tensor for tensor in known if tensor is not None and tensor.dtype == ir.DataType.STRING]
+        if node.op_type == "Equal" and len(texts) == len(known):
+            left, right = (np.array(tensor.numpy(), dtype=object) for tensor in texts)
+            value = node.outputs[0]
+            taken = {*model.graph.initializers, str(value.name)}
+            equal = np.asarray(left == right, dtype=bool)
+            tensor = ir.tensor(equal, name=fresh(f"{value.name}_known", taken))
+            held = ir.Value(name=tensor.name, type=value.type, shape=ir.Shape(equal.shape), const_value=tensor)
+            model.graph.register_initializer(held)
+            for reader, index in list(value.uses()):
+                reader.replace_input_with(index, held)
+
+
 def _wanted(node: ir.Node) -> bool | None:
     """Read nothing large; fold small constants of one value, which onnxscript keeps: paddings are made of them."""
     known = [value.const_value for value in node.inputs if value is not None and value.const_value is not None]
@@ -110,7 +132,22 @@ def _wanted(node: ir.Node) -> bool | None:
 
 def _forget_history(proto: onnx.ModelProto, key: str) -> None:
     """Remove what onnxscript notes of each constant that it made: all names that went into it."""
-    for noted in (*proto.graph.value_info, *nodes(proto.graph), *proto.graph.initializer):
-        kept = [entry for entry in noted.metadata_props if entry.key != key]
-        del noted.metadata_props[:]
-        noted.metadata_props.extend(kept)
+    graphs = [proto.graph, *(body for node in nodes(proto.graph) for body in subgraphs(node))]
+    for graph in graphs:
+        for noted in (*graph.input, *graph.output, *graph.value_info, *graph.initializer, *graph.node):
+            kept = [entry for entry in noted.metadata_props if entry.key != key]
+            del noted.metadata_props[:]
+            noted.metadata_props.extend(kept)
+
+
+def _spell_out_text(proto: onnx.ModelProto) -> None:
+    """Let constants that hold text hold it as tensors, in which onnxscript reads every letter."""
+    from onnx import TensorProto, helper
+
+    for node in nodes(proto.graph):
+        for held in node.attribute if node.op_type == "Constant" else ():
+            if held.name in {"value_string", "value_strings"}:
+                texts = [held.s] if held.name == "value_string" else list(held.strings)
+                shape = [] if held.name == "value_string" else [len(texts)]
+                tensor = helper.make_tensor("", TensorProto.STRING, shape, texts)
+                held.CopyFrom(helper.make_attribute("value", tensor))
