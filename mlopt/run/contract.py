@@ -103,7 +103,11 @@ def _interface(before: Sequence[TensorSpec], after: Sequence[TensorSpec], what: 
         else:
             yield from _resized(f"{what} '{old.name}'", old.shape, new.shape)
         if old.value != new.value:
-            yield f"{what} '{old.name}' is fixed at {new.value!r} (was {'free' if old.value is None else old.value!r})"
+            yield f"{what} '{old.name}' is {_fixed_at(new)} (was {_fixed_at(old)})"
+
+
+def _fixed_at(spec: TensorSpec) -> str:
+    return "free" if spec.value is None else f"fixed at {spec.value!r}"
 
 
 def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]) -> Iterator[str]:

@@ -57,10 +57,11 @@ def _parsed(text: str, path: Path) -> tuple[dict[str, int], dict[str, Fixed]]:
     try:
         found: Any = json.loads(text)
         dims, values = found["dims"], found["inputs"]
+        sizes = list(dims.values())
         fixed = {name: frozen(value) for name, value in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(path, f"{type(error).__name__}: {error}"[:200]) from error
-    if not all(type(size) is int and 1 <= size < _LARGEST for size in dims.values()):
+    if not all(type(size) is int and 1 <= size < _LARGEST for size in sizes):
         raise _broken(path, f"sizes {dims}"[:200])
     return dict(dims), fixed
 

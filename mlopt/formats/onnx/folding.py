@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.formats.onnx.graph import nodes, subgraphs
+from mlopt.formats.onnx.graph import nodes, subgraphs, uses
 from mlopt.formats.onnx.names import fresh, value_names
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def fold(
     import onnx_ir as ir
 
     _spell_out_text(proto)
-    taken = value_names(proto.graph)
+    taken, sparse = value_names(proto.graph), list(proto.graph.sparse_initializer)
+    if any(body.sparse_initializer for node in nodes(proto.graph) for body in subgraphs(node)):
+        raise ValueError("a body holds sparse constants")
     try:
         model = ir.serde.deserialize_model(proto)
         ir.external_data.set_base_dir(model.graph, folder)
@@ -45,13 +47,16 @@ def fold(
             name = str(value.name)
             if name in constants:
                 _replace(model.graph, value, constants[name], fresh(f"{name}_fixed", taken))
-        replaced = ir.serde.serialize_model(model)
+        made, remark = ir.serde.serialize_model(model), None
     except _FAULTS as error:
         raise ValueError(_told(error)) from error
     try:
-        return _folded(model), None
+        made = _folded(model)
     except _FAULTS as error:
-        return replaced, f"conditions and sizes were not folded: {_told(error)}"
+        remark = f"conditions and sizes were not folded: {_told(error)}"
+    read = uses(made.graph)
+    made.graph.sparse_initializer.extend(each for each in sparse if each.values.name in read)  # onnx_ir drops them
+    return made, remark
 
 
 def _told(error: Exception) -> str:
@@ -106,7 +111,7 @@ def _compare_text(model: ir.Model) -> None:
     import onnx_ir as ir
 
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-        known = [value and ir.convenience.get_const_tensor(value) for value in node.inputs]
+        known = [None if value is None else ir.convenience.get_const_tensor(value) for value in node.inputs]
         texts = [tensor for tensor in known if tensor is not None and tensor.dtype == ir.DataType.STRING]
         if node.op_type == "Equal" and len(texts) == len(known):
             left, right = (np.array(tensor.numpy(), dtype=object) for tensor in texts)
