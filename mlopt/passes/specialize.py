@@ -53,10 +53,10 @@ class SpecializeConfig(PassConfig):
     """What the deployment fixes."""
 
     dims: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = Field(
-        default_factory=dict, description="sizes, by the name of the dimension as `mlopt inspect` shows it"
+        default={}, description="sizes, by the name of the dimension as `mlopt inspect` shows it"
     )
     inputs: dict[str, Annotated[JsonValue, AfterValidator(_value)]] = Field(
-        default_factory=dict,
+        default={},
         description="inputs that always hold one value: a number, text or a bool, which fills the input, or a list of "
         "its shape",
     )
