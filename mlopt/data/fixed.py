@@ -6,7 +6,7 @@ import numpy as np
 
 from mlopt.core.errors import Problem
 from mlopt.data.dataset import Array
-from mlopt.formats.fixed import as_array, difference
+from mlopt.formats.fixed import difference
 from mlopt.formats.model import TensorSpec
 
 
@@ -27,7 +27,7 @@ def value_problem(array: Array, spec: TensorSpec, where: str) -> Problem | None:
 
 def _first_other(array: Array, spec: TensorSpec) -> tuple[int, str] | None:
     """Return the first sample that has another value, and which; where samples are rows, each row must be alike."""
-    wanted = as_array(spec)
+    wanted = np.asarray(spec.fixed_array())
     if array.ndim != wanted.ndim + 1:
         if bool((wanted != wanted[:1]).any()):
             return 0, "it is one row of a batch, and the fixed value differs from row to row"

@@ -19,7 +19,6 @@ from mlopt.core.errors import ModelError, Problem
 from mlopt.data.dataset import Array, Samples
 from mlopt.data.feeds import Run, batches
 from mlopt.data.sizes import Attempt, attempts, size_of
-from mlopt.formats.fixed import as_array
 
 if TYPE_CHECKING:
     from mlopt.formats.model import TensorSpec
@@ -151,7 +150,7 @@ def _values(
 
 def _fixed(spec: TensorSpec, shape: tuple[int, ...]) -> Array:
     """Return samples of the one value that the model takes: whole ones, or rows of its batch."""
-    value = as_array(spec)
+    value = np.asarray(spec.fixed_array())
     return np.array(np.broadcast_to(value if value.ndim < len(shape) else value[0], shape))
 
 

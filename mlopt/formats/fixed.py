@@ -6,14 +6,15 @@ They come from recipes, model files and manifests, so each is held against its i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-
-from mlopt.formats.model import Fixed, TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Fixed = bool | int | float | str | tuple[Any, ...]
+"""A value that an input is fixed at: one, which fills it, or such tuples in each other as it has axes."""
 
 _NAMES = {bool: "a bool", int: "a whole number", float: "a number", str: "text"}
 _TAKEN: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float), "U": (str,)}
@@ -34,27 +35,24 @@ def thawed(value: Fixed) -> Any:
     return list(map(thawed, value)) if isinstance(value, tuple) else value
 
 
-def check(spec: TensorSpec) -> None:
-    """Raise ``ValueError``, which says what does not fit, for a fixed value that the input cannot hold."""
-    if spec.value is None:
-        raise ValueError("it has no fixed value")
-    _shape(spec, spec.value)
-    dtype = _dtype(spec)
-    for value in _leaves(spec.value):
-        _check(value, dtype)
+def check(value: Fixed, dtype: str, shape: Sequence[int | str]) -> tuple[int, ...]:
+    """Return the shape of an input, which a value must fit; raises ``ValueError``, which says what does not fit."""
+    sizes = _sizes(value, shape)
+    for leaf in _leaves(value):
+        _check(leaf, _dtype(dtype))
+    return sizes
 
 
-def as_array(spec: TensorSpec) -> NDArray[Any]:
-    """Return the array that the input must be fed with: of its dtype, and of its shape, which one value fills.
+def as_array(value: Fixed, dtype: str, shape: Sequence[int | str]) -> NDArray[Any]:
+    """Return the array that an input must be fed with: of its dtype, and of its shape, which one value fills.
 
     Raises ``ValueError`` as ``check`` does.
     """
     import numpy as np
 
-    check(spec)
-    shape = [size for size in spec.shape if isinstance(size, int)]
-    array = np.array([] if spec.value is None else list(_leaves(spec.value)), dtype=_dtype(spec))
-    return array.reshape(shape) if isinstance(spec.value, tuple) else np.full(shape, array[0])
+    sizes = check(value, dtype, shape)
+    array = np.array(list(_leaves(value)), dtype=_dtype(dtype))
+    return array.reshape(sizes) if isinstance(value, tuple) else np.full(sizes, array[0])
 
 
 def difference(fed: NDArray[Any], wanted: NDArray[Any]) -> str | None:
@@ -75,25 +73,25 @@ def difference(fed: NDArray[Any], wanted: NDArray[Any]) -> str | None:
     return f"{fed[place]}{at} instead of {wanted[place]}"
 
 
-def _dtype(spec: TensorSpec) -> np.dtype[Any]:
+def _dtype(name: str) -> np.dtype[Any]:
     import numpy as np
 
-    return np.dtype(str) if spec.dtype == "string" else np.dtype(spec.dtype)
+    return np.dtype(str) if name == "string" else np.dtype(name)
 
 
-def _shape(spec: TensorSpec, value: Fixed) -> tuple[int, ...]:
+def _sizes(value: Fixed, shape: Sequence[int | str]) -> tuple[int, ...]:
     """Return the input's shape, which a list must have."""
     given, level = [], value
     while isinstance(level, tuple):
         given.append(len(level))
         level = level[0] if level else 0
-    known = tuple(size for size in spec.shape if isinstance(size, int))
+    known = tuple(size for size in shape if isinstance(size, int))
     if isinstance(value, tuple) and not _is_regular(value, given):
         raise ValueError("the lists in it are not of one length")
-    if isinstance(value, tuple) and len(given) != len(spec.shape):
-        raise ValueError(f"it has {len(given)} axes, and the input has {len(spec.shape)}")
-    if len(known) < len(spec.shape):
-        free = next(size for size in spec.shape if isinstance(size, str))
+    if isinstance(value, tuple) and len(given) != len(shape):
+        raise ValueError(f"it has {len(given)} axes, and the input has {len(shape)}")
+    if len(known) < len(shape):
+        free = next(size for size in shape if isinstance(size, str))
         raise ValueError(f"the size '{free}' is not fixed: fix it in `dims`, too")
     if isinstance(value, tuple) and tuple(given) != known:
         raise ValueError(f"it has the shape {given}, and the input has {list(known)}")

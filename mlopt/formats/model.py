@@ -10,9 +10,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from mlopt.core.errors import ModelError
+from mlopt.formats.fixed import Fixed, as_array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 """Types of inputs and outputs that no runtime here exchanges as arrays."""
@@ -23,10 +27,6 @@ _LONGEST = 60
 Kind = NewType("Kind", str)
 """The form in which a model exists: the name of a format in ``mlopt.formats``, to which other packages add."""
 TORCH, ONNX = Kind("torch"), Kind("onnx")
-
-
-Fixed = bool | int | float | str | tuple[Any, ...]
-"""A value that an input is fixed at: one, which fills it, or such tuples in each other as it has axes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class TensorSpec:
     def dynamic_axes(self) -> tuple[int, ...]:
         """The positions of the dynamic dimensions."""
         return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
+
+    def fixed_array(self) -> NDArray[Any] | None:
+        """Return the only array that the input takes, if there is one; raises ``ValueError`` if it cannot hold that."""
+        return None if self.value is None else as_array(self.value, self.dtype, self.shape)
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {_shown(self.value)}"

@@ -81,7 +81,7 @@ class SpecializeConfig(PassConfig):
     def misfits(self, interface: Interface) -> Iterator[Problem]:
         """Yield the names that the model does not have, and what cannot be fixed at what is asked for."""
         yield from size_problems(self.dims, interface)
-        yield from value_problems(interface, self.narrowed(interface), list(self.inputs))
+        yield from value_problems(interface, self.narrowed(interface), self.inputs)
 
     def unlike(self, interface: Interface, data: Dataset, role: str, batch_size: int) -> Iterator[Problem]:
         """Yield where samples have another size or value: the result would be judged on what it is not made for."""
@@ -107,7 +107,8 @@ def run(model: Model, config: SpecializeConfig, context: Context) -> PassResult 
     _declare(proto, after, dropped)
     load_small_tensors(proto, model.path.parent)
     sort_nodes(proto.graph)
-    constants = {spec.name: as_array(spec) for spec in after.inputs if spec.value is not None}
+    fixed = {spec.name: spec.fixed_array() for spec in after.inputs}
+    constants = {name: array for name, array in fixed.items() if array is not None}
     try:
         folded, remark = fold(proto, constants, model.path.parent)
     except ValueError as error:
@@ -158,9 +159,8 @@ def _other_defaults(source: onnx.ModelProto, model: Model, config: SpecializeCon
         text = default.dtype == object
         default = default.astype(str) if text else default
         dtype = "string" if text else default.dtype.name
-        spec = TensorSpec(name, dtype, default.shape, frozen(config.inputs[name]))
         try:
-            other = difference(as_array(spec), default)
+            other = difference(as_array(frozen(config.inputs[name]), dtype, default.shape), default)
         except (ValueError, TypeError) as error:
             other = str(error)
         if other is not None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from mlopt.core.errors import Problem
 from mlopt.data.dataset import Dataset
 from mlopt.data.fixed import value_problem
 from mlopt.data.sizes import fixed_size, parts_of
-from mlopt.formats.fixed import as_array, check, difference
+from mlopt.formats.fixed import check, difference, frozen
 from mlopt.formats.model import TensorSpec
 from mlopt.passes.base import Interface
 
@@ -48,23 +51,22 @@ def size_problems(dims: Dims, interface: Interface) -> Iterator[Problem]:
             yield _unknown("size", name, names, where, called and f"it is called '{called}'")
 
 
-def value_problems(before: Interface, after: Interface, names: Sequence[str]) -> Iterator[Problem]:
+def value_problems(before: Interface, after: Interface, values: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield which of the inputs that are to be fixed do not exist, or cannot hold what they are fixed at."""
     old = {spec.name: spec for spec in before.inputs}
     new = {spec.name: spec for spec in after.inputs}
-    for name in names:
+    for name in values:
         where = f"inputs.{name}"
         if name not in old:
             if name not in before.defaults:  # of these, the graph has the value
                 yield _unknown("input", name, list(old), where)
             continue
         try:
-            check(new[name])
-            same = old[name].value is None or difference(as_array(new[name]), as_array(old[name])) is None
+            check(frozen(values[name]), new[name].dtype, new[name].shape)
         except (ValueError, TypeError) as error:
             yield Problem(f"input '{name}' cannot be fixed at this: {error}", where, _shown(new[name]), str(old[name]))
             continue
-        if not same:
+        if old[name].value is not None and _differ(old[name], new[name]):
             yield Problem(f"input '{name}' is fixed already", where, _shown(new[name]), _shown(old[name]))
 
 
@@ -98,6 +100,11 @@ def unlike(before: Interface, after: Interface, data: Dataset, role: str, batch_
             found = value_problem(array, new, f"inputs.{old.name}")
             if found is not None:
                 yield Problem(f"{role}: {found.what}", found.where, found.got, found.expected, found.fix)
+
+
+def _differ(old: TensorSpec, new: TensorSpec) -> bool:
+    """Whether the value that an input is fixed at is another one, however it is written."""
+    return difference(np.asarray(new.fixed_array()), np.asarray(old.fixed_array())) is not None
 
 
 def _at_places(specs: Sequence[TensorSpec]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.fixed import as_array, difference
+from mlopt.formats.fixed import difference
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.runtimes.base import Array, Feeds, Session
 
@@ -49,7 +49,7 @@ class _Expected:
         self.spec = spec
         self._axes = [(axis, size) for axis, size in enumerate(spec.shape) if isinstance(size, int)]
         self._shape = None if spec.dynamic_axes else spec.shape
-        self._array = None if spec.value is None else as_array(spec)
+        self._array = spec.fixed_array()
         self._bytes = None if self._array is None or spec.dtype == "string" else self._array.tobytes()
 
     def takes(self, fed: Array) -> bool:

@@ -1,4 +1,4 @@
-"""Sizes and inputs that a deployment fixes: right, written where sessions find it, kept by later passes, and no more."""
+"""Sizes and inputs that a deployment fixes: right, written where sessions find it, kept by later passes, no more."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from mlopt.passes.specialize import SpecializeConfig
 from mlopt.passes.specializing import dimensions, size_problems
 
 INPUTS = (
-    TensorSpec("ids", "int64", ("batch", "past + length")), TensorSpec("image", "float32", (1, 3, "image_2", "image_3")),
+    TensorSpec("ids", "int64", ("batch", "past + length")),
+    TensorSpec("image", "float32", (1, 3, "image_2", "image_3")),
 )  # fmt: skip
 INTERFACE = Interface(INPUTS, (TensorSpec("y", "float32", ("batch", "found")),), (), (("heads", 4),))
 

@@ -7,14 +7,12 @@ only who knows this property can tell that another value is wrong. Whoever opens
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.fixed import check, frozen, thawed
-from mlopt.formats.model import Fixed, TensorSpec
+from mlopt.formats.fixed import Fixed, frozen, thawed
 
 if TYPE_CHECKING:
     import onnx
@@ -23,25 +21,10 @@ KEY = "mlopt.fixed"
 _LARGEST = 2**63
 
 
-def read_fixed(
-    proto: onnx.ModelProto, inputs: Sequence[TensorSpec], path: Path
-) -> tuple[tuple[TensorSpec, ...], tuple[tuple[str, int], ...]]:
-    """Return the inputs with their fixed values, and the sizes; raises ``ModelError`` for what makes no sense."""
+def read_fixed(proto: onnx.ModelProto, path: Path) -> tuple[dict[str, int], dict[str, Fixed]]:
+    """Return the sizes and the values that a file says it is fixed to; raises ``ModelError`` for what is neither."""
     text = next((entry.value for entry in proto.metadata_props if entry.key == KEY), None)
-    if text is None:
-        return tuple(inputs), ()
-    dims, values = _parsed(text, path)
-    unknown = sorted(values.keys() - {spec.name for spec in inputs})
-    if unknown:
-        raise _broken(path, f"no input '{unknown[0]}', which is said to be fixed")
-    fixed = tuple(replace(spec, value=values.get(spec.name)) for spec in inputs)
-    for spec in fixed:
-        try:
-            if spec.value is not None:
-                check(spec)
-        except (ValueError, TypeError) as error:
-            raise _broken(path, f"input '{spec.name}': {error}") from error
-    return fixed, tuple(dims.items())
+    return ({}, {}) if text is None else _parsed(text, path)
 
 
 def write_fixed(proto: onnx.ModelProto, sizes: Mapping[str, int], values: Mapping[str, Fixed]) -> None:
@@ -60,13 +43,14 @@ def _parsed(text: str, path: Path) -> tuple[dict[str, int], dict[str, Fixed]]:
         sizes = list(dims.values())
         fixed = {name: frozen(value) for name, value in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(path, f"{type(error).__name__}: {error}"[:200]) from error
+        raise no_sense(path, f"{type(error).__name__}: {error}"[:200]) from error
     if not all(type(size) is int and 1 <= size < _LARGEST for size in sizes):
-        raise _broken(path, f"sizes {dims}"[:200])
+        raise no_sense(path, f"sizes {dims}"[:200])
     return dict(dims), fixed
 
 
-def _broken(path: Path, got: str) -> ModelError:
+def no_sense(path: Path, got: str) -> ModelError:
+    """Return the error of a file that says of itself what cannot be."""
     return ModelError(
         "what the file says it is fixed to makes no sense", where=f"{path}: property {KEY}", got=got,
         expected="what the pass `specialize` writes", fix="make the model again",
