@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NewType
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.fixed import Fixed, as_array
+from mlopt.formats.fixed import Fixed, as_array, thawed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +43,11 @@ class TensorSpec:
     def dynamic_axes(self) -> tuple[int, ...]:
         """The positions of the dynamic dimensions."""
         return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON; what has no fixed value says nothing of values."""
+        plain = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        return plain if self.value is None else plain | {"value": thawed(self.value)}
 
     def fixed_array(self) -> NDArray[Any] | None:
         """Return the only array that the input takes, if there is one; raises ``ValueError`` if it cannot hold that."""
