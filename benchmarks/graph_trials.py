@@ -20,7 +20,6 @@ import numpy as np
 import onnx
 from graph_generator import Graph, generate
 
-from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.errors import MeasureError, MloptError, ModelError
 from mlopt.core.hardware import detect
 from mlopt.core.target import Objective, Target
@@ -28,6 +27,7 @@ from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.parity import fidelity
 from mlopt.measure.tolerance import within_tolerance
 from mlopt.passes.base import Context

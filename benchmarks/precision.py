@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,21 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import precision_contenders as made
-import precision_quality as judged
-from precision_contenders import FP32, MLOPT, OPENVINO_FP32, PEERS, Contender, FailedError, Peer
+from precision_contenders import CONTROL, FP32, MLOPT, OPENVINO_FP32, PEERS, Contender, Elsewhere, FailedError, Peer
+from precision_figures import RESULTS, against_best, geometric_mean, int8_kind, merged, ratio, store
+from precision_judge import Judge
 from precision_models import BENCH, CASES, Case, prepare
-from precision_running import interleaved, outputs, whole_samples
+from precision_running import ROUNDS, Race, interleaved, schedule
 
-from mlopt.core.errors import MeasureError
-from mlopt.core.hardware import Hardware, detect
+from mlopt.core.hardware import detect
 from mlopt.measure import statistics
-from mlopt.measure.schedule import Schedule
 from mlopt.results.environment import environment, now
 
-RESULTS = Path(__file__).parent / "results"
-REQUIREMENTS = Path(__file__).parent / "precision_requirements"
-CONTROL = f"{FP32} (again)"
-ROUNDS, LEAST = 10, 60
 LEAST_SPEEDUP = {"efficientnet_lite0": 1.3, "minilm_64": 1.25}
 AIM = 1.25
 """Of the geometric mean over all cases: said, not asked."""
@@ -50,10 +43,10 @@ AIM = 1.25
 def main() -> None:
     """Run the cases, store what was found, and say whether it is as it must be."""
     options, hardware = arguments(), detect()
-    output = options.output or RESULTS / f"precision_{kind(hardware)}.json"
+    output = options.output or RESULTS / f"precision_{int8_kind(hardware)}.json"
     document: dict[str, Any] = {
         "environment": environment(hardware).model_dump(mode="json"),
-        "versions": versions(options.peers),
+        "versions": made.versions({peer.environment: peer.python for peer in peers(options.peers) if peer.environment}),
         "settings": {"seconds": options.seconds, "rounds": ROUNDS, "threads": made.THREADS, "batch_size": 1},
         "cases": {},
     }
@@ -61,11 +54,10 @@ def main() -> None:
         document["cases"][name] = run(name, options)
         print(json.dumps({name: brief(document["cases"][name])}), flush=True)
     if set(options.cases) == set(CASES) or options.update:
-        document = merged(document, output) if options.update else document
-        document["geometric_mean"] = geometric_mean(document["cases"].values())
+        document = merged(document, output, CASES) if options.update else document
+        document["geometric_mean"] = geometric_mean(case["counted_speedup"] for case in document["cases"].values())
         print(f"geometric mean {document['geometric_mean']:.2f}x, aim {AIM}x")
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        store(document, output)
     wrong = [line for name, case in document["cases"].items() for line in unmet(name, case)]
     print("\n".join(wrong) or "all as it must be")
     sys.exit(1 if wrong else 0)
@@ -86,73 +78,41 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def kind(hardware: Hardware) -> str:
-    """Return what decides which INT8 a CPU computes well."""
-    if hardware.architecture in {"aarch64", "arm64"}:
-        return "arm"
-    return "vnni" if hardware.has_int8_dot else "avx2"
-
-
 def peers(which: str) -> list[Peer]:
     """Return the other tools that were asked for."""
     return [peer for peer in PEERS if which == "all" or (which == "ort" and peer.environment is None)]
 
 
-def versions(which: str) -> dict[str, str]:
-    """Return the versions of what each environment was made for, by package."""
-    ask = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
-    found: dict[str, str] = {}
-    for peer in {peer.environment: peer for peer in peers(which) if peer.environment}.values():
-        lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text(encoding="utf-8").split()
-        names = [line.partition("==")[0] for line in lines]
-        if not peer.python.exists():
-            raise SystemExit(f"{peer.python} is not there: `make precision` makes it")
-        done = subprocess.run([peer.python, "-c", ask, *names], capture_output=True, text=True, check=True)
-        found |= {f"{name} ({peer.environment})": value for name, value in json.loads(done.stdout).items()}
-    return found
-
-
 def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Prepare one case, let every tool do its work, judge what came out, and time it."""
-    case = prepare(name, BENCH / "precision" / name)
-    calibration = whole_samples(case.calibration, case.model, case.folder / "whole-calibration.npz")
-    whole = whole_samples(case.evaluation, case.model, case.folder / "whole-evaluation.npz")
-    fp32 = Contender(FP32, case.model.path)
-    reference, labels = outputs(fp32, case.evaluation, whole, {}), case.evaluation.labels
-    of_fp32 = judged.quality(case.scores, reference, labels, reference)
-    bars = judged.bars(case.scores, of_fp32)
-    rows: dict[str, dict[str, Any]] = {FP32: {"quality": of_fp32, "size_bytes": fp32.size_bytes}}
-    contenders = {FP32: fp32, CONTROL: fp32}
-    for title, make in makers(case, of_fp32, calibration, options).items():
+    judge = Judge.of(prepare(name, BENCH / "precision" / name))
+    rows: dict[str, dict[str, Any]] = {FP32: {"quality": judge.of_fp32, "size_bytes": judge.fp32.size_bytes}}
+    contenders = {FP32: judge.fp32, CONTROL: judge.fp32}
+    for title, make in makers(judge, options).items():
         started = time.monotonic()
         try:
             contender, more = make()
             took = time.monotonic() - started
-            found = outputs(contender, case.evaluation, whole, reference)
-            quality = judged.quality(case.scores, found, labels, reference)
-        except (FailedError, MeasureError) as error:
-            rows[title] = {"failed": " ".join(str(error).split())[:300]}
+            rows[title] = {**judge.row(contender), "made_in_s": round(took, 1), **more}
+        except FailedError as error:
+            rows[title] = {"failed": str(error)}
             continue
-        rows[title] = {"quality": quality, "missed": judged.missed(quality, bars), "made_in_s": round(took, 1), **more,
-                       "size_bytes": contender.size_bytes}  # fmt: skip
         contenders[title] = contender
-    schedule = Schedule(options.seconds, ROUNDS, max_time=0.0, looks=1, least=LEAST)
-    blocks, lost = interleaved(contenders, case.evaluation, whole, schedule)
-    return described(case, rows, bars, blocks, lost)
+    race = interleaved(contenders, judge.case.evaluation, judge.evaluation, schedule(options.seconds))
+    return described(judge, rows, race)
 
 
 Maker = Callable[[], tuple[Contender, dict[str, Any]]]
 
 
-def makers(
-    case: Case, of_fp32: Mapping[str, float], calibration: Path, options: argparse.Namespace
-) -> dict[str, Maker]:
+def makers(judge: Judge, options: argparse.Namespace) -> dict[str, Maker]:
     """Return how each contender is made, with what is to be told of it."""
-    found: dict[str, Maker] = {MLOPT: lambda: by_mlopt(case, of_fp32, options.seconds)}
+    case = judge.case
+    found: dict[str, Maker] = {MLOPT: lambda: by_mlopt(case, judge.of_fp32, options.seconds)}
     for peer in peers(options.peers):
-        found[peer.name] = partial(by_peer, peer, case, calibration)
+        found[peer.name] = partial(by_peer, peer, case, judge.calibration)
     if options.peers == "all":
-        fp32 = Contender(OPENVINO_FP32, case.model.path, remote=PEERS[-1].python)
+        fp32 = Contender(OPENVINO_FP32, Elsewhere(PEERS[-1].python, case.model.path))
         found[OPENVINO_FP32] = lambda: (fp32, {})
     return found
 
@@ -170,14 +130,9 @@ def by_mlopt(case: Case, of_fp32: Mapping[str, float], seconds: float) -> tuple[
     return contender, {"verdict": report["verdict"], "step": {key: step[key] for key in wanted}}
 
 
-def described(
-    case: Case,
-    rows: dict[str, dict[str, Any]],
-    bars: Mapping[str, float],
-    blocks: Mapping[str, Sequence[Sequence[float]]],
-    lost: Mapping[str, str],
-) -> dict[str, Any]:
+def described(judge: Judge, rows: dict[str, dict[str, Any]], race: Race) -> dict[str, Any]:
     """Put figures beside each contender, and say what mlopt came to."""
+    case, blocks, lost = judge.case, race.blocks, race.lost
     if gone := sorted({FP32, CONTROL} & set(lost)):
         raise SystemExit(f"{case.name}: nothing can be compared, since {gone[0]} was lost: {lost[gone[0]]}")
     base = blocks[FP32]
@@ -191,19 +146,13 @@ def described(
         "created": now(),
         "model": {"digest": case.model.digest, "inputs": [str(spec) for spec in case.model.inputs]},
         "samples": {"calibration": case.calibration.count, "evaluation": case.evaluation.count},
-        "bars": dict(bars),
+        "bars": dict(judge.bars),
         "control": list(statistics.control(base, blocks[CONTROL])),
         "noise_floor": statistics.noise_floor(base, blocks[CONTROL]),
         "contenders": rows,
         "counted_speedup": counted(rows[MLOPT]),
         "against_peers": against(rows, blocks),
     }
-
-
-def ratio(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return how many times faster ``new`` is, with its 95 % interval."""
-    middle, low, high = statistics.speedup(base, new)
-    return {"median": middle, "ci95": [low, high]}
 
 
 def counted(row: Mapping[str, Any]) -> float:
@@ -214,36 +163,12 @@ def counted(row: Mapping[str, Any]) -> float:
 
 
 def against(rows: Mapping[str, Any], blocks: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any] | None:
-    """Hold mlopt's model against each tool that meets the bars; the one that does best against it is the answer.
-
-    ``verdict`` is yes if mlopt is at least as fast, no if it is measurably slower, and open if this run cannot tell.
-    """
+    """Hold mlopt's model against each tool that meets the bars; the one that does best against it is the answer."""
     names = [peer.name for peer in PEERS if peer.name in blocks and not rows[peer.name]["missed"]]
     if MLOPT not in blocks or rows[MLOPT]["missed"] or not names:
         return None
-    ratios = {name: ratio(blocks[name], blocks[MLOPT]) for name in names}
-    best = min(names, key=lambda name: ratios[name]["median"])
-    low, high = ratios[best]["ci95"]
-    verdict = "yes" if ratios[best]["median"] >= 1 else "no" if high < 1 else "open"
-    return {"verdict": verdict, "best_peer": best, "times_as_fast": ratios[best]["median"], "ci95": [low, high]}
-
-
-def geometric_mean(cases: Any) -> float:
-    """Return the geometric mean of what counts of mlopt's speedups."""
-    values = [math.log(case["counted_speedup"]) for case in cases]
-    return math.exp(sum(values) / len(values))
-
-
-def merged(document: dict[str, Any], stored: Path) -> dict[str, Any]:
-    """Return the stored document with this one's cases in place of its own; raises if the machines differ."""
-    if not stored.exists():
-        return document
-    old: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
-    if old["environment"]["cpu"] != document["environment"]["cpu"]:
-        raise SystemExit(f"{stored} was measured on another machine: run all cases")
-    order = {**old["cases"], **document["cases"]}
-    return old | document | {"cases": {name: order[name] for name in CASES if name in order},
-                             "versions": old["versions"] | document["versions"]}  # fmt: skip
+    found = against_best(blocks[MLOPT], {name: blocks[name] for name in names})
+    return found and {"best_peer" if key == "best" else key: value for key, value in found.items()}
 
 
 def unmet(name: str, case: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The contenders of the precision benchmark: how mlopt and each other tool makes its model, wherever it lives."""
+"""The contenders of both benchmarks, of precision and of runtimes: how mlopt and each other tool makes its model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ import yaml
 from precision_models import BENCH, ROOT, Case, save
 from precision_quality import gates
 
-from mlopt.artifact.deployed import stated_options
+from mlopt.artifact.deployed import shipped
 from mlopt.artifact.layout import read_manifest
-from mlopt.runtimes.base import RuntimeOptions
+from mlopt.core.errors import MloptError
+from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 SCRIPTS = Path(__file__).with_name("precision_peers")
+REQUIREMENTS = Path(__file__).with_name("precision_requirements")
+QUIET = {"CI": "1", "OLIVE_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore"}
 THREADS = 2
 OPTIONS = OnnxRuntimeOptions(threads=THREADS)
 FP32, MLOPT, OPENVINO_FP32 = "FP32", "mlopt auto", "OpenVINO FP32"
+CONTROL = f"{FP32} (again)"
 TOOL_SECONDS = 1800.0
 """After so long a tool counts as hanging."""
 
@@ -55,57 +61,83 @@ PEERS = (
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A model that can be judged and timed; ``remote`` is the interpreter that runs it, None for this one."""
+class Elsewhere:
+    """A model in OpenVINO in another interpreter; ``mode`` is what ``openvino_server.py`` takes."""
 
-    name: str
+    python: Path
     path: Path
-    options: RuntimeOptions = OPTIONS
-    remote: Path | None = None
+    mode: str = "default"
 
     @property
     def size_bytes(self) -> int:
-        """Its weights too, where they are in a file beside it (``.bin``, ``.data``)."""
-        return sum(
-            file.stat().st_size for file in self.path.parent.glob(f"{self.path.stem}.*") if file.suffix != ".log"
-        )
+        """Its weights too, where they are in a file beside it (``.bin``)."""
+        files = {self.path, self.path.with_suffix(".bin")}
+        return sum(file.stat().st_size for file in files if file.exists())
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What can be judged and timed: here, or elsewhere."""
+
+    name: str
+    runs: Deployable | Elsewhere
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files take."""
+        return self.runs.size_bytes if isinstance(self.runs, Elsewhere) else self.runs.model.size_bytes
 
 
 class FailedError(Exception):
     """A contender could not be made, or not be run; the message is the last line of what was said."""
 
 
+def in_onnxruntime(name: str, model: Model) -> Contender:
+    """Return an ONNX model in ONNX Runtime as it comes."""
+    return Contender(name, Deployable(model, "onnxruntime", OPTIONS))
+
+
 def by_peer(peer: Peer, case: Case, calibration: Path) -> Contender:
     """Let another tool quantize the case; raises ``FailedError``."""
-    out = case.folder / (peer.name.replace(" ", "_") + peer.suffix)
+    out = output_of(peer, case)
     out.unlink(missing_ok=True)
     how = "transformer" if peer.suffix == ".xml" and case.transformer else peer.how
     arguments = [peer.python, SCRIPTS / peer.script, how, case.model.path, calibration, out]
-    _said(arguments, case.folder, out.with_suffix(".log"))
-    return Contender(peer.name, out, remote=peer.python if peer.suffix == ".xml" else None)
+    said(arguments, case.folder, out.with_suffix(".log"))
+    return made_by(peer, out)
+
+
+def output_of(peer: Peer, case: Case) -> Path:
+    """Return where another tool's model of a case lies."""
+    return case.folder / (peer.name.replace(" ", "_") + peer.suffix)
+
+
+def made_by(peer: Peer, out: Path) -> Contender:
+    """Open what another tool made; raises ``FailedError``."""
+    if peer.suffix == ".xml":
+        return Contender(peer.name, Elsewhere(peer.python, out))
+    try:
+        return in_onnxruntime(peer.name, open_onnx(out))
+    except MloptError as error:
+        raise FailedError(" ".join(str(error).split())[:300]) from error
 
 
 def by_mlopt(case: Case, of_fp32: Mapping[str, float], seconds: float) -> tuple[Contender, dict[str, Any]]:
     """Let ``mlopt optimize`` quantize the case under the bars that all are held to; return its report too.
 
-    ``seconds`` is what it measures each of its own candidates for. Nothing comes from the cache, so that the time is
-    what a first run takes. Raises ``FailedError``.
+    Nothing comes from the cache, so that the time is what a first run takes. Raises ``FailedError``.
     """
-    recipe, out = case.folder / "recipe.yaml", case.folder / "artifact"
-    text = yaml.safe_dump(_recipe(case, of_fp32) | {"measure": {"seconds": seconds}}, sort_keys=False)
-    recipe.write_text(text, encoding="utf-8")
-    options = ("--output", out, "--no-sign", "--no-cache", "--json", "--allow-code")
-    command = [sys.executable, "-m", "mlopt", "optimize", recipe, *options]
-    text = _said(command, case.folder, case.folder / "mlopt.log", verdicts=(0, 1, 3))
-    manifest = read_manifest(out)
-    return Contender(MLOPT, out / manifest.model.file, stated_options(out, manifest)), json.loads(text)
+    passes = ["simplify", {"quantize": {"mode": "auto", "optional": True}}]
+    path, out = written(recipe(case, of_fp32, passes, "onnxruntime", seconds), case), case.folder / "artifact"
+    report = optimized(path, out, "--no-sign", "--no-cache")
+    return Contender(MLOPT, shipped(out, read_manifest(out))), report
 
 
-def _recipe(case: Case, of_fp32: Mapping[str, float]) -> dict[str, Any]:
-    """Return the recipe: nothing but ``simplify`` and ``quantize: auto``, with the bars as its gates."""
-    for name, dataset in (("calibration", case.calibration), ("evaluation", case.evaluation)):
-        labels = {} if dataset.labels is None else {"labels": dataset.labels}
-        save(case.folder / f"{name}.npz", {**dataset.inputs, **labels})
+def recipe(case: Case, of_fp32: Mapping[str, float], passes: list[Any], runtime: str, seconds: float) -> dict[str, Any]:
+    """Return a recipe for the case with the bars as its gates.
+
+    ``seconds`` is what mlopt measures each of its own candidates for.
+    """
     metric = case.scores[0] if case.scores else "fidelity"
     if metric not in {"accuracy", "agreement", "fidelity"}:
         code = os.path.relpath(Path(__file__).with_name("precision_quality.py"), case.folder)
@@ -116,23 +148,52 @@ def _recipe(case: Case, of_fp32: Mapping[str, float]) -> dict[str, Any]:
         "model": {"source": case.model.path.name},
         "data": {name: {"source": f"{name}.npz"} for name in ("calibration", "evaluation")},
         "metric": {"name": metric},
-        "target": {"runtime": "onnxruntime", "device": "cpu", "threads": THREADS, "batch_size": 1},
+        "target": {"runtime": runtime, "device": "cpu", "threads": THREADS, "batch_size": 1},
         "objective": "latency",
-        "passes": ["simplify", {"quantize": {"mode": "auto", "optional": True}}],
+        "passes": passes,
         "gates": gates(case.scores, of_fp32),
+        "measure": {"seconds": seconds},
     }
 
 
-def _said(command: Sequence[object], folder: Path, log: Path, verdicts: tuple[int, ...] = (0,)) -> str:
+def written(recipe: Mapping[str, Any], case: Case) -> Path:
+    """Write a recipe with its data beside it."""
+    for name, dataset in (("calibration", case.calibration), ("evaluation", case.evaluation)):
+        labels = {} if dataset.labels is None else {"labels": dataset.labels}
+        save(case.folder / f"{name}.npz", {**dataset.inputs, **labels})
+    path = case.folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(dict(recipe), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def optimized(recipe: Path, out: Path, *options: object, cache: Path | None = None) -> dict[str, Any]:
+    """Run ``mlopt optimize`` and return its report, whatever its gates say; raises ``FailedError``."""
+    command = [sys.executable, "-m", "mlopt", "optimize", recipe, "--output", out, "--json", "--allow-code", *options]
+    more = {"MLOPT_CACHE": str(cache)} if cache else {}
+    log = recipe.with_name("mlopt.log")
+    try:
+        text = said(command, recipe.parent, log, verdicts=(0, 1, 3), more=more)
+    except FailedError as error:
+        _, found, cause = log.read_text(encoding="utf-8", errors="replace").rpartition("\nerror: ")
+        raise FailedError(" ".join(cause.split())[:300] if found else str(error)) from error
+    report: dict[str, Any] = json.loads(text)
+    return report
+
+
+def said(
+    command: Sequence[object],
+    folder: Path,
+    log: Path,
+    verdicts: tuple[int, ...] = (0,),
+    more: Mapping[str, str] | None = None,
+) -> str:
     """Run a tool in ``folder`` and return what it printed; raises ``FailedError`` with its last line."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    quiet = {"CI": "1", "OLIVE_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore"}
     if not Path(str(command[0])).exists():
         raise FailedError(f"{command[0]} is not there: `make precision` makes it")
     with log.open("w", encoding="utf-8") as stream:
         try:
             done = subprocess.run(
-                [str(part) for part in command], cwd=folder, env=os.environ | quiet | {"PYTHONPATH": path}, text=True,
+                [str(part) for part in command], cwd=folder, env=surroundings(command[0], more or {}), text=True,
                 stdout=subprocess.PIPE, stderr=stream, check=False, timeout=TOOL_SECONDS,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
@@ -140,6 +201,30 @@ def _said(command: Sequence[object], folder: Path, log: Path, verdicts: tuple[in
     if done.returncode not in verdicts:
         raise FailedError(last_line(log.read_text(encoding="utf-8", errors="replace")) or f"code {done.returncode}")
     return done.stdout
+
+
+def surroundings(python: object, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for an interpreter; only mlopt's own sees what ``PYTHONPATH`` adds to it."""
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | QUIET | dict(more)
+    if str(python) != sys.executable:
+        return own
+    return own | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+
+
+def versions(environments: Mapping[str, Path]) -> dict[str, str]:
+    """Return the versions of what each environment was made for, by package: its interpreter is given by its name."""
+    ask = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    found: dict[str, str] = {}
+    for environment, python in environments.items():
+        lines = (REQUIREMENTS / f"{environment}.txt").read_text(encoding="utf-8").split()
+        names = [line.partition("==")[0] for line in lines]
+        if not python.exists():
+            raise SystemExit(f"{python} is not there: `make precision` makes it")
+        done = subprocess.run(
+            [python, "-c", ask, *names], capture_output=True, text=True, check=True, env=surroundings(python, {})
+        )
+        found |= {f"{name} ({environment})": value for name, value in json.loads(done.stdout).items()}
+    return found
 
 
 def last_line(text: str) -> str:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from precision_contenders import FP32, MLOPT
+from precision_figures import DOCS, RESULTS
 
 from mlopt.report import markdown, search
 from mlopt.report.facts import ms, size
 
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
 HEAD = """\
 # Precision: what `quantize: {mode: auto}` comes to
 
@@ -48,7 +46,7 @@ OF_PEERS = {"yes": "yes", "open": "this run cannot tell", "no": "no"}
 
 def main() -> None:
     """Read the stored results and write the pages."""
-    lines = [HEAD]
+    lines = [HEAD, *further()]
     for path in sorted(RESULTS.glob("precision_*.json"), reverse=True):
         kind = path.stem.removeprefix("precision_")
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -59,6 +57,13 @@ def main() -> None:
         page = [f"# Precision: {title}, case by case", "", head, "", *machine(document), *cases]
         (DOCS / details).write_text("\n".join(page) + "\n", encoding="utf-8")
     (DOCS / "precision.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def further() -> Iterator[str]:
+    """Yield where the same models are measured in every runtime, if they were."""
+    if any(RESULTS.glob("runtimes_*.json")):
+        yield "In every runtime, with `target: {runtime: auto}`: [runtimes-measured.md](runtimes-measured.md)."
+        yield ""
 
 
 def overview(document: Mapping[str, Any]) -> Iterator[str]:
@@ -77,8 +82,18 @@ def overview(document: Mapping[str, Any]) -> Iterator[str]:
         )
         yield "| " + " | ".join(cells) + " |"
     yield ""
+    yield from not_won(document["cases"])
     mean = document["geometric_mean"]
     yield f"Geometric mean of what counts: **{mean:.2f}x**. A dropped step, or a model that misses a bar, counts as 1."
+
+
+def not_won(cases: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the cases in which another tool is faster and meets the bars."""
+    beaten = {name: case["against_peers"] for name, case in cases.items() if case["against_peers"]}
+    lost = [f"{name} ({found['best_peer']})" for name, found in beaten.items() if found["verdict"] == "no"]
+    if lost:
+        yield f"Another tool is faster and meets the bars: {', '.join(lost)}."
+        yield ""
 
 
 def beside(found: Mapping[str, Any] | None) -> str:
@@ -95,7 +110,8 @@ def machine(document: Mapping[str, Any]) -> Iterator[str]:
     where, settings = document["environment"], document["settings"]
     packages = ", ".join(f"{name} {version}" for name, version in {**where["packages"], **document["versions"]}.items())
     isa = ", ".join(where["cpu"]["isa"])
-    timed = f"{settings['seconds']:g} s for each contender in {settings['rounds']} rounds"
+    each = f"{settings['seconds']:g} s for each contender in " if "seconds" in settings else ""
+    timed = f"{each}{settings['rounds']} rounds"
     cpu = f"{where['cpu']['model']}, {where['cpu']['cores']} cores ({isa}), {settings['threads']} threads"
     yield f"{cpu}, {timed}; Python {where['python']}, {packages}."
 

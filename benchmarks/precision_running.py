@@ -1,7 +1,7 @@
-"""Running the contenders of the precision benchmark: their outputs, and their times in one interleaved run.
+"""Running the contenders of both benchmarks: their outputs, and their times in one interleaved run.
 
-What is ONNX runs in ONNX Runtime here. What is made for OpenVINO runs in a server in its own environment, through
-``Remote``. Both are hosted by a worker process, and take turns in mlopt's own schedule.
+A deployable runs here, as mlopt runs it. What another tool made for OpenVINO runs in a server in that tool's own
+environment, through ``Remote``. Both are hosted by a worker process, and take turns in mlopt's own schedule.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from precision_contenders import SCRIPTS, THREADS, Contender, FailedError, last_line
+from precision_contenders import SCRIPTS, THREADS, Contender, Elsewhere, FailedError, last_line, surroundings
 from precision_models import save
 
 from mlopt.core.errors import MloptError
@@ -22,23 +24,19 @@ from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, run_in
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
 from mlopt.formats.model import Model
-from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.measure.schedule import Schedule, follow
-from mlopt.runtimes.base import Array, Deployable
+from mlopt.runtimes.base import Array
 
+ROUNDS, LEAST = 10, 60
 MOST_CALLS = 2000
 BLOCK_SECONDS = 600.0
 """After so long a process counts as hanging."""
 Outputs = Mapping[str, Array]
 WENT_WRONG = (WorkerDiedError, WorkerRaisedError, MloptError)
-
-
-def _deployed(contender: Contender) -> Deployable:
-    return Deployable(open_onnx(contender.path), "onnxruntime", contender.options)
 
 
 def whole_samples(dataset: Dataset, model: Model, path: Path) -> Path:
@@ -57,19 +55,19 @@ def outputs(contender: Contender, samples: Dataset, whole: Path, like: Outputs) 
         folder = Path(name)
         log = folder / "log"
         try:
-            if contender.remote is None:
-                candidate = Candidate(contender.name, _deployed(contender))
+            if not isinstance(contender.runs, Elsewhere):
+                candidate = Candidate(contender.name, contender.runs)
                 names = run_in_worker(log, write_outputs, candidate, samples, 1, folder)["names"]
                 return {key: np.array(array) for key, array in read_outputs(folder, names).items()}
-            found = run_in_worker(log, remote_outputs, contender.remote, contender.path, whole, folder / "out.npz")
+            found = run_in_worker(log, remote_outputs, contender.runs, whole, folder / "out.npz")
         except WENT_WRONG as error:
             raise FailedError(in_a_line(error)) from error
     return {key: array.reshape(like[key].shape) for key, array in zip(like, found, strict=True)}
 
 
-def remote_outputs(python: Path, model: Path, whole: Path, out: Path) -> list[Array]:
+def remote_outputs(model: Elsewhere, whole: Path, out: Path) -> list[Array]:
     """Return a remote model's outputs in their order, each [samples, ...]."""
-    Remote(python, model, whole).ask(outputs=str(out), samples=str(whole))
+    Remote(model, whole).ask(outputs=str(out), samples=str(whole))
     with np.load(out, allow_pickle=False) as archive:
         return [archive[name] for name in archive.files]
 
@@ -77,12 +75,14 @@ def remote_outputs(python: Path, model: Path, whole: Path, out: Path) -> list[Ar
 class Remote:
     """A model in another interpreter, hosted like ``mlopt.measure.bench.Bench``: this side only asks."""
 
-    def __init__(self, python: Path, model: Path, whole: Path) -> None:
-        command = [str(part) for part in (python, SCRIPTS / "openvino_server.py", model, THREADS, whole)]
+    def __init__(self, model: Elsewhere, whole: Path) -> None:
+        server = SCRIPTS / "openvino_server.py"
+        command = [str(part) for part in (model.python, server, model.path, THREADS, whole, model.mode)]
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - it lives as long as the server
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            env=surroundings(model.python, {}),
+        )  # fmt: skip
         self._answer()
 
     def ask(self, **question: Any) -> Any:
@@ -120,17 +120,18 @@ class Turn:
         self.name = name
         self.lost: str | None = None
         self.blocks: list[list[float]] = []
+        self.seconds = 0.0
         self._contender, self._samples, self._whole, self._log = contender, samples, whole, log
         self._worker: Worker | None = None
 
     def open(self) -> None:
         """Start it in a new process and warm it up."""
         worker = self._worker = Worker(self._log)
-        host = self._contender
-        if host.remote is None:
-            what: tuple[Any, ...] = (Bench, Candidate(host.name, _deployed(host)), self._samples)
+        runs = self._contender.runs
+        if isinstance(runs, Elsewhere):
+            what: tuple[Any, ...] = (Remote, runs, self._whole)
         else:
-            what = (Remote, host.remote, host.path, self._whole)
+            what = (Bench, Candidate(self.name, runs), self._samples)
         self._try(lambda: worker.host(*what, timeout=BLOCK_SECONDS))
         if self.lost is None:
             self._try(lambda: worker.invoke("warm_up", timeout=BLOCK_SECONDS))
@@ -148,23 +149,42 @@ class Turn:
             self._worker.close()
 
     def _try(self, step: Callable[[], object]) -> None:
+        started = time.monotonic()
         try:
             step()
         except WENT_WRONG as error:
             self.lost = in_a_line(error)
+        self.seconds += time.monotonic() - started
 
 
-def interleaved(
-    contenders: Mapping[str, Contender], samples: Dataset, whole: Path, schedule: Schedule
-) -> tuple[dict[str, list[list[float]]], dict[str, str]]:
-    """Time all contenders in one run; return the blocks by name, and for each that was lost: why."""
+@dataclass(frozen=True)
+class Race:
+    """One interleaved run, by the contenders' names."""
+
+    blocks: Mapping[str, list[list[float]]]
+    lost: Mapping[str, str]
+    """Why each could run no more that is not in ``blocks``."""
+    seconds: Mapping[str, float]
+    """The wall time that each took: being opened, warmed up and run."""
+
+
+def schedule(seconds: float) -> Schedule:
+    """Return one look at contenders of so many timed seconds each."""
+    return Schedule(seconds, ROUNDS, max_time=0.0, looks=1, least=LEAST)
+
+
+def interleaved(contenders: Mapping[str, Contender], samples: Dataset, whole: Path, schedule: Schedule) -> Race:
+    """Time all contenders in one run."""
     with tempfile.TemporaryDirectory() as folder:
         turns = [Turn(name, each, samples, whole, Path(folder) / f"{number}.log")
                  for number, (name, each) in enumerate(contenders.items())]  # fmt: skip
         with alone(_ignore):
             follow(schedule, turns, _ignore)
-    kept = {turn.name: turn.blocks for turn in turns if turn.lost is None}
-    return kept, {turn.name: turn.lost for turn in turns if turn.lost is not None}
+    return Race(
+        blocks={turn.name: turn.blocks for turn in turns if turn.lost is None},
+        lost={turn.name: turn.lost for turn in turns if turn.lost is not None},
+        seconds={turn.name: turn.seconds for turn in turns},
+    )
 
 
 def in_a_line(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """A model in OpenVINO that runs timed blocks when asked: the other side of ``precision_running.Remote``.
 
-python openvino_server.py MODEL THREADS SAMPLES.npz
+python openvino_server.py MODEL THREADS SAMPLES.npz default|accuracy
+
+``default`` leaves the precision to OpenVINO, ``accuracy`` is its mode that keeps the model's own.
 
 One JSON object a line. {"block": [seconds, least, most]} is answered with the times in milliseconds, and {"outputs":
 "FILE.npz", "samples": "SAMPLES.npz"} with null when all outputs are in the file. The first answer is null too: the
@@ -22,13 +24,14 @@ import openvino
 import samples
 
 DISTINCT = 16
+MODES: dict[str, dict[str, Any]] = {"default": {}, "accuracy": {"EXECUTION_MODE_HINT": "ACCURACY"}}
 
 
 class Served:
     """An open model and the samples that it is timed with."""
 
-    def __init__(self, model: str, threads: int, path: str) -> None:
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    def __init__(self, model: str, threads: int, path: str, mode: str) -> None:
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **MODES[mode]}
         feeds = samples.read(path)[:DISTINCT]
         core = openvino.Core()
         graph = core.read_model(model)
@@ -63,8 +66,8 @@ def main() -> None:
     """Answer until the other side closes its end; what libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    model, threads, path = sys.argv[1:]
-    served = Served(model, int(threads), path)
+    model, threads, path, mode = sys.argv[1:]
+    served = Served(model, int(threads), path, mode)
     answer: Any = None
     print(json.dumps(answer), file=answers, flush=True)
     for line in sys.stdin:

@@ -103,11 +103,11 @@ def run(request: BenchRequest, notify: Notify) -> Result:
         survivors = [each for each in candidates if each.name in described]
         points, left_out = _sweep(request, survivors, dataset, notify)
         timed = survivors if request.operators else []
-        times, untimed = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
+        profiled = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
     report = comparison.report(measured).model_copy(
         update={
-            "sampling": comparison.sampling(done), "sweep": points, "operators": times,
-            "notes": (*notes, *done.notes, *left_out, *untimed),
+            "sampling": comparison.sampling(done), "sweep": points, "operators": profiled.operators,
+            "layers": profiled.layers, "notes": (*notes, *done.notes, *left_out, *profiled.notes),
         }
     )  # fmt: skip
     speedups = {name: comparison.speedup(measured, comparison.first, name) for name in described}

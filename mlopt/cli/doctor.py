@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.doctor_runtimes import Check, Status
+
 if TYPE_CHECKING:
+    from mlopt.cli.doctor_runtimes import Examined
     from mlopt.core.hardware import Hardware
 
-Status = Literal["ok", "note", "problem"]
 _COLOURS: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding. A ``problem`` makes ``mlopt optimize`` impossible; a ``note`` is worth knowing."""
-
-    name: str
-    status: Status
-    found: str
-    fix: str | None = None
-
-
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check this machine: packages, processor, GPU, folders. Exits with 2 if mlopt cannot optimize here."""
+    """Check this machine: packages, runtimes, processor, GPU, folders. Exits with 2 if mlopt cannot optimize here."""
     from mlopt.cli import console
+    from mlopt.cli.doctor_runtimes import examine_runtimes
+    from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
 
-    checks = list(examine())
+    with Progress(console.err) as progress:
+
+        def notify(name: str) -> None:
+            progress.update("looking at what is installed", name)
+
+        examined = examine_runtimes(notify)
+        checks = list(examine(examined, notify))
     healthy = all(check.status != "problem" for check in checks)
     if as_json:
-        console.emit_json({"ok": healthy, "checks": [asdict(check) for check in checks]})
+        found = {"runtimes": [one.as_json() for one in examined], "checks": [asdict(check) for check in checks]}
+        console.emit_json({"ok": healthy, **found})
     else:
         _show(checks)
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.USAGE)
 
 
-def examine() -> Iterator[Check]:
-    """Yield every check."""
+def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator[Check]:
+    """Yield every check; ``examined`` are the runtimes, ``notify`` gets the name of what is looked at next."""
     import platform
 
     from mlopt import __version__
     from mlopt.artifact.signing.keys import user_key_path
+    from mlopt.cli import doctor_runtimes
+    from mlopt.core import installation
     from mlopt.core.cache import default_root
     from mlopt.core.hardware import detect
 
@@ -54,10 +57,13 @@ def examine() -> Iterator[Check]:
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from processor(hardware)
     yield _gpu(hardware)
-    installed = _installed()
-    yield from packages(installed)
-    if installed.get("onnxruntime") or installed.get("onnxruntime-gpu"):
-        yield _providers(hardware)
+    runtimes = [one.runtime for one in examined]
+    yield from doctor_runtimes.clash_checks(runtimes, hardware, installation.modules())
+    yield from packages(_installed())
+    yield from doctor_runtimes.runtime_checks(examined, hardware)
+    yield from doctor_runtimes.nncf_checks(notify)
+    yield from doctor_runtimes.range_checks(tuple(EXTRAS), installation.requirements())
+    yield doctor_runtimes.compiler_check()
     yield folder("cache", default_root(), "MLOPT_CACHE")
     yield folder("keys", user_key_path().parent, "MLOPT_CONFIG")
 
@@ -76,24 +82,15 @@ def processor(hardware: Hardware) -> Iterator[Check]:
 
 
 def packages(installed: dict[str, str | None]) -> Iterator[Check]:
-    """Check ONNX Runtime, which everything needs once and only once, and what each extra brings."""
+    """Check what each extra brings; whether one is lacking that is a runtime, the runtime itself says."""
     from mlopt.core.packages import install_command
 
-    cpu, gpu = installed.get("onnxruntime"), installed.get("onnxruntime-gpu")
-    if cpu and gpu:
-        yield Check(
-            "onnxruntime", "problem", f"onnxruntime {cpu} and onnxruntime-gpu {gpu} overwrite each other's files",
-            "pip uninstall onnxruntime onnxruntime-gpu, then install one of the two again",
-        )  # fmt: skip
-    elif not (cpu or gpu):
-        fix = f"{install_command('cpu')}, or {install_command('gpu')} with a CUDA GPU"
-        yield Check("onnxruntime", "problem", "not installed: no model can be run", fix)
     for extra, names in EXTRAS.items():
         missing = [name for name in names if not installed.get(name)]
         found = ", ".join(f"{name} {installed[name]}" for name in names if installed.get(name))
         if not missing:
             yield Check(f"extra {extra}", "ok", found)
-        elif extra not in {"cpu", "gpu"}:
+        elif extra not in {"cpu", "gpu", "openvino"}:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
 
 
@@ -139,21 +136,6 @@ def _gpu(hardware: Hardware) -> Check:
         return Check("gpu", "note", "no CUDA GPU or no driver; `device: cpu` is what works here")
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
     return Check("gpu", "ok", f"{gpu.name}, compute {gpu.compute_capability}, {memory}, CUDA {gpu.driver}")
-
-
-def _providers(hardware: Hardware) -> Check:
-    from mlopt.core.errors import MissingPackage
-    from mlopt.core.packages import install_command
-    from mlopt.runtimes.onnxruntime import import_onnxruntime
-
-    try:
-        names = import_onnxruntime().get_available_providers()
-    except MissingPackage as error:
-        return Check("providers", "problem", str(error.problems[0].got), error.problems[0].fix)
-    if hardware.gpu is not None and "CUDAExecutionProvider" not in names:
-        fix = f"pip uninstall onnxruntime, then {install_command('gpu')}"
-        return Check("providers", "note", f"{', '.join(names)}: the GPU cannot be used", fix)
-    return Check("providers", "ok", ", ".join(names))
 
 
 def _show(checks: list[Check]) -> None:

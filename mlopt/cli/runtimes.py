@@ -30,7 +30,10 @@ def runtimes(
 def describe(runtime: Runtime[Any], hardware: Hardware) -> dict[str, Any]:
     """Return what a runtime declares and what of it there is here, as JSON has it; its library is not imported."""
     from mlopt.core.packages import version
+    from mlopt.core.target import AUTO, Target
+    from mlopt.runtimes.absent import absent
 
+    others = absent(Target(runtime=AUTO), hardware) if runtime.missing else []
     usable = {"cpu"} | ({"cuda"} if hardware.gpu is not None else set())
     return {
         "name": runtime.name,
@@ -39,6 +42,7 @@ def describe(runtime: Runtime[Any], hardware: Hardware) -> dict[str, Any]:
         "devices": sorted(runtime.devices & usable) if not runtime.missing else [],
         "reads": sorted(runtime.kinds),
         "install": runtime.install,
+        "hint": next((str(each) for each in others if each.runtime == runtime.name), None),
     }
 
 
@@ -56,4 +60,6 @@ def _show(described: list[dict[str, Any]]) -> None:
             ", ".join(one["reads"]), one["install"],
         )  # fmt: skip
     console.out.print(table)
+    for hint in (one["hint"] for one in described if one["hint"]):
+        console.out.print(hint)
     console.out.print("`target: {runtime: NAME}` is how a recipe names one, `mlopt bench --runtime` takes several.")

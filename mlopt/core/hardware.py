@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +20,11 @@ _INTERESTING = (
 )  # fmt: skip
 INT8_DOT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
 """Any one of these multiplies and adds INT8 in 32 bits."""
+CpuKind = Literal["avx2", "vnni", "bf16"]
+"""What decides which kernels runtimes have for an x86 CPU: floats by AVX2, INT8 by VNNI, or bfloat16 as well."""
+INSTRUCTIONS_OF: Mapping[CpuKind, str] = {
+    "bf16": "AVX512_BF16", "vnni": "VNNI, without AVX512_BF16", "avx2": "AVX2, without VNNI",
+}  # fmt: skip
 _ON_MACOS = {
     "AdvSIMD": "asimd", "neon": "asimd", "arm.FEAT_DotProd": "asimddp", "arm.FEAT_FP16": "asimdhp",
     "arm.FEAT_I8MM": "i8mm", "arm.FEAT_BF16": "bf16",
@@ -60,6 +67,13 @@ class Hardware(BaseModel):
         Without it, x86 kernels go through a saturating 16-bit accumulator.
         """
         return bool(INT8_DOT & set(self.isa))
+
+    @property
+    def cpu_kind(self) -> CpuKind | None:
+        """Which of the kinds it is; None for Arm, and for what is older."""
+        if not self.is_x86 or "avx2" not in self.isa:
+            return None
+        return "bf16" if {"avx512_bf16", "amx_bf16"} & set(self.isa) else "vnni" if self.has_int8_dot else "avx2"
 
     @property
     def adds_in_16_bits(self) -> bool:

@@ -17,13 +17,18 @@ GENERATED = "TORCHINDUCTOR_CACHE_DIR"
 @cache
 def version(distribution: str) -> str | None:
     """Return the installed version, such as ``1.32.0`` or ``1.31.1 (onnxruntime-gpu)``; None if it is not installed."""
-    for name in _ALTERNATIVES.get(distribution, (distribution,)):
+    for name in builds(distribution):
         try:
             found = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
         return found if name == distribution else f"{found} ({name})"
     return None
+
+
+def builds(distribution: str) -> tuple[str, ...]:
+    """Return the distributions that mlopt takes for this one: itself, and other builds of the same module."""
+    return _ALTERNATIVES.get(distribution, (distribution,))
 
 
 def versions(distributions: tuple[str, ...]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_THREADS = 1024
+MAX_CLIENTS = 256
 AUTO = "auto"
 
 
@@ -25,9 +26,9 @@ class Target(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     runtime: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default="onnxruntime",
-        description="what runs the result: the name of a runtime, or several of which the first that takes the result "
-        f"does, or {AUTO}: the first that is installed and takes it (they are not measured against each other yet)",
+        default=AUTO,
+        description="what may run the result: the name of a runtime, several, of which each is tried and the fastest "
+        f"that keeps the gates is shipped, or {AUTO}: all that are installed and take the result",
     )
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(
@@ -37,10 +38,13 @@ class Target(BaseModel):
         description="threads inside one inference; if absent, the usable cores",
     )
     batch_size: int = Field(default=1, ge=1, description="samples in one measured inference")
+    clients: int = Field(
+        default=1, ge=1, le=MAX_CLIENTS, description="how many ask at a time, each waiting for its answer"
+    )
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """The runtimes that are named, the first choice first; none for ``auto``."""
+        """The runtimes that are named; none for ``auto``."""
         if isinstance(self.runtime, tuple):
             return self.runtime
         return () if self.runtime == AUTO else (self.runtime,)

@@ -23,7 +23,7 @@ from typing import Any
 
 from mlopt.core import digested
 from mlopt.core.errors import MloptError, ModelError
-from mlopt.core.packages import is_installed, version
+from mlopt.core.packages import GENERATED, is_installed, version
 
 _LOADED = "__mlopt_digest__"
 
@@ -117,10 +117,15 @@ def own_line(error: BaseException) -> str | None:
 
 
 def own_frame(frames: traceback.StackSummary) -> str | None:
-    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package."""
+    """Return ``file:line`` of the innermost frame that belongs neither to mlopt nor to Python or a package.
+
+    What ``torch.compile`` wrote is nobody's own.
+    """
+    generated = os.environ.get(GENERATED)
     for frame in reversed(frames):
         file = Path(frame.filename)
-        if file.is_file() and not is_installed(file):
+        written = generated is not None and file.is_relative_to(generated)
+        if file.is_file() and not is_installed(file) and not written:
             return f"{file}:{frame.lineno}"
     return None
 

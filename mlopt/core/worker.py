@@ -77,6 +77,11 @@ class Worker:
         result: R = self._ask("call", function, args, kwargs)
         return result
 
+    def call_for(self, seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call, but for no longer than this: the child is then ended, which raises ``WorkerDiedError``."""
+        result: R = self._ask("call", function, args, kwargs, seconds)
+        return result
+
     def host(self, factory: Callable[..., Any], *args: Any, timeout: float | None = None) -> None:
         """Make an object that lives in the child; ``invoke`` then calls its methods.
 
@@ -142,6 +147,15 @@ def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: 
     """Run one function in a child of its own."""
     with Worker(log) as worker:
         return worker.call(function, *args, **kwargs)
+
+
+def run_in_worker_for(
+    seconds: float, log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:  # fmt: skip
+    """Run one function in a child of its own, which is ended after so many seconds: ``WorkerDiedError``."""
+    with Worker(log) as worker:
+        result: R = worker.call_for(seconds, function, *args, **kwargs)
+        return result
 
 
 def child_environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlopt.core.errors import DataError
-from mlopt.data.ragged import mapped
+from mlopt.data.ragged import is_ragged, mapped
 from mlopt.data.unequal import as_array
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Dataset:
         """The inputs by name, read-only; each of shape [samples, ...]."""
         names = [entry["name"] for entry in _index(self.path)["inputs"]]
         return {name: mapped(self.path / _file(number)) for number, name in enumerate(names)}
+
+    @property
+    def one_size(self) -> bool:
+        """Whether all samples have the same sizes."""
+        return not any(is_ragged(array) for array in self.inputs.values())
 
     @cached_property
     def labels(self) -> Array | None:
@@ -110,6 +115,13 @@ def store(samples: Samples, out: Path, source: str) -> Dataset:
     }
     (out / _INDEX).write_text(json.dumps(index), encoding="utf-8")
     return Dataset(out, digest, count, source)
+
+
+def part(data: Dataset, rows: Array, folder: Path) -> Dataset:
+    """Store some of the samples, by their numbers, as a data set of its own."""
+    labels = None if data.labels is None else np.asarray(data.labels[rows])
+    inputs = {name: np.asarray(array[rows]) for name, array in data.inputs.items()}
+    return store(Samples(inputs, labels), folder, f"{len(rows)} of {data.source}")
 
 
 def open_dataset(path: Path) -> Dataset:

@@ -12,6 +12,7 @@ from mlopt.measure.statistics import Blocks
 from mlopt.report import change
 from mlopt.report.change import ALPHA
 from mlopt.results.report import Report
+from mlopt.results.roles import FASTEST
 from mlopt.results.section import Interval
 
 
@@ -36,6 +37,14 @@ class Question:
     def alpha(self) -> float:
         """The error rate of one look at the samples."""
         return (1 - self.confidence) / change.looks(self.report)
+
+    @property
+    def reference(self) -> str | None:
+        """The candidate of this report to compare with; None for the baseline.
+
+        That is the fastest unchanged source, too, where the report has no other of that name.
+        """
+        return None if self.vs == FASTEST and FASTEST not in self.report.references else self.vs
 
     def stored(self) -> Report | None:
         """Return the stored report to compare with; None if ``vs`` is of this report, or nothing."""

@@ -51,6 +51,17 @@ def judge(
     return tuple(verdicts)
 
 
+def on_quality(gates: Sequence[Gate]) -> list[Gate]:
+    """Return those that are about what a model answers."""
+    return [gate for gate in gates if gate.metric.startswith(("accuracy.", "fidelity."))]
+
+
+def objection(gates: Sequence[Gate], report: Report, baselines: Mapping[str, Report] = _NONE) -> str | None:
+    """Return what the gates on quality say against a model; one that cannot be decided counts against it too."""
+    verdicts = judge(asked, report, baselines=baselines) if (asked := on_quality(gates)) else ()
+    return "; ".join(f"{each.metric}: {each.message}" for each in verdicts if each.verdict != "pass") or None
+
+
 def overall(verdicts: Sequence[GateVerdict]) -> Verdict:
     """Return the worst verdict: fail, then inconclusive, then pass; raises ``GateError`` if there are none."""
     _refuse_nothing(verdicts)

@@ -69,7 +69,7 @@ def _speedup(asked: Question) -> Evidence:
     _refuse_one_alone(report, "a speedup")
     if old is not None:
         return stored.speedup(asked, old)
-    found = report.speedup if asked.vs is None else report.speedups.get(asked.vs)
+    found = report.speedup if asked.reference is None else report.speedups.get(asked.reference)
     if found is None:
         raise GateError(f"nothing named '{asked.vs}' was measured", fix=did_you_mean(str(asked.vs), report.speedups))
     rests_on = frozenset({found.vs, report.baseline.name, report.final.name})
@@ -155,7 +155,7 @@ def _rss_ratio(asked: Question) -> Evidence:
 def _multiple(asked: Question, figure: Callable[[CandidateRecord], int]) -> Evidence:
     """Read a figure of the final model as a multiple of a reference's, of the same run."""
     _refuse_one_alone(asked.report, "a ratio")
-    report, vs = asked.report, asked.vs or asked.report.baseline.name
+    report, vs = asked.report, asked.reference or asked.report.baseline.name
     references = {report.baseline.name: report.baseline, **report.references}
     if vs not in references:
         raise GateError(f"nothing named '{vs}' was measured", fix=did_you_mean(vs, references))

@@ -6,6 +6,8 @@ scores are computed from them in no time.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.core.cache import Store
-from mlopt.core.cache_entry import Key
+from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import DataError, MeasureError, ModelError
 from mlopt.core.hardware import Hardware
 from mlopt.core.packages import versions
-from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker_for
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import TORCH
 from mlopt.measure.accuracy import Metric, Named, Scores, drop, score, summary
@@ -30,6 +32,8 @@ from mlopt.measure.parity import fidelity
 from mlopt.results.figures import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes.base import Array, Deployable, RuntimeOptions
 from mlopt.runtimes.table import elsewhere, other_runtime, runtime_named
+
+_LEAST_PATIENCE, _PATIENCE = 60.0, 50.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Evaluator:
 
         The source is run twice: ``ModelError`` says what in it is random, or keeps state between calls.
         """
+        entry = self._ran(judged)
+        return read_outputs(entry.out, entry.result["names"])
+
+    def _ran(self, judged: Deployable) -> Entry:
         runtime, model = runtime_named(judged.runtime), judged.model
         parts: dict[str, Any] = {
             "model": model.digest,
@@ -72,13 +80,22 @@ class Evaluator:
         def make(out: Path) -> Mapping[str, Any]:
             candidate = Candidate("evaluation", judged)
             log = self.logs / f"evaluate-{model.digest[:12]}.log"
+            limit, started = math.inf if of_source else self._patience, time.monotonic()
             try:
-                return run_in_worker(log, write_outputs, candidate, self.dataset, self.batch_size, out, twice=of_source)
+                written = run_in_worker_for(
+                    limit, log, write_outputs, candidate, self.dataset, self.batch_size, out=out, twice=of_source
+                )
             except (WorkerDiedError, WorkerRaisedError) as error:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
+            return {**written, "seconds": time.monotonic() - started}
 
         entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs of {model.kind}", parts), make)
-        return read_outputs(entry.out, entry.result["names"])
+        return entry
+
+    @cached_property
+    def _patience(self) -> float:
+        """Seconds after which a model that still runs counts as hanging: many times what the source took."""
+        return _LEAST_PATIENCE + _PATIENCE * float(self._ran(self.source).result.get("seconds", _LEAST_PATIENCE))
 
     @cached_property
     def reference(self) -> dict[str, Array]:
@@ -146,6 +163,6 @@ class Evaluator:
 
     def fidelity(self, judged: Deployable) -> Fidelity | None:
         """Return how close the outputs are to the source model's; None for a source that is no baseline itself."""
-        if judged.model.kind == TORCH and judged.model.digest == self.source.model.digest:
+        if judged.model.kind == TORCH and judged.identity == self.source.identity:
             return None
         return fidelity(self.reference, self.outputs(judged))

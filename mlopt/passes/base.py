@@ -53,6 +53,11 @@ class PassConfig(BaseModel):
         return False
 
     @property
+    def follows_runtime(self) -> bool:
+        """Whether what the pass, so configured, writes depends on the runtime that it is to run in."""
+        return self.searches
+
+    @property
     def foreign(self) -> bool:
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""
         return False
@@ -60,11 +65,6 @@ class PassConfig(BaseModel):
     @property
     def only_in(self) -> tuple[str, str] | None:
         """The runtime that alone is sure to read what the pass, so configured, writes, and how to write it for all."""
-        return None
-
-    @property
-    def measures_in(self) -> str | None:
-        """The runtime in which a pass that measures does so, whatever the target's; None: the target's, or none."""
         return None
 
     def narrowed(self, interface: Interface) -> Interface:

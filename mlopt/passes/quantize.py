@@ -1,10 +1,11 @@
-"""Fewer bits for onnxruntime's CPU kernels: INT8, or weights alone in 4 or 8 bits.
+"""Fewer bits for the kernels of a CPU: INT8, or weights alone in 4 or 8 bits.
 
 Cases: ``static`` writes Q/DQ pairs whose scales come from calibration data: for convolutions, and what stands between
 them. ``dynamic`` scales each input as it comes: for the matrix products of transformers, whose activations vary too
 much for fixed scales. ``weight_only`` stores weights in blocks of 4 or 8 bits: for size. ``auto`` times the layers in
 each of them, and keeps the fastest set that stays within the recipe's accuracy budget
-(``mlopt.compress.quantization.search``).
+(``mlopt.compress.quantization.search``), in the runtime that is to run the result. What ONNX Runtime alone is sure to
+read, which is ``dynamic`` and ``weight_only``, is tried for no other.
 
 A constant that several nodes read is stored once for each form in which they want it: scales along one axis or the
 other, one scale, or FP32 for those that are not quantized. A weight that is no matrix has one scale, and so has one
@@ -42,8 +43,10 @@ from mlopt.measure.metric import load_metric
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
 from mlopt.passes.simplifying import advised
 from mlopt.results.budget import Budget
+from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import runtime_named
 
 _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
 
@@ -104,11 +107,6 @@ class QuantizeConfig(PassConfig):
     def searches(self) -> bool:
         """Whether this machine is measured."""
         return self.mode is Mode.AUTO
-
-    @property
-    def measures_in(self) -> str | None:
-        """ONNX Runtime, in which the search for the fastest mode runs."""
-        return "onnxruntime" if self.searches else None
 
     @property
     def foreign(self) -> bool:
@@ -191,12 +189,13 @@ def _searched(
     writer = _writer(model, found, config, context, calibration, scratch)
     if (reason := writer.too_old) is not None:
         return Refusal(reason)
-    options = OnnxRuntimeOptions(threads=context.target.threads or usable_cores(), device=context.target.device)
-    batch_size = context.target.batch_size
-    budget, score = context.budget, score_by(context.budget)
-    judge = QualityCheck(model.path, judging, model.inputs, budget, options, batch_size=batch_size, score=score)
-    measuring = context.measuring(deployed(model, options), judging, batch_size, scratch)
-    able = [mode for mode, why in _modes(found, config, calibrated=calibration is not None).items() if why is None]
+    deployable, batch_size = _measured_in(model, context), context.target.batch_size
+    judge = QualityCheck(deployable, judging, context.budget, batch_size=batch_size, score=score_by(context.budget))
+    measuring = context.measuring(deployable, judging, batch_size, scratch)
+    modes = _modes(found, config, calibrated=calibration is not None, runtime=deployable.runtime)
+    able = [mode for mode, why in modes.items() if why is None]
+    if not able:
+        return Refusal(f"in {deployable.runtime}: {next(filter(None, modes.values()))}")
     search = Search(writer, judge, measuring, able, scratch, config.seconds)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
     source = "there is no calibration data: these are evaluation samples" if calibration is None else None
@@ -211,9 +210,19 @@ def _searched(
     return _result(writer, context.out, result.version.mode, result.version.written, more, result.left)
 
 
-def _modes(found: Survey, config: QuantizeConfig, *, calibrated: bool) -> dict[Mode, str | None]:
+def _measured_in(model: Model, context: Context) -> Deployable:
+    """Return how the model will be run, if that can be timed layer by layer; else as it is in ONNX Runtime."""
+    if context.deployable is not None and runtime_named(context.deployable.runtime).profile is not None:
+        return context.deployable
+    threads = context.target.threads or usable_cores()
+    return deployed(model, OnnxRuntimeOptions(threads=threads, device=context.target.device))
+
+
+def _modes(
+    found: Survey, config: QuantizeConfig, *, calibrated: bool, runtime: str = "onnxruntime"
+) -> dict[Mode, str | None]:
     """Return each mode that auto may choose, and why it cannot, if so."""
-    tried = (Mode.STATIC, Mode.DYNAMIC, Mode.WEIGHT_ONLY)
+    tried = (Mode.STATIC, Mode.DYNAMIC, Mode.WEIGHT_ONLY) if runtime == "onnxruntime" else (Mode.STATIC,)
     return {mode: objection(mode, config.scheme, found.work, calibrated=calibrated) for mode in tried}
 
 
@@ -275,7 +284,7 @@ def _result(
 
 PASS = Pass(
     name="quantize",
-    version=6,
+    version=7,
     summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({ONNX}),
     produces=ONNX,

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlopt.core import plugins
 from mlopt.core.errors import PluginError
-from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify, specialize
+from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify, specialize, tune_session
 from mlopt.passes.base import Pass
 
 BUILTIN: tuple[Pass[Any], ...] = (
@@ -23,6 +23,7 @@ BUILTIN: tuple[Pass[Any], ...] = (
     fp16.PASS,
     bf16.PASS,
     fuse.PASS,
+    tune_session.PASS,
 )
 
 

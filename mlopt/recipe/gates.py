@@ -27,10 +27,15 @@ def gates(recipe: Recipe) -> tuple[Gate, ...]:
 
 
 def check_answerable(recipe: Recipe, source: str, stored: Collection[str]) -> None:
-    """Raise ``RecipeError`` for a gate that a run will not be able to answer.
+    """Raise ``RecipeError`` for a gate that a run will not be able to answer, or a reference that it will not have.
 
     ``source`` is the label of the source model; ``stored`` names other reports.
     """
+    if recipe.references and source != SOURCE:
+        raise RecipeError(
+            "a model that is never run by PyTorch has no such reference", where="references",
+            got=", ".join(recipe.references), expected="a PyTorch source", fix="remove `references`",
+        )  # fmt: skip
     for gate in recipe.gates:
         drop = gate.metric == "accuracy.drop_pt" and gate.vs not in {None, source, *stored}
         if drop or (gate.vs == SOURCE and source != SOURCE):

@@ -40,8 +40,8 @@ def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
         *_data(data, samples, path),
         (_METRIC[metric["name"]], {"metric": metric}),
         (
-            "What it will run on. `threads` is set to the usable cores unless given.",
-            {"target": {"runtime": "onnxruntime", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
+            _TARGET,
+            {"target": {"runtime": "auto", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
         ),
         ("latency, throughput or size.", {"objective": "latency"}),
         (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),
@@ -102,6 +102,9 @@ _METRIC = {
     "fidelity": "How close are the outputs to the source model's? If they are class scores, `agreement` (or, with an "
     "array\n`labels` in the data, `accuracy`) says more.",
 }
+_TARGET = """\
+What it will run on: `auto` tries each runtime that is installed, and the fastest that keeps the gates is shipped.
+`threads` is set to the usable cores unless given."""
 _PASSES = """\
 In this order. An optional step that does not make the model faster, or breaks a gate, is dropped; the report says why.
 See `mlopt passes` for all passes and their keys."""

@@ -15,7 +15,7 @@ from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.recipe.document import KeyPath, closest
 from mlopt.recipe.problems import Located
 from mlopt.recipe.schema import Recipe, is_code
-from mlopt.results.roles import BASELINE, REFERENCES, SOURCE
+from mlopt.results.roles import BASELINE, FASTEST, ON_REQUEST, REFERENCES, SOURCE
 
 
 def check(recipe: Recipe, base: Path) -> Iterator[Located]:
@@ -23,6 +23,7 @@ def check(recipe: Recipe, base: Path) -> Iterator[Located]:
     yield from _files(recipe, base)
     yield from _model(recipe)
     yield from _metric(recipe)
+    yield from _references(recipe)
     yield from _gates(recipe, base)
 
 
@@ -79,16 +80,36 @@ def _metric(recipe: Recipe) -> Iterator[Located]:
         yield ("metric", "name"), Problem(what, expected="data.evaluation", fix="add data.evaluation: {source: ...}")
 
 
+def _references(recipe: Recipe) -> Iterator[Located]:
+    file = _no_pytorch(recipe)
+    for number, name in enumerate(recipe.references):
+        path = ("references", number)
+        if file is not None:
+            what = f"{file} model is never run by PyTorch, so there is no {name}"
+            yield path, Problem(what, got=name, fix="remove it from `references`")
+        elif name in recipe.references[:number]:
+            yield path, Problem("the reference is named twice", got=name, fix="remove one of the two")
+
+
+def _no_pytorch(recipe: Recipe) -> str | None:
+    """Return what the source is, with its article, if it is certainly no PyTorch model."""
+    found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+    return found.label if found is not None and found.name != TORCH else None
+
+
 def _gates(recipe: Recipe, base: Path) -> Iterator[Located]:
     for number, gate in enumerate(recipe.gates):
         path, vs = ("gates", number, "vs"), gate.vs
-        if vs is None or vs == BASELINE:
+        if vs is None or vs in {BASELINE, FASTEST, *recipe.references}:
             continue
-        if vs == SOURCE:
-            found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
-            if found is not None and found.name != TORCH:
-                what = f"{found.label} model is never run by PyTorch, so there is no {SOURCE} to compare with"
+        if vs in {SOURCE, *ON_REQUEST}:
+            file = _no_pytorch(recipe)
+            if file is not None:
+                what = f"{file} model is never run by PyTorch, so there is no {vs} to compare with"
                 yield path, Problem(what, got=vs, fix=f"vs: {BASELINE}")
+            elif vs != SOURCE:
+                what, fix = f"{vs} is measured only where the recipe asks for it", f"add `references: [{vs}]`"
+                yield path, Problem(what, got=vs, fix=fix)
         elif vs == STORED:
             what = "`baseline` is the report that `mlopt gate --baseline` is given; a recipe names the file"
             yield path, Problem(what, got=vs, fix="vs: ./baselines/main.json")

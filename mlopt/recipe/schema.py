@@ -39,6 +39,7 @@ from mlopt.measure.torch_metrics import is_torch_metric
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.document import closest
 from mlopt.results.budget import Budget
+from mlopt.results.roles import COMPILED, ON_REQUEST, REFERENCES
 
 API_VERSION = "mlopt/v1"
 METRICS = ("accuracy", "agreement", "sequence_agreement", "fidelity")
@@ -91,6 +92,15 @@ def _metric(text: str) -> str:
     return text
 
 
+def _reference(text: str) -> str:
+    if text not in ON_REQUEST:
+        fix = closest(text, ON_REQUEST)
+        if text in REFERENCES:
+            fix = "leave it out: it is measured wherever there is one"
+        raise _refusal("there is no such reference to ask for", expected=", ".join(ON_REQUEST), fix=fix)
+    return text
+
+
 def _dimension(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     named = isinstance(value, str) and re.fullmatch(_DIMENSION, value)
@@ -104,6 +114,9 @@ Dimension = Annotated[
     BeforeValidator(_dimension),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_DIMENSION}$"}]}),
 ]
+
+
+Reference = Annotated[str, AfterValidator(_reference), WithJsonSchema({"type": "string", "enum": list(ON_REQUEST)})]
 
 
 class Part(BaseModel):
@@ -272,6 +285,10 @@ class Recipe(Part):
         description="the steps, in order: `name`, or `name: {key: value, optional: true}`"
     )
     gates: tuple[Gate, ...] = Field(default=(), description="what the result must be worth")
+    references: tuple[Reference, ...] = Field(
+        default=(),
+        description=f"what else is measured beside the result: {COMPILED}, a PyTorch source under torch.compile",
+    )
     measure: Measure = Measure()
     seed: int = Field(default=0, ge=0, lt=2**32, description="for the random order in which candidates are measured")
 

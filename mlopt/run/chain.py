@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from mlopt.formats.table import format_for, format_of
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, is_code
+from mlopt.results.roles import COMPILED
+from mlopt.runtimes.absent import absent
 from mlopt.runtimes.table import runtimes_of
 from mlopt.runtimes.table import table as runtime_table
+from mlopt.runtimes.torch_compile import missing_compiler
 
 Passes = Mapping[str, Pass[Any]]
 
@@ -29,10 +33,11 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
         fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
         problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
     problems.extend(_runtimes(recipe.target))
+    problems.extend(_references(recipe))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
-    return [*problems, *_foreign(recipe), *_unread(recipe, passes), *misfits(kind, recipe, passes)]
+    return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *misfits(kind, recipe, passes)]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
@@ -113,6 +118,20 @@ def _runtimes(target: Target) -> Iterator[Problem]:
             yield Problem(f"{' and '.join(every[name].missing)} is not installed", "target.runtime", fix=fix)
 
 
+def _references(recipe: Recipe) -> Iterator[Problem]:
+    """Yield why a reference that the recipe asks for cannot be measured on this machine."""
+    if COMPILED not in recipe.references:
+        return
+    where = f"references.{recipe.references.index(COMPILED)}"
+    if recipe.target.device != "cpu":
+        fix = "remove it from `references`"
+        yield Problem(f"{COMPILED} is measured on the CPU only", where, recipe.target.device, "device: cpu", fix)
+        return
+    lacking = missing_compiler()
+    if lacking is not None:
+        yield replace(lacking, where=where)
+
+
 def _needed(left: Kind, where: str, name: str, reader: str) -> Problem:
     """Say that an optional step may not be left out, since of what would then be there nothing can be made."""
     instead = ", or put a required `export` after it" if left == TORCH and name != "export" else ""
@@ -138,39 +157,43 @@ def _foreign(recipe: Recipe) -> Iterator[Problem]:
         written = step.name if step.config.foreign else written
 
 
-def _unread(recipe: Recipe, passes: Passes) -> Iterator[Problem]:
-    """Yield the steps that write operators which the runtime of their result is not sure to read."""
+def _unread(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
+    """Yield the steps that write operators which no runtime of their result is sure to read."""
+    runs = ways(kind, recipe, passes)
     for number, step in enumerate(recipe.passes):
-        runs = runtime_of(passes[step.name].produces, recipe.target)
-        reader, instead = step.config.only_in or (runs, "")
-        if runs not in {None, reader}:
-            what = f"'{step.name}' writes operators that only {reader} is sure to read, and {runs} runs the result"
+        reader, instead = step.config.only_in or ("", "")
+        if reader and runs and reader not in runs:
+            what = f"'{step.name}' writes operators that only {reader} is sure to read, and {runs[0]} runs the result"
             fix = f"{instead}, remove '{step.name}', or target: {{runtime: {reader}}}"
             yield Problem(what, f"passes.{number}.{step.name}", fix=fix)
 
 
-def runtime_of(kind: Kind, target: Target) -> str | None:
-    """Return what would run a model of a kind, as it is deployed; None if nothing here does."""
-    fit = (each for each in runtimes_of(kind, target.runtimes) if target.device in each.devices and not each.missing)
-    return next((each.name for each in fit), None)
+def ways(kind: Kind, recipe: Recipe, passes: Passes) -> tuple[str, ...]:
+    """Return the runtimes of the target that run what becomes of a source of a kind: the chain is run for each.
+
+    ONNX Runtime goes first, if it is among them, then the others in the order of their table.
+    """
+    every, device = runtime_table(), recipe.target.device
+    named = [name for name in (recipe.target.runtimes or every) if name in every]
+    able = [name for name in named if device in every[name].devices and not every[name].missing]
+    fit = [name for name in able if next(misfits(kind, in_runtime(recipe, name), passes), None) is None]
+    return tuple(sorted(fit, key=lambda name: (name != "onnxruntime", list(every).index(name))))
+
+
+def in_runtime(recipe: Recipe, name: str) -> Recipe:
+    """Return the recipe for one runtime of its target."""
+    return recipe.model_copy(update={"target": recipe.target.model_copy(update={"runtime": name})})
 
 
 def advice(recipe: Recipe) -> list[str]:
-    """Return what will work but costs speed."""
+    """Return what will work but costs speed, and what is not installed here and may bring some."""
     names = [step.name for step in recipe.passes]
     found: list[str] = []
     if "fuse" in names and "quantize" in names[names.index("fuse") :]:
         found = [
             "`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"
         ]
-    runs = runtime_of(ONNX, recipe.target)
-    for step in recipe.passes:
-        measured_in = step.config.measures_in
-        if measured_in is not None and runs not in {None, measured_in}:
-            found.append(
-                f"`{step.name}` measures in {measured_in} what is fastest, and {runs} runs the result: say a `mode`"
-            )
-    return found
+    return [*found, *map(str, absent(recipe.target))]
 
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:

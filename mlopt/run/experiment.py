@@ -20,7 +20,7 @@ from mlopt.measure.sweep import Load, sweep
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
-from mlopt.results.figures import OperatorTime, SweepPoint
+from mlopt.results.figures import LayerPrecision, OperatorTime, SweepPoint
 from mlopt.results.report import Report
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.run import report_builder
@@ -51,28 +51,30 @@ class Findings:
     run: Run
     sweep: tuple[SweepPoint, ...]
     operators: Mapping[str, tuple[OperatorTime, ...]]
+    layers: Mapping[str, tuple[LayerPrecision, ...]]
     notes: tuple[str, ...]
 
 
-def conduct(
-    experiment: Experiment, candidates: Sequence[Candidate], notify: Callable[[str, str, float | None], None]
-) -> Findings:
-    """Measure everything; raises ``MeasureError`` when a model that the verdict hangs on was lost.
+def explained(experiment: Experiment, run: Run, notify: Callable[[str, str, float | None], None]) -> Findings:
+    """Measure what explains a comparison, of the baseline and the result: other loads, and operators.
 
     ``notify`` is called with the stage, the detail, and the share of the stage that is done.
     """
-    run = compared(experiment, candidates, partial(notify, "measure"))
-    ends = [each for each in candidates if each.name in _ENDS]
-    loads = [Load(batch_size=size) for size in experiment.recipe.measure.batch_sizes]
+    ends = [run.measured[name].candidate for name in _ENDS]
+    clients = experiment.recipe.target.clients
+    loads = [Load(batch_size=size, concurrency=clients) for size in experiment.recipe.measure.batch_sizes]
     points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
     timed = ends if experiment.recipe.measure.operators else []
     logs = experiment.evaluator.logs
-    times, untimed = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
-    return Findings(run, points, times, (*gaps, *untimed))
+    found = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
+    return Findings(run, points, found.operators, found.layers, (*gaps, *found.notes))
 
 
 def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:
-    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided."""
+    """Measure the candidates against each other, with more looks for as long as a gate on speed is undecided.
+
+    Raises ``MeasureError`` when a model that the verdict hangs on was lost.
+    """
     recipe, measure = experiment.recipe, experiment.recipe.measure
     gates = [gate for gate in gates_of(recipe) if METRICS[gate.metric].of_speed]
     wanted = essential(gates, candidates)
@@ -97,9 +99,9 @@ def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: No
 
 def trial_run(experiment: Experiment, notify: Notify, best: Deployable, model: Deployable) -> Report:
     """Measure an optional step's model against the best so far, and report it as a result against its baseline."""
-    evaluator, size = experiment.evaluator, experiment.recipe.target.batch_size
+    evaluator, target = experiment.evaluator, experiment.recipe.target
     pairs = ((BASELINE, best), (CONTROL, best), (FINAL, model))
-    candidates = tuple(Candidate(name, each, size) for name, each in pairs)
+    candidates = tuple(Candidate(name, each, target.batch_size, target.clients) for name, each in pairs)
     candidate_set = report_builder.CandidateSet(evaluator.source, best, model, {}, candidates)
     run = short(experiment, candidates, notify)
     return report_builder.report(

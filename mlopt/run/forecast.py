@@ -14,11 +14,11 @@ from mlopt.passes.base import Pass
 from mlopt.run import inputs
 from mlopt.run.chain import source_kind
 from mlopt.run.declared import fixed_inputs
+from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
 from mlopt.run.request import Request
 from mlopt.run.stages import Planned
-from mlopt.run.step import Setting, key_of
 
 Came = tuple[str, Mapping[str, Any] | None]
 """The digest of a model, and how it is run, if a pass chose that."""

@@ -34,9 +34,15 @@ def run(source: Deployable, steps: Sequence[Step], job: Job, trial: Trial | None
     left_out: Outcome | None = None
     for number, step in enumerate(steps):
         notify(f"{step.name} ({number + 1} of {len(steps)})")
-        if best.model.kind not in job.passes[step.name].accepts:
+        pass_ = job.passes[step.name]
+        if (reason := job.skips(step)) is not None:
+            yield Outcome(step, pass_.version, "refused", reason)
+            continue
+        if best.model.kind not in pass_.accepts:
             yield _unfit(best, number, step, job, passed_by, left_out)
             continue
+        if pass_.lossy or step.config.searches:
+            best = job.prefer(best)
         outcome = loop.outcome(best, number)
         if step.optional and outcome.kept is not None and trial is not None:
             outcome = loop.judged(best, outcome.kept, number, outcome, trial)

@@ -1,4 +1,4 @@
-"""The program: the stages of ``mlopt optimize``, as six calls in ``execute``, each with what it is made from.
+"""The program: the stages of ``mlopt optimize``, as calls in ``execute``, each with what it is made from.
 
 Only ``pack`` writes outside the cache; a run that ends early leaves the previous artifact as it was.
 """
@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.errors import RecipeError
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
@@ -21,6 +20,7 @@ from mlopt.formats.table import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
 from mlopt.gate.notices import sample_notice
+from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.passes.base import Interface
@@ -30,9 +30,12 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
-from mlopt.run import chain, declared, experiment, inputs, loop, packaging, report_builder
-from mlopt.run.outcomes import Outcome
+from mlopt.results.roles import COMPILED
+from mlopt.run import chain, choice, declared, experiment, forms, inputs, packaging, report_builder, selection, ways
+from mlopt.run.choice import Choice
+from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
+from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.stages import Planned, Prepared
 from mlopt.run.start import Notify, Started, silent, start
@@ -40,12 +43,14 @@ from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import trial
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy
+from mlopt.runtimes.torch import under_compile
 
 
 @dataclass(frozen=True)
 class Measurements:
     """What was measured of every candidate."""
 
+    choice: Choice
     candidate_set: report_builder.CandidateSet
     findings: experiment.Findings
 
@@ -55,9 +60,10 @@ def execute(request: Request, notify: Notify = silent) -> Artifact:
     with start(request, notify) as started:
         planned = plan(started)
         prepared = ready(planned)
-        outcomes = transform(prepared)
-        measured = measure(prepared, outcomes)
-        report = judge(prepared, outcomes, measured)
+        ways = transform(prepared)
+        chosen = choose(prepared, ways)
+        measured = measure(prepared, chosen)
+        report = judge(prepared, measured)
         return pack(prepared, measured, report)
 
 
@@ -113,46 +119,71 @@ def ready(planned: Planned) -> Prepared:
     for notice in notices:
         notify(notice, "", None)
     job = _job(planned, source, evaluator, fitted)
-    return Prepared(planned, source, evaluation, fitted, evaluator, job, notes=(*planned.notes, *notices))
+    quality = QualityGates(recipe, evaluator, planned.baselines)
+    return Prepared(
+        planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=(*planned.notes, *notices)
+    )
 
 
-def transform(prepared: Prepared) -> tuple[Outcome, ...]:
-    """Run the passes."""
-    notify = prepared.planned.started.notify
+def transform(prepared: Prepared) -> tuple[Way, ...]:
+    """Run the passes, once for each runtime that may run the result."""
+    planned, notify = prepared.planned, prepared.planned.started.notify
+    recipe, evaluator = planned.loaded.recipe, prepared.evaluator
     measured = partial(experiment.trial_run, _experiment(prepared), partial(notify, "is it worth it?"))
-    keep = trial(prepared.planned.loaded.recipe, prepared.planned.baselines, measured)
+    keep = trial(recipe, planned.baselines, measured)
 
     def tell(step: str) -> None:
         notify(f"pass {step}", "", None)
 
-    source = begin(prepared.source, prepared.job)
-    outcomes = tuple(loop.run(source, prepared.planned.loaded.recipe.passes, prepared.job, keep, tell))
-    loop.final(source, outcomes, prepared.job.target)
-    return outcomes
+    runtimes = chain.ways(prepared.source.kind, recipe, planned.passes)
+    died = partial(selection.died, evaluator)
+    came = ways.run(
+        runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality, died=died,
+        tell=tell,
+    )  # fmt: skip
+    return tuple(came)
 
 
-def measure(prepared: Prepared, outcomes: Sequence[Outcome]) -> Measurements:
+def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
+    """Find the fastest valid deployable among all that the passes left to choose from."""
+    planned, first = prepared.planned, came[0]
+    notes = tuple(f"the chain came to nothing in {way.runtime}: {way.lost}" for way in came if way.lost is not None)
+    baseline = _baseline(prepared, came)
+    every = forms.forms(came, unchanged=(prepared.source.digest, baseline.model.digest))
+    able = list(forms.entrants(every, [way.runtime for way in came], prepared.quality.choices))
+    if len(came) < 2 and len({each.deployable.options for each in able}) < 2:
+        return choice.of_way(first, baseline, notes)
+    found = selection.Selection(
+        able, baseline, prepared.evaluator, prepared.quality,
+        dead={way.runtime: f"not tried: {way.lost}" for way in came if way.dead},
+        max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
+    ).run()  # fmt: skip
+    return choice.of_search(found, first, baseline, notes)
+
+
+def measure(prepared: Prepared, chosen: Choice) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    planned, source = prepared.planned, begin(prepared.source, prepared.job)
-    baseline = exported(source, outcomes, prepared.job)
-    batch_size = planned.loaded.recipe.target.batch_size
-    candidate_set = report_builder.candidate_set(prepared.evaluator.source, outcomes, batch_size, baseline, source)
+    notify, candidates = prepared.planned.started.notify, _candidates(prepared, chosen).candidates
+    run = experiment.compared(_experiment(prepared), candidates, partial(notify, "measure"))
+    chosen, run = choice.settled(chosen, run)
+    candidate_set = _candidates(prepared, chosen)
     check_shippable(candidate_set.final.model)
-    findings = experiment.conduct(_experiment(prepared), candidate_set.candidates, planned.started.notify)
-    return Measurements(candidate_set, findings)
+    findings = experiment.explained(_experiment(prepared), run, notify)
+    return Measurements(chosen, candidate_set, findings)
 
 
-def judge(prepared: Prepared, outcomes: Sequence[Outcome], measured: Measurements) -> Report:
+def judge(prepared: Prepared, measured: Measurements) -> Report:
     """Write the evidence down and hold it against the gates."""
-    planned, findings = prepared.planned, measured.findings
+    planned, findings, chosen = prepared.planned, measured.findings, measured.choice
     planned.started.notify("judge", "accuracy and gates", None)
     inputs.check_unchanged(planned.code, planned.loaded, prepared.source)
     recipe = planned.loaded.recipe
     report = report_builder.report(
-        recipe, measured.candidate_set, outcomes, findings.run, prepared.evaluator, data=prepared.data,
-        notes=(*prepared.notes, *findings.notes),
+        recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
+        notes=(*prepared.notes, *chosen.notes, *findings.notes),
     ).model_copy(update={
-        "sweep": findings.sweep, "operators": findings.operators,
+        "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
+        "tried": chosen.tried, "spent": dict(chosen.spent),
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
@@ -169,6 +200,21 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
         planned.output, report, measured.candidate_set.final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated,
+    )  # fmt: skip
+
+
+def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:
+    """Return the source as it is when it is only exported, as it runs by default."""
+    made = exported(begin(prepared.source, prepared.job), came[0].outcomes, prepared.job)
+    return deploy(made.model, prepared.job.options)
+
+
+def _candidates(prepared: Prepared, chosen: Choice) -> report_builder.CandidateSet:
+    source, recipe = prepared.evaluator.source, prepared.planned.loaded.recipe
+    beside = {COMPILED: under_compile(source)} if COMPILED in recipe.references else {}
+    return report_builder.candidate_set(
+        source, chosen.outcomes, recipe.target.batch_size, chosen.baseline, chosen.start, beside | chosen.beside,
+        clients=recipe.target.clients,
     )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ class Outcome:
     notes: Mapping[str, Any] | None = None
     trial: TrialVerdict | None = None
     """What the guard measured, of an optional step."""
+    broken: bool = False
+    """Whether its word does not hold: it is lossless, and the results changed."""
 
     @property
     def model(self) -> Model | None:
@@ -50,3 +52,17 @@ class Outcome:
 
 Trial = Callable[[Deployable, Deployable, bool], TrialVerdict]
 """``guard(best, candidate, lossy)`` decides whether what an optional step came to is kept."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the chain came to in one runtime."""
+
+    runtime: str
+    start: Deployable
+    """The source as it is run before the first step."""
+    outcomes: tuple[Outcome, ...]
+    lost: str | None = None
+    """Why it came to nothing, if so."""
+    dead: bool = False
+    """Whether that is since a process in this runtime crashed or hung: then nothing more is tried in it."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlopt.core.errors import MeasureError, ModelError
 from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model
@@ -21,7 +22,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.report.control import runs_alike
 from mlopt.results.figures import Sampling
 from mlopt.results.report import CandidateRecord, Report, StepRecord
-from mlopt.results.roles import BASELINE, CONTROL, FINAL, SOURCE
+from mlopt.results.roles import BASELINE, COMPILED, CONTROL, FASTEST, FINAL, ON_REQUEST, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import deploy
@@ -43,12 +44,12 @@ class CandidateSet:
 
 def candidate_set(
     source: Deployable, outcomes: Sequence[Outcome], batch_size: int, exported: Deployable | None = None,
-    start: Deployable | None = None,
+    start: Deployable | None = None, beside: Mapping[str, Deployable] = {}, *, clients: int = 1,
 ) -> CandidateSet:  # fmt: skip
     """Choose what is measured; what occurs twice in the chain is measured once, the final one always.
 
     ``exported`` is the source in FP32 as ONNX, where the chain has no such model; ``start`` is the source as the target
-    runs it, which is the result if no step is kept.
+    runs it, which is the result if no step is kept; ``beside`` is what else is to be compared with, by name.
     """
     chain = [start or source, *(o.deployable for o in outcomes if o.deployable is not None and o.status != "dropped")]
     baseline = exported or next((each for each in chain if each.model.kind == ONNX), source)
@@ -66,8 +67,10 @@ def candidate_set(
         default = FINAL if same else f"after {outcome.step.name} ({number + 1})"
         steps[number] = names.setdefault(outcome.deployable.identity, default)
         found.setdefault(steps[number], outcome.deployable)
+    of_their_own = {each.identity for each in (final, *found.values())}
+    found |= {name: each for name, each in beside.items() if each.identity not in of_their_own}
     found[FINAL] = final
-    candidates = tuple(Candidate(name, each, batch_size) for name, each in found.items())
+    candidates = tuple(Candidate(name, each, batch_size, clients) for name, each in found.items())
     return CandidateSet(source, baseline, final, steps, candidates)
 
 
@@ -81,11 +84,15 @@ def report(
     with a note.
     """
     alpha = statistics.ALPHA / run.looks_planned
-    candidates = {
-        name: _scored(found, run.measured[name].candidate.deployable, evaluator)
-        for name, found in described(run.measured, evaluator.dataset, alpha).items()
-    }
     absent = {name: cause for name, cause in run.lost.items() if name not in run.measured}
+    candidates = {}
+    for name, found in described(run.measured, evaluator.dataset, alpha).items():
+        try:
+            candidates[name] = _scored(found, run.measured[name].candidate.deployable, evaluator)
+        except (MeasureError, ModelError) as error:
+            if name not in ON_REQUEST:
+                raise
+            absent[name] = f"{error.problems[0].what}: {error.problems[0].got}"
     return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
         update={
             "accuracy_drop": evaluator.drop(candidate_set.final),
@@ -113,7 +120,7 @@ def timings(
     ``measured`` has at least the baseline, its second copy and the final model.
     """
     subject = Subject(recipe.name, recipe.objective.value, ROLES, hardware)
-    references = [name for name in (SOURCE, BASELINE) if name in candidates]
+    references = [name for name in (SOURCE, COMPILED, BASELINE, FASTEST) if name in candidates]
     report = figures.report(subject, candidates, measured, references, statistics.ALPHA / sampling.looks_planned)
     speedups = {
         name: found.model_copy(update={"median": 1.0, "ci95": (1.0, 1.0)})

@@ -15,6 +15,7 @@ from mlopt.measure.evaluate import Evaluator
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded
 from mlopt.results.report import Report
+from mlopt.run.quality import QualityGates
 from mlopt.run.start import Started
 from mlopt.run.step import Job
 from mlopt.runtimes.base import RuntimeOptions
@@ -47,6 +48,7 @@ class Prepared:
     fitted: Mapping[str, Dataset]
     """What passes calibrate and train on, by its role."""
     evaluator: Evaluator
+    quality: QualityGates
     job: Job
     notes: tuple[str, ...]
 

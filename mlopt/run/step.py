@@ -15,42 +15,21 @@ from typing import Any
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError, PassError, Problem
-from mlopt.core.hardware import Hardware, usable_cores
-from mlopt.core.packages import versions
-from mlopt.core.target import AUTO, Objective, Target
+from mlopt.core.target import AUTO, Target
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
-from mlopt.formats.model import ONNX, TORCH, Model, TensorSpec, count_of
+from mlopt.formats.model import ONNX, TORCH, Model, count_of
 from mlopt.formats.table import opened
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
-from mlopt.results.budget import Budget
 from mlopt.results.figures import Parity
 from mlopt.results.timing import Measuring
 from mlopt.run import failure_bundle
 from mlopt.run.contract import CHANGED, check_output, remedy
+from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable, RuntimeOptions
-from mlopt.runtimes.table import deploy, deployed_after, runtime_named
-
-Passes = Mapping[str, Pass[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What the results of steps depend on, besides their input and configuration."""
-
-    name: str
-    passes: Passes
-    target: Target
-    objective: Objective
-    hardware: Hardware
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[str, ...]
-    calibration_digest: str | None = None
-    train_digest: str | None = None
-    samples_digest: str
-    budget: Budget
+from mlopt.runtimes.table import deploy, deployed_after, exactly, runtime_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +46,12 @@ class Job(Setting):
     repro: Path
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """As of ``Context``."""
+    held_before: bool = False
+    """Whether the chain was run before, in another runtime: what is the same in both was held to be lossless there."""
+    skips: Callable[[Step], str | None] = lambda _step: None
+    """Why a step has no place here, if the chain is run for several runtimes, and this is not the step's."""
+    prefer: Callable[[Deployable], Deployable] = lambda best: best
+    """How the model is opened that a lossy step, or one that measures, is to improve on: as fast as the gates allow."""
     changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
@@ -94,36 +79,6 @@ def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deplo
     if made is None:
         raise PassError("'export' made no model of the source", where="the baseline")
     return made
-
-
-def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
-    """Return what the result of a step depends on; ``deployed`` is how its input is run, if a pass chose that."""
-    pass_ = job.passes[step.name]
-    needs = pass_.requires
-    parts: dict[str, Any] = {
-        "input": digest,
-        "pass": {"name": pass_.name, "version": pass_.version},
-        "config": step.config.model_dump(mode="json"),
-        "packages": versions(("onnx", *needs.packages)),
-        "target": {**job.target.model_dump(mode="json", exclude={"threads"}), "objective": job.objective.value},
-        "checked on": job.samples_digest,
-    }
-    if deployed is not None:
-        parts["deployed"] = dict(deployed)
-    if TORCH in pass_.accepts:
-        parts["inputs"] = [str(spec) for spec in job.inputs]
-        parts["outputs"] = list(job.outputs)
-    if pass_.lossy:
-        parts["calibration"] = job.calibration_digest
-    if needs.training:
-        parts["train"] = job.train_digest
-    if step.config.searches:
-        parts["budget"] = job.budget.parts
-        parts["machine"] = {"cpu": job.hardware.cpu, "threads": job.target.threads or usable_cores()}
-    if needs.device_bound:
-        gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
-        parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
-    return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
 
 
 def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
@@ -181,11 +136,13 @@ def held(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     outcome, pass_ = _step(best, number, step, job), job.passes[step.name]
     if outcome.deployable is None or pass_.lossy or outcome.deployable.identity == best.identity:
         return outcome
-    found = job.changed(best, outcome.deployable)
+    if job.held_before and not step.config.follows_runtime:
+        return outcome
+    found = job.changed(exactly(best), exactly(outcome.deployable))
     if found is None:
         return outcome
     if step.optional:
-        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}")
+        return replace(outcome, status="dropped", reason=f"{CHANGED}: {found}", broken=True)
     told = _keep(number, best.model, step, job, job.logs / f"{number + 1}-{step.name}.log")
     raise PassError(
         CHANGED, where=f"pass '{step.name}' (step {number + 1})", got=found,
@@ -236,7 +193,8 @@ def execute(
     seconds = time.monotonic() - started
     if context.samples is None:
         raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
-    conformity = check_output(pass_, before, after, context.samples, config)
+    pair = (before, after) if pass_.lossy else (exactly(before), exactly(after))
+    conformity = check_output(pass_, *pair, context.samples, config)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
         "digest": written.digest,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlopt.core.target import Objective
-from mlopt.gate.judge import judge
+from mlopt.gate.judge import objection
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
@@ -37,8 +37,11 @@ class _Trial:
         if model.identity == best.identity:
             return TrialVerdict(None)
         report = self.trial_run(best, model)
-        reason = self._against(report) or self._no_gain(report) if lossy else self._harm(report)
+        reason = self._worthless(report) if lossy else self._harm(report)
         return TrialVerdict(reason, report.final.latency_ms, report.final.accuracy)
+
+    def _worthless(self, report: Report) -> str | None:
+        return objection(gates_of(self.recipe), report, self.baselines) or self._no_gain(report)
 
     def _harm(self, report: Report) -> str | None:
         old, new = report.baseline.size_bytes, report.final.size_bytes
@@ -59,14 +62,6 @@ class _Trial:
             return None
         unknown = speedup.median > 1 and hidden(speedup)
         return f"{'too noisy to tell' if unknown else 'no measurable gain'}: {_text(speedup)}"
-
-    def _against(self, report: Report) -> str | None:
-        """Return what a quality gate says against the model; a gate that cannot be decided counts against it too."""
-        gates = [gate for gate in gates_of(self.recipe) if gate.metric.startswith(("accuracy.", "fidelity."))]
-        if not gates:
-            return None
-        verdicts = judge(gates, report, baselines=self.baselines)
-        return "; ".join(verdict.message for verdict in verdicts if verdict.verdict != "pass") or None
 
 
 def trial(recipe: Recipe, baselines: Mapping[str, Report], trial_run: TrialRun) -> Trial:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.core.packages import install_command, version
-from mlopt.core.target import MAX_THREADS
+from mlopt.core.target import MAX_THREADS, Objective
 from mlopt.formats.model import Kind, Model, TensorSpec
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -90,14 +90,26 @@ class Runtime(Generic[O]):
     """The extra of mlopt that brings them; None if they are installed under their own names."""
     profile: Profile[O] | None = None
     """Time a model operator by operator; None if the library cannot tell."""
+    layers: Callable[[Model, O], list[Layer]] | None = None
+    """Load a model and tell what the library made of it, and in which precision; None if the library cannot tell."""
     errors: Callable[[], tuple[type[Exception], ...]] = tuple
     """What the library raises about a model or its inputs: it is told as ``ModelError``, in the library's words."""
     remark: Callable[[Model, O], str | None] = lambda _model, _options: None
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
+    choices: Callable[[O, bool], tuple[O, ...]] = lambda options, _one_size: (options,)
+    """``choices(options, one_size)``: the ways to open a model among which a recipe looks for the fastest, those that
+    keep full precision first; ``one_size``: all that it is fed with has the same sizes."""
+    exactly: Callable[[O], O] = lambda options: options
+    """The same options, computing in the model's own precision: what says whether a step changed the model."""
     checks_sizes: bool = True
     """Whether it refuses sizes that do not go together, so that a feed which it answers is one that the model takes."""
+    about: Callable[[], Mapping[str, str]] = dict
+    """What the library says of this machine once it is imported (devices, precisions, telemetry), by what it is."""
+    tunings: Callable[[Model, O, Objective], Mapping[str, O]] | None = None
+    """Options worth a try for this model instead of those given, the most promising first, each by what it changes:
+    ways to compute the same, of which only measuring tells the fastest. None if the library has nothing to choose."""
     library: Callable[[], object] | None = None
     """Import it, with what it must be told first (no telemetry); None: under the names of its packages, as they are."""
 

@@ -28,6 +28,7 @@ from mlopt.runtimes import exact
 from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.onnxruntime_profile import nodes_of
+from mlopt.runtimes.onnxruntime_tunings import tunings
 
 if TYPE_CHECKING:
     import onnx
@@ -102,6 +103,13 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def about() -> dict[str, str]:
+    """Return the providers that it can use, and whether its telemetry is off."""
+    names = import_onnxruntime().get_available_providers()
+    off = os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
+    return {"providers": ", ".join(names), "telemetry": "off, by ORT_DISABLE_TELEMETRY=1" if off else "on"}
+
+
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: its native exceptions, which share no base of their own, and two of Python's."""
     state = import_onnxruntime().capi.onnxruntime_pybind11_state
@@ -117,22 +125,36 @@ def cause(error: Exception) -> str:
 
 
 def session_options(options: OnnxRuntimeOptions, model: Model | None = None) -> onnxruntime.SessionOptions:
-    """Translate: ``threads`` inside an operator, and operators one after the other.
+    """Translate: as many ``threads`` compute at a time, be it inside one operator or in several.
 
     With ``model``, what it takes to compute that model right on this CPU is added; raises ``ModelError`` where nothing
     does.
     """
     ort = import_onnxruntime()
     native = ort.SessionOptions()
-    native.intra_op_num_threads = options.threads
-    native.inter_op_num_threads = 1
-    native.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    at_a_time = min(options.inter_op_threads, options.threads)
+    native.intra_op_num_threads = options.threads - at_a_time + 1  # the threads of both pools, less the one that calls
+    native.inter_op_num_threads = at_a_time
+    modes = ort.ExecutionMode
+    native.execution_mode = modes.ORT_PARALLEL if at_a_time > 1 else modes.ORT_SEQUENTIAL
     native.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
+    native.enable_mem_pattern = options.memory_pattern
+    native.enable_cpu_mem_arena = options.memory_arena
     native.log_severity_level = _ERRORS_ONLY
     entries = exact.entries(model, options) if model is not None else {}
-    for key, value in entries.items():
+    for key, value in {**entries, **_entries(options)}.items():
         native.add_session_config_entry(key, value)
     return native
+
+
+def _entries(options: OnnxRuntimeOptions) -> dict[str, str]:
+    """Return the session entries of what is not as ONNX Runtime has it by itself."""
+    block_base = options.dynamic_block_base
+    return {
+        **({} if options.spinning else {f"session.{pool}_op.allow_spinning": "0" for pool in ("intra", "inter")}),
+        **({} if options.prepacking else {"session.disable_prepacking": "1"}),
+        **({"session.dynamic_block_base": str(block_base)} if block_base else {}),
+    }
 
 
 def create_session(model: Model, native: onnxruntime.SessionOptions, device: str) -> onnxruntime.InferenceSession:
@@ -258,6 +280,8 @@ RUNTIME = Runtime(
     profile=profile,
     remark=exact.remark,
     safe_isa=exact.safe_isa,
+    about=about,
+    tunings=tunings,
     library=import_onnxruntime,
 )
 

@@ -11,26 +11,32 @@ is refused. What does not fit only inside the graph (a Reshape to another number
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
 from mlopt.runtimes.feeds import check_feeds
 from mlopt.runtimes.openvino_options import OpenVinoOptions
-from mlopt.runtimes.openvino_profile import Layer, Nodes, layers_of, times_of
+from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
+from mlopt.runtimes.openvino_tunings import tunings
 
 if TYPE_CHECKING:
     import openvino
 
+_LOG = logging.getLogger(__name__)
+_SETS_OF_SIZES = 8
+"""So many are compiled for; a deployment that meets more has sizes that vary."""
 _ITS_SOURCE = re.compile(r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:|FrontEnd API failed with \w+:")
 _UNREAD = re.compile(r"No conversion rule found for operations: ([^\n]*)")
 _ROUNDED = "products and sums are computed in bfloat16, which keeps 8 bits of a float32: this is lossy"
@@ -41,14 +47,19 @@ _OTHERWISE = "run it with `runtime: onnxruntime`"
 @contextmanager
 def open_(model: Model, options: OpenVinoOptions) -> Iterator[Session]:
     """Load the file by its path, so that external data of any size is found beside it."""
-    yield _Session(model, compiled(model, options))
+    yield _Session(model, _Compiler(model, options))
 
 
 def profile(model: Model, options: OpenVinoOptions, feeds: Iterator[Feeds], seconds: float) -> list[NodeTime]:
     """Run the model for about ``seconds`` with OpenVINO's counters on; warming up is not counted."""
-    native = compiled(model, options, counting=True)
-    session, nodes = _Session(model, native), Nodes.of(read_graph(model.path).graph)
-    return times_of(session.run, session.counters, nodes.in_layers(layers_of(native)), feeds, seconds)
+    session, nodes = _Session(model, _Compiler(model, options, counting=True)), Nodes.of(read_graph(model.path).graph)
+    first = next(feeds)
+    session.run(first)
+    found = layers_of(session.native(first))
+    named = nodes.in_layers(found)
+    precisions = precisions_of(found, named)
+    times = times_of(session.run, session.counters, named, feeds, seconds)
+    return [replace(each, precision=precisions.get(each.name, "")) for each in times]
 
 
 def layers(model: Model, options: OpenVinoOptions) -> list[Layer]:
@@ -56,20 +67,9 @@ def layers(model: Model, options: OpenVinoOptions) -> list[Layer]:
     return layers_of(compiled(model, options))
 
 
-def compiled(model: Model, options: OpenVinoOptions, *, counting: bool = False) -> openvino.CompiledModel:
-    """Read and compile the model; raises ``ModelError`` when it is refused, or could not be computed as promised."""
-    _check(model)
-    ov = import_openvino()
-    try:
-        core = ov.Core()
-        if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ModelError(
-                "this CPU does not compute in bfloat16", where=str(model.path), got="precision: bf16",
-                expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
-            )  # fmt: skip
-        return core.compile_model(core.read_model(str(model.path)), "CPU", _properties(options, counting=counting))
-    except RuntimeError as error:
-        raise _refused(model, str(error)) from error
+def compiled(model: Model, options: OpenVinoOptions) -> openvino.CompiledModel:
+    """Read and compile the model for any sizes; raises ``ModelError`` as opening it does."""
+    return _Compiler(model, options).whole()
 
 
 def import_openvino() -> Any:
@@ -85,6 +85,21 @@ def import_openvino() -> Any:
     return openvino
 
 
+def about() -> dict[str, str]:
+    """Return its devices, the precisions in which it computes here, and whether its telemetry is off."""
+    core = import_openvino().Core()
+    off = sys.modules.get("openvino_telemetry", sys) is None
+    return {
+        "devices": ", ".join(core.available_devices),
+        "precision": "exact, bf16" if _has_bf16(core) else "exact (this CPU has no bf16)",
+        "telemetry": "off, as openvino_telemetry is not let in" if off else "on",
+    }
+
+
+def _has_bf16(core: openvino.Core) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def cause(text: str) -> str:
     """Return what went wrong in one line, without the places in OpenVINO's source and the conditions checked there."""
     return " ".join(_ITS_SOURCE.sub("", text).split())[:400]
@@ -95,19 +110,79 @@ def remark(_model: Model, options: OpenVinoOptions) -> str | None:
     return _ROUNDED if options.precision == "bf16" else None
 
 
+class _Compiler:
+    """A model that was read, and what is compiled of it: once for any sizes, or for each set of sizes that is met.
+
+    Raises ``ModelError`` when the model is refused, or could not be computed as promised.
+    """
+
+    def __init__(self, model: Model, options: OpenVinoOptions, *, counting: bool = False) -> None:
+        _check(model)
+        self.model, self._properties = model, _properties(options, counting=counting)
+        self._ov = import_openvino()
+        self._of_sizes: dict[tuple[tuple[int, ...], ...], openvino.CompiledModel | None] = {}
+        self._static, self._making = options.shapes == "static", threading.Lock()
+        with self._explained():
+            self._core = self._ov.Core()
+            if options.precision == "bf16" and not _has_bf16(self._core):
+                raise ModelError(
+                    "this CPU does not compute in bfloat16", where=str(model.path), got="precision: bf16",
+                    expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
+                )  # fmt: skip
+            self.read = self._core.read_model(str(model.path))
+        self._whole: openvino.CompiledModel | None = None
+        if not self._static:
+            self.whole()
+
+    def whole(self) -> openvino.CompiledModel:
+        """Return the model compiled for any sizes."""
+        with self._making, self._explained():
+            if self._whole is None:
+                self._whole = self._core.compile_model(self.read, "CPU", self._properties)
+            return self._whole
+
+    def fitting(self, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel:
+        """Return what runs feeds of these sizes, in the order of the inputs."""
+        if not self._static:
+            return self.whole()
+        if shapes not in self._of_sizes and len(self._of_sizes) < _SETS_OF_SIZES:
+            with self._making:
+                self._of_sizes.setdefault(shapes, self._fixed(shapes))
+        return self._of_sizes.get(shapes) or self.whole()
+
+    def _fixed(self, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel | None:
+        """Compile for one set of sizes; None if OpenVINO, or the graph, cannot do without sizes that vary."""
+        try:
+            with self._explained():
+                read = self.read.clone()
+                read.reshape(dict(enumerate(map(list, shapes))))
+                return self._core.compile_model(read, "CPU", self._properties)
+        except ModelError as error:
+            _LOG.info("OpenVINO cannot fix the sizes of %s: %s", self.model.path, error.problems[0].what)
+            return None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise _refused(self.model, str(error)) from error
+
+
 class _Session:
     """An open model. Each thread has a request of its own: one can be used by one caller at a time."""
 
-    def __init__(self, model: Model, native: openvino.CompiledModel) -> None:
+    def __init__(self, model: Model, compiler: _Compiler) -> None:
         self.inputs, self.outputs = model.inputs, model.outputs
-        self._native, self._where, self._own = native, str(model.path), threading.local()
-        places = {name: place for place, port in enumerate(native.inputs) for name in port.get_names()}
+        self._compiler, self._where, self._own = compiler, str(model.path), threading.local()
+        places = {name: place for place, port in enumerate(compiler.read.inputs) for name in port.get_names()}
         self._places = {spec.name: places[spec.name] for spec in model.inputs if spec.name in places}
+        self._order = sorted(self._places, key=self._places.__getitem__)
         self._names = [spec.name for spec in model.outputs]
-        if len(self._places) < len(model.inputs) or len(self._names) != len(native.outputs):
+        if len(self._places) < len(model.inputs) or len(self._names) != len(compiler.read.outputs):
             raise ModelError(
                 "OpenVINO made another interface of the model", where=self._where,
-                got=f"inputs {', '.join(places)}, and {len(native.outputs)} outputs",
+                got=f"inputs {', '.join(places)}, and {len(compiler.read.outputs)} outputs",
                 expected=f"inputs {', '.join(spec.name for spec in model.inputs)}, and {len(self._names)} outputs",
                 fix=_OTHERWISE,
             )  # fmt: skip
@@ -116,7 +191,7 @@ class _Session:
         check_feeds(feeds, self.inputs, self._where, bits=32)
         placed = {self._places[name]: array for name, array in feeds.items()}
         try:
-            outputs = self._request().infer(placed, share_inputs=True, share_outputs=False)
+            outputs = self._request(feeds).infer(placed, share_inputs=True, share_outputs=False)
         except RuntimeError as error:
             got = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feeds.items())
             raise ModelError(
@@ -125,14 +200,23 @@ class _Session:
             ) from error  # fmt: skip
         return dict(zip(self._names, outputs.to_tuple(), strict=True))
 
+    def native(self, feeds: Feeds) -> openvino.CompiledModel:
+        """Return what runs this feed."""
+        return self._compiler.fitting(tuple(feeds[name].shape for name in self._order))
+
     def counters(self) -> list[openvino.ProfilingInfo]:
         """Return what the last run of this thread counted."""
-        return list(self._request().profiling_info)
+        return list(self._own.last.profiling_info)
 
-    def _request(self) -> openvino.InferRequest:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._native.create_infer_request()
-        request: openvino.InferRequest = self._own.request
+    def _request(self, feeds: Feeds) -> openvino.InferRequest:
+        """Return this thread's request for what runs this feed."""
+        if not hasattr(self._own, "requests"):
+            self._own.requests = {}
+        native = self.native(feeds)
+        if id(native) not in self._own.requests:
+            self._own.requests[id(native)] = native.create_infer_request()
+        self._own.last = self._own.requests[id(native)]
+        request: openvino.InferRequest = self._own.last
         return request
 
 
@@ -146,6 +230,19 @@ def _check(model: Model) -> None:
                 _INEXACT[spec.dtype], where=f"{model.path}: '{spec.name}'", got=spec.dtype,
                 expected="inputs and outputs in float32, float16, integers or bool", fix=_OTHERWISE,
             )  # fmt: skip
+
+
+def choices(options: OpenVinoOptions, one_size: bool) -> tuple[OpenVinoOptions, ...]:
+    """Return the precisions that this CPU has; of one size, compiled for that."""
+    ov = import_openvino()
+    shaped = options.model_copy(update={"shapes": "static"}) if one_size else options
+    exact = shaped.model_copy(update={"precision": "exact"})
+    return (exact, shaped.model_copy(update={"precision": "bf16"})) if _has_bf16(ov.Core()) else (exact,)
+
+
+def exactly(options: OpenVinoOptions) -> OpenVinoOptions:
+    """Return the options that compute in float32."""
+    return options.model_copy(update={"precision": "exact"})
 
 
 def _properties(options: OpenVinoOptions, *, counting: bool) -> dict[str, Any]:
@@ -183,7 +280,12 @@ RUNTIME = Runtime(
     packages=("openvino",),
     extra="openvino",
     profile=profile,
+    layers=layers,
     remark=remark,
+    choices=choices,
+    exactly=exactly,
     checks_sizes=False,
+    about=about,
+    tunings=tunings,
     library=import_openvino,
 )

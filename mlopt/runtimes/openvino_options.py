@@ -19,6 +19,11 @@ class OpenVinoOptions(RuntimeOptions):
     precision: Literal["exact", "bf16"] = Field(
         default="exact", description="exact: float32, with nothing quantized on the way; bf16 is faster, and lossy"
     )
+    shapes: Literal["dynamic", "static"] = Field(
+        default="dynamic",
+        description="static: compiled anew for each set of sizes that is met, which takes a moment then and is faster "
+        "afterwards; of more than a few sets, the others are run as dynamic ones",
+    )
     hint: Literal["latency", "throughput"] = Field(default="latency", description="what it schedules for")
     streams: int = Field(
         default=1, ge=1, le=MAX_THREADS, description="inferences at a time, which share the threads; at most as many"

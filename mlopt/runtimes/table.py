@@ -114,6 +114,21 @@ def other_runtime(deployable: Deployable, name: str) -> Deployable:
     return Deployable(deployable.model, name, _defaults(chosen, deployable.options))
 
 
+def exactly(deployable: Deployable) -> Deployable:
+    """Return the same, computing in the model's own precision."""
+    options = runtime_named(deployable.runtime).exactly(deployable.options)
+    return Deployable(deployable.model, deployable.runtime, options)
+
+
+def choices(deployable: Deployable, *, one_size: bool) -> tuple[Deployable, ...]:
+    """Return the ways to open a model in its runtime among which the fastest is looked for, the exact ones first.
+
+    ``one_size``: all that it is fed with has the same sizes.
+    """
+    found = runtime_named(deployable.runtime).choices(deployable.options, one_size)
+    return tuple(Deployable(deployable.model, deployable.runtime, options) for options in found)
+
+
 def that_checks_sizes(deployable: Deployable) -> Deployable:
     """Return the model as it runs where a feed that does not fit is an error, if a runtime here does that."""
     every = [runtime_named(deployable.runtime), *runtimes_of(deployable.model.kind)]

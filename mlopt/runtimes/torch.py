@@ -1,9 +1,13 @@
-"""PyTorch as it is written: eager, without gradients. The reference that an exported model is held against."""
+"""PyTorch as it is written: eager, without gradients. The reference that an exported model is held against.
+
+With ``compile`` it is the same model under ``torch.compile``: a reference that a recipe asks for, never a candidate.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +17,18 @@ from pydantic import Field
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import TORCH, Model
 from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin, output_names
-from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
+from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
+from mlopt.runtimes.torch_compile import check_compiled, compiled, graphs, missing_compiler, own_folder
 
 if TYPE_CHECKING:
     import torch
 
 
 class TorchOptions(RuntimeOptions):
-    """Threads and device; eager PyTorch has nothing else to choose."""
+    """Threads and device, and whether the model is compiled."""
 
     graph_optimization: Literal["all"] = Field(default="all", description="nothing here; reports always had it")
+    compile: bool = Field(default=False, description="run it under torch.compile, which builds C++")
 
 
 @contextmanager
@@ -37,12 +43,33 @@ def open_(model: Model, options: TorchOptions) -> Iterator[Session]:
     threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        yield _Session(model, options.device)
+        if not options.compile:
+            yield _Session(model, options.device)
+            return
+        with own_folder():
+            yield _Compiled(model, options.device)
     finally:
         torch.set_num_threads(threads)
 
 
+def about() -> dict[str, str]:
+    """Return the devices that it can use, and the instructions that it computes with on the CPU."""
+    torch = import_torch()
+    cuda = torch.cuda.is_available()
+    return {"devices": "cpu, cuda" if cuda else "cpu", "kernels": torch.backends.cpu.get_cpu_capability()}
+
+
+def under_compile(source: Deployable) -> Deployable:
+    """Return a PyTorch model as it runs compiled, on as many threads."""
+    options = TorchOptions(threads=source.options.threads, device=source.options.device, compile=True)
+    return Deployable(source.model, RUNTIME.name, options)
+
+
 class _Session:
+    """An open model; what fails in it is told in the words of ``failed``."""
+
+    failed = "the model's forward() failed"
+
     def __init__(self, model: Model, device: str) -> None:
         self.inputs = model.inputs
         self.outputs = model.outputs
@@ -60,10 +87,18 @@ class _Session:
             )  # fmt: skip
         tensors = {spec.name: self._tensor(feeds[spec.name]) for spec in self.inputs}
         advice = partial(self._advice, tensors=tensors)
-        with self._torch.inference_mode(), foreign_code("the model's forward() failed", self._where, advice):
-            values = self._module(*tensors.values())
+        with self._without_gradients(), foreign_code(self.failed, self._where, advice):
+            values = self._called(*tensors.values())
         names = output_names([spec.name for spec in self.outputs], len(values), self._where)
         return {name: np.array(value.detach().cpu().numpy()) for name, value in zip(names, values, strict=True)}
+
+    def _without_gradients(self) -> AbstractContextManager[object]:
+        mode: AbstractContextManager[object] = self._torch.inference_mode()
+        return mode
+
+    def _called(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        values: tuple[torch.Tensor, ...] = self._module(*tensors)
+        return values
 
     def _advice(self, error: Exception, tensors: Mapping[str, torch.Tensor]) -> str | None:
         from mlopt.formats.torch.module import dtype_advice
@@ -75,6 +110,31 @@ class _Session:
         return self._torch.from_numpy(array if array.flags.writeable else array.copy()).to(self._device)
 
 
+class _Compiled(_Session):
+    """Compiled by the first call, which may take a minute; a call with other sizes may compile once more."""
+
+    failed = "the model fails under torch.compile"
+
+    def __init__(self, model: Model, device: str) -> None:
+        lacking = missing_compiler()
+        if lacking is not None:
+            raise MissingPackage(replace(lacking, where=origin(model)))
+        super().__init__(model, device)
+        self._graphs: int | None = graphs()
+        compiled(self._module.model)
+
+    def _without_gradients(self) -> AbstractContextManager[object]:
+        mode: AbstractContextManager[object] = self._torch.no_grad()
+        return mode
+
+    def _called(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        values = super()._called(*tensors)
+        if self._graphs is not None:
+            check_compiled(self._graphs, self._where)
+            self._graphs = None
+        return values
+
+
 RUNTIME = Runtime(
     name="torch",
     kinds=frozenset({TORCH}),
@@ -83,4 +143,6 @@ RUNTIME = Runtime(
     devices=frozenset({"cpu", "cuda"}),
     packages=("torch",),
     extra="torch",
+    about=about,
+    library=import_torch,
 )

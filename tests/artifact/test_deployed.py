@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bench_models import dense
 
@@ -15,6 +17,7 @@ from mlopt.artifact.layout import Content, Manifest, ModelEntry, Role, read_mani
 from mlopt.core.errors import IntegrityError, MissingPackage
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.table import open_session
 
 
 @pytest.fixture
@@ -41,6 +44,23 @@ def test_an_artifact_is_opened_as_it_was_measured(artifact: Path) -> None:
     assert found == shipped(artifact, manifest(artifact))
     assert (found.runtime, found.model.path) == ("onnxruntime", artifact / "model.onnx")
     assert found.options == OnnxRuntimeOptions(threads=1, graph_optimization="basic")
+
+
+@pytest.mark.parametrize(
+    "tuned",
+    [
+        {"spinning": False}, {"memory_pattern": False, "memory_arena": False}, {"prepacking": False},
+        {"dynamic_block_base": 4}, {"inter_op_threads": 2, "graph_optimization": "none"},
+    ],
+)  # fmt: skip
+def test_tuned_options_go_through_the_manifest_and_open_the_model(artifact: Path, tuned: dict[str, Any]) -> None:
+    options = OnnxRuntimeOptions(threads=1, **tuned)
+    written = json.loads((artifact / "mlopt.json").read_text())
+    (artifact / "mlopt.json").write_text(json.dumps({**written, "options": options.model_dump(mode="json")}))
+    found = given(artifact)
+    assert found.options == options
+    with open_session(found) as session:
+        assert session.run({"x": np.ones((1, 64), np.float32)})["h1"].tolist() == [[1.0] * 64]
 
 
 def test_a_bare_model_is_opened_as_its_runtime_does_by_default(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

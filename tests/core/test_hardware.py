@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.core.hardware import Hardware, detect, parse
+from mlopt.core.hardware import INSTRUCTIONS_OF, Hardware, detect, parse
 
 RECORDED = Path(__file__).parents[1] / "hardware"
 
@@ -56,3 +56,15 @@ def test_this_machine_has_a_name_cores_and_memory(tmp_path: Path) -> None:
     assert found.memory_bytes > 1 << 28
     unknown = detect(tmp_path / "absent")
     assert (unknown.architecture, unknown.cores) == (found.architecture, found.cores)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("zen3", "avx2"), ("cascade_lake", "vnni"), ("cascade_lake_vnni_hidden", "avx2"), ("sapphire_rapids", "bf16"),
+        ("graviton3", None), ("apple_m3_macos", None),
+    ],
+)  # fmt: skip
+def test_the_kind_of_an_x86_cpu_is_that_of_its_kernels(name: str, kind: str | None) -> None:
+    assert recorded(name).cpu_kind == kind
+    assert kind is None or kind in INSTRUCTIONS_OF

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
 from mlopt.core.errors import ModelError
-from mlopt.core.usercode import CodeReference, distributions, local_files, parse_reference
+from mlopt.core.packages import GENERATED
+from mlopt.core.usercode import CodeReference, distributions, local_files, own_frame, parse_reference
 
 
 def test_only_python_functions_are_references(tmp_path: Path) -> None:
@@ -81,3 +83,15 @@ def test_a_file_that_no_digest_covers_does_not_run_unnoticed(tmp_path: Path) -> 
         CodeReference(tmp_path / "sly_recipe.py", "f").load()
     assert caught.value.problems[0].got == str(tmp_path / "sly_helper.py")
     assert caught.value.problems[0].fix == "write `import sly_helper` into the file that needs it"
+
+
+def test_what_a_compiler_wrote_is_nobodys_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, generated = tmp_path / "net.py", tmp_path / "generated" / "c1.py"
+    monkeypatch.delenv(GENERATED, raising=False)
+    generated.parent.mkdir()
+    for file in (own, generated):
+        file.write_text("call()\n")
+    frames = traceback.StackSummary.from_list([(str(own), 1, "forward", ""), (str(generated), 1, "call", "")])
+    assert own_frame(frames) == f"{generated}:1"
+    monkeypatch.setenv(GENERATED, str(generated.parent))
+    assert own_frame(frames) == f"{own}:1"

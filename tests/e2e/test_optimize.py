@@ -20,8 +20,10 @@ from small_models import NETWORK, RECIPE
 
 import mlopt
 from mlopt.cli.app import run
+from mlopt.core.errors import MeasureError
 from mlopt.run.forecast import foresee
 from mlopt.run.request import Request
+from mlopt.runtimes.torch_compile import missing_compiler
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
 WITHOUT_QUANTIZE = "passes=[export, simplify]"
@@ -62,6 +64,46 @@ def optimized(once: Optimized, monkeypatch: pytest.MonkeyPatch) -> Optimized:
     monkeypatch.setenv("MLOPT_CACHE", str(once.recipe.parent / "cache"))
     monkeypatch.setenv("MLOPT_CONFIG", str(once.recipe.parent / "config"))
     return once
+
+
+COMPILED = ("references=[torch_compile]", "gates=[{metric: speedup.median, min: 0.001}]", WITHOUT_QUANTIZE)
+
+
+@pytest.mark.cold
+def test_a_source_that_does_not_compile_is_a_reference_less(
+    optimized: Optimized, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "g++").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "g++").chmod(0o755)
+    monkeypatch.setenv("CXX", str(tmp_path / "g++"))
+    artifact = mlopt.optimize("net.yaml", allow_code=True, overrides=COMPILED, output=tmp_path / "out")
+    assert (artifact.exit_code, set(artifact.report.references)) == (0, {"torch_eager", "onnx_fp32"})
+    (told,) = (note for note in artifact.report.notes if note.startswith("torch_compile was not measured: "))
+    assert "the model fails under torch.compile" in told
+    gate = "gates=[{metric: speedup.median, min: 0.001, vs: torch_compile}]"
+    with pytest.raises(MeasureError, match="torch_compile"):
+        mlopt.optimize("net.yaml", allow_code=True, overrides=[*COMPILED, gate], output=tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(missing_compiler() is not None, reason="there is no C++ compiler")
+def test_a_compiled_source_is_a_reference_and_leaves_nothing_in_the_home(
+    optimized: Optimized, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    gate = "gates=[{metric: speedup.median, min: 0.001, vs: torch_compile}]"
+    artifact = mlopt.optimize("net.yaml", allow_code=True, overrides=[*COMPILED, gate], output=tmp_path / "out")
+    found = artifact.report.references["torch_compile"]
+    assert (found.runtime, found.options["compile"]) == ("torch", True)
+    assert found.fidelity is not None
+    assert found.fidelity.relative_error < 1e-5
+    assert [each.verdict for each in artifact.report.gates if "torch_compile" in each.limit] == ["pass"]
+    left = (path for path in home.rglob("*") if path.is_file())
+    assert [path for path in left if not {"matplotlib", ".onnxruntime"} & set(path.parts)] == []
+    assert "torch_compile" in (artifact.path / "report.html").read_text()
+    assert "torch_compile" in (artifact.path / "report.md").read_text()
 
 
 def test_a_recipe_becomes_a_signed_artifact(optimized: Optimized) -> None:

@@ -28,6 +28,14 @@ def test_samples_that_are_not_at_hand_are_named_with_their_file() -> None:
     assert Question(report(), samples={"final": [[1.0]]}).blocks("final") == [[1.0]]
 
 
+def test_the_fastest_unchanged_source_is_the_baseline_where_the_report_has_no_other() -> None:
+    assert Question(report(), vs="fastest_source").reference is None
+    found = report(references={"fastest_source": candidate("fastest_source")})
+    assert Question(found, vs="fastest_source").reference == "fastest_source"
+    assert Question(found, vs="torch_compile").reference == "torch_compile"
+    assert Question(found).reference is None
+
+
 def test_a_stored_report_is_what_no_reference_is_called() -> None:
     old = report(name="old")
     known = {"baseline": old, "./main": old}

@@ -140,6 +140,18 @@ def test_a_speedup_is_against_the_baseline_unless_it_says_otherwise():
     assert one(Gate(metric="speedup.median", min=1, vs="torch_eager")).value == 3.0
 
 
+def test_against_the_fastest_unchanged_source_the_baseline_answers_if_it_is_that_one() -> None:
+    faster, smaller = Gate(metric="speedup.median", min=1, vs="fastest_source"), "size.ratio"
+    ratio = Gate(metric=smaller, max=9, vs="fastest_source")
+    assert one(faster).value == SPEEDUP.median
+    assert one(ratio).value == one(Gate(metric=smaller, max=9)).value
+    fastest = candidate("fastest_source", size_bytes=1_000_000)
+    against = SPEEDUP.model_copy(update={"median": 1.1, "ci95": (1.05, 1.15), "vs": "fastest_source"})
+    more = {"references": {"fastest_source": fastest}, "speedups": {"fastest_source": against}}
+    assert one(faster, **more).value == 1.1
+    assert one(ratio, **more).value == pytest.approx(4.3)
+
+
 def test_a_report_without_an_interval_cannot_decide_a_percentile():
     bare = Latency(**{**LATENCY.model_dump(), "ci95": {}})
     found = one(Gate(metric="latency.p50_ms", max=50), final={"latency_ms": bare})

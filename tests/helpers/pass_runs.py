@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from deployables import in_runtime
 
-from mlopt.compress.quantization.benchmarker import Benchmarker
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Array, Dataset, Samples, store
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.measure.benchmarker import Benchmarker
 from mlopt.passes.base import Context, Pass, PassResult, Refusal
 from mlopt.runtimes.table import open_session
 

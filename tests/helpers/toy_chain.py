@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -145,7 +146,7 @@ class World:
 
     refusals: Callable[[str, str], str | None] = lambda _best, _candidate: None
     """What the guard says of a candidate, by the texts of both."""
-    target: Target = field(default_factory=Target)
+    target: Target = field(default_factory=partial(Target, runtime="onnxruntime"))
     store: Memory = field(default_factory=Memory)
     worked: list[str] = field(default_factory=list)
     """What each pass that ran was given, and its name."""

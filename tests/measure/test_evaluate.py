@@ -111,3 +111,5 @@ def test_only_a_source_in_pytorch_is_left_without_fidelity(
     found = judge.fidelity(pruned)
     assert found is not None
     assert found.relative_error == pytest.approx(0.5)
+    elsewhere = judge.fidelity(replace(started, options=started.options.model_copy(update={"threads": 7})))
+    assert elsewhere is not None, "the same model, run otherwise, may answer otherwise"

@@ -7,7 +7,7 @@ from campaign_parts import recipe
 
 from mlopt.core.errors import RecipeError
 from mlopt.recipe.gates import check_answerable, gates
-from mlopt.results.roles import BASELINE, SOURCE
+from mlopt.results.roles import BASELINE, COMPILED, SOURCE
 
 
 def test_a_drop_against_what_the_run_has_not_is_refused_before_any_work() -> None:
@@ -23,6 +23,13 @@ def test_pytorch_is_no_reference_of_a_source_that_came_as_onnx() -> None:
     check_answerable(faster, SOURCE, ())
     with pytest.raises(RecipeError, match="compares with 'torch_eager', which this run has not"):
         check_answerable(faster, BASELINE, ())
+
+
+def test_nothing_is_compiled_of_a_source_that_came_as_onnx() -> None:
+    asked = recipe().model_copy(update={"references": (COMPILED,)})
+    check_answerable(asked, SOURCE, ())
+    with pytest.raises(RecipeError, match="never run by PyTorch has no such reference"):
+        check_answerable(asked, BASELINE, ())
 
 
 def test_not_slower_than_the_baseline_goes_without_saying_until_it_is_said() -> None:

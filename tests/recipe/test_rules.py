@@ -27,6 +27,8 @@ def test_every_rule_finds_its_own_place(tmp_path: Path, passes: dict[str, Pass[A
     ("vs", "said"),
     [
         ("torch_eager", None),
+        ("fastest_source", None),
+        ("torch_compile", "add `references: [torch_compile]`"),
         ("./stored/report.json", None),
         ("./stored", None),
         ("./none.json", "the stored report does not exist"),
@@ -47,6 +49,29 @@ def test_a_gate_compares_with_a_reference_or_a_stored_report(
     with pytest.raises(RecipeError) as error:
         parse(text, tmp_path / "recipe.yaml", passes=passes)
     assert said in str(error.value)
+
+
+def test_a_reference_that_is_asked_for_may_be_compared_with(tmp_path: Path, passes: dict[str, Pass[Any]]) -> None:
+    (tmp_path / "digits.py").write_text("")
+    text = f"{GOOD.replace('vs: onnx_fp32', 'vs: torch_compile')}references: [torch_compile]\n"
+    recipe = parse(text, tmp_path / "recipe.yaml", passes=passes).recipe
+    assert (recipe.references, recipe.gates[1].vs) == (("torch_compile",), "torch_compile")
+    with pytest.raises(RecipeError, match="named twice") as error:
+        parse(text.replace("[torch_compile]", "[torch_compile, torch_compile]"), tmp_path / "r.yaml", passes=passes)
+    assert str(error.value.problems[0].where).endswith("r.yaml:20:29")
+
+
+def test_what_is_no_pytorch_has_no_compiled_reference(tmp_path: Path, passes: dict[str, Pass[Any]]) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"onnx")
+    text = (
+        "apiVersion: mlopt/v1\nname: m\nmodel: {source: m.onnx}\npasses: []\nreferences: [torch_compile]\n"
+        "gates: [{metric: speedup.median, min: 1, vs: torch_compile}]\n"
+    )
+    with pytest.raises(RecipeError, match="an ONNX model is never run by PyTorch") as error:
+        parse(text, tmp_path / "r.yaml", passes=passes)
+    (problem,) = error.value.problems
+    assert str(problem.where).endswith("r.yaml:5:14")
+    assert problem.fix == "remove it from `references`"
 
 
 def test_a_torchmetrics_metric_needs_evaluation_data(tmp_path: Path, passes: dict[str, Pass[Any]]) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mlopt.core.errors import RecipeError
 from mlopt.passes.base import Pass, PassConfig
 from mlopt.recipe.json_schema import json_schema
-from mlopt.recipe.schema import DeclaredInput, Measure, Metric, ModelSource
+from mlopt.recipe.schema import DeclaredInput, Measure, Metric, ModelSource, Recipe
 
 
 def test_a_pass_may_not_use_the_key_that_belongs_to_steps(passes: dict[str, Pass[Any]]) -> None:
@@ -57,6 +57,21 @@ def test_keys_that_a_metric_does_not_take_are_refused(fields: dict[str, Any], sa
     with pytest.raises(ValidationError, match=said):
         Metric(**fields)
     assert Metric(name="agreement", output=("a", "b")).output == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("torch_compiled", "did you mean 'torch_compile'?"),
+        ("onnx_fp32", "leave it out: it is measured wherever there is one"),
+    ],
+)
+def test_only_what_is_not_measured_anyhow_can_be_asked_for(passes: dict[str, Pass[Any]], name: str, fix: str) -> None:
+    wanted = {"apiVersion": "mlopt/v1", "name": "m", "model": {"source": "m.onnx"}, "passes": []}
+    with pytest.raises(ValidationError, match="no such reference to ask for") as error:
+        Recipe.model_validate({**wanted, "references": [name]})
+    assert error.value.errors()[0]["ctx"]["fix"] == fix
+    assert json_schema(passes)["properties"]["references"]["items"]["enum"] == ["torch_compile"]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "string"])

@@ -11,7 +11,7 @@ from mlopt.recipe.schema_lookup import choices_at, description_at, keys_at
 
 def test_it_tells_what_a_place_may_hold(passes: dict[str, Pass[Any]]) -> None:
     schema = json_schema(passes)
-    assert keys_at(schema, ("target",)) == ["runtime", "device", "threads", "batch_size"]
+    assert keys_at(schema, ("target",)) == ["runtime", "device", "threads", "batch_size", "clients"]
     assert keys_at(schema, ("passes", 2, "quantize")) == ["mode", "scheme", "exclude", "reduce_range", "optional"]
     assert keys_at(schema, ("model", "inputs", "anything")) == ["dtype", "shape"]
     assert keys_at(schema, ("nowhere", 3)) == []

@@ -11,14 +11,15 @@ from toy_chain import BOTH, PASSES, TOY, third_kind
 from toy_chain import steps as toys
 
 from mlopt.core.errors import Problem
-from mlopt.core.hardware import Hardware
+from mlopt.core.hardware import Gpu, Hardware
 from mlopt.core.target import Target
 from mlopt.data.reading import DataSource
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.passes.base import Pass, PassConfig, Requires
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Data, Recipe, Step
-from mlopt.run.chain import advice, check, misfits
+from mlopt.run.chain import advice, check, misfits, ways
+from mlopt.runtimes import openvino
 from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime, RuntimeOptions
 
@@ -38,7 +39,8 @@ def found(*steps: str, kind: Kind = TORCH) -> list[tuple[str, str]]:
     passes = {**table(), "either": EITHER}
     names = [(step.rstrip("?"), step.endswith("?")) for step in steps]
     made = tuple(Step(name=name, config=passes[name].config(), optional=optional) for name, optional in names)
-    problems = misfits(kind, recipe().model_copy(update={"passes": made}), passes)
+    wanted = recipe().model_copy(update={"passes": made, "target": Target(runtime="onnxruntime")})
+    problems = misfits(kind, wanted, passes)
     return [(str(problem.where), str(problem.fix)) for problem in problems]
 
 
@@ -106,9 +108,9 @@ def test_the_result_must_run_whichever_optional_steps_are_left_out() -> None:
     assert among_three("export lower?") == []
     assert among_three("export lower?", target=Target(runtime="toys")) == needed(1, "lower", "an ONNX")
     assert among_three("any? compile", ONNX, Target(runtime="toys")) == []
-    assert among_three("lower lift?", ONNX, Target()) == needed(1, "lift", "a toy")
+    assert among_three("lower lift?", ONNX, Target(runtime="onnxruntime")) == needed(1, "lift", "a toy")
     assert among_three("round? round", TOY) == []
-    assert among_three("round?", TOY, Target()) == [
+    assert among_three("round?", TOY, Target(runtime="onnxruntime")) == [
         ("passes", "the passes end in a model that onnxruntime does not run")
     ]
 
@@ -122,6 +124,35 @@ def test_a_pass_that_trains_needs_what_to_train_on() -> None:
     assert problem == Problem("'trains' needs training data", "passes.0.trains", fix="add data.train to the recipe")
     given = wanted.model_copy(update={"data": Data(train=DataSource(source="train.npz"))})
     assert check(given, {"trains": trains}, hardware) == []
+
+
+def test_what_auto_would_try_if_it_were_installed_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(openvino.RUNTIME, packages=("mlopt-is-not-installed",))
+    monkeypatch.setattr(runtimes, "BUILTIN", (*(each for each in runtimes.BUILTIN if each.name != "openvino"), gone))
+    (told,) = advice(in_runtimes("auto"))
+    assert told.startswith("openvino is not installed and may be faster here")
+    assert advice(in_runtimes("onnxruntime")) == []
+
+
+@pytest.mark.parametrize(
+    ("compiler", "device", "said"),
+    [
+        ("g++", "cpu", None),
+        (None, "cpu", "torch.compile builds C++, and there is no compiler"),
+        ("g++", "cuda", "torch_compile is measured on the CPU only"),
+    ],
+)
+def test_a_compiled_reference_takes_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, compiler: str | None, device: str, said: str | None
+) -> None:
+    monkeypatch.setattr("mlopt.runtimes.torch_compile.shutil.which", lambda _: compiler)
+    gpu = Gpu(name="a GPU", compute_capability="9.0", driver="550", memory_bytes=1 << 30)
+    hardware = Hardware(cpu="test", architecture="x86_64", isa=(), cores=2, memory_bytes=1, gpu=gpu)
+    target = Target.model_validate({"device": device})
+    asked = recipe().model_copy(update={"references": ("torch_compile",), "target": target})
+    found = [problem for problem in check(asked, table(), hardware) if problem.where == "references.0"]
+    assert [problem.what for problem in found] == ([said] if said else [])
+    assert all(problem.fix for problem in found)
 
 
 @pytest.fixture
@@ -161,8 +192,17 @@ def test_they_are_for_their_own(runtime: str | tuple[str, ...]) -> None:
 
 
 @pytest.mark.usefixtures("another")
-def test_a_search_in_one_runtime_for_another_is_told() -> None:
-    (told,) = advice(in_runtimes("other", step("quantize")))
-    assert told == "`quantize` measures in onnxruntime what is fastest, and other runs the result: say a `mode`"
-    assert advice(in_runtimes("other", step("quantize", mode="dynamic"))) == []
-    assert advice(in_runtimes("onnxruntime", step("quantize"))) == []
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("auto", ("onnxruntime", "other")), ("other", ("other",)), ("openvino", ()), (("torch", "other"), ("other",)),
+        (("other", "onnxruntime"), ("onnxruntime", "other")), ("nobody", ()),
+    ],
+)  # fmt: skip
+def test_the_chain_is_run_for_each_runtime_that_runs_what_it_comes_to(
+    runtime: str | tuple[str, ...], expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runtime, "missing", property(lambda one: ("openvino",) if one.name == "openvino" else ()))
+    wanted = in_runtimes(runtime, step("export"), step("quantize", mode="dynamic"))
+    assert ways(TORCH, wanted, table()) == expected
+    assert ways(TORCH, in_runtimes(runtime), table()) == (("torch",) if "torch" in runtime or runtime == "auto" else ())

@@ -13,11 +13,13 @@ from campaign_parts import chain, figures, measured, recipe, run_of
 
 from mlopt import report as reports
 from mlopt.core.errors import MeasureError
-from mlopt.measure import latency, operators
+from mlopt.core.target import Target
+from mlopt.measure import latency, operators, sweep
 from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.results.timing import NodeTime
+from mlopt.results.figures import LayerPrecision
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.run import experiment
 from mlopt.run.experiment import Experiment
 from mlopt.run.report_builder import CandidateSet
@@ -134,6 +136,31 @@ def test_a_trial_is_short_and_looks_again_only_at_a_gain_that_may_be_noise(
     assert engine.wanted == [{each.name for each in candidate_set.candidates} if more else set()]
 
 
+def test_a_trial_and_the_batch_sizes_have_the_clients_of_the_target(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Candidate] = []
+
+    def measure(candidates: Sequence[Candidate], *more: Any, **ask: Any) -> Run:
+        asked.extend(candidates)
+        return engine(candidates, *more, **ask)
+
+    monkeypatch.setattr(latency, "measure", measure)
+    monkeypatch.setattr(sweep, "measure", lambda candidates, *_, **__: measure(candidates, None, Schedule(1, 7, 1)))
+    wanted = recipe(batch_sizes=[4], operators=False).model_copy(update={"target": Target(batch_size=2, clients=3)})
+    _, _, candidate_set = chain(tmp_path)
+    evaluator = figures(tmp_path)
+    evaluator.source = candidate_set.source  # type: ignore[misc]
+    subject = Experiment(wanted, evaluator, {}, tmp_path)
+    experiment.trial_run(subject, quiet, candidate_set.baseline, candidate_set.final)
+    assert {(each.name, each.batch_size, each.concurrency) for each in asked} == {
+        (name, 2, 3) for name in ("onnx_fp32", "onnx_fp32 (again)", "final")
+    }
+    asked.clear()
+    experiment.explained(subject, run_of(candidate_set.candidates), said)
+    assert {(each.batch_size, each.concurrency) for each in asked if " at " in each.name} == {(4, 3)}
+
+
 def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +171,8 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
     monkeypatch.setattr(operators, "profile", profile)
     _, _, candidate_set = chain(tmp_path)
-    found = experiment.conduct(Experiment(recipe(), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said)
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(), figures(tmp_path), {}, tmp_path), run, said)
     assert {name: [each.op_type for each in times] for name, times in found.operators.items()} == {
         "onnx_fp32": ["Conv"]
     }
@@ -153,7 +181,24 @@ def test_operators_of_both_ends_are_timed_and_a_failure_is_a_note(
 
 def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine: Engine) -> None:
     _, _, candidate_set = chain(tmp_path)
-    found = experiment.conduct(
-        Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), candidate_set.candidates, said
-    )
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), run, said)
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())
+
+
+def test_the_precision_that_ran_is_found_with_the_operators(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def layers(candidate: Candidate, _: Path) -> list[Layer]:
+        if candidate.name != "final":
+            raise MeasureError("its layers could not be read")
+        return [Layer("conv", "Convolution", "bf16", "", ("conv",))]
+
+    monkeypatch.setattr(operators, "profile", lambda *_: [NodeTime("conv", "Conv", 1.5, "bf16")])
+    monkeypatch.setattr(operators, "layers", layers)
+    _, _, candidate_set = chain(tmp_path)
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(), figures(tmp_path), {}, tmp_path), run, said)
+    assert found.layers == {"final": (LayerPrecision(precision="bf16", layers=1, share=1.0),)}
+    assert set(found.operators) == {"onnx_fp32", "final"}
+    assert found.notes == ("in which precision onnx_fp32 runs is not known: its layers could not be read",)

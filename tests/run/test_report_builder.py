@@ -9,9 +9,13 @@ import pytest
 from campaign_parts import Figures, chain, figures, measured, model, recipe, run_of
 from deployables import in_runtime
 
+from mlopt.core.errors import ModelError
+from mlopt.formats.model import TORCH
 from mlopt.measure import statistics
-from mlopt.results.figures import Sampling
+from mlopt.results.figures import Accuracy, Sampling
 from mlopt.run import report_builder
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.torch import under_compile
 
 
 def test_the_references_every_kept_step_and_the_result_are_compared(tmp_path: Path) -> None:
@@ -26,6 +30,49 @@ def test_a_chain_that_changed_nothing_is_still_measured_twice_and_once_more(tmp_
     source = model(tmp_path, "source")
     names = [each.name for each in report_builder.candidate_set(in_runtime(source), [], 1).candidates]
     assert names == ["onnx_fp32", "onnx_fp32 (again)", "final"]
+
+
+def compiled(folder: Path) -> report_builder.CandidateSet:
+    source = in_runtime(model(folder, "torch", TORCH), 2)
+    beside = {"torch_compile": under_compile(source)}
+    return report_builder.candidate_set(source, [], 2, in_runtime(model(folder, "export"), 2), beside=beside)
+
+
+def test_a_source_is_compiled_where_the_recipe_asks_for_it(tmp_path: Path) -> None:
+    named = {each.name: each.deployable for each in compiled(tmp_path).candidates}
+    eager, other = named["torch_eager"], named["torch_compile"]
+    assert (other.model, other.runtime) == (eager.model, eager.runtime)
+    assert other.options == eager.options.model_copy(update={"compile": True})
+
+
+def test_what_is_compiled_is_a_reference_with_its_speedup(tmp_path: Path) -> None:
+    candidate_set = compiled(tmp_path)
+    report = report_builder.report(recipe(), candidate_set, [], run_of(candidate_set.candidates), figures(tmp_path))
+    assert list(report.references) == list(report.speedups) == ["torch_eager", "torch_compile", "onnx_fp32"]
+    assert report.speedups["torch_compile"].vs == "torch_compile"
+
+
+def test_a_compiled_source_that_cannot_be_scored_is_lost_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate_set = compiled(tmp_path)
+    known = Figures.accuracy
+
+    def accuracy(self: Figures, judged: Deployable) -> Accuracy:
+        if getattr(judged.options, "compile", False):
+            raise ModelError("the model fails under it", got="InductorError")
+        return known(self, judged)
+
+    monkeypatch.setattr(Figures, "accuracy", accuracy)
+    report = report_builder.report(recipe(), candidate_set, [], run_of(candidate_set.candidates), figures(tmp_path))
+    assert list(report.references) == ["torch_eager", "onnx_fp32"]
+    assert report.notes == ("torch_compile was not measured: the model fails under it: InductorError",)
+
+
+def test_all_are_measured_under_the_clients_of_the_target(tmp_path: Path) -> None:
+    source, outcomes, _ = chain(tmp_path)
+    found = report_builder.candidate_set(in_runtime(source), outcomes, 2, clients=4)
+    assert {(each.batch_size, each.concurrency) for each in found.candidates} == {(2, 4)}
 
 
 def test_intervals_hold_over_all_looks(tmp_path: Path) -> None:

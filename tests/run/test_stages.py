@@ -18,7 +18,9 @@ def prepared(folder: Path, *roles: str) -> Prepared:
     evaluator = figures(folder)
     fitted = {role: store(Samples({"x": np.ones((2, 4), np.float32)}), folder / role, role) for role in roles}
     nothing = cast(Any, None)
-    return Prepared(nothing, model(folder, "source"), evaluator.dataset, fitted, evaluator, nothing, notes=())
+    return Prepared(
+        nothing, model(folder, "source"), evaluator.dataset, fitted, evaluator, quality=nothing, job=nothing, notes=()
+    )
 
 
 @pytest.mark.parametrize("roles", [(), ("calibration",), ("calibration", "train")])

@@ -15,13 +15,13 @@ from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
 from mlopt.core.target import Objective, Target
 from mlopt.formats.model import Model
-from mlopt.passes.base import PassConfig, Requires
+from mlopt.passes.base import Requires
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
 from mlopt.run import step as pipeline
 from mlopt.run.outcomes import Outcome
-from mlopt.run.step import Job, key_of
+from mlopt.run.step import Job
 
 CHANGED = "output 'y', sample 7: value 0 is 1 where 2 was expected"
 
@@ -96,18 +96,6 @@ def test_an_optional_one_is_dropped_with_that_reason(
 
 def test_of_a_lossy_step_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert held(tmp_path, monkeypatch, "quantize").status == "applied"
-
-
-def test_what_a_pass_trains_on_belongs_to_its_fingerprint_and_to_no_other(tmp_path: Path) -> None:
-    trains = replace(table()["simplify"], name="trains", requires=Requires(training=True), config=PassConfig)
-    setting = job(tmp_path, passes={**table(), "trains": trains})
-
-    def keys(name: str) -> set[str]:
-        step = Step(name=name, config=setting.passes[name].config())
-        settings = (replace(setting, train_digest=digest) for digest in (None, "one", "other"))
-        return {key_of("model", 0, step, each).fingerprint for each in settings}
-
-    assert [len(keys(name)) for name in ("trains", "simplify", "quantize")] == [3, 1, 1]
 
 
 def test_only_a_pass_that_trains_gets_the_data_and_the_worker_gets_the_pass(

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import ONNX, TORCH, Kind, Model
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.runtimes.onnxruntime import session_options
+from mlopt.runtimes.onnxruntime import about, session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.table import open_session, runtimes_of
 
@@ -177,3 +177,10 @@ def test_a_model_in_float64_is_told_what_helps(tmp_path: Path) -> None:
     problem = raised.value.problems[0]
     assert problem.got == "tensors in float64"
     assert "`model.float()`" in str(problem.fix)
+
+
+def test_it_tells_what_it_can_use_and_that_it_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    found = about()
+    assert "CPUExecutionProvider" in found["providers"].split(", ")
+    assert (found["telemetry"], os.environ["ORT_DISABLE_TELEMETRY"]) == ("off, by ORT_DISABLE_TELEMETRY=1", "1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,7 +205,7 @@ def test_bfloat16_runs_where_it_is_asked_for_and_is_told(tmp_path: Path) -> None
 @needed
 @pytest.mark.process
 def test_the_table_of_runtimes_imports_none() -> None:
-    code = "import sys, mlopt.runtimes as r; r.table(); print('openvino' in sys.modules)"
+    code = "import sys, mlopt.runtimes.table as r; r.table(); print('openvino' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -217,7 +218,7 @@ def test_the_table_of_runtimes_imports_none() -> None:
         "from mlopt.measure.bench import import_runtime; import_runtime('openvino')",
         (
             "import sys; from pathlib import Path; from mlopt.formats.onnx.file import open_onnx\n"
-            "from mlopt.runtimes import Deployable, open_session; import numpy\n"
+            "from mlopt.runtimes.base import Deployable; from mlopt.runtimes.table import open_session; import numpy\n"
             "from mlopt.runtimes.openvino_options import OpenVinoOptions\n"
             "one = Deployable(open_onnx(Path(sys.argv[1])), 'openvino', OpenVinoOptions(threads=1))\n"
             "with open_session(one) as session: print(session.run({'x': numpy.ones(2, 'float32')}))"
@@ -276,4 +277,52 @@ def test_another_interface_than_the_models_is_refused(tmp_path: Path, inputs: li
     ports = [SimpleNamespace(get_names=lambda name=name: {name}) for name in inputs]
     native = SimpleNamespace(inputs=ports, outputs=[None] * outputs)
     with pytest.raises(ModelError, match="another interface"):
-        adapter._Session(one(tmp_path / "m.onnx"), native)
+        adapter._Session(one(tmp_path / "m.onnx"), SimpleNamespace(read=native))
+
+
+@needed
+@pytest.mark.parametrize("build", [cnn, encoder])
+def test_static_shapes_answer_as_dynamic_ones_do_whatever_sizes_come(
+    tmp_path: Path, build: Callable[..., Path]
+) -> None:
+    model, rng = open_onnx(build(tmp_path / "m.onnx")), np.random.default_rng(0)
+    with open_session(in_openvino(model)) as dynamic, open_session(in_openvino(model, shapes="static")) as static:
+        for size in (*range(1, adapter._SETS_OF_SIZES + 3), 1):
+            feeds = {
+                spec.name: rng.integers(0, 100, (size, 4))
+                if spec.dtype == "int64"
+                else rng.normal(size=[size, *(4 if isinstance(n, str) else n for n in spec.shape[1:])]).astype(
+                    np.float32
+                )
+                for spec in model.inputs
+            }
+            for name, array in dynamic.run(feeds).items():
+                np.testing.assert_allclose(static.run(feeds)[name], array, rtol=1e-4, atol=1e-5)
+
+
+@needed
+def test_what_cannot_do_without_varying_sizes_runs_as_it_did(tmp_path: Path) -> None:
+    model = open_onnx(cnn(tmp_path / "m.onnx"))
+    compiler = adapter._Compiler(model, OpenVinoOptions(threads=1, shapes="static"))
+    assert compiler.fitting(((1, 5, 8, 8),)) is compiler.whole()
+    assert compiler.fitting(((1, 3, 8, 8),)) is not compiler.whole()
+
+
+@needed
+def test_the_choices_keep_the_rest_and_say_which_is_exact() -> None:
+    asked = OpenVinoOptions(threads=2, hint="throughput", streams=2)
+    for one_size in (False, True):
+        first, *lossy = adapter.choices(asked, one_size)
+        assert adapter.exactly(first) == first
+        assert first.shapes == ("static" if one_size else "dynamic")
+        assert all(adapter.exactly(each) == first != each for each in lossy)
+        assert all(each.hint == asked.hint and each.streams == 2 for each in (first, *lossy))
+
+
+@needed
+def test_it_tells_its_devices_whether_bf16_is_there_and_that_it_sends_nothing() -> None:
+    found = adapter.about()
+    assert "CPU" in found["devices"].split(", ")
+    assert found["precision"] == ("exact, bf16" if bf16() else "exact (this CPU has no bf16)")
+    assert found["telemetry"].startswith("off")
+    assert "openvino_telemetry.main" not in sys.modules

@@ -26,7 +26,15 @@ def test_nothing_is_left_to_openvino(tmp_path: Path) -> None:
 
 
 def test_options_of_strangers_are_a_closed_list() -> None:
-    assert set(OpenVinoOptions.model_fields) == {"threads", "device", "precision", "hint", "streams", "pinning"}
+    assert set(OpenVinoOptions.model_fields) == {
+        "threads",
+        "device",
+        "precision",
+        "shapes",
+        "hint",
+        "streams",
+        "pinning",
+    }
     for odd in ({"cache_dir": "/tmp"}, {"precision": "auto"}, {"streams": 0}, {"hint": "LATENCY"}, {"pinning": 1}):
         with pytest.raises(ValidationError):
             OpenVinoOptions.model_validate({"threads": 1, "device": "cpu", **odd}, strict=True)

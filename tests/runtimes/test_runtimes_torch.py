@@ -11,6 +11,7 @@ from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.torch.source import materialize
 from mlopt.runtimes.table import open_session
+from mlopt.runtimes.torch import about
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
@@ -109,3 +110,9 @@ def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         open_session(in_runtime(model, device="cuda")),
     ):
         pytest.fail("a session was opened")
+
+
+def test_it_tells_where_and_with_what_it_computes() -> None:
+    found = about()
+    assert found["devices"] == ("cpu, cuda" if torch.cuda.is_available() else "cpu")
+    assert found["kernels"] == torch.backends.cpu.get_cpu_capability()

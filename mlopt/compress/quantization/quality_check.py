@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import log10
 from pathlib import Path
@@ -12,15 +13,13 @@ import numpy as np
 from mlopt.compress.quantization.versions import Quality
 from mlopt.core.errors import DataError, MeasureError, ModelError
 from mlopt.data import choice
-from mlopt.data.dataset import Array, Dataset, Samples, store
+from mlopt.data.dataset import Array, Dataset, part
 from mlopt.data.feeds import predict
-from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import parity
 from mlopt.results.budget import SHARE, Budget
-from mlopt.runtimes.onnxruntime import deployed
-from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
-from mlopt.runtimes.table import open_session
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.table import exactly, open_session
 
 _HOLD_BACK_ONE_OF, _MOST_HELD_BACK = 3, 96
 _ONE_SIDED = 1.645
@@ -33,30 +32,25 @@ Score = Callable[[str, Outputs, Array | None, Outputs], float]
 
 
 class QualityCheck:
-    """Compares models with one FP32 model, on the same samples."""
+    """Compares models with one FP32 model, on the same samples, in the runtime that is to run them.
+
+    ``deployable`` is the FP32 model and how its versions are opened; it answers itself in full precision.
+    """
 
     def __init__(
-        self,
-        reference: Path,
-        samples: Dataset,
-        inputs: Sequence[TensorSpec],
-        budget: Budget,
-        options: OnnxRuntimeOptions,
-        *,
-        batch_size: int,
-        score: Score,
+        self, deployable: Deployable, samples: Dataset, budget: Budget, *, batch_size: int, score: Score
     ) -> None:
         self.samples = samples
         self.remark: str | None = None
         """What could not be judged, and why."""
-        self._reference, self._inputs, self._budget = reference, inputs, budget
-        self._options, self._batch_size, self._score = options, batch_size, score
+        self._deployable, self._budget = deployable, budget
+        self._batch_size, self._score = batch_size, score
 
     def quality(self, path: Path) -> Quality:
         """Run a model; one that fails on a sample, or answers in other shapes, is no good, and no error."""
         expected = self._expected
         try:
-            outputs = self._outputs(path)
+            outputs = self._outputs(replace(self._deployable, model=open_onnx(path)))
             found = parity.worst(expected, outputs)
         except (DataError, MeasureError, ModelError) as error:
             return Quality(-1.0, None, None, f"outputs that cannot be compared: {error.problems[0].what}")
@@ -114,14 +108,14 @@ class QualityCheck:
 
     @cached_property
     def _expected(self) -> dict[str, Array]:
-        return self._outputs(self._reference)
+        return self._outputs(exactly(self._deployable))
 
     def _value(self, outputs: Outputs) -> float:
         return self._score(self._metric, outputs, self.samples.labels, self._expected)
 
-    def _outputs(self, path: Path) -> dict[str, Array]:
-        with open_session(deployed(open_onnx(path), self._options)) as session:
-            return predict(session.run, self.samples, self._inputs, self._batch_size)
+    def _outputs(self, judged: Deployable) -> dict[str, Array]:
+        with open_session(judged) as session:
+            return predict(session.run, self.samples, self._deployable.model.inputs, self._batch_size)
 
 
 def hold_back(data: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
@@ -132,10 +126,4 @@ def hold_back(data: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
     order = choice.order(data.count, data.labels)
     most = min(max(data.count // _HOLD_BACK_ONE_OF, 1), _MOST_HELD_BACK)
     held, rest = np.sort(order[:most]), order[most:]
-    return _part(data, rest if len(rest) else held, folder / "calibration"), _part(data, held, folder / "judging")
-
-
-def _part(data: Dataset, rows: Array, folder: Path) -> Dataset:
-    labels = None if data.labels is None else np.asarray(data.labels[rows])
-    inputs = {name: np.asarray(array[rows]) for name, array in data.inputs.items()}
-    return store(Samples(inputs, labels), folder, f"{len(rows)} of {data.source}")
+    return part(data, rest if len(rest) else held, folder / "calibration"), part(data, held, folder / "judging")

@@ -39,7 +39,7 @@ def quantize_with_nncf(
     """
     import onnx
 
-    nncf = _nncf()
+    nncf = import_nncf()
     if prepared.opset < _OLDEST_OPSET:
         return f"NNCF needs opset {_OLDEST_OPSET}, and the model has {prepared.opset}"
     if prepared.external:
@@ -81,7 +81,13 @@ class _Feeds:
             yield {self._names.value(name): array for name, array in feeds.items()}
 
 
-def _nncf() -> Any:
+def about() -> dict[str, str]:
+    """Return whether the telemetry of NNCF is off, once it is imported."""
+    import_nncf()
+    return {"telemetry": "off, by NNCF_CI=1" if os.environ.get("NNCF_CI") == "1" else "on"}
+
+
+def import_nncf() -> Any:
     """Import NNCF, with its telemetry off and its log kept to what is wrong."""
     os.environ["NNCF_CI"] = "1"  # the one switch it has: it then sends nothing
     try:

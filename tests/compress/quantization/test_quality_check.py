@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
@@ -16,7 +17,6 @@ from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.gate.allowance import budget_of
 from mlopt.passes.quantize import score_by
 from mlopt.results.budget import Budget
-from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 
 def dataset(folder: Path, count: int, labels: bool = False) -> Dataset:
@@ -36,8 +36,7 @@ def damaged(model: Path, path: Path, factor: float) -> Path:
 
 
 def judge(model: Path, data: Dataset, budget: Budget) -> QualityCheck:
-    options = OnnxRuntimeOptions(threads=1)
-    return QualityCheck(model, data, open_onnx(model).inputs, budget, options, batch_size=1, score=score_by(budget))
+    return QualityCheck(in_runtime(open_onnx(model)), data, budget, batch_size=1, score=score_by(budget))
 
 
 def test_samples_are_held_back_once(tmp_path: Path) -> None:

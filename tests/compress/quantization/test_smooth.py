@@ -11,7 +11,7 @@ from quantization_models import encoder, random
 
 from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs
-from mlopt.compress.quantization.smooth import quantize_with_nncf
+from mlopt.compress.quantization.smooth import about, quantize_with_nncf
 from mlopt.core.errors import MissingPackage
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model
@@ -35,6 +35,11 @@ def test_without_nncf_the_error_names_the_extra(tmp_path: Path) -> None:
     with pytest.raises(MissingPackage) as raised:
         quantize_with_nncf(prepare(model, tmp_path), sentences(tmp_path), model.inputs, tmp_path / "out.onnx")
     assert raised.value.problems[0].fix == 'pip install "mlopt[smooth]"'
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs NNCF")
+def test_it_is_imported_with_its_telemetry_off() -> None:
+    assert about() == {"telemetry": "off, by NNCF_CI=1"}
 
 
 @pytest.mark.skipif(not INSTALLED, reason="needs NNCF")

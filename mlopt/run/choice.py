@@ -1,0 +1,114 @@
+"""What is shipped, by which steps it came to be, and what is measured beside it; chosen anew if the release says so.
+
+The search stops where its short races cannot tell two deployables apart. The comparison of the release measures them
+once more, for longer: one that is measurably faster there takes the place of the one that was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mlopt.measure import figures, statistics
+from mlopt.measure.candidate import Run
+from mlopt.report.control import beyond_noise
+from mlopt.results.report import Tried
+from mlopt.results.roles import BASELINE, FASTEST, FINAL
+from mlopt.run.forms import Entrant, Selected
+from mlopt.run.outcomes import Outcome, Way
+from mlopt.run.report_builder import ROLES
+from mlopt.runtimes.base import Deployable
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the stages after the search work with."""
+
+    baseline: Deployable
+    """The source as it is only exported, run as it is by default."""
+    outcomes: tuple[Outcome, ...]
+    """The steps of the recipe, with what is shipped as the result of the last that is kept."""
+    start: Deployable
+    """How the source is run: what is shipped, if no step is kept."""
+    rivals: Mapping[str, Entrant] = field(default_factory=dict)
+    """What is measured beside it, since the search could not tell them apart, by the name that it has there."""
+    fastest: Deployable | None = None
+    """The fastest unchanged source."""
+    tried: tuple[Tried, ...] = ()
+    spent: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> dict[str, Deployable]:
+        """What is measured besides the steps of the chain, by name."""
+        fastest = {} if self.fastest is None else {FASTEST: self.fastest}
+        return fastest | {name: each.deployable for name, each in self.rivals.items()}
+
+
+def of_way(way: Way, baseline: Deployable, notes: Sequence[str]) -> Choice:
+    """Return what there is where nothing was left to choose: what the chain came to."""
+    return Choice(baseline, way.outcomes, way.start, notes=tuple(notes))
+
+
+def of_search(found: Selected, way: Way, baseline: Deployable, notes: Sequence[str]) -> Choice:
+    """Return what a search found; if nothing keeps the gates, what the first way came to, for the gates to say so."""
+    chosen = of_way(way, baseline, notes)
+    return replace(
+        chosen if found.shipped is None else _shipping(chosen, found.shipped),
+        rivals={f"runner-up ({number})": each for number, each in enumerate(found.finalists, 1)},
+        fastest=found.fastest_source.deployable if found.fastest_source else None,
+        tried=found.tried, spent=found.spent,
+    )  # fmt: skip
+
+
+def _shipping(choice: Choice, entrant: Entrant) -> Choice:
+    return replace(choice, outcomes=entrant.form.outcomes(entrant.deployable), start=entrant.deployable)
+
+
+def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
+    """Return choice and run with the fastest of the release's comparison as the final model."""
+    alpha = statistics.ALPHA / run.looks_planned
+    there = {name: run.measured[name] for name in choice.rivals if name in run.measured}
+    speeds = {name: figures.speedup(run.measured, FINAL, name, ROLES, alpha) for name in there}
+    faster = {name: speed.median for name, speed in speeds.items() if beyond_noise(speed) > 0}
+    if not faster:
+        return choice, _with_fastest(choice, run)
+    best = max(faster, key=faster.__getitem__)
+    times, rival = f"{speeds[best].median:.2f}x", choice.rivals[best]
+    told = f"the last comparison showed {rival.name} to be {times} as fast as what the search had chosen"
+    tried = _reassigned(choice.tried, rival.deployable, times)
+    new = replace(_shipping(choice, rival), tried=tried, notes=(*choice.notes, told))
+    return new, _with_fastest(choice, _swapped(run, FINAL, best))
+
+
+def _with_fastest(choice: Choice, run: Run) -> Run:
+    """Name what was measured under another name: the fastest source may be what is shipped."""
+    if choice.fastest is None or FASTEST in run.measured:
+        return run
+    wanted = choice.fastest.identity
+    same = [name for name, each in run.measured.items() if each.candidate.deployable.identity == wanted]
+    if not same or BASELINE in same:
+        return run
+    return replace(run, measured={**run.measured, FASTEST: run.measured[same[0]]})
+
+
+def _swapped(run: Run, one: str, other: str) -> Run:
+    """Let two candidates trade their names."""
+    names = {one: other, other: one}
+    measured = {
+        names.get(name, name): replace(each, candidate=replace(each.candidate, name=names.get(name, name)))
+        for name, each in run.measured.items()
+    }
+    return replace(run, measured=measured)
+
+
+def _reassigned(tried: Sequence[Tried], shipped: Deployable, times: str) -> tuple[Tried, ...]:
+    """Say of what was tried which is shipped now."""
+    key = (shipped.model.digest, shipped.runtime, shipped.options.model_dump(mode="json"))
+    slower = f"slower in the last comparison, in which the shipped one was {times} as fast"
+    return tuple(
+        each.model_copy(update={"why_not": None})
+        if (each.digest, each.runtime, each.options) == key
+        else each.model_copy(update={"why_not": each.why_not or slower})
+        for each in tried
+    )

@@ -1,0 +1,81 @@
+"""What the result of a step depends on: the key under which the cache keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlopt.core.cache_entry import Key
+from mlopt.core.hardware import Hardware, usable_cores
+from mlopt.core.packages import versions
+from mlopt.core.target import Objective, Target
+from mlopt.formats.model import TORCH, TensorSpec
+from mlopt.passes.base import Pass
+from mlopt.recipe.schema import Step
+from mlopt.results.budget import Budget
+from mlopt.runtimes.table import runtime_named
+from mlopt.runtimes.table import table as runtimes_table
+
+Passes = Mapping[str, Pass[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the results of steps depend on, besides their input and configuration."""
+
+    name: str
+    passes: Passes
+    target: Target
+    objective: Objective
+    hardware: Hardware
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    calibration_digest: str | None = None
+    train_digest: str | None = None
+    samples_digest: str
+    budget: Budget
+
+
+def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
+    """Return what the result of a step depends on; ``deployed`` is how its input is run, if a pass chose that."""
+    pass_ = job.passes[step.name]
+    needs = pass_.requires
+    parts: dict[str, Any] = {
+        "input": digest,
+        "pass": {"name": pass_.name, "version": pass_.version},
+        "config": step.config.model_dump(mode="json"),
+        "packages": versions(("onnx", *needs.packages)),
+        "target": {**_of_target(step, job.target), "objective": job.objective.value},
+        "checked on": job.samples_digest,
+    }
+    if deployed is not None:
+        parts["deployed"] = dict(deployed)
+    if TORCH in pass_.accepts:
+        parts["inputs"] = [str(spec) for spec in job.inputs]
+        parts["outputs"] = list(job.outputs)
+    if pass_.lossy:
+        parts["calibration"] = job.calibration_digest
+    if needs.training:
+        parts["train"] = job.train_digest
+    if step.config.searches:
+        parts["budget"] = job.budget.parts
+        threads = job.target.threads or usable_cores()
+        parts["machine"] = {"cpu": job.hardware.cpu, "threads": threads, "runs": _measured_in(job.target, deployed)}
+    if needs.device_bound:
+        gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
+        parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
+    return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
+
+
+def _of_target(step: Step, target: Target) -> dict[str, Any]:
+    """Return what a step's result depends on; what does not follow the runtime is made once for all of them."""
+    left_out = {"threads"} if step.config.follows_runtime else {"threads", "runtime"}
+    return target.model_dump(mode="json", exclude=left_out)
+
+
+def _measured_in(target: Target, deployed: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the versions of what may run a model that is measured: as a pass chose, else as the target says."""
+    names = target.runtimes if deployed is None else (deployed["runtime"],)
+    every = [runtime_named(name) for name in names] if names else runtimes_table().values()
+    return versions(tuple(package for each in every for package in each.packages))

@@ -1,0 +1,145 @@
+"""Which deployables a chain leaves to choose from: each form of the model that its steps made, however it may be run.
+
+A step that was dropped in one runtime left a form that may be the fastest in another; so it counts as one. What a
+required step has yet to change cannot be shipped; the source is looked at all the same, since how fast it is unchanged,
+in any runtime, is what the passes have to improve on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mlopt.results.report import Tried
+from mlopt.run.outcomes import Outcome, Way
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.table import other_runtime, runtime_named
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of the model, in the way that made it."""
+
+    name: str
+    deployable: Deployable
+    way: Way
+    number: int | None
+    """The place of the step that made it; None for the source."""
+    shippable: bool
+    unchanged: bool
+    """Whether it is the source as it came, or as it is only exported."""
+
+    def outcomes(self, shipped: Deployable) -> tuple[Outcome, ...]:
+        """Return the steps that lead to ``shipped``, which is this form; what comes after it is left out."""
+        if self.number is None:
+            return tuple(_unused(each, shipped) for each in self.way.outcomes)
+        before = self.way.outcomes[: self.number]
+        own, *after = self.way.outcomes[self.number :]
+        kept = own if own.status != "dropped" else _kept_after_all(own, shipped)
+        return (*before, replace(kept, deployable=shipped), *(_unused(each, shipped) for each in after))
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A deployable that may be shipped: a form of the model with a way to run it."""
+
+    form: Form
+    deployable: Deployable
+    shippable: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called while it is measured; no two have one name."""
+        options = self.deployable.options.model_dump(exclude_defaults=True, exclude={"threads", "device"})
+        return f"{self.form.name}: {' '.join((self.deployable.runtime, *map(str, options.values())))}"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What was chosen, and what became of the others."""
+
+    shipped: Entrant | None
+    """None if nothing that may be shipped keeps the gates."""
+    finalists: tuple[Entrant, ...]
+    """Those that no race told apart from it."""
+    fastest_source: Entrant | None
+    tried: tuple[Tried, ...]
+    spent: Mapping[str, float]
+
+
+def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
+    """Return the forms of all ways, each model once; ``unchanged`` are the digests of what no step has changed."""
+    found: dict[str, Form] = {}
+    for place, way in enumerate(ways):
+        taken = runtime_named(way.runtime).kinds
+        last = max((n for n, each in enumerate(way.outcomes) if _required(each)), default=-1)
+        made = [(None, way.start), *((n, each.deployable) for n, each in enumerate(way.outcomes) if _is_form(each))]
+        for number, deployable in made:
+            if deployable is None or deployable.model.kind not in taken:
+                continue
+            where = f", in {way.runtime}" if place else ""
+            name = "source" if number is None else f"after {way.outcomes[number].step.name} ({number + 1}{where})"
+            digest = deployable.model.digest
+            shippable = (-1 if number is None else number) >= last
+            form = Form(name, deployable, way, number, shippable, digest in unchanged)
+            if digest not in found or (shippable and not found[digest].shippable):
+                found[digest] = form
+    return [each for each in found.values() if each.shippable or each.unchanged]
+
+
+def entrants(
+    every: Sequence[Form], runtimes: Sequence[str], choices: Callable[[Deployable], Sequence[Deployable]]
+) -> Iterator[Entrant]:
+    """Yield each form in each runtime that takes it, opened in each of the ways that ``choices`` gives."""
+    seen = set()
+    for form in every:
+        readers = {reader for each in _lineage(form) if (reader := each.step.config.only_in) is not None}
+        only = {name for name, _ in readers}
+        for name in runtimes:
+            taken = form.deployable.model.kind in runtime_named(name).kinds
+            if not taken or (only and name not in only):
+                continue
+            shippable = form.shippable and not _owes(form, name)
+            for chosen in choices(other_runtime(form.deployable, name)) if shippable or form.unchanged else ():
+                if chosen.identity not in seen:
+                    seen.add(chosen.identity)
+                    yield Entrant(form, chosen, shippable)
+
+
+def _owes(form: Form, runtime: str) -> bool:
+    """Whether a required step that writes for this runtime alone comes after the form."""
+    after = form.way.outcomes[0 if form.number is None else form.number + 1 :]
+    readers = (each.step.config.only_in for each in after if not each.step.optional and each.kept is not None)
+    return any(reader is not None and reader[0] == runtime for reader in readers)
+
+
+def _lineage(form: Form) -> list[Outcome]:
+    """Return the steps whose results are in a form."""
+    if form.number is None:
+        return []
+    before = [each for each in form.way.outcomes[: form.number] if each.kept is not None]
+    return [*before, form.way.outcomes[form.number]]
+
+
+def _is_form(outcome: Outcome) -> bool:
+    """Whether a step left a model; one that is lossless by its word, and was not, left none."""
+    return outcome.deployable is not None and not outcome.broken
+
+
+def _required(outcome: Outcome) -> bool:
+    """Whether what is shipped must have been through a step, in whatever runtime."""
+    return not outcome.step.optional and outcome.kept is not None and outcome.step.config.only_in is None
+
+
+def _unused(outcome: Outcome, shipped: Deployable) -> Outcome:
+    """Return a step that what is shipped does without."""
+    if outcome.kept is None:
+        return outcome
+    reason = f"without it the model is the faster one, in {shipped.runtime}"
+    return replace(outcome, status="dropped", reason=reason)
+
+
+def _kept_after_all(outcome: Outcome, shipped: Deployable) -> Outcome:
+    """Return a step that its own way dropped, and that is in what is shipped."""
+    notes = {**(outcome.notes or {}), "dropped before": outcome.reason}
+    return replace(outcome, status="applied", reason=f"it is the fastest, in {shipped.runtime}", notes=notes)

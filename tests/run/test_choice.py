@@ -1,0 +1,110 @@
+"""What the stages after the search go on with, and the last word that the comparison of the release has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from campaign_parts import PACE, chain, model, run_of
+from deployables import in_runtime
+
+from mlopt.formats.model import TORCH
+from mlopt.measure.candidate import Candidate, Run
+from mlopt.results.report import Tried
+from mlopt.results.roles import BASELINE, CONTROL, FASTEST, FINAL
+from mlopt.run.choice import Choice, of_search, of_way, settled
+from mlopt.run.forms import Entrant, Selected, forms
+from mlopt.run.outcomes import Way
+from mlopt.runtimes.base import Deployable
+
+
+def entrants(folder: Path) -> tuple[Way, dict[str, Entrant]]:
+    source, outcomes, _ = chain(folder)
+    way = Way("onnxruntime", in_runtime(source, 2), tuple(replace(o, step=optional(o.step)) for o in outcomes))
+    return way, {each.name: Entrant(each, each.deployable, True) for each in forms([way], [])}
+
+
+def optional(step: object) -> object:
+    return step.model_copy(update={"optional": True})  # type: ignore[attr-defined]
+
+
+def tried(one: Deployable, why_not: str | None) -> Tried:
+    return Tried(
+        model="", digest=one.model.digest, runtime=one.runtime, options=one.options.model_dump(mode="json"),
+        size_bytes=1, why_not=why_not,
+    )  # fmt: skip
+
+
+def searched(folder: Path, shipped: str | None, *finalists: str, fastest: str | None = None) -> Choice:
+    way, known = entrants(folder)
+    rows = tuple(tried(each.deployable, None if name == shipped else "no race tells") for name, each in known.items())
+    found = Selected(
+        known[shipped] if shipped else None, tuple(known[name] for name in finalists),
+        known[fastest] if fastest else None, rows, {"racing": 1.0},
+    )  # fmt: skip
+    return of_search(found, way, in_runtime(model(folder, "export"), 2), ["a note"])
+
+
+def run(choice: Choice, **paces: float) -> Run:
+    """Measure what the stage would, each at a pace of its own (ms)."""
+    kept = [each.kept for each in choice.outcomes if each.kept is not None]
+    named = {BASELINE: choice.baseline, CONTROL: choice.baseline, FINAL: kept[-1], **choice.beside}
+    known = {FINAL: paces["final"], "runner-up (1)": paces.get("rival", 9.0), FASTEST: paces.get("fastest", 9.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, pace in known.items():
+            patch.setitem(PACE, name, pace)
+        return run_of(tuple(Candidate(name, each, 2) for name, each in named.items()))
+
+
+def test_without_a_choice_the_chain_is_what_it_was(tmp_path: Path) -> None:
+    way, _ = entrants(tmp_path)
+    choice = of_way(way, way.start, ["a note"])
+    assert (choice.outcomes, choice.start, choice.beside, choice.tried) == (way.outcomes, way.start, {}, ())
+
+
+def test_if_nothing_keeps_the_gates_the_chain_is_judged(tmp_path: Path) -> None:
+    choice = searched(tmp_path, None)
+    assert [each.status for each in choice.outcomes] == ["applied", "applied", "dropped", "applied"]
+    assert choice.tried
+    assert choice.notes == ("a note",)
+
+
+def test_the_steps_end_in_what_is_shipped(tmp_path: Path) -> None:
+    choice = searched(tmp_path, "after quantize (3)")
+    assert [each.status for each in choice.outcomes] == ["applied", "applied", "applied", "dropped"]
+
+
+def test_a_rival_that_the_release_shows_to_be_faster_is_shipped(tmp_path: Path) -> None:
+    choice = searched(tmp_path, "after simplify (2)", "after fuse (4)")
+    before = run(choice, final=1.5, rival=1.0)
+    after, swapped = settled(choice, before)
+    assert [each.status for each in after.outcomes] == ["applied", "applied", "dropped", "applied"]
+    assert swapped.measured[FINAL].blocks == before.measured["runner-up (1)"].blocks
+    assert swapped.measured["runner-up (1)"].blocks == before.measured[FINAL].blocks
+    assert swapped.measured[FINAL].candidate.name == FINAL
+    assert [each.why_not is None for each in after.tried].count(True) == 1
+    shipped = next(each for each in after.tried if each.why_not is None)
+    assert shipped.digest.startswith("fuse")
+    assert after.notes[-1].startswith("the last comparison showed after fuse (4): onnxruntime to be 1.5")
+
+
+@pytest.mark.parametrize("pace", [1.005, 0.995, 2.0])
+def test_one_that_is_not_measurably_faster_is_not(tmp_path: Path, pace: float) -> None:
+    choice = searched(tmp_path, "after simplify (2)", "after fuse (4)")
+    assert settled(choice, (found := run(choice, final=1.0, rival=pace))) == (choice, found)
+
+
+def test_the_fastest_source_may_be_what_is_shipped(tmp_path: Path) -> None:
+    choice = searched(tmp_path, "after simplify (2)", fastest="after simplify (2)")
+    measured = run(replace(choice, fastest=None), final=1.0)
+    _, found = settled(choice, measured)
+    assert found.measured[FASTEST] == found.measured[FINAL]
+    choice = replace(choice, fastest=choice.baseline)
+    assert FASTEST not in settled(choice, run(replace(choice, fastest=None), final=1.0))[1].measured
+
+
+def test_the_source_in_its_own_framework_is_a_form_where_it_can_be_shipped(tmp_path: Path) -> None:
+    way, known = entrants(tmp_path)
+    assert way.start.model.kind == TORCH
+    assert "source" not in known

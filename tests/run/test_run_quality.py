@@ -1,0 +1,89 @@
+"""The gates on quality, asked before anything is timed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from campaign_parts import figures, model, recipe
+from deployables import in_runtime
+
+from mlopt.core.errors import MeasureError
+from mlopt.measure.evaluate import Evaluator
+from mlopt.results.figures import Fidelity
+from mlopt.run import quality
+from mlopt.run.quality import QualityGates
+from mlopt.runtimes.base import Deployable
+
+FIDELITY = {"metric": "fidelity.cosine", "min": 0.99}
+
+
+@pytest.fixture
+def evaluator(tmp_path: Path) -> Evaluator:
+    return figures(tmp_path)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch, evaluator: Evaluator) -> None:
+    """Models called ``wrong`` answer wrongly, and those called ``dead`` do not answer."""
+
+    def fidelity(_one: Any, judged: Deployable) -> Fidelity:
+        if "dead" in judged.model.digest:
+            raise MeasureError("the model cannot be evaluated", got="it hung")
+        cosine = 0.5 if "wrong" in judged.model.digest else 0.999
+        return Fidelity(cosine=cosine, sqnr_db=30.0, max_abs=0.1, n=8, shift=0.0, worst_part=0.0, part="none")
+
+    monkeypatch.setattr(type(evaluator), "fidelity", fidelity)
+
+
+def held(folder: Path, evaluator: Evaluator, name: str, *gates: dict[str, Any]) -> quality.Judged:
+    return QualityGates(recipe(gates), evaluator, {}).of(in_runtime(model(folder, name)))
+
+
+@pytest.mark.usefixtures("answering")
+def test_what_the_gates_say_is_told_with_the_figures(tmp_path: Path, evaluator: Evaluator) -> None:
+    right, wrong = (held(tmp_path, evaluator, name, FIDELITY) for name in ("right", "wrong"))
+    assert right.objection is None
+    assert right.fidelity is not None
+    assert right.accuracy is not None
+    assert str(wrong.objection).startswith("fidelity.cosine: 0.5, n = 8: >= 0.99 is not met")
+    assert wrong.fidelity is not None
+
+
+@pytest.mark.usefixtures("answering")
+def test_that_it_cannot_be_run_speaks_against_it(tmp_path: Path, evaluator: Evaluator) -> None:
+    assert held(tmp_path, evaluator, "dead", FIDELITY).objection == "the model cannot be evaluated: it hung"
+
+
+@pytest.mark.usefixtures("answering")
+def test_gates_on_speed_are_not_asked(tmp_path: Path, evaluator: Evaluator) -> None:
+    slow = {"metric": "latency.p50_ms", "max": 1e-9}
+    assert held(tmp_path, evaluator, "right", FIDELITY, slow).objection is None
+
+
+@pytest.mark.usefixtures("answering")
+def test_each_is_asked_once(tmp_path: Path, evaluator: Evaluator) -> None:
+    gates, one = QualityGates(recipe((FIDELITY,)), evaluator, {}), in_runtime(model(tmp_path, "right"))
+    assert gates.of(one) is gates.of(one)
+    assert evaluator.asked.count(one.model.digest) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize("name", ["right", "wrong"])
+def test_the_least_precision_that_keeps_the_gates_is_preferred(
+    tmp_path: Path, evaluator: Evaluator, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = in_runtime(model(tmp_path, "exact"))
+    monkeypatch.setattr(quality, "choices", lambda one, *, one_size: (exact, in_runtime(model(tmp_path, name))))
+    gates = QualityGates(recipe((FIDELITY,)), evaluator, {})
+    assert gates.preferred(exact).model.digest.strip("0") == ("right" if name == "right" else "exact")
+
+
+@pytest.mark.usefixtures("answering")
+def test_nothing_lossy_is_taken_where_no_gate_would_see_it(
+    tmp_path: Path, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = in_runtime(model(tmp_path, "exact"))
+    monkeypatch.setattr(quality, "choices", lambda one, *, one_size: (exact, in_runtime(model(tmp_path, "right"))))
+    assert QualityGates(recipe(()), evaluator, {}).choices(exact) == (exact,)
