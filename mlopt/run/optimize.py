@@ -23,6 +23,7 @@ from mlopt.gate.notices import sample_notice
 from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
+from mlopt.passes.base import Interface
 from mlopt.passes.table import table
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
@@ -30,7 +31,7 @@ from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
 from mlopt.results.roles import COMPILED
-from mlopt.run import chain, choice, experiment, forms, inputs, packaging, report_builder, selection, ways
+from mlopt.run import chain, choice, declared, experiment, forms, inputs, packaging, report_builder, selection, ways
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
@@ -82,6 +83,7 @@ def plan(started: Started) -> Planned:
     recipe, hardware = loaded.recipe, detect()
     problems = [
         *chain.check(recipe, passes, hardware),
+        *declared.foreseen(loaded),
         *inputs.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
@@ -225,7 +227,8 @@ def _source(planned: Planned) -> Model:
         samples = _read(planned, "evaluation", specs)
     started.notify("source", recipe.model.source, None)
     source, _ = inputs.source(recipe, base, specs, started.store, _log(started), samples)
-    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
+    misfits = [*chain.misfits(source.kind, recipe, planned.passes), *declared.misfits(recipe, Interface.of(source))]
+    if misfits:  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
     return source
@@ -237,13 +240,14 @@ def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, 
     if recipe.data.evaluation:
         evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
     else:
-        size = recipe.target.batch_size
-        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started))
+        size, fixed = recipe.target.batch_size, declared.fixed_inputs(recipe, source.inputs)
+        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started), fixed)
     fitted = {
         role: _read(planned, role, source.inputs, source.defaults)
         for role in ("calibration", "train")
         if getattr(recipe.data, role) is not None
     }
+    declared.check_data(planned.loaded, source, {"evaluation": evaluation, **fitted})
     for role, data in fitted.items():
         check_disjoint(data, evaluation, role)
     for data in (evaluation, *fitted.values()):
