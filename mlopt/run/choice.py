@@ -86,13 +86,8 @@ def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
 
 def _measured(tried: Sequence[Tried], run: Run, alpha: float) -> tuple[Tried, ...]:
     """Return what was tried with the figures of the release, where that measured it."""
-    of_release = {_key(each.candidate.deployable): each for each in run.measured.values()}
-    return tuple(
-        each
-        if (found := of_release.get(_key_of(each))) is None
-        else each.model_copy(update=_figures(found, run, alpha))
-        for each in tried
-    )
+    of_release = {_key(each.candidate.deployable): _figures(each, run, alpha) for each in run.measured.values()}
+    return tuple(each.model_copy(update=of_release.get(_key_of(each), {})) for each in tried)
 
 
 def _figures(found: Measured, run: Run, alpha: float) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 1. A look at each, for a second or two: what cannot be run, or is plainly wrong, is out.
 2. From the quickest on, each is held against the gates on quality, in its own runtime and on all samples, until one
    keeps them and the others took longer by more than a look can be wrong.
-3. Those that are left race, interleaved, beside the baseline; what is measurably slower than the quickest drops out, and
-   the others go on for three times as long.
+3. Those that are left race, interleaved, beside the baseline; what is measurably slower than the quickest drops out,
+   and the others go on for three times as long.
 4. What no race tells apart is measured with the evidence of the release beside the one that is chosen.
 
 Of those about as fast the most faithful is chosen. For ``objective: size`` the order is by size, and nothing races.
