@@ -24,8 +24,8 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.runtimes.base import Array
 
-_WARM_UP_SECONDS, _LEAST_CALLS = 0.3, 3
-_WINDOWS, _WINDOW_SECONDS = 8, 0.05
+_WARM_UP_SECONDS, _LEAST_CALLS = 0.2, 3
+_WINDOWS, _WINDOW_SECONDS = 6, 0.04
 
 
 @dataclass(frozen=True)
