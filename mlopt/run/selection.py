@@ -100,7 +100,9 @@ class Selection:
             self._judge([row for row in order if row.entrant.shippable], by_size=by_size)
             self._judge([row for row in order if row.entrant.form.unchanged], by_size=False)
         with self._spending("racing"):
-            self._race([row for row in order if row.valid and row.entrant.shippable][:_RACED])
+            able = [row for row in order if row.valid and row.entrant.shippable]
+            bound = _IN_DOUBT * min((row.ms or 0.0 for row in able), default=0.0)
+            self._race([row for row in able if (row.ms or 0.0) <= bound][:_RACED])
         able = [row for row in order if row.valid and row.entrant.shippable]
         best = self._best(able[:1] if by_size else able)
         rivals = () if by_size or best is None else self._beside(best, able)

@@ -179,3 +179,10 @@ def test_the_quickest_stays_in_contention_and_nobody_faster_is_left_out(paces: l
     best = min(range(len(paces)), key=paces.__getitem__)
     assert min(blocks, key=lambda name: float(np.median(np.concatenate(blocks[name])))) in left
     assert all(paces[int(name)] <= paces[best] * 1.06 for name in left)
+
+
+def test_what_is_valid_and_far_slower_does_not_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, {"source": 3.0, "a": 1.0, "b": 1.1}, unchanged=["source"])
+    found = world.run(monkeypatch)
+    assert world.raced == ["a", "b"]
+    assert why(found)["source"] == "slower at first sight"
