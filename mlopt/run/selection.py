@@ -102,12 +102,12 @@ class Selection:
         with self._spending("racing"):
             able = [row for row in order if row.valid and row.entrant.shippable]
             bound = _IN_DOUBT * min((row.ms or 0.0 for row in able), default=0.0)
-            self._race([row for row in able if (row.ms or 0.0) <= bound][:_RACED])
+            self._race([row for row in able if (row.ms or 0.0) <= bound][: 0 if by_size else _RACED])
         able = [row for row in order if row.valid and row.entrant.shippable]
         best = self._best(able[:1] if by_size else able)
         rivals = () if by_size or best is None else self._beside(best, able)
         unchanged = [row for row in order if row.valid and row.entrant.form.unchanged]
-        fastest = max(unchanged, key=_speed_of, default=None)
+        fastest = min(unchanged, key=lambda row: row.ms or 0.0, default=None)
         tried = tuple(self._told(row, best) for row in rows)
         return Selected(
             best.entrant if best else None, tuple(row.entrant for row in rivals), fastest.entrant if fastest else None,
