@@ -55,7 +55,7 @@ runtimes: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/
 		$(BIN)/python benchmarks/runtimes_page.py && $(BIN)/python benchmarks/precision_page.py && \
 		exit $$((first | second))
 
-# Beside the environment, not in it, so that everything else is as it is without OpenVINO.
+# OpenVINO and NNCF, beside the environment and not in it, so that everything else is as it is without them.
 .bench/openvino/.installed: benchmarks/precision_requirements/openvino.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
 	touch $@

@@ -65,7 +65,7 @@ def exported() -> Path:
     recipe = ROOT / "recipes/efficientnet_lite0.yaml"
     request = Request(recipe, overrides=("passes=[export, simplify]",), allow_code=True, sign=False)
     with planned_for(request) as planned:
-        model = transform(ready(planned))[-1].model
+        model = transform(ready(planned))[0].outcomes[-1].model
     if model is None:
         raise SystemExit("the model could not be exported")
     return model.path

@@ -33,6 +33,7 @@ PACKAGED = BENCH / "models"
 OCR = PACKAGED / "rapidocr_onnxruntime/models"
 VOICE = PACKAGED / "silero_vad/data/silero_vad.onnx"
 FRAME, CONTEXT = 512, 64
+IN_ORT = "target.runtime=onnxruntime"
 Both = tuple[Samples, Samples]
 
 
@@ -87,16 +88,16 @@ def _simplified(source: Source, folder: Path) -> Iterator[tuple[Model, Both]]:
     """Give the model after mlopt's own passes up to ``simplify``, out of its cache if it is there, and its samples."""
     if isinstance(source.model, str):
         passes = "simplify" if source.model == "magika" else "export, simplify"
-        request = Request(RECIPES / f"{source.model}.yaml", overrides=(f"passes=[{passes}]",), allow_code=True)
+        request = Request(RECIPES / f"{source.model}.yaml", overrides=(f"passes=[{passes}]", IN_ORT), allow_code=True)
     else:
         if not source.model.exists() or source.samples is None:
             raise SystemExit(f"{source.model} is not there: `make precision` unpacks it")
         data = folder / "simplify.npz"
         save(data, source.samples(source.model)[0].inputs)  # `simplify` is checked on real samples too
-        request = Request(source.model, data=data, overrides=("passes=[simplify]",))
+        request = Request(source.model, data=data, overrides=("passes=[simplify]", IN_ORT))
     with planned_for(request) as planned:
         prepared = ready(planned)
-        last, data = transform(prepared)[-1], prepared.data
+        last, data = transform(prepared)[0].outcomes[-1], prepared.data
         if last.model is None:
             raise SystemExit(f"{request.source}: {last.reason}")
         yield last.model, (_samples(data.get("calibration", data["evaluation"])), _samples(data["evaluation"]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mlopt.artifact.files import first_problem
+from mlopt.artifact.fixed_to import FixedTo
 from mlopt.artifact.given import given_manifest
 from mlopt.artifact.layout import MANIFEST, Manifest
 from mlopt.core.errors import IntegrityError
@@ -27,6 +28,12 @@ def shipped(directory: Path, manifest: Manifest, told: Path | None = None) -> De
     """
     options = stated_options(told or directory, manifest)
     model = formats.format_of(manifest.model.kind).open(directory / manifest.model.file)
+    if FixedTo.of(model) != manifest.model.fixed:
+        raise IntegrityError(
+            "the manifest and the model's file disagree about what the model is fixed to",
+            where=str((told or directory) / MANIFEST), got=str(manifest.model.fixed), expected=str(FixedTo.of(model)),
+            fix="make the artifact again",
+        )  # fmt: skip
     return Deployable(model, manifest.runtime, options)
 
 

@@ -12,12 +12,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from mlopt import __version__
 from mlopt.artifact.files import first_problem, is_safe, list_files, parse_json, read_capped, shown
+from mlopt.artifact.fixed_to import FixedTo
 from mlopt.artifact.workspace import inside, lock_of, new_folder, put, workspace
 from mlopt.core.errors import IntegrityError, OutputError
 from mlopt.core.foreign_text import as_json
@@ -61,12 +71,29 @@ class ModelEntry(BaseModel):
     digest: Hex256
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    fixed: FixedTo | None = Field(default=None, description="sizes and values of inputs that alone it may be fed with")
 
     @classmethod
     def of(cls, model: Model, folder: Path) -> Self:
         """Describe ``model``, whose files already lie in ``folder``."""
         file = model.path.relative_to(folder).as_posix()
-        return cls(file=file, kind=model.kind, digest=model.digest, inputs=model.inputs, outputs=model.outputs)
+        return cls(
+            file=file, kind=model.kind, digest=model.digest, inputs=model.inputs, outputs=model.outputs,
+            fixed=FixedTo.of(model),
+        )  # fmt: skip
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``fixed`` out where there is none: older readers take no key that they do not know.
+
+        That is as it should be where there is something, as they would not hold feeds against it.
+        """
+        found: dict[str, Any] = handler(self)
+        for spec in (*found["inputs"], *found["outputs"]):
+            spec.pop("value", None)
+        if found["fixed"] is None:
+            del found["fixed"]
+        return found
 
 
 class Content(BaseModel):

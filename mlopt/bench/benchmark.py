@@ -15,7 +15,7 @@ from mlopt.core.errors import GateError, MeasureError, Problem
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
-from mlopt.data.fitting import check_fed, check_finite, make_up
+from mlopt.data.fitting import check_fed, check_finite, make_up, narrowest
 from mlopt.data.made_up import fixes as made_up_fixes
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
@@ -103,11 +103,11 @@ def run(request: BenchRequest, notify: Notify) -> Result:
         survivors = [each for each in candidates if each.name in described]
         points, left_out = _sweep(request, survivors, dataset, notify)
         timed = survivors if request.operators else []
-        times, untimed = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
+        profiled = operators.profiles(timed, dataset, Path(name), partial(notify, "operators"))
     report = comparison.report(measured).model_copy(
         update={
-            "sampling": comparison.sampling(done), "sweep": points, "operators": times,
-            "notes": (*notes, *done.notes, *left_out, *untimed),
+            "sampling": comparison.sampling(done), "sweep": points, "operators": profiled.operators,
+            "layers": profiled.layers, "notes": (*notes, *done.notes, *left_out, *profiled.notes),
         }
     )  # fmt: skip
     speedups = {name: comparison.speedup(measured, comparison.first, name) for name in described}
@@ -194,12 +194,12 @@ def _dataset(data: Path | None, candidates: Sequence[Candidate], batch_size: int
                 fix="measure it in a run of its own",
             )  # fmt: skip
     if data is None:
-        dataset = make_up(first.deployable, batch_size, folder, log)
+        dataset = make_up(narrowest([each.deployable for each in candidates]), batch_size, folder, log)
     else:
         given = read(DataSource(source=str(data.resolve())), Path(), specs, first.model.defaults)
         dataset = store(given, folder, str(data))
         check_finite(dataset, first.deployable, log)
-    for other in candidates[1:]:
+    for other in candidates:
         check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)
     return dataset
 

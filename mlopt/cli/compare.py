@@ -83,7 +83,7 @@ def _evidence(
     from mlopt.core.errors import ModelError
     from mlopt.data import made_up
     from mlopt.data.dataset import store
-    from mlopt.data.fitting import make_up
+    from mlopt.data.fitting import make_up, narrowest
     from mlopt.data.reading import read
     from mlopt.data.source import DataSource
     from mlopt.report.tensor_page import PageContent
@@ -94,7 +94,7 @@ def _evidence(
         at = Path(folder) / "samples"
         if data is None:
             name = "random inputs: --data FILE gives real ones"
-            stored = make_up(first, 1, at, Path(folder) / "log")
+            stored = make_up(narrowest([first, second]), 1, at, Path(folder) / "log")
         else:
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)

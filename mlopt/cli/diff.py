@@ -62,6 +62,8 @@ def _text(was: Report, now: Report, found: ReportDifference) -> str:
     lines = [f"old  {_identity(was)}", f"new  {_identity(now)}", ""]
     if found.environment:
         lines += ["the environments differ:", *(f"  {plain(one)}" for one in found.environment), ""]
+    if found.shipped:
+        lines += [*map(plain, found.shipped), ""]
     rows = [_HEADS, *map(_cells, found.rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -79,6 +81,7 @@ def _markdown(was: Report, now: Report, found: ReportDifference) -> str:
     lines += [f"- new: {text(_identity(now))}"]
     if found.environment:
         lines.append(f"- the environments differ: {text('; '.join(found.environment))}")
+    lines += [f"- {text(one)}" for one in found.shipped]
     lines += ["", f"| {' | '.join(_HEADS)} |", "|---|---:|---:|---:|---|"]
     for metric, *figures, verdict in map(_cells, found.rows):
         lines.append(f"| {' | '.join([code(metric), *map(text, figures), text(verdict)])} |")

@@ -33,7 +33,9 @@ def inspect(
     shapes = shapes_of(model, data) if data is not None else {}
     found = inspect_model(model, shapes | dict(map(_parsed, shape or ())))
     if as_json:
-        console.emit_json(asdict(found))
+        ports = {"inputs": found.inputs, "outputs": found.outputs}
+        plain = {side: [spec.as_dict() for spec in specs] for side, specs in ports.items()}
+        console.emit_json(asdict(found) | plain)
     else:
         _show(found)
 

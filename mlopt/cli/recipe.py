@@ -61,11 +61,12 @@ def check(
     from mlopt.passes.table import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved
-    from mlopt.run import chain
+    from mlopt.run import chain, declared
 
     passes = table()
     loaded = load(recipe, passes=passes, overrides=overrides or ())
-    problems = [loaded.located(problem) for problem in chain.check(loaded.recipe, passes, detect())]
+    found = [*chain.check(loaded.recipe, passes, detect()), *declared.foreseen(loaded)]
+    problems = [loaded.located(problem) for problem in found]
     if problems:
         raise RecipeError.of(problems)
     for advice in chain.advice(loaded.recipe):

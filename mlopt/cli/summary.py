@@ -26,17 +26,21 @@ _COLOUR = {
     "failed": "red",
     "lost": "red",
 }
+_STYLE = {"shipped": "bold", "valid": "", "not judged": "dim", "not valid": "dim"}
+_MOST_TRIED, _NARROW = 8, 80
 
 
 def show(report: Report, console: Console) -> None:
     """Print the summary. Text from the report is shown as it is, without markup or control characters."""
     from rich.text import Text
 
-    from mlopt.report import outcome
+    from mlopt.report import merit, outcome
 
     def line(*parts: RenderableType) -> None:
         console.print(*parts, soft_wrap=False)
 
+    if report.tried:
+        _show_tried(report, line, console.width)
     line(_steps(report))
     for step in report.steps:
         if step.reason and step.status in ("dropped", "refused", "failed"):
@@ -52,6 +56,45 @@ def show(report: Report, console: Console) -> None:
         line("no gates: nothing was judged")
     line("")
     line(Text(report.verdict.upper(), style=f"bold {_COLOUR[report.verdict]}"), Text(outcome.headline(report)))
+    whose = merit.sentence(report)
+    if whose is not None:
+        line(Text(whose))
+
+
+def _show_tried(report: Report, line: Callable[[RenderableType], None], screen: int) -> None:
+    """Print the best of what was tried, and count the rest."""
+    from rich.text import Text
+
+    from mlopt.report import tried_list
+
+    line(_tried(report, screen))
+    more = len(report.tried) - _MOST_TRIED
+    if more > 0:
+        line(Text(f"and {more:,} more in the report", style="dim"))
+    if tried_list.spent(report):
+        line(Text(tried_list.spent(report), style="dim"))
+    line("")
+
+
+def _tried(report: Report, screen: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mlopt.report import facts, tried_list
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    room = max(0, screen - _NARROW) // 2
+    table.add_column("tried", no_wrap=True, max_width=18)
+    table.add_column("in", overflow="fold", max_width=20 + room)
+    for head, width in (("p50", 7), ("speedup", 7), ("cosine", 8)):
+        table.add_column(head, justify="right", no_wrap=True, max_width=width)
+    table.add_column("", no_wrap=True, max_width=10 + room)
+    for row in tried_list.rows(report, _MOST_TRIED):
+        why = row.standing if row.standing in ("shipped", "valid") else row.why_not
+        where = facts.shorten(f"{row.runtime} {row.options}".rstrip(), 3 * (20 + room))
+        cells = (row.form, where, row.latency, row.speedup, row.cosine, why)
+        table.add_row(*map(Text, cells), style=_STYLE[row.standing])
+    return table
 
 
 def _say_sampling(report: Report, line: Callable[[RenderableType], None]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mlopt.core.errors import DataError, Problem
 from mlopt.data.dataset import Array, Dataset, Samples
+from mlopt.data.fixed import value_problem
 from mlopt.data.ragged import joined, ragged
 from mlopt.formats.model import NOT_IN_NUMPY
 
@@ -51,7 +52,7 @@ def check_inputs(
         converted = array if problem else _convert(array, spec, place)
         if isinstance(converted, Problem):
             problem = converted
-        elif not problem:
+        elif not problem and (problem := value_problem(converted, spec, place)) is None:
             inputs[spec.name] = converted
             if converted.dtype != array.dtype:
                 notes.append(f"input '{spec.name}' was converted from {array.dtype} to {converted.dtype}")

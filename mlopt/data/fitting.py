@@ -6,6 +6,7 @@ Each is asked of the model itself, in a process of its own.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ def check_fed(model: Model) -> None:
                 fix="declare float32, and let forward() convert it" if spec.dtype == "bfloat16" else
                 "declare numbers, and encode text before it reaches the model",
             )  # fmt: skip
+
+
+def narrowest(models: Sequence[Deployable]) -> Deployable:
+    """Return the model that leaves its inputs the least freedom, the first of equals: what it takes the others may."""
+    return min(models, key=lambda each: (sum(len(s.dynamic_axes) for s in each.model.inputs), -len(each.model.fixed)))
 
 
 def make_up(deployable: Deployable, batch_size: int, out: Path, log: Path) -> Dataset:

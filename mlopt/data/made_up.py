@@ -105,6 +105,7 @@ def samples_of(
             spec, (count, *shapes[spec.name]), random, longest, (words or {}).get(spec.name) or _WORDS,
             other=attempt.other_values,
         )
+        if spec.value is None else _fixed(spec, (count, *shapes[spec.name]))
         for spec in specs
     }  # fmt: skip
     return Samples(inputs, None, _note(attempt, specs, inputs))
@@ -145,6 +146,12 @@ def _values(
     elif other:
         values = _mixed(shape, 1)
     return values.astype(spec.dtype)
+
+
+def _fixed(spec: TensorSpec, shape: tuple[int, ...]) -> Array:
+    """Return samples of the one value that the model takes: whole ones, or rows of its batch."""
+    value = np.asarray(spec.fixed_array())
+    return np.array(np.broadcast_to(value if value.ndim < len(shape) else value[0], shape))
 
 
 def _mixed(shape: tuple[int, ...], value: int) -> Array:

@@ -76,6 +76,35 @@ def size_of(size: int | str, known: Mapping[str, int]) -> int:
     return known[size] if size in known else _evaluated(_parsed(size), known)
 
 
+def fixed_size(size: int | str, known: Mapping[str, int]) -> int | str:
+    """Return what a dimension is once these are fixed: the same name if that, or a part of its sum, is not known."""
+    if isinstance(size, int) or size in known:
+        return size if isinstance(size, int) else known[size]
+    tree, parts = _parsed(size), parts_of(size)
+    if tree is None or not parts or not known.keys() >= set(parts):
+        return size
+    total = _exactly(tree, known)
+    return size if total is None or total < 1 else total
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the names in a dimension's arithmetic, such as ``past + length``; none if it is no arithmetic."""
+    tree = _parsed(name)
+    return tuple(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))) if tree else ()
+
+
+def _exactly(tree: Any, known: Mapping[str, int]) -> int | None:
+    """Evaluate; None where a quotient would have to be rounded."""
+    if not isinstance(tree, ast.BinOp):
+        return known[tree.id] if isinstance(tree, ast.Name) else int(tree.value)
+    left, right = _exactly(tree.left, known), _exactly(tree.right, known)
+    if left is None or right is None or (isinstance(tree.op, ast.FloorDiv | ast.Div) and right < 1):
+        return None
+    if isinstance(tree.op, ast.Div) and left % right:
+        return None
+    return _ARITHMETIC[type(tree.op)](left, right)
+
+
 def _sizes(specs: Sequence[TensorSpec], whole: bool) -> Iterator[dict[str, int]]:
     """Yield sizes of all free dimensions (in a batch, its own apart)."""
     names = _names(specs, whole)
@@ -151,8 +180,7 @@ def _batch_names(specs: Sequence[TensorSpec], names: Sequence[str]) -> set[str]:
 
 def _atoms(name: str, specs: Sequence[TensorSpec]) -> tuple[str, ...]:
     """Return what a dimension such as ``past + length`` is made of, if those are dimensions too; else itself."""
-    tree = _parsed(name)
-    parts = tuple(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))) if tree else ()
+    parts = parts_of(name)
     dimensions = {size for spec in specs for size in spec.shape}
     return parts if parts and dimensions.issuperset(parts) else (name,)
 

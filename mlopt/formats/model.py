@@ -10,13 +10,18 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from mlopt.core.errors import ModelError
+from mlopt.formats.fixed import Fixed, as_array, thawed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NOT_IN_NUMPY = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"})
 """Types of inputs and outputs that no runtime here exchanges as arrays."""
 _SHOWN = 4
+_LONGEST = 60
 
 
 Kind = NewType("Kind", str)
@@ -31,14 +36,33 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    value: Fixed | None = None
+    """The only value that the model takes here, if it was made for one: the input is still fed, and must hold it."""
 
     @property
     def dynamic_axes(self) -> tuple[int, ...]:
         """The positions of the dynamic dimensions."""
         return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON; what has no fixed value says nothing of values."""
+        plain = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+        return plain if self.value is None else plain | {"value": thawed(self.value)}
+
+    def fixed_array(self) -> NDArray[Any] | None:
+        """Return the only array that the input takes, if there is one; raises ``ValueError`` if it cannot hold that."""
+        return None if self.value is None else as_array(self.value, self.dtype, self.shape)
+
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+        value = "" if self.value is None else f" = {_shown(self.value)}"
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]{value}"
+
+
+def _shown(value: Fixed) -> str:
+    """Show a value in bounded length; what is left out is told apart by a digest, since caches go by this text."""
+    text = repr(value)
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... (sha256 {digest[:16]})"
 
 
 def is_numeric(dtype: str) -> bool:
@@ -75,6 +99,13 @@ class Model:
     """The inputs, not among ``inputs``, that a caller may leave out, since the model has a value for them. What is
     measured and compared is the model with these values. At IR version 3 every weight had to be such an input, so there
     they are taken for weights and not listed."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """The dimensions that a pass fixed, each with its size, by the names that they had before."""
+
+    @property
+    def fixed(self) -> dict[str, Fixed]:
+        """The values that inputs are fixed at, by the input's name."""
+        return {spec.name: spec.value for spec in self.inputs if spec.value is not None}
 
     @property
     def size_bytes(self) -> int:

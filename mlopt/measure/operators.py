@@ -1,4 +1,4 @@
-"""Where the time of one inference goes, operator by operator, by the runtime's own profile.
+"""Where the time of one inference goes, operator by operator, by the runtime's own profile, and in which precision.
 
 A profile slows what it watches, so it explains a latency and never replaces one. A runtime that keeps none is told by
 name.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from mlopt.measure.bench import feeds_of
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.latency import alone
 from mlopt.measure.schedule import Notify
-from mlopt.results.figures import OperatorTime
-from mlopt.results.timing import NodeTime
+from mlopt.results.figures import LayerPrecision, OperatorTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Profile, RuntimeOptions
 from mlopt.runtimes.table import runtime_named
 
@@ -28,24 +29,39 @@ _SECONDS = 0.5
 _TIMEOUT = 1200.0
 
 
-def profiles(
-    candidates: Sequence[Candidate], samples: Dataset, logs: Path, notify: Notify
-) -> tuple[dict[str, tuple[OperatorTime, ...]], tuple[str, ...]]:
-    """Time each model operator by operator, one after the other; return also what could not be timed, and why."""
-    found: dict[str, tuple[OperatorTime, ...]] = {}
-    notes: list[str] = []
+@dataclass(frozen=True)
+class Profiles:
+    """What runtimes tell of models, by name, and in words what they could not."""
+
+    operators: Mapping[str, tuple[OperatorTime, ...]]
+    """The most time first."""
+    layers: Mapping[str, tuple[LayerPrecision, ...]]
+    notes: tuple[str, ...]
+
+
+def profiles(candidates: Sequence[Candidate], samples: Dataset, logs: Path, notify: Notify) -> Profiles:
+    """Time each model operator by operator, one after the other, and ask in which precision its layers run."""
     if not candidates:
-        return found, ()
+        return Profiles({}, {}, ())
+    operators: dict[str, tuple[OperatorTime, ...]] = {}
+    precisions: dict[str, tuple[LayerPrecision, ...]] = {}
+    notes: list[str] = []
     with alone(notify):
         for number, each in enumerate(candidates):
             notify(f"profiling {each.name}", number / len(candidates))
+            nodes: list[NodeTime] = []
             try:
                 nodes = profile(each, samples, _SECONDS, logs / f"operators-{number}.log")
+                operators[each.name] = by_type(nodes)
             except MloptError as error:
                 notes.append(f"the operators of {each.name} were not timed: {error.problems[0].what}")
+            try:
+                found = layers(each, logs / f"layers-{number}.log")
+            except MloptError as error:
+                notes.append(f"in which precision {each.name} runs is not known: {error.problems[0].what}")
             else:
-                found[each.name] = by_type(nodes)
-    return found, tuple(notes)
+                precisions |= {each.name: by_precision(found, nodes)} if found else {}
+    return Profiles(operators, precisions, tuple(notes))
 
 
 def profile(candidate: Candidate, samples: Dataset, seconds: float, log: Path) -> list[NodeTime]:
@@ -62,6 +78,36 @@ def profile(candidate: Candidate, samples: Dataset, seconds: float, log: Path) -
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise MeasureError("the model could not be profiled", where=candidate.name, got=str(error)) from error
     return nodes
+
+
+def layers(candidate: Candidate, log: Path) -> list[Layer]:
+    """Return what its runtime makes of the candidate, in a process of its own; nothing of a runtime that does not tell.
+
+    Raises ``MeasureError``, and what the runtime raises.
+    """
+    if runtime_named(candidate.deployable.runtime).layers is None:
+        return []
+    with Worker(log) as worker:
+        try:
+            worker.host(_Loaded, candidate, timeout=_TIMEOUT)
+            found: list[Layer] = worker.invoke("layers", timeout=_TIMEOUT)
+        except (WorkerDiedError, WorkerRaisedError) as error:
+            raise MeasureError("its layers could not be read", where=candidate.name, got=str(error)) from error
+    return found
+
+
+def by_precision(layers: Iterable[Layer], nodes: Iterable[NodeTime]) -> tuple[LayerPrecision, ...]:
+    """Return how many layers run in each precision, and their share of the time of all nodes; the most time first."""
+    count = Counter(each.precision for each in layers)
+    spent: dict[str, float] = defaultdict(float)
+    for node in nodes:
+        spent[node.precision] += node.ms
+    total = sum(spent.values()) if any(spent) else 0.0
+    found = (
+        LayerPrecision(precision=name, layers=number, share=spent[name] / total if total > 0 else None)
+        for name, number in count.items()
+    )
+    return tuple(sorted(found, key=lambda one: (-(one.share or 0.0), -one.layers, one.precision)))
 
 
 def by_type(nodes: Iterable[NodeTime]) -> tuple[OperatorTime, ...]:
@@ -88,6 +134,18 @@ class _Profiled:
         """Warm up, run, and read what was written down."""
         candidate = self._candidate
         return _profile_of(candidate)(candidate.model, candidate.options, self._feeds, seconds)
+
+
+class _Loaded:
+    """The candidate's side, where it is only loaded."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+
+    def layers(self) -> list[Layer]:
+        """Ask the runtime."""
+        told = runtime_named(self._candidate.deployable.runtime).layers
+        return told(self._candidate.model, self._candidate.options) if told is not None else []
 
 
 def _profile_of(candidate: Candidate) -> Profile[RuntimeOptions]:

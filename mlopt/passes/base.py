@@ -6,14 +6,15 @@ in a worker process of its own: a crash in a native library is a failed step, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from mlopt.core.cache import Store
+from mlopt.core.errors import Problem
 from mlopt.core.hardware import Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
@@ -21,6 +22,21 @@ from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
 from mlopt.results.timing import Measuring
 from mlopt.runtimes.base import Deployable, RuntimeOptions
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model is to those who feed it, as far as a pass may fix it (see ``mlopt.formats.model.Model``)."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...] = ()
+    defaults: tuple[str, ...] = ()
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Return a model's."""
+        return cls(model.inputs, model.outputs, model.defaults, model.sizes)
 
 
 class PassConfig(BaseModel):
@@ -51,6 +67,26 @@ class PassConfig(BaseModel):
         """The runtime that alone is sure to read what the pass, so configured, writes, and how to write it for all."""
         return None
 
+    def narrowed(self, interface: Interface) -> Interface:
+        """Return what the pass, so configured, makes of such an interface.
+
+        Nothing but sizes and values may be fixed in it; the framework holds the result to that, and to no more.
+        """
+        return interface
+
+    def misfits(self, interface: Interface) -> Iterable[Problem]:
+        """Return what in the configuration fits no model like this; ``where`` is the key, such as ``dims.batch``."""
+        del interface
+        return ()
+
+    def unlike(self, interface: Interface, data: Dataset, role: str, batch_size: int) -> Iterable[Problem]:
+        """Return where samples are not what the pass, so configured, makes the model for; ``where`` as of ``misfits``.
+
+        ``role`` is what the recipe calls the data, and ``batch_size`` the samples in one inference.
+        """
+        del interface, data, role, batch_size
+        return ()
+
 
 C = TypeVar("C", bound=PassConfig)
 
@@ -63,6 +99,8 @@ class Requires:
     """The extra of mlopt that brings the packages."""
     packages: tuple[str, ...] = ()
     """Distribution names whose versions change the result, so they belong to the fingerprint."""
+    uses: tuple[str, ...] = ()
+    """Distribution names that change the result where they are installed, and that it can do without."""
     gpu: bool = False
     calibration: bool = False
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""

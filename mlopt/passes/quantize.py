@@ -285,12 +285,12 @@ def _result(
 PASS = Pass(
     name="quantize",
     version=7,
-    summary="INT8 for onnxruntime on CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
+    summary="INT8 for CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({ONNX}),
     produces=ONNX,
     config=QuantizeConfig,
     run=run,
-    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), device_bound=True),
+    requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), uses=("nncf",), device_bound=True),
     lossy=True,
     refuse=refuse,
 )

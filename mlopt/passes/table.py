@@ -11,12 +11,13 @@ from typing import Any
 
 from mlopt.core import plugins
 from mlopt.core.errors import PluginError
-from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify, tune_session
+from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify, specialize, tune_session
 from mlopt.passes.base import Pass
 
 BUILTIN: tuple[Pass[Any], ...] = (
     export.PASS,
     neural_compressor.PASS,
+    specialize.PASS,
     simplify.PASS,
     quantize.PASS,
     fp16.PASS,

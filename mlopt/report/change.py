@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from mlopt.measure import statistics
 from mlopt.results.figures import Accuracy
@@ -17,6 +18,7 @@ from mlopt.results.section import Interval
 Estimate = tuple[float, Interval]
 
 ALPHA = 0.05
+_WORK = ("threads", "device", "concurrency")
 _MOST_LOOKS = 1000  # a report may come from anybody, and an error rate of 0 has no quantile
 _LARGEST_LOG = 700.0
 _MANY_ROUNDS = 1_000_000  # reports of mlopt 0.1 do not give theirs: the normal distribution stands for Student's
@@ -104,8 +106,8 @@ def size_change(old: CandidateRecord, new: CandidateRecord) -> Change:
 
 
 def rss_change(old: Report, new: Report) -> Change:
-    """Return the new final model's peak memory / the old one's; it depends on hardware, versions and options."""
-    reason = other_environment(old, new) or other_load(old.final, new.final)
+    """Return the new final model's peak memory / the old one's; it depends on hardware, versions and load."""
+    reason = other_environment(old, new) or other_work(old.final, new.final)
     if reason is not None:
         return Change(None, reason=reason)
     return _exact_ratio(old.final.peak_rss_bytes, new.final.peak_rss_bytes, "peak memory")
@@ -147,7 +149,16 @@ def other_reference(old: Report, new: Report) -> str | None:
 
 def other_load(old: CandidateRecord, new: CandidateRecord) -> str | None:
     """Return what differs in how two models were run."""
-    before, now = {"runtime": old.runtime, **old.options}, {"runtime": new.runtime, **new.options}
+    return _other(old, new, {"runtime": old.runtime, **old.options}, {"runtime": new.runtime, **new.options})
+
+
+def other_work(old: CandidateRecord, new: CandidateRecord) -> str | None:
+    """Return what differs in what was asked of two results; runtime and its options are part of a result."""
+    before, now = ({key: one.options[key] for key in _WORK if key in one.options} for one in (old, new))
+    return _other(old, new, before, now)
+
+
+def _other(old: CandidateRecord, new: CandidateRecord, before: dict[str, Any], now: dict[str, Any]) -> str | None:
     if old.batch_size is not None and new.batch_size is not None:
         before["batch size"], now["batch size"] = old.batch_size, new.batch_size
     changed = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mlopt.core.foreign_text import plain
 from mlopt.report import control
 from mlopt.report.change import (
     Change,
@@ -17,13 +18,14 @@ from mlopt.report.change import (
     environment_differences,
     other_data,
     other_environment,
-    other_load,
     other_reference,
+    other_work,
     over,
     rss_change,
     size_change,
     speedup_change,
 )
+from mlopt.report.options import in_words
 from mlopt.results.figures import Latency
 from mlopt.results.report import Report
 from mlopt.results.section import Interval
@@ -59,19 +61,35 @@ class ReportDifference:
     environment: tuple[str, ...]
     """What differs in hardware and versions; empty if nothing does."""
     rows: tuple[Row, ...]
+    shipped: tuple[str, ...] = ()
+    """What differs in what is shipped, beside its figures: its runtime, its form, and among how many it was chosen."""
 
 
 def compare(old: Report, new: Report) -> ReportDifference:
     """Compare two reports figure by figure, at 95 %; nothing is called better or worse that cannot be compared."""
     rows = (*_speed_rows(old, new), *_memory_rows(old, new), *_quality_rows(old, new))
-    return ReportDifference(environment_differences(old.environment, new.environment), rows)
+    return ReportDifference(environment_differences(old.environment, new.environment), rows, _shipped(old, new))
+
+
+def _shipped(old: Report, new: Report) -> tuple[str, ...]:
+    """Say in which runtime, form and company the two are shipped, where that differs; a report may tell neither."""
+    pairs = [
+        ("what is shipped runs in", in_words(old.final, old), in_words(new.final, new)),
+        ("its form", _form(old), _form(new)),
+        ("it was chosen among", *(f"{len(one.tried):,} deployables" if one.tried else "" for one in (old, new))),
+    ]
+    return tuple(f"{what}: was {was}, is {now}" for what, was, now in pairs if was and now and was != now)
+
+
+def _form(report: Report) -> str:
+    return next((plain(one.model) for one in report.tried if one.why_not is None), "")
 
 
 def _speed_rows(old: Report, new: Report) -> Iterator[Row]:
     doubt = control.doubt(old.speedup, "the old run") or control.doubt(new.speedup, "the new run")
     change = Change(None, reason=doubt) if doubt else speedup_change(old, new)
     yield _ratio("speedup.median", "x", old.speedup.median, new.speedup.median, change, less_is_better=False)
-    doubt = other_environment(old, new) or other_load(old.final, new.final) or _machine_state(old, new)
+    doubt = other_environment(old, new) or other_work(old.final, new.final) or _machine_state(old, new)
     before, now = old.final, new.final
     for key, name in _LATENCIES.items():
         was, found = getattr(before.latency_ms, key), getattr(now.latency_ms, key)

@@ -16,6 +16,7 @@ from mlopt.core.foreign_text import plain
 from mlopt.report import control
 from mlopt.results.figures import Accuracy, Fidelity, Latency, Speedup
 from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.roles import FASTEST
 from mlopt.results.section import Interval
 
 _BENCH = "bench"
@@ -94,6 +95,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
     final, base = report.final, compared(report)
     return (
         Figure("Speedup", ratio(report.speedup.median), _speedup_detail(report.speedup)),
+        *_passes_figure(report),
         *(_latency_figure(name, final, base) for name in ("p50", "p95")),
         Figure("Size", size(final.size_bytes), f"{base.name} {size(base.size_bytes)}"),
         *_quality_figures(report),
@@ -231,6 +233,14 @@ def _speedup_detail(speedup: Speedup) -> str:
         return f"the same model as {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
     doubt = "not to be trusted: " if control.distrusted(speedup) and not control.slight(speedup) else ""
     return f"{doubt}{between(speedup.ci95, ratio)} against {speedup.vs}; noise floor {percent(speedup.noise_floor, 1)}"
+
+
+def _passes_figure(report: Report) -> list[Figure]:
+    """The speedup without the merit of the runtime."""
+    found = report.speedups.get(FASTEST)
+    if found is None or report.speedup.vs == FASTEST:
+        return []
+    return [Figure("Speedup by the passes", ratio(found.median), _speedup_detail(found))]
 
 
 def _latency_figure(name: str, final: CandidateRecord, base: CandidateRecord) -> Figure:

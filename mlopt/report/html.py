@@ -11,7 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlopt.core.foreign_text import as_shown, plain
-from mlopt.report import facts, load, operators, outcome, plots, quality, search, trust, waterfall
+from mlopt.report import (
+    facts,
+    load,
+    merit,
+    operators,
+    outcome,
+    plots,
+    precision,
+    quality,
+    search,
+    tried,
+    tried_list,
+    tried_picture,
+    trust,
+    waterfall,
+)
 from mlopt.report.svg import PALETTE, Drawing
 from mlopt.results.report import Report
 
@@ -46,9 +61,14 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         facts=facts,
         outcome=outcome,
         load=load,
+        merit=merit,
         operators=operators,
+        precision=precision,
         quality=quality,
         search=search,
+        tried=tried,
+        tried_list=tried_list,
+        tried_picture=tried_picture,
         trust=trust,
         candidates=facts.models(report),
         pictures=drawn,
@@ -64,6 +84,7 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     """
     sections = {
         "gates": (plots.gates(report),),
+        "tried": (tried_picture.picture(report, tried_list.rows(report)),),
         "steps": (waterfall.latency_steps(report), waterfall.size_steps(report), waterfall.accuracy_steps(report)),
         "speed": (plots.distributions(report, samples), plots.speedups(report)),
         "load": load.curves(report),

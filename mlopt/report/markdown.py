@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlopt.core.foreign_text import plain
-from mlopt.report import facts, load, operators, outcome, quality, search, trust
+from mlopt.report import facts, load, merit, operators, outcome, precision, quality, search, tried_list, trust
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
+from mlopt.report.tried import TriedRow
 from mlopt.results.report import Report, StepRecord
 
 _NOTE_LENGTH = 200
@@ -30,6 +31,7 @@ def render(report: Report) -> str:
         _top(report),
         _figures(report),
         _gates(report),
+        _tried(report),
         _stages(report),
         _remarks(report),
         *(_searched(step, metric) for step in report.steps),
@@ -60,6 +62,10 @@ def _top(report: Report) -> Iterator[str]:
     yield ""
     yield f"**{text(outcome.headline(report))}**"
     yield ""
+    whose = merit.sentence(report)
+    if whose is not None:
+        yield text(whose)
+        yield ""
     aim = f"Optimized for {text(report.objective)}" if report.steps else "Measured side by side"
     yield f"{aim}, {text(report.created)}."
     warning = trust.warning(report)
@@ -131,6 +137,32 @@ def _gates(report: Report) -> Iterator[str]:
     yield from _table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
 
 
+def _tried(report: Report) -> Iterator[str]:
+    if not report.tried:
+        return
+    listed = tried_list.rows(report)
+    yield "## What was tried"
+    yield ""
+    yield from (f"- {label}: {text(told)}" for label, told in tried_list.sheet(report, listed))
+    yield ""
+    columns = {"#": "r", "Deployable": "l", "Runtime": "l", "Options": "l", "Latency": "r", "Speedup": "r"}
+    columns |= {"Cosine": "r", text(facts.upper_first(facts.metric_name(report))): "r", "Why it is not shipped": "l"}
+    yield from _table(columns, map(_tried_row, listed))
+    left = tried_list.left_out(report)
+    if left:
+        yield ""
+        yield f"{left}."
+
+
+def _tried_row(row: TriedRow) -> tuple[str, ...]:
+    why = f"**{row.standing}**" if row.standing != "valid" else ""
+    return (
+        str(row.number), code(row.form), text(row.runtime), text(row.options), row.latency,
+        f"{row.speedup} ({row.interval})" if row.interval else row.speedup, row.cosine, row.accuracy,
+        ": ".join(filter(None, (why, text(facts.shorten(row.why_not, _NOTE_LENGTH))))),
+    )  # fmt: skip
+
+
 def _sampling(report: Report) -> Iterator[str]:
     yield "## Measuring"
     yield ""
@@ -175,11 +207,15 @@ def _differing(report: Report) -> Iterator[str]:
 
 
 def _operators(report: Report) -> Iterator[str]:
-    names = operators.models(report)
+    names, ran = operators.models(report), precision.lines(report)
+    if names or ran:
+        yield "## Where the time goes"
+        yield ""
+    yield from map(text, ran)
     if not names:
         return
-    yield "## Where the time goes"
-    yield ""
+    if ran:
+        yield ""
     columns = {"Operator": "l"} | {code(name): "r" for name in names}
     pairs = operators.pairs(report, _OPERATORS)
     rows = ((text(pair.label), *map(operators.time, (pair.before, pair.after)[-len(names) :])) for pair in pairs)

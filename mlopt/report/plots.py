@@ -5,7 +5,6 @@ Each is one narrow SVG: side by side on a desk, one below the other on a phone, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ _ROW = 56.0
 _BINS = 72
 _CONTROL = " (again)"
 """What the name of the A/A control adds to the name of its model."""
-_LIMIT = re.compile(r"\s*(<=|>=)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)(?![^ ])", re.IGNORECASE)
 
 
 def distributions(report: Report, samples: Mapping[str, Sequence[float]]) -> Drawing | None:
@@ -142,16 +140,17 @@ def _band(speedup: Speedup) -> tuple[float, float]:
 def _gate_row(axes: Axes, top: float, gate: GateVerdict) -> None:
     role, y = trust.mark(gate).role, top + (HEAD + _ROW) / 2
     head(axes, top, facts.shorten(f"{gate.metric} {gate.limit}", 36), gate.found or gate.verdict, role)
-    limit = _LIMIT.match(gate.limit)
+    limit = trust.limit(gate)
     if limit is None or gate.value is None:
         write(
             axes, "no value to draw" if gate.value is None else f"value {facts.exact(gate.value)}", 0, y, role="muted"
         )
         return
-    bound, (low, high) = float(limit.group(2)), gate.interval or gate.ci95 or (gate.value, gate.value)
+    side, bound = limit
+    low, high = gate.interval or gate.ci95 or (gate.value, gate.value)
     place = _place(min(low, gate.value, bound), max(high, gate.value, bound))
     axes.barh(y, 1, 14, color=colour("soft"), zorder=1)
-    start, end = (0.0, place(bound)) if limit.group(1) == "<=" else (place(bound), 1.0)
+    start, end = (0.0, place(bound)) if side == "<=" else (place(bound), 1.0)
     axes.barh(y, end - start, 14, left=start, color=colour("good-soft"), zorder=1)
     axes.plot((place(bound), place(bound)), (y - 10, y + 10), color=colour("ink"), linewidth=1.6, zorder=2)
     axes.plot((place(low), place(high)), (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)

@@ -17,7 +17,7 @@ from mlopt.results.section import Count, Section
 NOTE = "search"
 
 
-class Tried(Section):
+class TriedVersion(Section):
     """One version: ``layers`` of the model in the numbers that ``mode`` names."""
 
     mode: str
@@ -47,7 +47,7 @@ class SearchRecord(Section):
     seconds: dict[str, float]
     modes: dict[str, str]
     """For each mode: what it promised, or why it was left out."""
-    front: tuple[Tried, ...]
+    front: tuple[TriedVersion, ...]
     layers: dict[str, dict[str, LayerTimes]]
     """By mode and layer."""
     chosen: Count | None = None
@@ -56,7 +56,7 @@ class SearchRecord(Section):
     remark: str = ""
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> TriedVersion | None:
         """The version that was chosen."""
         return self.front[self.chosen] if self.chosen is not None and self.chosen < len(self.front) else None
 

@@ -8,6 +8,7 @@ ids, or on fonts of the machine that drew it.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -41,6 +42,10 @@ PALETTE = {
     "bad-soft": ("#f9e2de", "#43201d"),
     "warn": ("#8f5a00", "#efb44e"),
     "warn-soft": ("#f8ebcf", "#3c2e12"),
+    "hue-a": ("#0b7285", "#4ec5d8"),
+    "hue-b": ("#7b3fa6", "#c99bf2"),
+    "hue-c": ("#b04a12", "#f3a26b"),
+    "hue-d": ("#5d6b16", "#b5c657"),
 }
 """Every colour by its role: light, dark. Light values are distinct, since they are how a role is found in the SVG."""
 
@@ -96,6 +101,12 @@ class Scale:
         room = pad * (high - low)
         return cls(low - room, high + room, unit)
 
+    def share(self, value: float) -> float:
+        """Return where a value lies between the ends: 0 at ``low``, 1 at ``high``."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def show(self, axes: Axes, side: Literal["x", "y"] = "x") -> None:
         """Give that side of ``axes`` this scale, a few round ticks and faint lines from them."""
         from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -120,10 +131,12 @@ def colour(role: str) -> str:
     return PALETTE[role][0]
 
 
-def draw(name: str, title: str, height: float, margins: Margins, paint: Callable[[Axes], None]) -> str:
+def draw(
+    name: str, title: str, height: float, margins: Margins, paint: Callable[[Axes], None], description: str = ""
+) -> str:
     """Return the ``<svg>`` element that ``paint`` draws on axes of ``height`` units, whose y counts units downwards.
 
-    ``name`` makes the ids unique on the page; ``title`` is what a screen reader says.
+    ``name`` makes the ids unique on the page; ``title`` and ``description`` are what a screen reader says.
     """
     from matplotlib import style
     from matplotlib.figure import Figure
@@ -162,7 +175,7 @@ def draw(name: str, title: str, height: float, margins: Margins, paint: Callable
         buffer = io.StringIO()
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    return _for_the_page(buffer.getvalue(), name, title)
+    return _for_the_page(buffer.getvalue(), name, title, description)
 
 
 def write(
@@ -199,7 +212,7 @@ def head(axes: Axes, top: float, left: str, right: str, role: str = "ink") -> No
     write(axes, right, 1, top + HEAD / 2 + 2, align="right", role=role, bold=role != "ink")
 
 
-def _for_the_page(document: str, name: str, title: str) -> str:
+def _for_the_page(document: str, name: str, title: str, description: str) -> str:
     """Make a part of the page out of a document of its own."""
     ET.register_namespace("", _SVG[1:-1])
     ET.register_namespace("xlink", _HREF[1:-5])
@@ -213,6 +226,11 @@ def _for_the_page(document: str, name: str, title: str) -> str:
         for child in [*parent]:
             if child.tag == f"{_SVG}style":  # it would apply to the whole page
                 parent.remove(child)
+    if description:
+        told = ET.Element(f"{_SVG}desc", {"id": f"{name}-description"})
+        told.text = plain(description)
+        root.insert(0, told)
+        root.set("aria-describedby", f"{name}-description")
     ET.indent(root, space="")
     return ET.tostring(root, encoding="unicode")
 

@@ -5,6 +5,8 @@ Kept apart from ``facts`` because a reader asks it apart: first what was measure
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 from mlopt.report import control as control_of
@@ -15,6 +17,7 @@ from mlopt.results.report import GateVerdict, Report
 VERDICT_ROLE = {"pass": "good", "fail": "bad", "inconclusive": "warn"}
 _BUSY = 0.25
 """The noise floor from which a reader is warned: two copies of one model must not differ by a quarter."""
+_LIMIT = re.compile(r"\s*(<=|>=)\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)(?![^ ])", re.IGNORECASE)
 _DECIDED = "decided"
 _SHORT = {_DECIDED: "decided", "time": "time spent", "looks": "undecided"}
 _STOPPED = {
@@ -45,6 +48,14 @@ def judged(gate: GateVerdict) -> tuple[str, str]:
     """Return the interval that was judged and its confidence as text, both empty where the figure has none."""
     interval, confidence = (gate.interval, gate.confidence) if gate.interval else (gate.ci95, 0.95)
     return (facts.between(interval, facts.exact), f"{100 * confidence:.4g} %") if interval else ("", "")
+
+
+def limit(gate: GateVerdict) -> tuple[str, float] | None:
+    """Return ``<=`` or ``>=``, and the number; None for what is no limit, since a report may come from anybody."""
+    found = _LIMIT.match(gate.limit)
+    if found is None or not math.isfinite(float(found[2])):
+        return None
+    return found[1], float(found[2])
 
 
 def open_gates(report: Report) -> tuple[GateVerdict, ...]:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from mlopt.results.section import Count, Interval, Many, Section
 
+_LARGEST_EXPONENT = 300.0  # a report may come from anybody, and a float holds no more
+
 
 class Latency(Section):
     """Wall time of one inference of ``batch_size`` samples, in milliseconds."""
@@ -68,7 +70,7 @@ class Fidelity(Section):
     @property
     def relative_error(self) -> float:
         """The size of the error over that of the outputs, of the worst output: the SQNR as a ratio."""
-        return 0.0 if self.sqnr_db is None else float(10 ** (-self.sqnr_db / 20))
+        return 0.0 if self.sqnr_db is None else float(10 ** min(-self.sqnr_db / 20, _LARGEST_EXPONENT))
 
 
 class ColdStart(Section):
@@ -116,6 +118,16 @@ class OperatorTime(Section):
     op_type: str
     nodes: Count
     ms: float
+
+
+class LayerPrecision(Section):
+    """The layers of a model that really ran in one precision, as its runtime reports it."""
+
+    precision: str
+    """As the runtime calls it, such as ``f32``, ``bf16`` or ``u8``."""
+    layers: Count
+    share: float | None = None
+    """Of the time of all layers, by the runtime's own profile; null if that does not tell."""
 
 
 class Disagreement(Section):

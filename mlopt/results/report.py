@@ -17,6 +17,7 @@ from mlopt.results.figures import (
     Disagreement,
     Fidelity,
     Latency,
+    LayerPrecision,
     OperatorTime,
     Parity,
     Sampling,
@@ -129,6 +130,8 @@ class Tried(Section):
     fidelity: Fidelity | None = None
     """Against the source model, in this runtime, on all evaluation samples or, if it was plain there, the first few."""
     accuracy: Accuracy | None = None
+    valid: bool | None = None
+    """Whether it may be shipped: it runs, and keeps the gates on quality in its own runtime; null if not judged."""
     unchanged: bool = False
     """Whether its model is the source as it came, or as it is only exported: its speed is the runtime's merit alone."""
     why_not: str | None = None
@@ -172,6 +175,8 @@ class Report(Section):
     sweep: Many[tuple[SweepPoint, ...]] = ()
     operators: Many[dict[str, Many[tuple[OperatorTime, ...]]]] = Field(default_factory=dict)
     """For the baseline and the final model, by name: operators, the most time first."""
+    layers: Many[dict[str, Many[tuple[LayerPrecision, ...]]]] = Field(default_factory=dict)
+    """By the same names, where the runtime tells: the precisions that layers ran in, the most time first."""
     differing: Many[tuple[Disagreement, ...]] = ()
     """The first few of the samples that ``accuracy_drop.disagreements`` counts."""
     tried: Many[tuple[Tried, ...]] = ()

@@ -15,6 +15,22 @@ class NodeTime:
     name: str
     op_type: str
     ms: float
+    precision: str = ""
+    """The type that it computes in; empty if the runtime does not tell."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of what a runtime made of a model."""
+
+    name: str
+    op_type: str
+    precision: str
+    """The type that it computes in, such as ``f32``, ``bf16`` or ``u8``."""
+    kernel: str
+    """Such as ``brgconv_avx512_amx_I8``."""
+    made_of: tuple[str, ...]
+    """What the runtime calls the nodes that are in it; none for a change of layout."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ once more, for longer: one that is measurably faster there takes the place of th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mlopt.measure import figures, statistics
-from mlopt.measure.candidate import Run
+from mlopt.measure.candidate import Measured, Run
 from mlopt.report.control import beyond_noise
 from mlopt.results.report import Tried
 from mlopt.results.roles import BASELINE, FASTEST, FINAL
@@ -71,6 +73,7 @@ def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
     there = {name: run.measured[name] for name in choice.rivals if name in run.measured}
     speeds = {name: figures.speedup(run.measured, FINAL, name, ROLES, alpha) for name in there}
     faster = {name: speed.median for name, speed in speeds.items() if beyond_noise(speed) > 0}
+    choice = replace(choice, tried=_measured(choice.tried, run, alpha))
     if not faster:
         return choice, _with_fastest(choice, run)
     best = max(faster, key=faster.__getitem__)
@@ -79,6 +82,25 @@ def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
     tried = _reassigned(choice.tried, rival.deployable, times)
     new = replace(_shipping(choice, rival), tried=tried, notes=(*choice.notes, told))
     return new, _with_fastest(choice, _swapped(run, FINAL, best))
+
+
+def _measured(tried: Sequence[Tried], run: Run, alpha: float) -> tuple[Tried, ...]:
+    """Return what was tried with the figures of the release, where that measured it."""
+    of_release = {_key(each.candidate.deployable): _figures(each, run, alpha) for each in run.measured.values()}
+    return tuple(each.model_copy(update=of_release.get(_key_of(each), {})) for each in tried)
+
+
+def _figures(found: Measured, run: Run, alpha: float) -> dict[str, Any]:
+    middle, low, high = statistics.speedup(run.measured[BASELINE].blocks, found.blocks, alpha)
+    return {"latency_ms": statistics.latency(found.blocks, alpha).p50, "speedup": middle, "ci95": (low, high)}
+
+
+def _key(one: Deployable) -> tuple[str, str, str]:
+    return one.model.digest, one.runtime, json.dumps(one.options.model_dump(mode="json"), sort_keys=True)
+
+
+def _key_of(tried: Tried) -> tuple[str, str, str]:
+    return tried.digest, tried.runtime, json.dumps(tried.options, sort_keys=True)
 
 
 def _with_fastest(choice: Choice, run: Run) -> Run:
@@ -104,11 +126,10 @@ def _swapped(run: Run, one: str, other: str) -> Run:
 
 def _reassigned(tried: Sequence[Tried], shipped: Deployable, times: str) -> tuple[Tried, ...]:
     """Say of what was tried which is shipped now."""
-    key = (shipped.model.digest, shipped.runtime, shipped.options.model_dump(mode="json"))
     slower = f"slower in the last comparison, in which the shipped one was {times} as fast"
     return tuple(
         each.model_copy(update={"why_not": None})
-        if (each.digest, each.runtime, each.options) == key
+        if _key_of(each) == _key(shipped)
         else each.model_copy(update={"why_not": each.why_not or slower})
         for each in tried
     )

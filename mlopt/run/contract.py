@@ -9,10 +9,10 @@ there. Runs in the pass's worker process.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,12 +27,10 @@ from mlopt.measure.coupling import Pair
 from mlopt.measure.lossless import change
 from mlopt.measure.parity import compare
 from mlopt.measure.tolerance import scales, within_tolerance
+from mlopt.passes.base import Interface, Pass, PassConfig
 from mlopt.results.figures import Parity
 from mlopt.runtimes.base import Array, Deployable, Feeds
-from mlopt.runtimes.table import open_session
-
-if TYPE_CHECKING:
-    from mlopt.passes.base import Pass, PassConfig
+from mlopt.runtimes.table import elsewhere, open_session, other_runtime
 
 CHANGED = "a lossless pass changed the model's results"
 _SAMPLES = 8
@@ -45,20 +43,31 @@ class Conformity:
     parity: Parity
 
 
-def check_output(pass_: Pass[PassConfig], before: Deployable, after: Deployable, samples: Dataset) -> Conformity:
-    """Check one pass's output; raises ``PassError`` with every declaration that does not hold."""
+def check_output(
+    pass_: Pass[PassConfig], before: Deployable, after: Deployable, samples: Dataset, config: PassConfig | None = None
+) -> Conformity:
+    """Check one pass's output; raises ``PassError`` with every declaration that does not hold.
+
+    What ``config`` says is fixed must be, and nothing else may be.
+    """
     where, old, new = f"pass '{pass_.name}'", before.model, after.model
     if new.kind != pass_.produces:
         raise PassError(
             "the output is of another kind than declared", where=where, got=new.kind, expected=pass_.produces
         )
-    broken = [*_interface(old.inputs, new.inputs, "input"), *_interface(old.outputs, new.outputs, "output")]
+    wanted = (config or PassConfig()).narrowed(Interface.of(old))
+    broken = [*_interface(wanted.inputs, new.inputs, "input"), *_interface(wanted.outputs, new.outputs, "output")]
     if broken:
         raise PassError(
             "the pass changed the model's interface", where=where, got="; ".join(broken),
             expected="the same names, dtypes, ranks, sizes and names of dynamic axes", fix=_report_it(pass_),
         )  # fmt: skip
-    pairs = _expected(before, samples)  # and that model is closed: of large ones, memory holds one at a time
+    try:
+        pairs = _expected(before, wanted.inputs, samples)  # and that model is closed: memory holds one at a time
+    except ModelError:
+        _run_once(after, wanted.inputs, samples)
+        pairs, after = _expected_elsewhere(before, after, wanted.inputs, samples)
+    _check_sizes(old.outputs, wanted.outputs, pairs, where)
     found = list(_compare(pairs, after))
     reasons = [reason for _, reason in found if reason is not None]
     if reasons and not pass_.lossy:
@@ -93,6 +102,12 @@ def _interface(before: Sequence[TensorSpec], after: Sequence[TensorSpec], what: 
             yield f"{what} '{old.name}' became rank {len(new.shape)} (was {len(old.shape)})"
         else:
             yield from _resized(f"{what} '{old.name}'", old.shape, new.shape)
+        if old.value != new.value:
+            yield f"{what} '{old.name}' is {_fixed_at(new)} (was {_fixed_at(old)})"
+
+
+def _fixed_at(spec: TensorSpec) -> str:
+    return "free" if spec.value is None else f"fixed at {spec.value!r}"
 
 
 def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]) -> Iterator[str]:
@@ -102,6 +117,21 @@ def _resized(where: str, before: Sequence[int | str], after: Sequence[int | str]
             yield f"axis {axis} of {where} is no longer dynamic: {old!a} became {new}"
         elif old != new:
             yield f"axis {axis} of {where} became {new!a} (was {old!a})"
+
+
+def _check_sizes(before: Sequence[TensorSpec], after: Sequence[TensorSpec], pairs: Sequence[Pair], where: str) -> None:
+    """Raise ``PassError`` if a size that was fixed in outputs, too, is another one there."""
+    for old, new in zip(before, after, strict=True):
+        fixed = [(n, size) for n, size in enumerate(new.shape) if size != old.shape[n]]
+        for _, outputs, _ in pairs if fixed else ():
+            got = outputs[old.name].shape
+            wrong = next((n for n, size in fixed if got[n] != size), None)
+            if wrong is not None:
+                raise PassError(
+                    "an output has another size than its name says", where=where, expected=str(new),
+                    got=f"'{old.shape[wrong]}' of output '{old.name}' is {got[wrong]}",
+                    fix="export the model with another name for that size",
+                )  # fmt: skip
 
 
 def _compare(pairs: Sequence[Pair], after: Deployable) -> Iterator[tuple[Parity, str | None]]:
@@ -127,11 +157,11 @@ def _placed(reason: str, row: int | None, feeds: Feeds) -> str:
     return f"with inputs of other sizes ({', '.join(f'{n}: {list(a.shape)}' for n, a in feeds.items())}): {reason}"
 
 
-def _expected(before: Deployable, samples: Dataset) -> list[Pair]:
-    """Return feeds in several shapes, each with what the model makes of it, and the sample that it is."""
+def _expected(before: Deployable, specs: Sequence[TensorSpec], samples: Dataset) -> list[Pair]:
+    """Return feeds of the shapes that ``specs`` leave, each with what the model makes of it, and the sample it is."""
     pairs: list[Pair] = []
     with open_session(before) as session:
-        for feeds, row in _shapes(before.model.inputs, samples):
+        for feeds, row in _shapes(specs, samples):
             try:
                 pairs.append((feeds, {name: np.array(output) for name, output in session.run(feeds).items()}, row))
             except ModelError:
@@ -139,6 +169,26 @@ def _expected(before: Deployable, samples: Dataset) -> list[Pair]:
                     raise
                 continue  # a size that the model itself does not take, such as one that is no multiple of 32
     return pairs
+
+
+def _expected_elsewhere(
+    before: Deployable, after: Deployable, specs: Sequence[TensorSpec], samples: Dataset
+) -> tuple[list[Pair], Deployable]:
+    """Return the same in a runtime that takes what the model's own refuses, and what is to be compared there.
+
+    Only what a step does to its model is asked for, not what runtimes make of one model. Raises ``ModelError`` if there
+    is no such runtime.
+    """
+    for name in elsewhere(before):
+        with contextlib.suppress(ModelError):
+            return _expected(other_runtime(before, name), specs, samples), other_runtime(after, name)
+    return _expected(before, specs, samples), after
+
+
+def _run_once(deployable: Deployable, specs: Sequence[TensorSpec], samples: Dataset) -> None:
+    """Raise ``ModelError`` if a model does not run as it is deployed."""
+    with open_session(deployable) as session:
+        session.run(next(batches(samples, specs, 1, [0]))[0])
 
 
 def _give_back_memory() -> None:
@@ -167,7 +217,7 @@ def _shapes(specs: Sequence[TensorSpec], samples: Dataset) -> Iterator[tuple[dic
 def _halved(array: Array, axes: Sequence[int]) -> Array:
     """Keep the first half of each of ``axes``; one name is one size, so all inputs agree."""
     cut = tuple(slice(0, max(1, size // 2)) if axis in axes else slice(None) for axis, size in enumerate(array.shape))
-    return np.ascontiguousarray(array[cut])
+    return np.array(array[cut], order="C")  # a scalar stays one
 
 
 def _doubled(array: Array, axes: Sequence[int]) -> Array:

@@ -20,7 +20,7 @@ from mlopt.measure.sweep import Load, sweep
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
-from mlopt.results.figures import OperatorTime, SweepPoint
+from mlopt.results.figures import LayerPrecision, OperatorTime, SweepPoint
 from mlopt.results.report import Report
 from mlopt.results.roles import BASELINE, CONTROL, FINAL
 from mlopt.run import report_builder
@@ -51,6 +51,7 @@ class Findings:
     run: Run
     sweep: tuple[SweepPoint, ...]
     operators: Mapping[str, tuple[OperatorTime, ...]]
+    layers: Mapping[str, tuple[LayerPrecision, ...]]
     notes: tuple[str, ...]
 
 
@@ -65,8 +66,8 @@ def explained(experiment: Experiment, run: Run, notify: Callable[[str, str, floa
     points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
     timed = ends if experiment.recipe.measure.operators else []
     logs = experiment.evaluator.logs
-    times, untimed = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
-    return Findings(run, points, times, (*gaps, *untimed))
+    found = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
+    return Findings(run, points, found.operators, found.layers, (*gaps, *found.notes))
 
 
 def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:

@@ -45,7 +45,7 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         "input": digest,
         "pass": {"name": pass_.name, "version": pass_.version},
         "config": step.config.model_dump(mode="json"),
-        "packages": versions(("onnx", *needs.packages)),
+        "packages": versions(("onnx", *needs.packages, *needs.uses)),
         "target": {**_of_target(step, job.target), "objective": job.objective.value},
         "checked on": job.samples_digest,
     }

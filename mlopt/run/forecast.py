@@ -13,6 +13,7 @@ from mlopt.formats.table import opened
 from mlopt.passes.base import Pass
 from mlopt.run import inputs
 from mlopt.run.chain import source_kind
+from mlopt.run.declared import fixed_inputs
 from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
@@ -42,7 +43,8 @@ def outlook(planned: Planned) -> list[Outlook]:
             continue
         keys = []
         if described is None and digest is not None:
-            keys = [inputs.made_up_key(recipe.name, digest, recipe.target.batch_size)]
+            fixed = fixed_inputs(recipe, specs or ())
+            keys = [inputs.made_up_key(recipe.name, digest, recipe.target.batch_size, fixed)]
         elif described is not None and specs:
             keys = [inputs.dataset_key(recipe, role, base, specs)]
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -208,19 +209,28 @@ def dataset(
     return open_dataset(entry.out)
 
 
-def made_up_key(name: str, digest: str, batch_size: int) -> Key:
-    """Return what samples that are made up depend on: the model, which must run on them."""
-    return Key("data", f"{name}: evaluation", {"reader": _READER, "made up for": digest, "batch": batch_size})
+def made_up_key(name: str, digest: str, batch_size: int, fixed: Sequence[TensorSpec] = ()) -> Key:
+    """Return what samples that are made up depend on: the model, which must run on them, and ``fixed``.
+
+    That is what steps leave of its inputs, if they fix something.
+    """
+    parts: dict[str, Any] = {"reader": _READER, "made up for": digest, "batch": batch_size}
+    if fixed:
+        parts["fixed"] = [str(spec) for spec in fixed]
+    return Key("data", f"{name}: evaluation", parts)
 
 
-def made_up(name: str, deployable: Deployable, batch_size: int, store: Store, log: Path) -> Dataset:
-    """Return samples for a recipe without data."""
+def made_up(
+    name: str, deployable: Deployable, batch_size: int, store: Store, log: Path, fixed: Sequence[TensorSpec] = ()
+) -> Dataset:
+    """Return samples for a recipe without data; ``fixed`` as of ``made_up_key``."""
+    fitting = replace(deployable, model=replace(deployable.model, inputs=tuple(fixed) or deployable.model.inputs))
 
     def make(out: Path) -> Mapping[str, Any]:
-        make_up(deployable, batch_size, out, log)
+        make_up(fitting, batch_size, out, log)
         return {}
 
-    entry, _ = store.fetch(made_up_key(name, deployable.model.digest, batch_size), make)
+    entry, _ = store.fetch(made_up_key(name, deployable.model.digest, batch_size, fixed), make)
     return open_dataset(entry.out)
 
 

@@ -23,6 +23,7 @@ from mlopt.gate.notices import sample_notice
 from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
+from mlopt.passes.base import Interface
 from mlopt.passes.table import table
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
@@ -30,10 +31,11 @@ from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
 from mlopt.results.roles import COMPILED
-from mlopt.run import chain, choice, experiment, forms, inputs, packaging, probe, report_builder, selection, ways
+from mlopt.run import chain, choice, declared, experiment, forms, inputs, packaging, report_builder, selection, ways
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
+from mlopt.run.probe import died
 from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.stages import Planned, Prepared
@@ -82,6 +84,7 @@ def plan(started: Started) -> Planned:
     recipe, hardware = loaded.recipe, detect()
     problems = [
         *chain.check(recipe, passes, hardware),
+        *declared.foreseen(loaded),
         *inputs.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
@@ -135,10 +138,9 @@ def transform(prepared: Prepared) -> tuple[Way, ...]:
         notify(f"pass {step}", "", None)
 
     runtimes = chain.ways(prepared.source.kind, recipe, planned.passes)
-    died = partial(probe.died, evaluator, prepared.quality.choices)
     came = ways.run(
-        runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality, died=died,
-        tell=tell,
+        runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality,
+        died=partial(died, evaluator, prepared.quality.choices), tell=tell,
     )  # fmt: skip
     return tuple(came)
 
@@ -185,7 +187,8 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
         recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
         notes=(*prepared.notes, *chosen.notes, *findings.notes),
     ).model_copy(update={
-        "sweep": findings.sweep, "operators": findings.operators, "tried": chosen.tried, "spent": dict(chosen.spent),
+        "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
+        "tried": chosen.tried, "spent": dict(chosen.spent),
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
@@ -229,7 +232,8 @@ def _source(planned: Planned) -> Model:
         samples = _read(planned, "evaluation", specs)
     started.notify("source", recipe.model.source, None)
     source, _ = inputs.source(recipe, base, specs, started.store, _log(started), samples)
-    if misfits := list(chain.misfits(source.kind, recipe, planned.passes)):  # Python may return either kind
+    misfits = [*chain.misfits(source.kind, recipe, planned.passes), *declared.misfits(recipe, Interface.of(source))]
+    if misfits:  # Python may return either kind
         raise RecipeError.of(map(planned.loaded.located, misfits))
     check_fed(source)
     return source
@@ -241,13 +245,14 @@ def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, 
     if recipe.data.evaluation:
         evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
     else:
-        size = recipe.target.batch_size
-        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started))
+        size, fixed = recipe.target.batch_size, declared.fixed_inputs(recipe, source.inputs)
+        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started), fixed)
     fitted = {
         role: _read(planned, role, source.inputs, source.defaults)
         for role in ("calibration", "train")
         if getattr(recipe.data, role) is not None
     }
+    declared.check_data(planned.loaded, source, {"evaluation": evaluation, **fitted})
     for role, data in fitted.items():
         check_disjoint(data, evaluation, role)
     for data in (evaluation, *fitted.values()):

@@ -3,8 +3,8 @@
 1. A look at each, for a second or two: what cannot be run, or is plainly wrong, is out.
 2. From the quickest on, each is held against the gates on quality, in its own runtime and on all samples, until one
    keeps them and the others took longer by more than a look can be wrong.
-3. Those that are left race, interleaved, beside two copies of the baseline; what is measurably slower than the quickest
-   drops out, and the others go on for three times as long.
+3. Those that are left race, interleaved, beside the baseline; what is measurably slower than the quickest drops out,
+   and the others go on for three times as long.
 4. What no race tells apart is measured with the evidence of the release beside the one that is chosen.
 
 Of those about as fast the most faithful is chosen. For ``objective: size`` the order is by size, and nothing races.
@@ -30,7 +30,7 @@ from mlopt.measure.parity import fidelity
 from mlopt.measure.schedule import Schedule
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import Tried
-from mlopt.results.roles import BASELINE, CONTROL
+from mlopt.results.roles import BASELINE
 from mlopt.results.timing import Speed
 from mlopt.run import probe
 from mlopt.run.forms import Entrant, Selected
@@ -41,12 +41,12 @@ from mlopt.runtimes.table import exactly
 Notify = Callable[[str, float], None]
 _FEW = 16
 """Samples of a look."""
-_IN_DOUBT = 1.35
+_IN_DOUBT = 1.25
 """How far from the truth the time of a look may be, as a factor between two of them."""
 _WRONG = 2.0
 """So many times the error that a gate allows on all samples is plainly wrong on a few."""
 _RACED, _FINALISTS = 6, 2
-_ROUNDS, _SECONDS, _LOOKS, _LEAST = 8, 1.0, 2, 20
+_ROUNDS, _SECONDS, _LOOKS, _LEAST = 8, 0.6, 2, 16
 _TIE = 0.98
 
 
@@ -69,9 +69,9 @@ class _Row:
         return self.judged and self.why_not is None
 
     @property
-    def open(self) -> bool:
-        """Whether nothing is known of its worth yet."""
-        return not self.judged and self.why_not is None
+    def standing(self) -> bool | None:
+        """Whether it keeps the gates on quality, as far as that was looked into."""
+        return None if self.why_not is None and not self.judged else self.valid
 
 
 @dataclass
@@ -100,10 +100,11 @@ class Selection:
             with self._spending("judging"):
                 self._judge([row for row in order if row.entrant.shippable], by_size=by_size)
                 self._judge([row for row in order if row.entrant.form.unchanged], by_size=False)
-            with self._spending("racing"):
-                self._race([row for row in order if row.valid and row.speed is None][:_RACED])
             able = [row for row in order if row.valid and row.entrant.shippable]
-            if able or not any(row.open for row in order if row.entrant.shippable):
+            with self._spending("racing"):
+                self._race(able[:_RACED])
+            able = [row for row in able if row.valid]
+            if able or not any(row.standing is None for row in order if row.entrant.shippable):
                 break  # else none came through the race, and there are others
         best = self._best(able[:1] if by_size else able)
         rivals = () if by_size or best is None else self._beside(best, able)
@@ -170,24 +171,27 @@ class Selection:
                 bound = min(bound, _IN_DOUBT * (row.ms or 0.0))
 
     def _race(self, rows: Sequence[_Row]) -> None:
-        """Measure them against each other; who is measurably slower than the quickest stops after the first look."""
-        if not rows:
+        """Measure them against each other; if one is far ahead there is no race.
+
+        Who is measurably slower than the quickest stops after the first look; the others go on if they are more than
+        the comparison of the release can take.
+        """
+        if len(rows) < 2:
             return
         named = {row.entrant.name: row for row in rows}
-        copies = [self._candidate(name, self.baseline) for name in (BASELINE, CONTROL)]
-        field_ = [*copies, *(self._candidate(name, row.entrant.deployable) for name, row in named.items())]
+        entrants = [self._candidate(name, row.entrant.deployable) for name, row in named.items()]
         alpha = statistics.ALPHA / _LOOKS
 
         def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
             blocks = {name: each.blocks for name, each in measured.items() if name in named}
             left = in_contention(blocks, alpha)
-            return left if len(left) > 1 else ()
+            return left if len(left) > 1 + _FINALISTS else ()
 
         seconds = min(_SECONDS, self.quality.recipe.measure.seconds)
         schedule = Schedule(seconds, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
         run = compare.compare(
-            field_, self.evaluator.dataset, schedule, copies=(BASELINE, CONTROL), undecided=undecided,
-            notify=self.notify,
+            [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
+            copies=(BASELINE, BASELINE), undecided=undecided, notify=self.notify,
         )  # fmt: skip
         if BASELINE not in run.measured:
             raise MeasureError("the baseline could not be measured", got=run.lost.get(BASELINE))
@@ -223,7 +227,8 @@ class Selection:
             model=row.entrant.form.name, digest=one.model.digest, runtime=one.runtime,
             options=one.options.model_dump(mode="json"), size_bytes=one.model.size_bytes, latency_ms=row.ms,
             speedup=speed.median if speed else None, ci95=(speed.low, speed.high) if speed else None,
-            fidelity=row.fidelity, accuracy=row.accuracy, unchanged=row.entrant.form.unchanged, why_not=why,
+            fidelity=row.fidelity, accuracy=row.accuracy, valid=row.standing,
+            unchanged=row.entrant.form.unchanged, why_not=why,
         )  # fmt: skip
 
     def _why_left(self, row: _Row, best: _Row | None) -> str:

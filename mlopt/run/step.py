@@ -194,7 +194,7 @@ def execute(
     if context.samples is None:
         raise PassError("there are no samples to check the pass on", where=f"pass '{pass_.name}'")
     pair = (before, after) if pass_.lossy else (exactly(before), exactly(after))
-    conformity = check_output(pass_, *pair, context.samples)
+    conformity = check_output(pass_, *pair, context.samples, config)
     return {
         "path": result.path.relative_to(context.out).as_posix(),
         "digest": written.digest,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlopt.core.packages import install_command, version
 from mlopt.core.target import MAX_THREADS, Objective
 from mlopt.formats.model import Kind, Model, TensorSpec
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -95,6 +95,8 @@ class Runtime(Generic[O]):
     """The extra of mlopt that brings them; None if they are installed under their own names."""
     profile: Profile[O] | None = None
     """Time a model operator by operator; None if the library cannot tell."""
+    layers: Callable[[Model, O], list[Layer]] | None = None
+    """Load a model and tell what the library made of it, and in which precision; None if the library cannot tell."""
     errors: Callable[[], tuple[type[Exception], ...]] = tuple
     """What the library raises about a model or its inputs: it is told as ``ModelError``, in the library's words."""
     remark: Callable[[Model, O], str | None] = lambda _model, _options: None

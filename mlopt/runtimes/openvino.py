@@ -17,17 +17,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
 from mlopt.runtimes.feeds import check_feeds
 from mlopt.runtimes.openvino_options import OpenVinoOptions
-from mlopt.runtimes.openvino_profile import Layer, Nodes, layers_of, times_of
+from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
 from mlopt.runtimes.openvino_tunings import tunings
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ def profile(model: Model, options: OpenVinoOptions, feeds: Iterator[Feeds], seco
     session, nodes = _Session(model, _Compiler(model, options, counting=True)), Nodes.of(read_graph(model.path).graph)
     first = next(feeds)
     session.run(first)
-    named = nodes.in_layers(layers_of(session.native(first)))
-    return times_of(session.run, session.counters, named, feeds, seconds)
+    found = layers_of(session.native(first))
+    named = nodes.in_layers(found)
+    precisions = precisions_of(found, named)
+    times = times_of(session.run, session.counters, named, feeds, seconds)
+    return [replace(each, precision=precisions.get(each.name, "")) for each in times]
 
 
 def layers(model: Model, options: OpenVinoOptions) -> list[Layer]:
@@ -276,6 +280,7 @@ RUNTIME = Runtime(
     packages=("openvino",),
     extra="openvino",
     profile=profile,
+    layers=layers,
     remark=remark,
     choices=choices,
     exactly=exactly,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Feeds
 
 if TYPE_CHECKING:
@@ -29,20 +29,6 @@ _ADDED = re.compile(r"_original$|/(WithoutBiases|DequantizationSubtract|Dequanti
 """What OpenVINO appends to the name of a node that it takes apart."""
 Named = Mapping[str, tuple[str, str]]
 """What a layer is told by: the name and the type of a node of the model."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of what OpenVINO computes."""
-
-    name: str
-    op_type: str
-    precision: str
-    """The type that it computes in, such as ``f32``, ``bf16`` or ``u8``."""
-    kernel: str
-    """Such as ``brgconv_avx512_amx_I8``."""
-    made_of: tuple[str, ...]
-    """What OpenVINO calls the nodes that are in it; none for a change of layout."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +70,16 @@ def _layer(native: Any) -> Layer:
     return Layer(
         native.get_friendly_name(), fact("layerType"), fact("runtimePrecision"), fact("primitiveType"), made_of
     )  # fmt: skip
+
+
+def precisions_of(layers: Iterable[Layer], named: Named) -> dict[str, str]:
+    """Return the precision of each node, or of the layer that is none: of several layers, that of the node itself."""
+    found: dict[str, str] = {}
+    for each in layers:
+        name, _ = named.get(each.name, (each.name, each.op_type))
+        if name not in found or each.name == name:
+            found[name] = each.precision
+    return found
 
 
 def times_of(

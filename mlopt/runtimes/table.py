@@ -15,6 +15,7 @@ from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import Kind, Model
 from mlopt.runtimes import onnxruntime, openvino, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
+from mlopt.runtimes.fixed import held
 
 BUILTIN: tuple[Runtime[Any], ...] = (
     onnxruntime.RUNTIME,
@@ -137,6 +138,14 @@ def that_checks_sizes(deployable: Deployable) -> Deployable:
     return other_runtime(deployable, next(fit, every[0]).name)
 
 
+def elsewhere(deployable: Deployable) -> Iterator[str]:
+    """Yield the other installed runtimes that take such models and run on the device: one may take what it refuses."""
+    kind, device = deployable.model.kind, deployable.options.device
+    for each in runtimes_of(kind):
+        if each.name != deployable.runtime and not each.missing and device in each.devices:
+            yield each.name
+
+
 def _taking(name: str, model: Model) -> Runtime[Any]:
     found = runtime_named(name)
     if model.kind not in found.kinds:
@@ -154,7 +163,10 @@ def _defaults(runtime: Runtime[Any], common: RuntimeOptions) -> RuntimeOptions:
 
 @contextmanager
 def open_session(deployable: Deployable) -> Iterator[Session]:
-    """Open a model as it is deployed; raises ``ModelError`` or ``MissingPackage``."""
+    """Open a model as it is deployed; raises ``ModelError`` or ``MissingPackage``.
+
+    A model that is fixed to sizes or values refuses others, whatever its runtime would do.
+    """
     model, runtime = deployable.model, runtime_named(deployable.runtime)
     errors = runtime.errors()
     with ExitStack() as stack:
@@ -162,7 +174,7 @@ def open_session(deployable: Deployable) -> Iterator[Session]:
             session = stack.enter_context(runtime.open(model, deployable.options))
         except errors as error:
             raise _told(error, model, f"{runtime.name} refuses the model") from error
-        yield _Explained(session, model, runtime.name, errors) if errors else session
+        yield held(_Explained(session, model, runtime.name, errors) if errors else session, model)
 
 
 def open_default(model: Model, common: RuntimeOptions) -> AbstractContextManager[Session]:

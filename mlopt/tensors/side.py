@@ -17,6 +17,7 @@ from mlopt.formats.onnx.graph import subgraphs
 from mlopt.formats.onnx.order import sort_nodes
 from mlopt.formats.table import graph_of
 from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.fixed import Check, check_of
 from mlopt.runtimes.onnxruntime import cause, import_onnxruntime, refused, runtime_errors, session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.tensors.graph import View, exposed
@@ -84,14 +85,16 @@ class Side:
         except runtime_errors() as error:
             raise refused(self.model.path, cause(error)) from error
         own = frozenset(spec.name for spec in self.model.outputs)
-        return Exposed(str(self.model.path), own, session)
+        return Exposed(str(self.model.path), own, session, check_of(self.model))
 
 
 class Exposed:
     """A loaded model whose inner tensors can be asked for."""
 
-    def __init__(self, where: str, own: frozenset[str], session: onnxruntime.InferenceSession) -> None:
-        self._where = where
+    def __init__(
+        self, where: str, own: frozenset[str], session: onnxruntime.InferenceSession, check: Check | None
+    ) -> None:
+        self._where, self._check = where, check
         self._session = session
         self._comparable = frozenset(
             value.name
@@ -108,6 +111,8 @@ class Exposed:
         wanted = list(dict.fromkeys(names))
         if not wanted:
             return {}
+        if self._check is not None:
+            self._check(feeds)
         try:
             found = self._session.run(wanted, dict(feeds))
         except runtime_errors() as error:

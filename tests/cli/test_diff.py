@@ -139,3 +139,11 @@ def test_a_model_without_accuracy_has_no_such_row(pair: Pair):
     without = candidate("final", accuracy=None)
     result = run(*pair(report(), report().model_copy(update={"final": without, "accuracy_drop": None})))
     assert "accuracy.value" not in rows(result)
+
+
+def test_another_runtime_is_told_in_every_format(pair: Pair):
+    files = pair(report(), report(final={"runtime": "openvino", "options": {"precision": "bf16"}}))
+    said = "what is shipped runs in: was onnxruntime, is openvino bf16"
+    assert said in run(*files).stdout.splitlines()
+    assert f"- {said}" in run(*files, "--format", "md").stdout.splitlines()
+    assert json.loads(run(*files, "--json").stdout)["shipped"] == [said]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 from report_example import example_report
 from rich.console import Console
+from tried_example import LOOKS, tried, tried_report
 
 from mlopt.cli.summary import show
+from mlopt.results.report import Report
 
 
-def printed(width: int, **changes: object) -> str:
+def printed(width: int, report: Report | None = None, **changes: object) -> str:
     console = Console(file=io.StringIO(), width=width, soft_wrap=True, highlight=False)
-    show(example_report(**changes), console)
+    show(report or example_report(**changes), console)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -61,3 +64,23 @@ def test_ratios_that_cannot_be_trusted_are_called_so() -> None:
 
 def test_without_gates_it_says_that_nothing_was_judged() -> None:
     assert "nothing was judged" in printed(80, gates=())
+
+
+def test_what_was_tried_at_80_columns(golden: Callable[[str, str], None]) -> None:
+    text = printed(80, report=tried_report())
+    assert max(map(len, text.splitlines())) <= 80
+    assert "and 4 more in the report" in text
+    golden("report/tried_summary.txt", text)
+
+
+def test_of_what_was_tried_eight_are_shown_whatever_they_are_called() -> None:
+    looks = tuple(replace(look, model="m" * 90, runtime="r" * 90, why_not="w" * 900) for look in LOOKS * 100)
+    text = printed(80, report=tried_report(tried=tried(looks)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "and 1,192 more in the report" in text
+    assert len(text.splitlines()) < 70
+
+
+def test_whose_merit_the_speed_is_comes_last() -> None:
+    lines = " ".join(printed(80, report=tried_report()).split())
+    assert lines.endswith("gives 2.45x (2.38x to 2.51x), and the passes give 1.19x (1.17x to 1.22x).")

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.core.errors import DataError, ModelError
 from mlopt.data.dataset import Dataset, Samples, store
-from mlopt.data.fitting import check_fed, check_finite, make_up
+from mlopt.data.fitting import check_fed, check_finite, make_up, narrowest
 from mlopt.data.vocabulary import known_words
-from mlopt.formats.model import Model
+from mlopt.formats.model import ONNX, Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx, read_graph
 
 Sizes = tuple[int | str, ...]
@@ -128,3 +128,15 @@ def test_a_model_without_inputs_is_told(tmp_path: Path) -> None:
     nodes = [helper.make_node("Identity", ["w"], ["y"])]
     with pytest.raises(ModelError, match="the model has no inputs"):
         check_fed(model(tmp_path, nodes, [], [info("y", (2,))], w=np.zeros(2, np.float32)))
+
+
+def test_samples_are_made_up_for_the_model_that_takes_the_fewest() -> None:
+    def takes(*inputs: TensorSpec) -> Any:
+        return in_runtime(Model(ONNX, Path("m.onnx"), "", inputs, (), ()))
+
+    free, rate = TensorSpec("x", "float32", ("n", "t")), TensorSpec("sr", "int64", ())
+    general, sized = takes(free, rate), takes(TensorSpec("x", "float32", (1, 6)), rate)
+    fixed = takes(TensorSpec("x", "float32", (1, 6)), TensorSpec("sr", "int64", (), 16000))
+    assert narrowest([general, sized]) is sized
+    assert narrowest([general, sized, fixed]) is fixed
+    assert narrowest([general, general]) is general

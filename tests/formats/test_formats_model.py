@@ -77,3 +77,21 @@ def test_another_name_is_another_model_even_one_that_is_no_text(tmp_path: Path) 
 def test_of_no_file_there_is_no_digest(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no file"):
         digest_files([], tmp_path)
+
+
+def test_a_spec_is_plain_data_with_its_value_if_it_has_one() -> None:
+    assert TensorSpec("x", "float32", ("n", 3)).as_dict() == {"name": "x", "dtype": "float32", "shape": ["n", 3]}
+    assert TensorSpec("k", "int64", (2,), (1, 2)).as_dict()["value"] == [1, 2]
+
+
+def test_long_values_are_shown_short_and_still_told_apart() -> None:
+    first, second = (TensorSpec("x", "int64", (500,), (*range(499), last)) for last in (0, 1))
+    assert len(str(first)) < 150
+    assert str(first) != str(second)
+    assert str(TensorSpec("sr", "int64", (), 16000)) == "sr: int64[] = 16000"
+
+
+def test_what_is_fixed_is_known_by_name() -> None:
+    inputs = (TensorSpec("x", "float32", (1,)), TensorSpec("sr", "int64", (), 16000))
+    model = Model(ONNX, Path("m.onnx"), "", inputs, (), ())
+    assert model.fixed == {"sr": 16000}

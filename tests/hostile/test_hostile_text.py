@@ -15,19 +15,26 @@ from gate_evidence import STEP, report
 from hostile_texts import JOINED, WELL_FORMED, is_inert
 from onnx import TensorProto, helper, numpy_helper
 from packed_artifact import PASSED, pack
+from tried_example import tried
 
 from mlopt import report as reports
 from mlopt.cli.app import run
 from mlopt.report import html, markdown
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
+from mlopt.results.figures import LayerPrecision
 from mlopt.results.report import Report
+
+LOOKS = tried()
 
 
 def hostile_report() -> Report:
     """Return a report of which every free text is hostile."""
     gate = PASSED.model_copy(update={"message": JOINED, "metric": f"latency.p95_ms {JOINED}", "limit": JOINED})
     step = STEP.model_copy(update={"name": JOINED, "reason": JOINED, "status": "dropped"})
+    hostile = {"model": JOINED, "runtime": JOINED, "options": {JOINED: JOINED}, "why_not": JOINED}
+    tries = (LOOKS[0].model_copy(update=hostile), LOOKS[1].model_copy(update=hostile | {"why_not": None}))
     return report(
+        tried=tries, spent={JOINED: 1.0}, layers={JOINED: (LayerPrecision(precision=JOINED, layers=1),)},
         name=JOINED, notes=(JOINED,), gates=(gate,), steps=(step,), objective="latency",
         data={"evaluation": {"source": JOINED, "samples": 5, "digest": "e" * 64}},
     )  # fmt: skip

@@ -10,16 +10,15 @@ import onnx
 import pytest
 from deployables import in_runtime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from openvino_models import in_openvino, needed
 
 from mlopt.core.errors import MeasureError, MloptError
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import TORCH, Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure.candidate import Candidate
-from mlopt.measure.operators import by_type, profile
-from mlopt.results.timing import NodeTime
-
-pytestmark = pytest.mark.process
+from mlopt.measure.operators import by_precision, by_type, layers, profile, profiles
+from mlopt.results.timing import Layer, NodeTime
 
 pytestmark = pytest.mark.process
 
@@ -118,3 +117,43 @@ def test_a_model_that_cannot_run_says_why(tmp_path: Path, images: Dataset) -> No
     with pytest.raises(MloptError, match=r"[Rr]eshape") as caught:
         timed(model, images, tmp_path, "none")
     assert isinstance(caught.value, MeasureError)
+
+
+def layer(precision: str) -> Layer:
+    return Layer("conv", "Convolution", precision, kernel="", made_of=())
+
+
+def test_precisions_are_counted_and_have_their_share_of_the_time() -> None:
+    found = [layer("f32"), layer("f32"), layer("u8"), layer("i32")]
+    nodes = [NodeTime("a", "Conv", 3.0, "u8"), NodeTime("b", "Relu", 0.5, "f32"), NodeTime("c", "Add", 0.5, "f32")]
+    assert [(one.precision, one.layers, one.share) for one in by_precision(found, nodes)] == [
+        ("u8", 1, 0.75), ("f32", 2, 0.25), ("i32", 1, 0.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", [[], [NodeTime("a", "Conv", 3.0)], [NodeTime("a", "Conv", 0.0, "f32")]])
+def test_without_times_by_precision_there_is_no_share(nodes: list[NodeTime]) -> None:
+    assert [(one.layers, one.share) for one in by_precision([layer("u8"), layer("f32"), layer("f32")], nodes)] == [
+        (2, None), (1, None),
+    ]  # fmt: skip
+
+
+def test_a_runtime_that_does_not_tell_its_layers_has_none(tmp_path: Path) -> None:
+    nodes, weights = convolutions()
+    model = saved(tmp_path / "net.onnx", [*nodes, helper.make_node("Exp", ["d"], ["y"], name="exp")], weights)
+    assert layers(Candidate("net", in_runtime(model)), tmp_path / "log") == []
+    assert not (tmp_path / "log").exists(), "no process is started for that"
+
+
+@needed
+def test_what_runs_in_which_precision_is_asked_of_the_runtime(tmp_path: Path, images: Dataset) -> None:
+    nodes, weights = convolutions()
+    model = saved(tmp_path / "net.onnx", [*nodes, helper.make_node("Exp", ["d"], ["y"], name="exp")], weights)
+    candidates = [Candidate("ort", in_runtime(model)), Candidate("ov", in_openvino(model))]
+    found = profiles(candidates, images, tmp_path, lambda *_: None)
+    assert found.notes == ()
+    assert set(found.operators) == {"ort", "ov"}
+    assert set(found.layers) == {"ov"}
+    (ran,) = found.layers["ov"]
+    assert (ran.precision, ran.share) == ("f32", pytest.approx(1))
+    assert ran.layers >= 2

@@ -79,3 +79,11 @@ def test_an_error_rate_that_a_stranger_made_absurd_keeps_a_quantile() -> None:
     many = report().sampling.model_copy(update={"looks_planned": 10**15})
     assert change.looks(report(sampling=many)) == 1000
     assert change.looks(report(sampling=None)) == 1
+
+
+def test_of_results_only_what_was_asked_of_them_is_compared() -> None:
+    one = candidate("m", options={"threads": 2, "graph_optimization": "all"})
+    other = candidate("m", options={"threads": 2, "precision": "bf16"}).model_copy(update={"runtime": "openvino"})
+    assert change.other_work(one, other) is None
+    assert change.other_work(one, candidate("m", options={"threads": 4})) == "threads was 2, is 4"
+    assert change.other_load(one, other) is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from gate_evidence import DATA, ENVIRONMENT, LATENCY, SPEEDUP, candidate, report
+from tried_example import tried_report, without_choice
 
 from mlopt.report.difference import Row, compare
 from mlopt.results.figures import ColdStart, Fidelity
@@ -130,3 +131,26 @@ def test_absurd_figures_are_not_compared(value: float):
     odd = report(speedup=SPEEDUP.model_copy(update={"median": value, "ci95": (value, value)}))
     for old, new in ((odd, report()), (report(), odd)):
         json.dumps(asdict(rows(old, new)["speedup.median"]), allow_nan=False)
+
+
+def test_another_runtime_is_told_and_its_figures_are_compared():
+    """Which runtime was the fastest is a result, not another way to measure it."""
+    other = {"runtime": "openvino", "options": {"precision": "bf16"}, "latency_ms": latency(0.5)}
+    found = compare(report(), report(final=other))
+    assert found.shipped == ("what is shipped runs in: was onnxruntime, is openvino bf16",)
+    verdicts = {row.metric: row.verdict for row in found.rows}
+    assert (verdicts["latency.p50_ms"], verdicts["peak_rss_mb"]) == ("better", "same")
+    more = {"options": {"threads": 4}}
+    assert rows(report(final={"options": {"threads": 2}}), report(final=more))["latency.p50_ms"].verdict == "unknown"
+
+
+def test_reports_with_and_without_a_choice_are_compared():
+    chosen = tried_report()
+    plain = without_choice(chosen)
+    assert compare(chosen, chosen).shipped == compare(plain, plain).shipped == compare(plain, chosen).shipped == ()
+    assert {row.metric for row in compare(plain, chosen).rows} == {row.metric for row in compare(plain, plain).rows}
+    fewer = chosen.model_copy(update={"tried": (chosen.tried[0].model_copy(update={"why_not": None}),)})
+    assert compare(fewer, chosen).shipped == (
+        "its form: was source, is after simplify (1)",
+        "it was chosen among: was 1 deployables, is 12 deployables",
+    )

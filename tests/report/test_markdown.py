@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_example import example_report
+from tried_example import tried_report
 
 from mlopt.report import markdown
 
@@ -73,3 +74,7 @@ def test_every_table_keeps_its_columns(name: str, message: str) -> None:
     rows = [line for line in text.split("\n") if line.startswith("|")]
     bars = [row.replace("\\\\", "").replace("\\|", "").count("|") for row in rows]
     assert bars == [4] * (11 + 3) + [6] * 6 + [8] * 10 + [4] * 8
+
+
+def test_a_run_that_chose_among_runtimes(golden: Callable[[str, str], None]) -> None:
+    golden("report/tried.md", markdown.render(tried_report()))

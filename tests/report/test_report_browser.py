@@ -9,11 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
+from tried_example import BF16, Look, tried, tried_report
 
 from mlopt.report import html
 from mlopt.results.figures import OperatorTime
@@ -132,6 +134,26 @@ def test_a_report_with_long_names_and_a_large_sweep_fits_too(tmp_path: Path, wid
     )  # fmt: skip
     found = layout(tmp_path, rendered(long, names), width)
     assert found == {"width": width, "wide": [], "pictures": PICTURES + 3, "small": [], "cut": [], "crossed": []}
+
+
+@pytest.mark.parametrize("width", [400, 760, 1000, 1280])
+def test_a_list_of_what_was_tried_fits_too(tmp_path: Path, width: int) -> None:
+    expected = {"width": width, "wide": [], "pictures": PICTURES - 2, "small": [], "cut": [], "crossed": []}
+    assert layout(tmp_path, rendered(tried_report()), width) == expected
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_forty_deployables_in_many_runtimes_fit_too(tmp_path: Path, width: int) -> None:
+    random = Random(width)
+    looks = tuple(
+        Look(f"after a_pass_with_a_long_name ({number})", f"runtime_of_others_{number % 7}", BF16 | {"long": number},
+             ms=2 + 8 * random.random(), cosine=1 - 10 ** -random.uniform(0, 8), why_not="of no use " * 20,
+             valid=random.random() < 0.5)
+        for number in range(60)
+    )  # fmt: skip
+    report = tried_report(tried=(*tried(), *tried(looks)))
+    expected = {"width": width, "wide": [], "pictures": PICTURES - 2, "small": [], "cut": [], "crossed": []}
+    assert layout(tmp_path, rendered(report), width) == expected
 
 
 def test_what_does_not_fit_is_found(tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_a_run_that_is_off_by_little_is_said_to_be_off_by_little() -> None:
     assert said.startswith("Two copies of one model came out 1.0017x to 1.0184x as fast as each other")
     assert "may be off by 1.8 %" in said
     assert "not to be trusted" not in "".join(figure.detail for figure in facts.figures(example_report(speedup=slight)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [
+        (">= 1.2 vs onnx_fp32", (">=", 1.2)), ("<= .5", ("<=", 0.5)), ("<= -3e-2 on AMD*", ("<=", -0.03)),
+        (">= 1.2.3", None), (">= ...", None), (">= 1e999", None), ("1.2", None), ("", None), (">= 3x", None),
+    ],
+)  # fmt: skip
+def test_a_limit_is_read_or_is_none(limit: str, found: tuple[str, float] | None) -> None:
+    assert trust.limit(example_report().gates[0].model_copy(update={"limit": limit})) == found

@@ -19,7 +19,7 @@ def test_the_light_colours_name_their_roles() -> None:
 
 
 @pytest.mark.parametrize("mode", [0, 1])
-@pytest.mark.parametrize("role", ["ink", "muted", "final", "good", "bad", "warn"])
+@pytest.mark.parametrize("role", ["ink", "muted", "final", "good", "bad", "warn", "hue-a", "hue-b", "hue-c", "hue-d"])
 def test_text_can_be_read_on_paper(role: str, mode: int) -> None:
     assert contrast(PALETTE[role][mode], PALETTE["paper"][mode]) >= 4.5
 
@@ -73,3 +73,20 @@ def test_text_of_strangers_stays_text() -> None:
     assert "<script>" not in drawn
     assert "&lt;script&gt;$a$\ufffd[31m" in drawn
     assert ET.fromstring(drawn).attrib["role"] == "img"
+
+
+@given(st.floats(0.001, 1e6), st.floats(1.001, 1e6), st.floats(0, 1))
+def test_a_share_of_a_scale_is_where_its_axis_shows_it(low: float, factor: float, share: float) -> None:
+    scale = Scale.over(low, low * factor)
+    assert scale.share(scale.low) == 0
+    assert scale.share(scale.high) == pytest.approx(1)
+    value = scale.low * (scale.high / scale.low) ** share if scale.log else scale.low + share * (scale.high - scale.low)
+    assert scale.share(value) == pytest.approx(share, abs=1e-6)
+
+
+def test_a_description_is_text_that_the_picture_refers_to() -> None:
+    root = ET.fromstring(draw("one", "Title", 20, Margins(), lambda axes: None, "<b>\x1bwords"))
+    (told,) = root.iter("{http://www.w3.org/2000/svg}desc")
+    assert told.text == "<b>\ufffdwords"
+    assert root.attrib["aria-describedby"] == told.attrib["id"] == "one-description"
+    assert "aria-describedby" not in draw("two", "Title", 20, Margins(), lambda axes: None)

@@ -92,7 +92,11 @@ def test_a_rival_that_the_release_shows_to_be_faster_is_shipped(tmp_path: Path) 
 @pytest.mark.parametrize("pace", [1.005, 0.995, 2.0])
 def test_one_that_is_not_measurably_faster_is_not(tmp_path: Path, pace: float) -> None:
     choice = searched(tmp_path, "after simplify (2)", "after fuse (4)")
-    assert settled(choice, (found := run(choice, final=1.0, rival=pace))) == (choice, found)
+    after, found = settled(choice, (before := run(choice, final=1.0, rival=pace)))
+    assert (replace(after, tried=()), found) == (replace(choice, tried=()), before)
+    figures = [(each.why_not, each.latency_ms, each.speedup) for each in after.tried]
+    assert {latency is not None for why, latency, speedup in figures if why is None} == {True}
+    assert all((latency is None) == (speedup is None) for _, latency, speedup in figures)
 
 
 def test_the_fastest_source_may_be_what_is_shipped(tmp_path: Path) -> None:

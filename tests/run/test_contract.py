@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,18 @@ import onnx
 import pytest
 from deployables import in_runtime
 from onnx import TensorProto, helper, numpy_helper
+from openvino_models import in_openvino, needed
+from pass_runs import applied, run_pass
 
-from mlopt.core.errors import PassError
+from mlopt.core.errors import ModelError, PassError
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.simplify import PASS
-from mlopt.run.contract import Conformity, check_output
+from mlopt.passes.specialize import PASS as SPECIALIZE
+from mlopt.passes.specialize import SpecializeConfig
+from mlopt.run.contract import Conformity, _shapes, check_output
+from mlopt.runtimes.table import open_session
 
 
 def scaled(path: Path, factor: float, *, time: int | str = "time", name: str = "y", reshape: int = 0) -> Model:
@@ -156,3 +162,108 @@ def test_outputs_may_differ_in_size(tmp_path: Path, samples: Dataset) -> None:
     nothing = positive(tmp_path / "e.onnx", above=1e9)
     assert checked(nothing, positive(tmp_path / "f.onnx", above=1e9), samples).parity.cosine == 1
     assert ": the shape is" in refusal(nothing, before, samples)
+
+
+SIZED = SpecializeConfig(dims={"time": 12})
+
+
+def fixed(before: Model, after: Model, samples: Dataset, config: SpecializeConfig = SIZED) -> Conformity:
+    return check_output(SPECIALIZE, in_runtime(before), in_runtime(after), samples, config)
+
+
+def test_a_size_that_was_declared_may_be_fixed_and_no_other(tmp_path: Path, samples: Dataset) -> None:
+    before, after = scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, time=12)
+    assert fixed(before, after, samples).parity.max_abs == 0
+    for made, config in (
+        (before, SIZED), (after, SpecializeConfig(dims={"batch": 12})), (after, SpecializeConfig(dims={"time": 6})),
+        (after, SpecializeConfig(dims={"time": 12, "batch": 1})),
+    ):  # fmt: skip
+        with pytest.raises(PassError, match="the pass changed the model's interface"):
+            fixed(before, made, samples, config)
+
+
+def test_the_sizes_that_are_left_are_still_tried(tmp_path: Path, samples: Dataset) -> None:
+    before, after = scaled(tmp_path / "a.onnx", 2.0), scaled(tmp_path / "b.onnx", 2.0, time=12)
+    proto = onnx.load(after.path)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 12]), "one"))
+    proto.graph.node[0].output[0] = "z"
+    proto.graph.node.append(helper.make_node("Reshape", ["z", "one"], ["y"]))  # right for one sample at a time
+    onnx.save(proto, after.path)
+    with pytest.raises(ModelError, match=r"running Reshape node(.|\n)*got +x: float32"):
+        fixed(before, open_onnx(after.path), samples)
+
+
+def test_a_value_that_was_not_declared_is_found(tmp_path: Path, samples: Dataset) -> None:
+    before, after = scaled(tmp_path / "a.onnx", 2.0, time=1), scaled(tmp_path / "b.onnx", 2.0, time=1)
+    values = store(Samples({"x": np.zeros((6, 1), np.float32)}), tmp_path / "zeros", "zeros")
+    bold = Model(
+        after.kind, after.path, after.digest, (replace(after.inputs[0], value=0.0),), after.outputs, after.files
+    )
+    with pytest.raises(PassError, match=r"input 'x' is fixed at 0.0 \(was free\)"):
+        checked(before, bold, values)
+    with pytest.raises(PassError, match=r"input 'x' is free \(was fixed at 0.0\)"):  # a pass that forgets it
+        checked(bold, before, values)
+
+
+def test_a_size_of_an_output_that_is_not_what_its_name_says_is_found(tmp_path: Path, samples: Dataset) -> None:
+    def doubled(path: Path, time: int | str) -> Model:
+        model = scaled(path, 2.0, time=time)
+        proto = onnx.load(path)
+        proto.graph.node[0].output[0] = "z"
+        proto.graph.node.append(helper.make_node("Concat", ["z", "z"], ["y"], axis=1))
+        onnx.save(proto, path)
+        return open_onnx(model.path)
+
+    with pytest.raises(PassError, match="an output has another size than its name says") as caught:
+        fixed(doubled(tmp_path / "a.onnx", "time"), doubled(tmp_path / "b.onnx", 12), samples)
+    assert "'time' of output 'y' is 24" in str(caught.value)
+
+
+def test_an_input_without_axes_is_fed_as_it_is_in_every_size(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "k"], ["y"])], "g", [value("x", 1, ["n", 4]), value("k", 1, [])],
+        [value("y", 1, ["n", 4])],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    model = open_onnx(tmp_path / "m.onnx")
+    data = Samples({"x": np.ones((4, 2, 4), np.float32), "k": np.ones(4, np.float32)})
+    feeds = [feed for feed, _ in _shapes(model.inputs, store(data, tmp_path / "d", "ones"))]
+    assert {feed["x"].shape for feed in feeds} == {(2, 4), (1, 4), (4, 4)}
+    assert {feed["k"].shape for feed in feeds} == {()}
+
+
+BRANCHES = """<ir_version: 9, opset_import: ["": 20, "ai.onnx.ml": 3]>
+g (float[batch, time] x, bool odd) => (float[batch, time] y) <float k = {2}> {
+  y = If(odd) <then_branch = a () => (float[batch, time] t) { t = ai.onnx.ml.Binarizer<threshold = 0.5>(x) },
+               else_branch = b () => (float[batch, time] t) { t = Mul(x, k) }>
+}
+"""
+"""OpenVINO knows no Binarizer, so it takes this model only once the branch is gone."""
+
+
+@needed
+def test_what_the_runtime_refuses_is_compared_in_another_one(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(BRANCHES), tmp_path / "a.onnx")
+    before, config = open_onnx(tmp_path / "a.onnx"), SpecializeConfig(inputs={"odd": False})
+    values = np.random.default_rng(0).standard_normal((6, 1, 12)).astype(np.float32)
+    samples = store(Samples({"x": values, "odd": np.zeros(6, bool)}), tmp_path / "whole", "random")
+    with pytest.raises(ModelError, match="OpenVINO"), open_session(in_openvino(before)):
+        pass
+    made = open_onnx(applied(run_pass(SPECIALIZE, before, config.model_dump(), tmp_path)).path)
+    assert check_output(SPECIALIZE, in_openvino(before), in_openvino(made), samples, config).parity.max_abs == 0
+    proto = onnx.load(made.path)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array(3, np.float32), "k"))
+    onnx.save(proto, made.path)
+    with pytest.raises(PassError, match="a lossless pass changed the model's results"):
+        check_output(SPECIALIZE, in_openvino(before), in_openvino(open_onnx(made.path)), samples, config)
+
+
+@needed
+def test_what_the_runtime_refuses_after_the_pass_too_is_an_error(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(BRANCHES), tmp_path / "a.onnx")
+    before = open_onnx(tmp_path / "a.onnx")
+    values = np.zeros((6, 1, 12), np.float32)
+    samples = store(Samples({"x": values, "odd": np.zeros(6, bool)}), tmp_path / "whole", "zeros")
+    with pytest.raises(ModelError, match="OpenVINO"):
+        check_output(PASS, in_openvino(before), in_openvino(before), samples)

@@ -18,7 +18,8 @@ from mlopt.measure import latency, operators, sweep
 from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.schedule import Schedule
 from mlopt.recipe.schema import Recipe
-from mlopt.results.timing import NodeTime
+from mlopt.results.figures import LayerPrecision
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.run import experiment
 from mlopt.run.experiment import Experiment
 from mlopt.run.report_builder import CandidateSet
@@ -183,3 +184,21 @@ def test_operators_are_not_timed_when_the_recipe_says_so(tmp_path: Path, engine:
     run = run_of(candidate_set.candidates)
     found = experiment.explained(Experiment(recipe(operators=False), figures(tmp_path), {}, tmp_path), run, said)
     assert (found.operators, found.notes, found.sweep) == ({}, (), ())
+
+
+def test_the_precision_that_ran_is_found_with_the_operators(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def layers(candidate: Candidate, _: Path) -> list[Layer]:
+        if candidate.name != "final":
+            raise MeasureError("its layers could not be read")
+        return [Layer("conv", "Convolution", "bf16", "", ("conv",))]
+
+    monkeypatch.setattr(operators, "profile", lambda *_: [NodeTime("conv", "Conv", 1.5, "bf16")])
+    monkeypatch.setattr(operators, "layers", layers)
+    _, _, candidate_set = chain(tmp_path)
+    run = run_of(candidate_set.candidates)
+    found = experiment.explained(Experiment(recipe(), figures(tmp_path), {}, tmp_path), run, said)
+    assert found.layers == {"final": (LayerPrecision(precision="bf16", layers=1, share=1.0),)}
+    assert set(found.operators) == {"onnx_fp32", "final"}
+    assert found.notes == ("in which precision onnx_fp32 runs is not known: its layers could not be read",)

@@ -72,3 +72,11 @@ def test_what_is_measured_depends_on_the_versions_of_what_runs_it_and_nothing_el
     chosen = {"runtime": "openvino", "options": {"threads": 1}}
     assert len(keys("tune_session", Target(runtime="onnxruntime"), chosen)) == 2
     assert len(keys("bf16", named)) == len(keys("fuse", named)) == 2  # by what they require
+
+
+def test_what_a_pass_can_do_without_counts_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys(there: str | None) -> str:
+        monkeypatch.setattr(fingerprint, "versions", lambda names: {n: "1" for n in names if n != "nncf" or there})
+        return key("quantize", Target(runtime="onnxruntime"))
+
+    assert keys("1") != keys(None)

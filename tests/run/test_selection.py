@@ -75,7 +75,7 @@ class World:
         return Judged(self.objections.get(judged.model.path.stem))
 
     def compare(self, candidates: Sequence[Candidate], *_: Any, undecided: Callable[..., Any], **__: Any) -> Run:
-        self.raced = [each.model.path.stem for each in candidates][2:]
+        self.raced = [each.model.path.stem for each in candidates][1:]
         rng = np.random.default_rng(0)
 
         def blocks(candidate: Candidate) -> tuple[tuple[float, ...], ...]:
@@ -121,7 +121,7 @@ def test_the_fastest_that_keeps_the_gates_is_shipped(tmp_path: Path, monkeypatch
     found = world.run(monkeypatch)
     assert shipped(found) == "c"
     assert why(found) == {"a": "slower at first sight", "b": "cosine is too low", "c": None}
-    assert world.raced == ["c"]
+    assert world.raced == []  # nobody is near
     assert world.judged == ["b", "c"]  # what could not be as fast is not even judged
 
 
@@ -137,12 +137,12 @@ def test_what_cannot_be_run_or_is_plainly_wrong_is_not_judged(tmp_path: Path, mo
 def test_the_race_decides_among_those_that_a_look_cannot_tell_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(tmp_path, {"a": 1.0, "b": 1.2, "c": 1.3}, race_ms={"a": 1.5, "b": 1.1, "c": 1.11})
+    world = World(tmp_path, {"a": 1.0, "b": 1.2, "c": 1.24}, race_ms={"a": 1.5, "b": 1.1, "c": 1.1001})
     found = world.run(monkeypatch)
-    assert shipped(found) == "b"
-    assert [each.form.name for each in found.finalists] == ["c"]
+    assert {shipped(found), *(each.form.name for each in found.finalists)} == {"b", "c"}
     assert str(why(found)["a"]).startswith("slower: ")
-    assert str(why(found)["c"]).startswith("no race tells it from the one that is shipped")
+    (other,) = {"b", "c"} - {shipped(found)}
+    assert str(why(found)[str(other)]).startswith("no race tells it from the one that is shipped")
 
 
 def test_what_may_not_be_shipped_is_measured_as_the_fastest_source(
@@ -179,21 +179,21 @@ def test_one_that_answers_in_another_shape_is_out(tmp_path: Path, monkeypatch: p
 
 
 def test_if_all_that_race_are_lost_the_others_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, {"a": 1.0, "b": 2.0, "c": 4.0, "d": 9.0}, lost=["a", "b"])
+    world = World(tmp_path, {"a": 1.0, "b": 1.1, "c": 4.0, "d": 4.1, "e": 9.0}, lost=["a", "b"])
     found = world.run(monkeypatch)
     assert shipped(found) == "c"
-    assert world.judged == ["a", "b", "c"]
+    assert (world.judged, world.raced) == (["a", "b", "c", "d"], ["c", "d"])
     assert str(why(found)["b"]).startswith("lost in the race: it was ended by SIGSEGV")
 
 
 def test_the_search_ends_if_all_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = World(tmp_path, {"a": 1.0, "b": 2.0}, lost=["a", "b"]).run(monkeypatch)
+    found = World(tmp_path, {"a": 1.0, "b": 1.1}, lost=["a", "b"]).run(monkeypatch)
     assert shipped(found) is None
     assert all(each.why_not for each in found.tried)
 
 
 def test_the_baseline_must_be_there_to_compare_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, {"a": 1.0})
+    world = World(tmp_path, {"a": 1.0, "b": 1.0})
     monkeypatch.setattr(World, "compare", lambda *_, **__: run_of(()))
     with pytest.raises(MeasureError, match="the baseline could not be measured"):
         world.run(monkeypatch)
@@ -208,5 +208,5 @@ def test_the_quickest_stays_in_contention_and_nobody_faster_is_left_out(paces: l
     }
     left = in_contention(blocks, 0.025)
     best = min(range(len(paces)), key=paces.__getitem__)
-    assert {str(n) for n, pace in enumerate(paces) if pace <= paces[best] * 1.005} <= set(left)
+    assert min(blocks, key=lambda name: float(np.median(np.concatenate(blocks[name])))) in left
     assert all(paces[int(name)] <= paces[best] * 1.06 for name in left)

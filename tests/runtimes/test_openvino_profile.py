@@ -11,9 +11,10 @@ from openvino_models import FLOAT, agree, graph, needed
 from quantization_models import cnn
 
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.results.timing import Layer
 from mlopt.runtimes import openvino as adapter
 from mlopt.runtimes.openvino_options import OpenVinoOptions
-from mlopt.runtimes.openvino_profile import Nodes
+from mlopt.runtimes.openvino_profile import Nodes, precisions_of
 
 
 @needed
@@ -45,3 +46,24 @@ def test_a_profile_names_the_nodes_of_the_model(tmp_path: Path) -> None:
     assert {"first": "Conv", "second": "Conv", "head": "Gemm"}.items() <= types.items()
     assert all(node.ms >= 0 for node in found)
     assert sum(node.ms for node in found) > 0
+
+
+@needed
+def test_a_profile_says_in_which_precision_a_node_ran(tmp_path: Path) -> None:
+    model = open_onnx(cnn(tmp_path / "m.onnx"))
+    feed = {"image": np.ones((2, 3, 8, 8), np.float32)}
+    options = OpenVinoOptions(threads=1)
+    found = adapter.profile(model, options, iter(lambda: feed, None), 0.01)
+    assert (
+        {node.precision for node in found} == {layer.precision for layer in adapter.layers(model, options)} == {"f32"}
+    )
+
+
+def test_of_several_layers_of_one_node_its_own_tells() -> None:
+    layers = [
+        Layer("conv/WithoutBiases", "Convolution", "u8", "", ("conv",)), Layer("conv", "Eltwise", "f32", "", ("conv",)),
+        Layer("relu/x", "Eltwise", "bf16", "", ("relu",)), Layer("relu/y", "Eltwise", "f32", "", ("relu",)),
+        Layer("order", "Reorder", "f32", "", ()),
+    ]  # fmt: skip
+    named = {each.name: (each.made_of[0], "Op") for each in layers if each.made_of}
+    assert precisions_of(layers, named) == {"conv": "f32", "relu": "bf16", "order": "f32"}

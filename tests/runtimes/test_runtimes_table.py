@@ -19,6 +19,7 @@ from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.table import (  # fmt: skip
     deploy,
     deployed_after,
+    elsewhere,
     open_session,
     other_runtime,
     runtime_named,
@@ -162,3 +163,13 @@ def test_options_that_take_anything_are_refused_when_the_runtime_is_made(config:
 def test_options_of_earlier_versions_are_read() -> None:
     once: dict[str, Any] = {"threads": 2, "device": "cpu", "graph_optimization": "all", "config_entries": {}}
     assert OnnxRuntimeOptions.model_validate(once, strict=True) == OnnxRuntimeOptions(threads=2)
+
+
+@pytest.mark.usefixtures("other")
+def test_what_one_runtime_refuses_may_be_run_elsewhere() -> None:
+    refused = deploy(model(), COMMON, ("other",))
+    assert next(elsewhere(refused)) == "onnxruntime"
+    assert "onnxruntime" not in elsewhere(deploy(model(), COMMON))
+    assert list(elsewhere(deploy(model(TORCH), COMMON))) == []
+    on_gpu = Deployable(model(), "other", OtherOptions(threads=2, device="cuda"))
+    assert set(elsewhere(on_gpu)) <= {"onnxruntime"}

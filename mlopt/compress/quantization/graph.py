@@ -65,7 +65,9 @@ class Survey:
 
     @property
     def remedy(self) -> str:
-        """What to do about weights of another type, as the end of a sentence that says that there is nothing to do."""
+        """What may be done about it, as the end of a sentence that says that there is nothing to do."""
+        if not self.other_floats and "If" in self.control_flow:
+            return "; inside If nothing is looked into: `specialize` leaves one branch, if fixed inputs or sizes decide"
         if not self.other_floats:
             return ""
         return (

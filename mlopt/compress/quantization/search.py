@@ -5,6 +5,7 @@
 2. If that set is too lossy, find the error that each layer makes alone, and choose again with a price on errors: the
    least price, found by halving, whose set keeps the accuracy budget. Only the whole model tells what errors add up to.
 3. Measure the best sets against FP32, interleaved, and keep the fastest; of those about as fast, the most faithful.
+   Where NNCF is installed, what it makes of a transformer is one of them.
 
 Quality is judged on samples that calibration does not see. When the time is up, what has been found so far counts.
 """
@@ -41,6 +42,7 @@ _NOTICED = 1.05
 """A median from which "not faster" would say more than a noisy race can."""
 _TIE = 0.98
 """Versions this near the fastest count as equally fast: no short race tells them apart."""
+_SMOOTHED = "static, smoothed by NNCF"
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
 _DECADES, _HALVINGS = 3, 8
@@ -61,7 +63,7 @@ class Search:
 
     def fastest(self) -> SearchResult:
         """Find the fastest version that keeps the budget."""
-        contenders = self._valid(self._estimates())
+        contenders = [*self._valid(self._estimates()), *self._smoothed()]
         if not contenders:
             return self._nothing("no set of layers is both faster and good enough")
         with self.search_log.spending("measuring against FP32"):
@@ -216,6 +218,23 @@ class Search:
         if quality.objection is not None and self._writer.mend(mode, path, deadline=self._start + self._seconds):
             quality = self._judge.quality(path)
         return Version(mode, tuple(layers), path, written, quality, self.search_log.judged(mode, len(layers), quality))
+
+    def _smoothed(self) -> list[Version]:
+        """Return the version of another quantizer, which smooths activations first, if it keeps the budget."""
+        if Mode.STATIC not in self._modes or self._time_until(_CHOOSING_ENDS) < 0:
+            return []
+        with self.search_log.spending("smoothing"):
+            path = self._place(f"{_SMOOTHED}-{len(self.search_log.front)}")
+            written = self._writer.smoothed(path)
+            if written is None:
+                return []
+            if written.fault is not None:
+                self.search_log.modes[_SMOOTHED] = written.fault
+                return []
+            quality, layers = self._judge.quality(path), tuple(written.quantized)
+            number = self.search_log.judged(_SMOOTHED, len(layers), quality)
+        found = Version(Mode.STATIC, layers, path, written, quality, number)
+        return [found] if quality.objection is None else []
 
     def _roughly(self, mode: Mode, layers: Collection[str]) -> Path | None:
         """Write a version to look at once; None if it cannot be written."""

@@ -31,10 +31,10 @@ class SearchLog:
         finally:
             self.seconds[what] = round(self.seconds.get(what, 0.0) + time.monotonic() - started, 2)
 
-    def judged(self, mode: Mode, layers: int, quality: Quality) -> int:
+    def judged(self, mode: str, layers: int, quality: Quality) -> int:
         """Add a version to the front; return its number."""
         self.front.append({
-            "mode": mode.value, "layers": layers, "cosine": round(quality.cosine, 6), "sqnr_db": quality.sqnr_db,
+            "mode": str(mode), "layers": layers, "cosine": round(quality.cosine, 6), "sqnr_db": quality.sqnr_db,
             "metric": quality.value, "objection": quality.objection, "speedup": None,
         })  # fmt: skip
         return len(self.front) - 1

@@ -100,6 +100,9 @@ class Writing(Protocol):
     def write(self, mode: Mode, layers: Collection[str], out: Path) -> Written:
         """Write a version."""
 
+    def smoothed(self, out: Path) -> Written | None:
+        """Write a static version of all layers whose activations were smoothed before; None where nothing does that."""
+
     def mend(self, mode: Mode, out: Path, *, deadline: float) -> bool:
         """Correct a version that is too lossy; return whether that changed it."""
 

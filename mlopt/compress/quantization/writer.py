@@ -27,6 +27,7 @@ from mlopt.compress.quantization.versions import Written
 from mlopt.compress.quantization.weights import not_finite
 from mlopt.core.cache import Store
 from mlopt.core.errors import PassError
+from mlopt.core.packages import version
 from mlopt.data.dataset import Array, Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
@@ -166,6 +167,13 @@ class Writer:
         if static and outcome.fault is None and self.settings.bias_correction:
             correct_weights(out, self.prepared.path, self._input_means, external=self.prepared.external)
         return outcome
+
+    def smoothed(self, out: Path) -> Written | None:
+        """Let NNCF quantize the whole model, where it is installed and there are products of matrices to smooth."""
+        suits = self.calibration is not None and not self._found.work.convolutional and not self.settings.portable
+        if not suits or version("nncf") is None:
+            return None
+        return self._smoothed(self.layers(Mode.STATIC), out)
 
     def mend(self, mode: Mode, out: Path, *, deadline: float = float("inf")) -> bool:
         """Correct what a version's layers are off by on average, if its mode allows; return whether that changed it.

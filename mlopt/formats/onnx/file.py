@@ -6,14 +6,18 @@ Only the graph is read; tensors in external data files are located and checked, 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError
 from mlopt.formats.filetype import MODEL, told
+from mlopt.formats.fixed import Fixed, check
 from mlopt.formats.model import ONNX, Model, TensorSpec, digest_file, is_numeric
 from mlopt.formats.onnx.bounds import check_bounds
 from mlopt.formats.onnx.external_data import external_files
+from mlopt.formats.onnx.fixed import no_sense, read_fixed
 from mlopt.formats.onnx.graph import with_defaults
 
 if TYPE_CHECKING:
@@ -44,9 +48,24 @@ def open_onnx(path: Path) -> Model:
     if not outputs:
         raise ModelError("the model has no outputs", where=str(path), fix=_FIX)
     meant = proto.ir_version > _WEIGHTS_ARE_INPUTS
+    sizes, values = read_fixed(proto, path)
     return Model(
-        ONNX, path, _digest(path, files), inputs, outputs, files=files, defaults=defaults if meant else ()
+        ONNX, path, _digest(path, files), _with_values(inputs, values, path), outputs, files=files,
+        defaults=defaults if meant else (), sizes=tuple(sizes.items()),
     )  # fmt: skip
+
+
+def _with_values(inputs: tuple[TensorSpec, ...], values: Mapping[str, Fixed], path: Path) -> tuple[TensorSpec, ...]:
+    """Return the inputs with what they are fixed at; raises ``ModelError`` where that cannot be."""
+    specs = {spec.name: spec for spec in inputs}
+    for name, value in values.items():
+        if name not in specs:
+            raise no_sense(path, f"no input '{name}', which is said to be fixed")
+        try:
+            check(value, specs[name].dtype, specs[name].shape)
+        except (ValueError, TypeError) as error:
+            raise no_sense(path, f"input '{name}': {error}") from error
+    return tuple(replace(spec, value=values.get(spec.name)) for spec in inputs)
 
 
 def _digest(path: Path, files: tuple[Path, ...]) -> str:

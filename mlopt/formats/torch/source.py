@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlopt.core.errors import ModelError
@@ -143,7 +143,7 @@ def _write_source(
         "code": str(code.path),
         "function": code.function,
         "code_digest": code.digest,
-        "inputs": [asdict(spec) for spec in inputs],
+        "inputs": [spec.as_dict() for spec in inputs],
         "outputs": list(outputs),
         "weights": None if weights is None else str(weights),
         "trained": isinstance(weights, CodeReference),

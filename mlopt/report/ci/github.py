@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from mlopt.report import facts, outcome
+from mlopt.report import facts, merit, outcome
 from mlopt.report.ci import accepted_undecided, title
 from mlopt.report.markdown import code, text
 from mlopt.results.report import GateVerdict, Report
@@ -38,7 +38,9 @@ def summary(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     gates = sorted(report.gates, key=lambda gate: _WORST_FIRST.index(gate.verdict))
     heading = f"### {text(facts.shorten(report.name, _TITLE_LENGTH))}: {report.verdict}"
     claim = text(facts.shorten(outcome.headline(report), _CELL_LENGTH))
-    top = _lines(heading, "", claim, "", "| | gate | evidence |", "|---|---|---|")
+    whose = merit.sentence(report)
+    told = [text(facts.shorten(whose, _CELL_LENGTH)), ""] if whose else []
+    top = _lines(*[heading, "", claim, ""], *told, "| | gate | evidence |", "|---|---|---|")
     room = limit - _size(top) - _size(_left_out(gates, gates)) - 1
     if room < 0:
         return ""

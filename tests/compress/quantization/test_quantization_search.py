@@ -33,6 +33,8 @@ class World:
     model: Any = field(default_factory=lambda: SimpleNamespace(path=Path("fp32"), size_bytes=1000))
     weighted: tuple[str, ...] = ALL
     mends: bool = False
+    smooths: str | None = None
+    """What the other quantizer writes, if there is one."""
     conversion: float = 0.0
 
     def __post_init__(self) -> None:
@@ -49,6 +51,12 @@ class World:
         out.write_text("\n".join([*layers] * (2 if mode is Mode.DYNAMIC else 1)))
         fault = self.faults.get(mode)
         return Written(frozenset(() if fault else layers), {}, {}, fault)
+
+    def smoothed(self, out: Path) -> Written | None:
+        if self.smooths is None:
+            return None
+        out.write_text(self.smooths)
+        return Written(frozenset(self.smooths.split()), {}, {}, None if self.smooths else "NNCF failed")
 
     def mend(self, _mode: Mode, out: Path, *, deadline: float) -> bool:
         """Halve the errors, where that was asked for."""
@@ -214,3 +222,27 @@ def test_what_is_not_smaller_is_not_the_smallest(tmp_path: Path) -> None:
     found = search(world, tmp_path).smallest()
     assert found.version is None
     assert str(found.reason).startswith("no set of layers is both smaller and good enough")
+
+
+def test_the_version_of_another_quantizer_races_with_the_others(tmp_path: Path) -> None:
+    loud = {**QUIET, "a": 1.0}
+    found = search(World(noise=loud, smooths="b c d"), tmp_path).fastest()
+    assert found.version is not None
+    assert [row["mode"] for row in found.notes["front"]][-1] == "static, smoothed by NNCF"
+    assert found.notes["front"][-1]["speedup"] is not None
+    assert "smoothing" in found.notes["seconds"]
+
+
+@pytest.mark.parametrize("smooths", ["a b c d", ""])
+def test_one_that_is_too_lossy_or_failed_does_not(tmp_path: Path, smooths: str) -> None:
+    loud = {**QUIET, "a": 1.0}
+    found = search(World(noise=loud, smooths=smooths), tmp_path).fastest()
+    assert found.version is not None
+    assert "a" not in found.version.layers
+    failed = found.notes["modes"].get("static, smoothed by NNCF")
+    assert failed == (None if smooths else "NNCF failed")
+
+
+def test_where_nothing_static_is_allowed_nobody_smooths(tmp_path: Path) -> None:
+    found = search(World(smooths="a b c d"), tmp_path, Mode.DYNAMIC).fastest()
+    assert "smoothing" not in found.notes["seconds"]

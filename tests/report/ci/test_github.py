@@ -8,7 +8,9 @@ import pytest
 from ci_reports import ACCEPTED, BROKEN, MET, NASTY, TEXTS, UNDECIDED, WARNED, judged
 from hypothesis import given
 from hypothesis import strategies as st
+from tried_example import tried_report
 
+from mlopt.report import merit
 from mlopt.report.ci.github import SUMMARY_LIMIT, annotate, summary
 from mlopt.report.facts import plain
 from mlopt.results.report import GateVerdict
@@ -120,3 +122,10 @@ def test_of_each_level_ten_are_shown(count: int, lines: int):
         assert len(mine) == lines
         named = sum(text.count("<=") for _, title, message in mine for text in (title, message))
         assert named == count
+
+
+def test_whose_merit_the_speed_is_stands_under_the_claim() -> None:
+    lines = summary(tried_report()).split("\n")
+    assert lines[4] == merit.sentence(tried_report())
+    assert lines[2].startswith("2.92x as fast as onnx_fp32")
+    assert "| Speedup by the passes | 1.19x |" in summary(tried_report())
