@@ -71,6 +71,8 @@ def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
     """Return the forms of all ways, each model once; ``unchanged`` are the digests of what no step has changed."""
     found: dict[str, Form] = {}
     for place, way in enumerate(ways):
+        if way.lost is not None:
+            continue
         taken = runtime_named(way.runtime).kinds
         last = max((n for n, each in enumerate(way.outcomes) if _required(each)), default=-1)
         made = [(None, way.start), *((n, each.deployable) for n, each in enumerate(way.outcomes) if _is_form(each))]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlopt.core.errors import MloptError
 from mlopt.gate.judge import objection, on_quality
 from mlopt.gate.limits import Gate
+from mlopt.measure import first_look
 from mlopt.measure.evaluate import Evaluator
+from mlopt.measure.ways_to_open import choices
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.results.environment import environment
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import CandidateRecord, Report
-from mlopt.runtimes.base import Deployable, Identity
-from mlopt.runtimes.table import choices
+from mlopt.runtimes.base import Deployable, Identity, RuntimeOptions
+from mlopt.runtimes.table import exactly, other_runtime
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class QualityGates:
     recipe: Recipe
     evaluator: Evaluator
     baselines: Mapping[str, Report]
+    first: str = "onnxruntime"
+    """The runtime whose answers count where no gate is about them."""
     _known: dict[Identity, Judged] = field(default_factory=dict)
+    _asked: dict[tuple[str, RuntimeOptions], tuple[RuntimeOptions, ...]] = field(default_factory=dict)
 
     @property
     def gates(self) -> list[Gate]:
@@ -48,7 +53,7 @@ class QualityGates:
         if judged.identity not in self._known:
             try:
                 report = _answers(self.evaluator, judged)
-                found = objection(self.gates, report, self.baselines)
+                found = objection(self.gates, report, self.baselines) if self.gates else self._otherwise(judged)
                 self._known[judged.identity] = Judged(found, report.final.fidelity, report.final.accuracy)
             except MloptError as error:
                 problem = error.problems[0]
@@ -56,14 +61,29 @@ class QualityGates:
         return self._known[judged.identity]
 
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
-        """Return the ways to open a model that may be taken; none that is lossy where no gate would see it."""
-        every = choices(deployable, one_size=self.evaluator.dataset.one_size)
+        """Return the ways to open a model that may be taken; none that is lossy where no gate would see it.
+
+        A runtime is asked once, in a process of its own. Raises as ``mlopt.measure.ways_to_open`` does.
+        """
+        key = deployable.runtime, deployable.options
+        if key not in self._asked:
+            one_size, log = self.evaluator.dataset.one_size, self.evaluator.logs / "choices.log"
+            found = choices(deployable, one_size=one_size, log=log, patience=first_look.PATIENCE)
+            self._asked[key] = tuple(each.options for each in found)
+        every = tuple(replace(deployable, options=options) for options in self._asked[key])
         return every if self.gates else every[:1]
 
     def preferred(self, best: Deployable) -> Deployable:
         """Return the model in the least precision that keeps the gates, or in its own."""
         exact, *lossy = self.choices(best)
         return next((each for each in reversed(lossy) if self.of(each).objection is None), exact)
+
+    def _otherwise(self, judged: Deployable) -> str | None:
+        """Say what another runtime answers otherwise than the first, for a recipe that says nothing of answers."""
+        if judged.runtime == self.first:
+            return None
+        found = self.evaluator.changed(exactly(other_runtime(judged, self.first)), judged)
+        return found and f"it answers otherwise than {self.first}, and no gate says how far it may: {found}"
 
 
 def _answers(evaluator: Evaluator, judged: Deployable) -> Report:

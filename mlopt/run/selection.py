@@ -32,6 +32,7 @@ from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import Tried
 from mlopt.results.roles import BASELINE
 from mlopt.results.timing import Speed
+from mlopt.run import probe
 from mlopt.run.forms import Entrant, Selected
 from mlopt.run.quality import QualityGates
 from mlopt.runtimes.base import Deployable
@@ -40,7 +41,6 @@ from mlopt.runtimes.table import exactly
 Notify = Callable[[str, float], None]
 _FEW = 16
 """Samples of a look."""
-_PATIENCE = 60.0
 _IN_DOUBT = 1.25
 """How far from the truth the time of a look may be, as a factor between two of them."""
 _ENOUGH, _FAR = 3, 2.0
@@ -98,15 +98,18 @@ class Selection:
         seen = [row for row in rows if row.why_not is None]
         by_size = self.quality.recipe.objective is Objective.SIZE
         order = sorted(seen, key=lambda row: (row.entrant.deployable.model.size_bytes if by_size else 0, row.ms or 0.0))
-        with self._spending("judging"):
-            self._judge([row for row in order if row.entrant.shippable], enough=0 if by_size else _ENOUGH)
-            by_ms = sorted(seen, key=lambda row: row.ms or 0.0)
-            self._judge([row for row in by_ms if row.entrant.form.unchanged], enough=1)
-        with self._spending("racing"):
+        by_ms = sorted(seen, key=lambda row: row.ms or 0.0)
+        while True:
+            with self._spending("judging"):
+                self._judge([row for row in order if row.entrant.shippable], enough=0 if by_size else _ENOUGH)
+                self._judge([row for row in by_ms if row.entrant.form.unchanged], enough=1)
             able = [row for row in order if row.valid and row.entrant.shippable]
             bound = _FAR * min((row.ms or 0.0 for row in able), default=0.0)
-            self._race([row for row in able if (row.ms or 0.0) <= bound][: 0 if by_size else _RACED])
-        able = [row for row in order if row.valid and row.entrant.shippable]
+            with self._spending("racing"):
+                self._race([row for row in able if (row.ms or 0.0) <= bound][: 0 if by_size else _RACED])
+            able = [row for row in able if row.valid]
+            if able or not any(row.standing is None for row in order if row.entrant.shippable):
+                break  # else none came through the race, and there are others
         best = self._best(able[:1] if by_size else able)
         rivals = () if by_size or best is None else self._beside(best, able)
         unchanged = [row for row in order if row.valid and row.entrant.form.unchanged]
@@ -123,7 +126,8 @@ class Selection:
         some = np.unique(np.linspace(0, data.count - 1, min(_FEW, data.count)).astype(np.intp))
         few = part(data, some, scratch / "few")
         reference = {name: np.asarray(array[some]) for name, array in self.evaluator.reference.items()}
-        dead, wrong = dict(self.dead), self._plainly_wrong()
+        dead, wrong, patience = dict(self.dead), self._plainly_wrong(), probe.patience(self.evaluator, few.count)
+        answers: Mapping[str, str] | None = None
         for number, row in enumerate(rows):
             deployable, started = row.entrant.deployable, time.monotonic()
             self.notify(f"a look at {row.entrant.name}", number / len(rows))
@@ -132,15 +136,19 @@ class Selection:
                 continue
             candidate = self._candidate(row.entrant.name, deployable)
             try:
-                seen = look(candidate, few, scratch / "look.log", patience=_PATIENCE)
+                seen = look(candidate, few, scratch / "look.log", patience=patience)
                 row.ms, found = seen.ms, fidelity(reference, seen.outputs)
             except MloptError as error:
-                row.why_not = told(error)
-                if time.monotonic() - started > _PATIENCE:
+                row.why_not = probe.told(error)
+                if time.monotonic() - started > patience:
                     dead[deployable.runtime] = f"not tried: {row.entrant.name} hung"
                 continue
             row.fidelity = found
-            if found.cosine < wrong:
+            if answers is None and deployable.runtime == self.quality.first:
+                answers = seen.answers
+            if answers is not None and seen.answers != answers:
+                row.why_not = _unlike(seen.answers, answers)
+            elif found.cosine < wrong:
                 row.why_not = f"plainly wrong: cosine {found.cosine:.4f} on {few.count} samples"
 
     def _candidate(self, name: str, deployable: Deployable) -> Candidate:
@@ -191,7 +199,8 @@ class Selection:
             left = in_contention(blocks, alpha)
             return left if len(left) > 1 + _FINALISTS else ()
 
-        schedule = Schedule(_SECONDS, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
+        seconds = min(_SECONDS, self.quality.recipe.measure.seconds)
+        schedule = Schedule(seconds, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
         run = compare.compare(
             [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
             copies=(BASELINE, BASELINE), undecided=undecided, notify=self.notify,
@@ -261,10 +270,10 @@ def in_contention(blocks: Mapping[str, statistics.Blocks], alpha: float) -> list
             statistics.speedup(blocks[quickest], blocks[name], alpha)[2] >= 1]  # fmt: skip
 
 
-def told(error: MloptError) -> str:
-    """Return an error in one line."""
-    problem = error.problems[0]
-    return f"{problem.what}: {problem.got}" if problem.got else problem.what
+def _unlike(answers: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say which outputs are of another type or rank: what the samples come to, joined, may be the same."""
+    other = (name for name in wanted if answers.get(name) != wanted[name])
+    return "it answers otherwise: " + ", ".join(f"{name} is {answers.get(name)}, not {wanted[name]}" for name in other)
 
 
 def _is_exact(row: _Row) -> bool:
@@ -280,16 +289,3 @@ def _faithful(row: _Row) -> float:
 def _speed_of(row: _Row) -> float:
     """Return what orders rows by speed: the median of a race, else the time of a look turned over."""
     return row.speed.median if row.speed is not None else 1e-9 / (row.ms or 1.0)
-
-
-def died(evaluator: Evaluator, deployable: Deployable) -> str | None:
-    """Return how a process ended that ran this on a sample, if it crashed or hung; that it was refused is no death."""
-    few = part(evaluator.dataset, np.arange(1), evaluator.logs / "one")
-    candidate = Candidate(deployable.runtime, deployable, evaluator.batch_size)
-    try:
-        look(candidate, few, evaluator.logs / "look.log", patience=_PATIENCE)
-    except MeasureError as error:
-        return told(error)
-    except MloptError:
-        return None
-    return None

@@ -74,6 +74,11 @@ Profile = Callable[[Model, O, Iterator[Feeds], float], list[NodeTime]]
 """Time the nodes for about so many seconds, after warming up; returns them in the order in which they first ran."""
 
 
+def as_given(options: O, _one_size: bool) -> tuple[O, ...]:
+    """Leave no choice."""
+    return (options,)
+
+
 @dataclass(frozen=True)
 class Runtime(Generic[O]):
     """A library that runs models of some kinds."""
@@ -98,7 +103,7 @@ class Runtime(Generic[O]):
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
-    choices: Callable[[O, bool], tuple[O, ...]] = lambda options, _one_size: (options,)
+    choices: Callable[[O, bool], tuple[O, ...]] = as_given
     """``choices(options, one_size)``: the ways to open a model among which a recipe looks for the fastest, those that
     keep full precision first; ``one_size``: all that it is fed with has the same sizes."""
     exactly: Callable[[O], O] = lambda options: options

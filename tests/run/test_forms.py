@@ -72,6 +72,12 @@ def test_a_step_that_broke_its_word_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path, way(tmp_path, "simplify?! quantize?")) == ["source", "after quantize (2)"]
 
 
+def test_a_way_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """Its source has been through no step, not even the required ones."""
+    lost = Way("other", in_runtime(model(tmp_path, "source")), (), "it was refused")
+    assert names(tmp_path, way(tmp_path, "simplify"), lost) == ["source (to compare with)", "after simplify (1)"]
+
+
 def test_a_model_that_two_ways_made_is_one_form(tmp_path: Path) -> None:
     first, second = way(tmp_path, "simplify? quantize?"), way(tmp_path, "quantize?", "other")
     assert names(tmp_path, first, second) == [
