@@ -50,8 +50,7 @@ class Entrant:
     @property
     def name(self) -> str:
         """What it is called while it is measured; no two have one name."""
-        options = self.deployable.options.model_dump(exclude_defaults=True, exclude={"threads", "device"})
-        return f"{self.form.name}: {' '.join((self.deployable.runtime, *map(str, options.values())))}"
+        return f"{self.form.name}: {self.deployable.where}"
 
 
 @dataclass(frozen=True)

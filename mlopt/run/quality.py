@@ -56,14 +56,19 @@ class QualityGates:
         return self._known[judged.identity]
 
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
-        """Return the ways to open a model that may be taken; none that is lossy where no gate would see it."""
-        every = choices(deployable, one_size=self.evaluator.dataset.one_size)
-        return every if self.gates else every[:1]
+        """Return the ways to open a model that may be taken."""
+        return openings(self.recipe, deployable, one_size=self.evaluator.dataset.one_size)
 
     def preferred(self, best: Deployable) -> Deployable:
         """Return the model in the least precision that keeps the gates, or in its own."""
         exact, *lossy = self.choices(best)
         return next((each for each in reversed(lossy) if self.of(each).objection is None), exact)
+
+
+def openings(recipe: Recipe, deployable: Deployable, *, one_size: bool) -> tuple[Deployable, ...]:
+    """Return the ways to open a model that a recipe may take; none that is lossy where no gate would see it."""
+    every = choices(deployable, one_size=one_size)
+    return every if on_quality(gates_of(recipe)) else every[:1]
 
 
 def _answers(evaluator: Evaluator, judged: Deployable) -> Report:
