@@ -129,7 +129,7 @@ class _WayAhead:
         before = [self.start] if self.ahead.source is not None else []
         apart = False
         for number, step in enumerate(self.ahead.planned.loaded.recipe.passes):
-            reason = None if self.alone else elsewhere(step, self.name)
+            reason = elsewhere(step, self.name) if self.name else None
             if reason is not None:
                 yield _StepAhead(number, step, own=self.first is not None, skipped=reason)
                 continue

@@ -52,6 +52,12 @@ class Entrant:
         """What it is called while it is measured; no two have one name."""
         return f"{self.form.name}: {self.deployable.where}"
 
+    @property
+    def told(self) -> str:
+        """The same inside a sentence."""
+        model = "the source" if self.form.number is None else f"the model {self.form.name}"
+        return f"{model}, in {self.deployable.where}"
+
 
 @dataclass(frozen=True)
 class Selected:

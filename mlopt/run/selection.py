@@ -121,7 +121,7 @@ class Selection:
         dead, wrong = dict(self.dead), self._plainly_wrong()
         for number, row in enumerate(rows):
             deployable, started = row.entrant.deployable, time.monotonic()
-            self.notify(f"a look at {row.entrant.name}", number / len(rows))
+            self.notify(f"a look at {row.entrant.told}", number / len(rows))
             if deployable.runtime in dead:
                 row.why_not = dead[deployable.runtime]
                 continue
@@ -132,7 +132,7 @@ class Selection:
             except MloptError as error:
                 row.why_not = told(error)
                 if time.monotonic() - started > _PATIENCE:
-                    dead[deployable.runtime] = f"not tried: {row.entrant.name} hung"
+                    dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
                 continue
             row.fidelity = found
             if found.cosine < wrong:
@@ -154,7 +154,7 @@ class Selection:
             if (row.ms or 0.0) > bound or (by_size and bound < float("inf")):
                 continue
             if not row.judged:
-                self.notify(f"judging {row.entrant.name}", number / len(order))
+                self.notify(f"judging {row.entrant.told}", number / len(order))
                 found = self.quality.of(row.entrant.deployable)
                 row.judged, row.why_not, row.accuracy = True, found.objection, found.accuracy
                 row.fidelity = found.fidelity or row.fidelity
@@ -181,7 +181,8 @@ class Selection:
         schedule = Schedule(_SECONDS, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
         run = compare.compare(
             [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
-            copies=(BASELINE, BASELINE), undecided=undecided, notify=self.notify,
+            copies=(BASELINE, BASELINE), undecided=undecided,
+            notify=lambda text, share: self.notify(f"race, {text}", share),
         )  # fmt: skip
         if BASELINE not in run.measured:
             raise MeasureError("the baseline could not be measured", got=run.lost.get(BASELINE))
