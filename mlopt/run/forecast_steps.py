@@ -136,27 +136,31 @@ class _WayAhead:
             pass_ = self.ahead.planned.passes[step.name]
             met = [each for each in before if each.model.kind in pass_.accepts]
             passed = [each for each in before if each not in met]  # the step is there for another way, not for these
-            met = self._preferred(met) if pass_.lossy or step.config.searches else met
-            row = self._row(number, step, met, apart=apart)
-            row = replace(row, unfit=bool(before) and not met)
+            lossy = pass_.lossy or step.config.searches
+            opened = [self._preferred(each) if lossy else [each] for each in met]
+            row = replace(self._row(number, step, opened, apart=apart), unfit=bool(before) and not met)
             yield row
             apart = apart or (row.own and not row.refused)
-            before = [*self._after(row, met, pass_), *passed]
+            before = [*self._after(row, [each for ways in opened for each in ways], pass_), *passed]
 
-    def _row(self, number: int, step: Step, met: Sequence[Deployable], *, apart: bool) -> _StepAhead:
+    def _row(self, number: int, step: Step, met: Sequence[Sequence[Deployable]], *, apart: bool) -> _StepAhead:
+        """Look a step up for each model that it may meet, however that may be opened."""
         ahead, pass_ = self.ahead, self.ahead.planned.passes[step.name]
-        options, target = ahead.planned.options, self.setting.target
-        keys = tuple(
-            key_of(each.model.digest, number, step, self.setting, how_run(each, options, target)) for each in met
-        )
+        opened = [[self._key(each, number, step) for each in ways] for ways in met]
+        keys = tuple(key for several in opened for key in several)
         trains = pass_.requires.training and "train" in ahead.unread
         blocked = not keys or "evaluation" in ahead.unread or (pass_.lossy and "calibration" in ahead.unread) or trains
         store = ahead.planned.started.store
-        found = (None if blocked else store.get(key) for key in keys)
-        entry = next((each for each in found if each is not None), None)
-        own = self._is_own(number, step, keys, apart=apart)
-        unsure = own and entry is not None and any(each.parts == entry.parts for each in self._shared(number))
+        found = ((several, None if blocked else store.get(key)) for several in opened for key in several)
+        several, entry = next(((several, entry) for several, entry in found if entry is not None), ((), None))
+        own, there = self._is_own(number, step, keys, apart=apart), {each.fingerprint for each in self._shared(number)}
+        others = [key for key in several if key.fingerprint not in there]
+        unsure = own and bool(others) and all(store.get(key) is None for key in others)
         return _StepAhead(number, step, keys, entry, blocked, own, unsure=unsure)
+
+    def _key(self, met: Deployable, number: int, step: Step) -> Key:
+        how = how_run(met, self.ahead.planned.options, self.setting.target)
+        return key_of(met.model.digest, number, step, self.setting, how)
 
     def _shared(self, number: int) -> Sequence[Key]:
         """Return the keys under which the first way has a step."""
@@ -167,21 +171,17 @@ class _WayAhead:
         if self.first is None:
             return False
         if keys and (shared := self._shared(number)):
-            return not {each.fingerprint for each in keys} <= {each.fingerprint for each in shared}
+            return {each.fingerprint for each in keys} != {each.fingerprint for each in shared}
         pass_ = self.ahead.planned.passes[step.name]
         kinds = pass_.accepts & runtime_named(self.name).kinds
         like = [self._run_so(kind, "unknown", None) for kind in kinds if pass_.lossy or step.config.searches]
-        return bool(
-            apart or self.first.walked()[number].skipped or step.config.follows_runtime or self._preferred(like) != like
-        )
+        otherwise = any(self._preferred(each) != [each] for each in like)
+        return bool(apart or self.first.walked()[number].skipped or step.config.follows_runtime or otherwise)
 
-    def _preferred(self, met: Sequence[Deployable]) -> list[Deployable]:
-        """Return how a lossy step may find them: the least precision first, which is taken if it keeps the gates."""
-        found = []
-        for each in met:
-            exact, *lossy = self.ahead.opened(each)
-            found += [*reversed(lossy), exact]
-        return found
+    def _preferred(self, met: Deployable) -> list[Deployable]:
+        """Return how a lossy step may find it: in the least precision first, which is taken if it keeps the gates."""
+        exact, *lossy = self.ahead.opened(met)
+        return [*reversed(lossy), exact]
 
     def _after(self, row: _StepAhead, before: list[Deployable], pass_: Pass[Any]) -> list[Deployable]:
         """Return what the next step may meet."""

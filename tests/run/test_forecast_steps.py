@@ -164,7 +164,8 @@ def test_whatever_the_chain_a_look_ahead_finds_all_that_a_run_left(
     rows = [row for row in ahead(world, chain) if row.name != "choose" and not row.skipped]
     assert {row.cached for row in rows} <= ({True} if fine else {True, None})
     made = len(world.store.entries)
-    assert len(rows) == made if fine else len(rows) >= made
+    sure = fine and not any(step.optional for step in chain)
+    assert len(rows) == made if sure else len(rows) >= made  # what may be done anew in another runtime is told
     before = list(world.worked)
     ran(world, chain, fine=fine)
     assert world.worked == before
