@@ -81,7 +81,7 @@ def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
         return choice, _with_fastest(choice, run)
     best = max(faster, key=faster.__getitem__)
     times, rival = f"{speeds[best].median:.2f}x", rivals[best]
-    told = f"the last comparison showed {rival.name} to be {times} as fast as what the search had chosen"
+    told = f"the last comparison showed {rival.told}, to be {times} as fast as what the search had chosen"
     tried = _reassigned(choice.tried, rival.deployable, times)
     new = replace(_shipping(choice, rival), tried=tried, notes=(*choice.notes, told))
     return new, _with_fastest(choice, _with_final(run, best))

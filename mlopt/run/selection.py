@@ -130,7 +130,7 @@ class Selection:
         answers: Mapping[str, str] | None = None
         for number, row in enumerate(rows):
             deployable, started = row.entrant.deployable, time.monotonic()
-            self.notify(f"a look at {row.entrant.name}", number / len(rows))
+            self.notify(f"a look at {row.entrant.told}", number / len(rows))
             if deployable.runtime in dead:
                 row.why_not = dead[deployable.runtime]
                 continue
@@ -141,7 +141,7 @@ class Selection:
             except MloptError as error:
                 row.why_not = probe.told(error)
                 if time.monotonic() - started > patience:
-                    dead[deployable.runtime] = f"not tried: {row.entrant.name} hung"
+                    dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
                 continue
             row.fidelity = found
             if answers is None and deployable.runtime == self.quality.first:
@@ -173,7 +173,7 @@ class Selection:
             if quickest is not None and (ms > _FAR * quickest or (kept >= enough and ms > _IN_DOUBT * quickest)):
                 break
             if not row.judged:
-                self.notify(f"judging {row.entrant.name}", number / len(order))
+                self.notify(f"judging {row.entrant.told}", number / len(order))
                 found = self.quality.of(row.entrant.deployable)
                 row.judged, row.why_not, row.accuracy = True, found.objection, found.accuracy
                 row.fidelity = found.fidelity or row.fidelity
@@ -203,7 +203,8 @@ class Selection:
         schedule = Schedule(seconds, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
         run = compare.compare(
             [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
-            copies=(BASELINE, BASELINE), undecided=undecided, notify=self.notify,
+            copies=(BASELINE, BASELINE), undecided=undecided,
+            notify=lambda text, share: self.notify(f"race, {text}", share),
         )  # fmt: skip
         if BASELINE not in run.measured:
             raise MeasureError("the baseline could not be measured", got=run.lost.get(BASELINE))

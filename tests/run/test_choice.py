@@ -87,7 +87,7 @@ def test_a_rival_that_the_release_shows_to_be_faster_is_shipped(tmp_path: Path) 
     assert [each.why_not is None for each in after.tried].count(True) == 1
     shipped = next(each for each in after.tried if each.why_not is None)
     assert shipped.digest.startswith("fuse")
-    assert after.notes[-1].startswith("the last comparison showed after fuse (4): onnxruntime to be 1.5")
+    assert after.notes[-1].startswith("the last comparison showed the model after fuse (4), in onnxruntime, to be 1.5")
 
 
 @pytest.mark.parametrize("pace", [1.005, 0.995, 2.0])
