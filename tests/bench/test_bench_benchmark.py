@@ -15,8 +15,8 @@ from deployables import in_runtime
 
 from mlopt.bench.benchmark import BenchRequest, Result, _candidates, _places, named, run
 from mlopt.core.errors import DataError, GateError, MeasureError, MloptError, ModelError
-from mlopt.gate.judge import judge
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.measure.candidate import Candidate
 from mlopt.results.report import Report
