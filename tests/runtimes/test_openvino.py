@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+from deployables import in_runtime
 from onnx import TensorProto, helper
 from openvino_models import FLOAT, INT64, Array, agree, answers, graph, in_openvino, needed, one
 from quantization_models import cnn, encoder
@@ -298,6 +299,60 @@ def test_static_shapes_answer_as_dynamic_ones_do_whatever_sizes_come(
             }
             for name, array in dynamic.run(feeds).items():
                 np.testing.assert_allclose(static.run(feeds)[name], array, rtol=1e-4, atol=1e-5)
+
+
+@needed
+def test_more_sizes_than_are_compiled_for_never_run_in_a_precision_that_nobody_judged(tmp_path: Path) -> None:
+    """Positions by a running sum: bfloat16 cannot count beyond 256."""
+    if not bf16():
+        pytest.skip("this CPU has no bfloat16")
+    nodes = [
+        helper.make_node("Sub", ["x", "x"], ["zero"]), helper.make_node("Add", ["zero", "one"], ["ones"]),
+        helper.make_node("CumSum", ["ones", "axis"], ["at"]), helper.make_node("Sin", ["at"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]  # fmt: skip
+    held = {"one": np.float32(1), "axis": np.int64(1), "w": np.eye(8, dtype=np.float32)}
+    model = graph(tmp_path / "m.onnx", nodes, {"x": (FLOAT, ["b", "t", 8])}, {"y": FLOAT}, **held)
+    with open_session(in_openvino(model, precision="bf16", shapes="static")) as session:
+        for size in range(1, adapter._SETS_OF_SIZES + 1):
+            session.run({"x": np.zeros((1, size, 8), np.float32)})
+        for size in (400, 800):
+            feeds = {"x": np.zeros((1, size, 8), np.float32)}
+            expected = answers(in_openvino(model), feeds)["y"]
+            np.testing.assert_allclose(session.run(feeds)["y"], expected, atol=1e-5)
+
+
+@needed
+def test_sizes_that_many_ask_for_at_a_time_are_compiled_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    real = adapter._Compiler._fixed
+
+    def fixed(compiler: adapter._Compiler, shapes: tuple[tuple[int, ...], ...]) -> object:
+        made.append(shapes)
+        return real(compiler, shapes)
+
+    monkeypatch.setattr(adapter._Compiler, "_fixed", fixed)
+    compiler = adapter._Compiler(open_onnx(cnn(tmp_path / "m.onnx")), OpenVinoOptions(threads=1, shapes="static"))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: id(compiler.fitting(((1, 3, 8, 8),))), range(16)))
+    assert len(made) == len(set(found)) == 1
+
+
+@needed
+def test_ids_that_no_table_has_are_an_error_as_in_onnxruntime(tmp_path: Path) -> None:
+    model = graph(
+        tmp_path / "m.onnx", [helper.make_node("Gather", ["table", "ids"], ["y"])], {"ids": (INT64, ["b", "t"])},
+        {"y": FLOAT}, table=np.ones((7, 2), np.float32),
+    )  # fmt: skip
+    for ids in ([[6, -7]], np.zeros((2, 0), np.int64)):
+        agree(model, {"ids": np.array(ids)})
+    for wrong in (7, -8, 2**31):
+        feeds = {"ids": np.array([[0, wrong]])}
+        for deployable in (in_runtime(model), in_openvino(model)):
+            with pytest.raises(ModelError):
+                answers(deployable, feeds)
 
 
 @needed
