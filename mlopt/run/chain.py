@@ -158,11 +158,11 @@ def _foreign(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _unread(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
-    """Yield the steps that write operators which no runtime of their result is sure to read."""
+    """Yield the steps that write operators which no runtime of their result is sure to read, and that must run."""
     runs = ways(kind, recipe, passes)
     for number, step in enumerate(recipe.passes):
         reader, instead = step.config.only_in or ("", "")
-        if reader and runs and reader not in runs:
+        if reader and not step.optional and runs and reader not in runs:
             what = f"'{step.name}' writes operators that only {reader} is sure to read, and {runs[0]} runs the result"
             fix = f"{instead}, remove '{step.name}', or target: {{runtime: {reader}}}"
             yield Problem(what, f"passes.{number}.{step.name}", fix=fix)

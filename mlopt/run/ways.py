@@ -38,7 +38,7 @@ def run(
     for number, name in enumerate(runtimes):
         many = len(runtimes) > 1
         target = job.target.model_copy(update={"runtime": name}) if many else job.target
-        skips = partial(_elsewhere, runtime=name) if many else job.skips
+        skips = partial(_elsewhere, runtime=name)
         way = replace(job, target=target, prefer=quality.preferred, skips=skips, held_before=number > 0)
         free = [each.model_copy(update={"optional": True}) if skips(each) else each for each in steps]
         start = begin(source, way)

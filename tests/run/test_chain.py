@@ -185,6 +185,12 @@ def test_operators_of_one_runtime_are_not_for_another() -> None:
 
 
 @pytest.mark.usefixtures("another")
+def test_where_they_may_be_left_out_they_are() -> None:
+    optional = step("fuse").model_copy(update={"optional": True})
+    assert check(in_runtimes("other", step("simplify"), optional), table(), HARDWARE) == []
+
+
+@pytest.mark.usefixtures("another")
 @pytest.mark.parametrize("runtime", ["onnxruntime", "auto", ("onnxruntime", "other"), ("torch", "onnxruntime")])
 def test_they_are_for_their_own(runtime: str | tuple[str, ...]) -> None:
     assert check(in_runtimes(runtime, step("fuse")), table(), HARDWARE) == []
