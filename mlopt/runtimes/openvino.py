@@ -24,10 +24,9 @@ from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
-from mlopt.formats.onnx.indices import rows_looked_up
 from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
-from mlopt.runtimes.feeds import check_feeds
+from mlopt.runtimes.openvino_feeds import FeedCheck
 from mlopt.runtimes.openvino_options import OpenVinoOptions
 from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
 from mlopt.runtimes.openvino_tunings import tunings
@@ -189,7 +188,7 @@ class _Session:
         self._places = {spec.name: places[spec.name] for spec in model.inputs if spec.name in places}
         self._order = sorted(self._places, key=self._places.__getitem__)
         self._names = [spec.name for spec in model.outputs]
-        self._rows = rows_looked_up(read_graph(model.path).graph)
+        self._check = FeedCheck(model)
         if len(self._places) < len(model.inputs) or len(self._names) != len(compiler.read.outputs):
             raise ModelError(
                 "OpenVINO made another interface of the model", where=self._where,
@@ -199,7 +198,7 @@ class _Session:
             )  # fmt: skip
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
-        check_feeds(feeds, self.inputs, self._where, bits=32, rows=self._rows)
+        self._check(feeds)
         placed = {self._places[name]: array for name, array in feeds.items()}
         try:
             outputs = self._request(feeds).infer(placed, share_inputs=True, share_outputs=False)

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from deployables import in_runtime
 from onnx import TensorProto, helper
 from openvino_models import FLOAT, INT64, Array, agree, answers, graph, in_openvino, needed, one
 from quantization_models import cnn, encoder
@@ -338,21 +337,6 @@ def test_sizes_that_many_ask_for_at_a_time_are_compiled_for_once(
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: id(compiler.fitting(((1, 3, 8, 8),))), range(16)))
     assert len(made) == len(set(found)) == 1
-
-
-@needed
-def test_ids_that_no_table_has_are_an_error_as_in_onnxruntime(tmp_path: Path) -> None:
-    model = graph(
-        tmp_path / "m.onnx", [helper.make_node("Gather", ["table", "ids"], ["y"])], {"ids": (INT64, ["b", "t"])},
-        {"y": FLOAT}, table=np.ones((7, 2), np.float32),
-    )  # fmt: skip
-    for ids in ([[6, -7]], np.zeros((2, 0), np.int64)):
-        agree(model, {"ids": np.array(ids)})
-    for wrong in (7, -8, 2**31):
-        feeds = {"ids": np.array([[0, wrong]])}
-        for deployable in (in_runtime(model), in_openvino(model)):
-            with pytest.raises(ModelError):
-                answers(deployable, feeds)
 
 
 @needed

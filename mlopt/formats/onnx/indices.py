@@ -32,7 +32,7 @@ def rows_looked_up(graph: onnx.GraphProto) -> dict[str, int]:
         if node.op_type == "Gather" and node.input[0] in tables:
             axis = next((each.i for each in node.attribute if each.name == "axis"), 0)
             found, name = tables[node.input[0]][axis], node.input[1]
-        elif _keeps_values(node) and node.output[0] in rows:
+        elif keeps_values(node) and node.output[0] in rows:
             found, name = rows[node.output[0]], node.input[0]
         else:
             continue
@@ -41,7 +41,8 @@ def rows_looked_up(graph: onnx.GraphProto) -> dict[str, int]:
     return {name: size for name, size in rows.items() if name in inputs}
 
 
-def _keeps_values(node: onnx.NodeProto) -> bool:
+def keeps_values(node: onnx.NodeProto) -> bool:
+    """Whether a node gives the integers that it takes, in another form: int64, which others are made of, or int32."""
     wide = node.op_type == "Cast" and any(each.name == "to" and each.i in _WIDE for each in node.attribute)
     return wide or node.op_type in _SAME_VALUES
 
