@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlopt.core.errors import MloptError
+from mlopt.core.errors import MloptError, ModelError
 from mlopt.gate.judge import objection, on_quality
 from mlopt.gate.limits import Gate
 from mlopt.measure.evaluate import Evaluator
@@ -16,7 +16,7 @@ from mlopt.results.environment import environment
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import CandidateRecord, Report
 from mlopt.runtimes.base import Deployable, Identity
-from mlopt.runtimes.table import choices
+from mlopt.runtimes.table import choices, exactly, that_checks_sizes
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,28 @@ class QualityGates:
         if judged.identity not in self._known:
             try:
                 report = _answers(self.evaluator, judged)
-                found = objection(self.gates, report, self.baselines)
+                found = objection(self.gates, report, self.baselines) if self.gates else self._otherwise(judged)
                 self._known[judged.identity] = Judged(found, report.final.fidelity, report.final.accuracy)
             except MloptError as error:
                 problem = error.problems[0]
                 self._known[judged.identity] = Judged(": ".join(filter(None, (problem.what, problem.got))))
         return self._known[judged.identity]
+
+    def check(self, shipped: Deployable) -> None:
+        """Raise ``ModelError`` for what no gate would see: a runtime that does not answer as the model does."""
+        if self.gates or (found := self._otherwise(shipped)) is None:
+            return
+        raise ModelError(
+            f"{shipped.runtime} does not compute this model, and no gate on accuracy or fidelity would say so",
+            where=str(shipped.model.path), got=found,
+            fix=f"target: {{runtime: {that_checks_sizes(shipped).runtime}}}, or a gate that says how far off it may be",
+        )  # fmt: skip
+
+    def _otherwise(self, judged: Deployable) -> str | None:
+        """Say where no gate does what a runtime answers that takes more than it should."""
+        sure = that_checks_sizes(judged)
+        found = None if sure == judged else self.evaluator.changed(exactly(sure), exactly(judged))
+        return None if found is None else f"it answers otherwise than in {sure.runtime}: {found}"
 
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
         """Return the ways to open a model that may be taken; none that is lossy where no gate would see it."""
