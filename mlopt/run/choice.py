@@ -41,6 +41,11 @@ class Choice:
     notes: tuple[str, ...] = ()
 
     @property
+    def final(self) -> Deployable:
+        """What is shipped."""
+        return next((each.kept for each in reversed(self.outcomes) if each.kept is not None), self.start)
+
+    @property
     def beside(self) -> dict[str, Deployable]:
         """What is measured besides the steps of the chain, by name."""
         fastest = {} if self.fastest is None else {FASTEST: self.fastest.deployable}

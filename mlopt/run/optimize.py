@@ -158,12 +158,16 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
 
     able = list(forms.entrants(every, [way.runtime for way in came], opened))
     if len(came) < 2 and len({each.deployable.options for each in able}) < 2:
-        return choice.of_way(first, baseline, notes)
+        chosen = choice.of_way(first, baseline, notes)
+        prepared.quality.check(chosen.final)
+        return chosen
     found = selection.Selection(
         able, baseline, prepared.evaluator, prepared.quality, dead=dead,
         max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
     ).run()  # fmt: skip
-    return choice.of_search(found, first, baseline, notes)
+    chosen = choice.of_search(found, first, baseline, notes)
+    prepared.quality.check(chosen.final)
+    return chosen
 
 
 def measure(prepared: Prepared, chosen: Choice) -> Measurements:

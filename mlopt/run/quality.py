@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlopt.core.errors import MloptError
+from mlopt.core.errors import MloptError, ModelError
 from mlopt.gate.judge import objection, on_quality
 from mlopt.gate.limits import Gate
 from mlopt.measure import first_look
@@ -19,7 +19,7 @@ from mlopt.results.environment import environment
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import CandidateRecord, Report
 from mlopt.runtimes.base import Deployable, Identity, RuntimeOptions
-from mlopt.runtimes.table import exactly, other_runtime
+from mlopt.runtimes.table import exactly, other_runtime, that_checks_sizes
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ class QualityGates:
                 self._known[judged.identity] = Judged(": ".join(filter(None, (problem.what, problem.got))))
         return self._known[judged.identity]
 
+    def check(self, shipped: Deployable) -> None:
+        """Raise ``ModelError`` for what no gate would see: a runtime that does not answer as the model does."""
+        if self.gates or (found := self._otherwise(shipped)) is None:
+            return
+        raise ModelError(
+            f"{shipped.runtime} does not compute this model, and no gate on accuracy or fidelity would say so",
+            where=str(shipped.model.path), got=found,
+            fix=f"target: {{runtime: {that_checks_sizes(shipped).runtime}}}, or a gate that says how far off it may be",
+        )  # fmt: skip
+
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
         """Return the ways to open a model that may be taken; its runtime is asked once (``openings``)."""
         key = deployable.runtime, deployable.options
@@ -76,11 +86,10 @@ class QualityGates:
         return next((each for each in reversed(lossy) if self.of(each).objection is None), exact)
 
     def _otherwise(self, judged: Deployable) -> str | None:
-        """Say what another runtime answers otherwise than the first, for a recipe that says nothing of answers."""
-        if judged.runtime == self.first:
-            return None
-        found = self.evaluator.changed(exactly(other_runtime(judged, self.first)), judged)
-        return found and f"it answers otherwise than {self.first}, and no gate says how far it may: {found}"
+        """Say what a runtime answers otherwise than the first, or than one that takes no more than it should."""
+        sure = that_checks_sizes(judged) if judged.runtime == self.first else other_runtime(judged, self.first)
+        found = None if sure == judged else self.evaluator.changed(exactly(sure), exactly(judged))
+        return found and f"it answers otherwise than {sure.runtime}, and no gate says how far it may: {found}"
 
 
 def openings(recipe: Recipe, deployable: Deployable, *, one_size: bool, log: Path) -> tuple[Deployable, ...]:

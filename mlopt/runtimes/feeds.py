@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,15 +11,20 @@ from mlopt.formats.model import TensorSpec
 from mlopt.runtimes.base import Array, Feeds
 
 
-def check_feeds(feeds: Feeds, inputs: Sequence[TensorSpec], where: str, bits: int = 64) -> None:
+def check_feeds(
+    feeds: Feeds, inputs: Sequence[TensorSpec], where: str, bits: int = 64, rows: Mapping[str, int] = {}
+) -> None:
     """Raise ``ModelError`` unless each input is fed with its type, its number of axes and its sizes.
 
-    Sizes of one name are one size. Integers must fit in ``bits``, which are those that the library computes in.
+    Sizes of one name are one size. Integers must fit in ``bits``, which are those that the library computes in;
+    ``rows`` are those of the table that an input's values are indices of.
     """
     sizes: dict[str, int] = {}
     for spec in inputs:
         array = feeds.get(spec.name)
         fault = f"the feed lacks input '{spec.name}'" if array is None else _fault(array, spec, sizes, bits)
+        if fault is None and array is not None and spec.name in rows:
+            fault = _outside(array, spec, rows[spec.name])
         if fault is not None:
             raise _told(fault, feeds, inputs, where)
     if len(feeds) > len(inputs):
@@ -41,6 +46,12 @@ def _fault(array: Array, spec: TensorSpec, sizes: dict[str, int], bits: int) -> 
     if array.dtype.kind in "iu" and not _fits(array, bits):
         return f"input '{spec.name}' holds integers beyond {bits} bits, which this runtime computes in"
     return None
+
+
+def _outside(array: Array, spec: TensorSpec, rows: int) -> str | None:
+    if not array.size or (array.max() < rows and array.min() >= -rows):
+        return None
+    return f"input '{spec.name}' is an index into {rows} rows, and reaches from {array.min()} to {array.max()}"
 
 
 def _fits(array: Array, bits: int) -> bool:

@@ -26,7 +26,7 @@ from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
 from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
-from mlopt.runtimes.feeds import check_feeds
+from mlopt.runtimes.openvino_feeds import FeedCheck
 from mlopt.runtimes.openvino_options import OpenVinoOptions
 from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
 from mlopt.runtimes.openvino_tunings import tunings
@@ -118,7 +118,7 @@ class _Compiler:
 
     def __init__(self, model: Model, options: OpenVinoOptions, *, counting: bool = False) -> None:
         _check(model)
-        self.model, self._properties = model, _properties(options, counting=counting)
+        self.model, self._options, self._counting = model, options, counting
         self._ov = import_openvino()
         self._of_sizes: dict[tuple[tuple[int, ...], ...], openvino.CompiledModel | None] = {}
         self._static, self._making = options.shapes == "static", threading.Lock()
@@ -130,25 +130,34 @@ class _Compiler:
                     expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
                 )  # fmt: skip
             self.read = self._core.read_model(str(model.path))
-        self._whole: openvino.CompiledModel | None = None
+        self._of_any_sizes: dict[str, openvino.CompiledModel] = {}
         if not self._static:
             self.whole()
 
     def whole(self) -> openvino.CompiledModel:
         """Return the model compiled for any sizes."""
-        with self._making, self._explained():
-            if self._whole is None:
-                self._whole = self._core.compile_model(self.read, "CPU", self._properties)
-            return self._whole
+        with self._making:
+            return self._varying(self._options)
 
     def fitting(self, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel:
-        """Return what runs feeds of these sizes, in the order of the inputs."""
-        if not self._static:
-            return self.whole()
-        if shapes not in self._of_sizes and len(self._of_sizes) < _SETS_OF_SIZES:
-            with self._making:
-                self._of_sizes.setdefault(shapes, self._fixed(shapes))
-        return self._of_sizes.get(shapes) or self.whole()
+        """Return what runs feeds of these sizes, in the order of the inputs.
+
+        Where nothing is compiled for them, they run in full precision: in another one nobody has judged that.
+        """
+        found = self._of_sizes.get(shapes) if self._static else self.whole()
+        if found is not None:
+            return found
+        with self._making:
+            if shapes not in self._of_sizes and len(self._of_sizes) < _SETS_OF_SIZES:
+                self._of_sizes[shapes] = self._fixed(shapes)
+            return self._of_sizes.get(shapes) or self._varying(exactly(self._options))
+
+    def _varying(self, options: OpenVinoOptions) -> openvino.CompiledModel:
+        if options.precision not in self._of_any_sizes:
+            with self._explained():
+                properties = _properties(options, counting=self._counting)
+                self._of_any_sizes[options.precision] = self._core.compile_model(self.read, "CPU", properties)
+        return self._of_any_sizes[options.precision]
 
     def _fixed(self, shapes: tuple[tuple[int, ...], ...]) -> openvino.CompiledModel | None:
         """Compile for one set of sizes; None if OpenVINO, or the graph, cannot do without sizes that vary."""
@@ -156,7 +165,7 @@ class _Compiler:
             with self._explained():
                 read = self.read.clone()
                 read.reshape(dict(enumerate(map(list, shapes))))
-                return self._core.compile_model(read, "CPU", self._properties)
+                return self._core.compile_model(read, "CPU", _properties(self._options, counting=self._counting))
         except ModelError as error:
             _LOG.info("OpenVINO cannot fix the sizes of %s: %s", self.model.path, error.problems[0].what)
             return None
@@ -179,6 +188,7 @@ class _Session:
         self._places = {spec.name: places[spec.name] for spec in model.inputs if spec.name in places}
         self._order = sorted(self._places, key=self._places.__getitem__)
         self._names = [spec.name for spec in model.outputs]
+        self._check = FeedCheck(model)
         if len(self._places) < len(model.inputs) or len(self._names) != len(compiler.read.outputs):
             raise ModelError(
                 "OpenVINO made another interface of the model", where=self._where,
@@ -188,7 +198,7 @@ class _Session:
             )  # fmt: skip
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
-        check_feeds(feeds, self.inputs, self._where, bits=32)
+        self._check(feeds)
         placed = {self._places[name]: array for name, array in feeds.items()}
         try:
             outputs = self._request(feeds).infer(placed, share_inputs=True, share_outputs=False)

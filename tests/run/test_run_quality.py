@@ -10,7 +10,7 @@ import pytest
 from campaign_parts import figures, model, recipe
 from deployables import in_runtime
 
-from mlopt.core.errors import MeasureError
+from mlopt.core.errors import MeasureError, ModelError
 from mlopt.formats.model import ONNX
 from mlopt.measure.evaluate import Evaluator
 from mlopt.results.figures import Fidelity
@@ -139,5 +139,30 @@ def test_where_no_gate_sees_it_another_runtime_answers_what_the_first_does(
         None if change is None else f"it answers otherwise than onnxruntime, and no gate says how far it may: {change}"
     )
     assert (found, gates.of(own).objection) == (said, None)
-    assert held == [("onnxruntime", "other")]
+    assert held == [("onnxruntime", "other")]  # the first is sure by itself
     assert QualityGates(recipe((FIDELITY,)), evaluator, {}).of(own).objection is not None
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize(
+    ("found", "gates"), [("it is 3 where 2 was expected", ()), (None, ()), ("it is 3", (FIDELITY,))]
+)
+def test_where_no_gate_says_it_a_runtime_that_takes_anything_must_answer_as_another_does(
+    tmp_path: Path, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, found: str | None, gates: Any
+) -> None:
+    sure, judged = in_runtime(model(tmp_path, "right")), in_runtime(model(tmp_path, "right"), threads=3)
+    monkeypatch.setattr(quality, "that_checks_sizes", lambda _one: sure)
+    monkeypatch.setattr(
+        type(evaluator), "changed", lambda _one, before, after: found if before != after else "same", raising=False
+    )
+    held = QualityGates(recipe(gates), evaluator, {})
+    held.check(sure)
+    if found is None or gates:
+        assert held.of(judged).objection is None
+        held.check(judged)
+        return
+    said = f"it answers otherwise than onnxruntime, and no gate says how far it may: {found}"
+    assert held.of(judged).objection == said
+    with pytest.raises(ModelError, match="no gate on accuracy or fidelity") as caught:
+        held.check(judged)
+    assert "target: {runtime: onnxruntime}" in str(caught.value.problems[0].fix)

@@ -301,6 +301,45 @@ def test_static_shapes_answer_as_dynamic_ones_do_whatever_sizes_come(
 
 
 @needed
+def test_more_sizes_than_are_compiled_for_never_run_in_a_precision_that_nobody_judged(tmp_path: Path) -> None:
+    """Positions by a running sum: bfloat16 cannot count beyond 256."""
+    if not bf16():
+        pytest.skip("this CPU has no bfloat16")
+    nodes = [
+        helper.make_node("Sub", ["x", "x"], ["zero"]), helper.make_node("Add", ["zero", "one"], ["ones"]),
+        helper.make_node("CumSum", ["ones", "axis"], ["at"]), helper.make_node("Sin", ["at"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]  # fmt: skip
+    held = {"one": np.float32(1), "axis": np.int64(1), "w": np.eye(8, dtype=np.float32)}
+    model = graph(tmp_path / "m.onnx", nodes, {"x": (FLOAT, ["b", "t", 8])}, {"y": FLOAT}, **held)
+    with open_session(in_openvino(model, precision="bf16", shapes="static")) as session:
+        for size in range(1, adapter._SETS_OF_SIZES + 1):
+            session.run({"x": np.zeros((1, size, 8), np.float32)})
+        for size in (400, 800):
+            feeds = {"x": np.zeros((1, size, 8), np.float32)}
+            expected = answers(in_openvino(model), feeds)["y"]
+            np.testing.assert_allclose(session.run(feeds)["y"], expected, atol=1e-5)
+
+
+@needed
+def test_sizes_that_many_ask_for_at_a_time_are_compiled_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    real = adapter._Compiler._fixed
+
+    def fixed(compiler: adapter._Compiler, shapes: tuple[tuple[int, ...], ...]) -> object:
+        made.append(shapes)
+        return real(compiler, shapes)
+
+    monkeypatch.setattr(adapter._Compiler, "_fixed", fixed)
+    compiler = adapter._Compiler(open_onnx(cnn(tmp_path / "m.onnx")), OpenVinoOptions(threads=1, shapes="static"))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: id(compiler.fitting(((1, 3, 8, 8),))), range(16)))
+    assert len(made) == len(set(found)) == 1
+
+
+@needed
 def test_what_cannot_do_without_varying_sizes_runs_as_it_did(tmp_path: Path) -> None:
     model = open_onnx(cnn(tmp_path / "m.onnx"))
     compiler = adapter._Compiler(model, OpenVinoOptions(threads=1, shapes="static"))
