@@ -14,6 +14,7 @@ from quantization_models import cnn
 
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode
+from mlopt.runtimes.openvino_options import OpenVinoOptions
 
 pytestmark = [needed, pytest.mark.process]
 RECIPE = """\
@@ -61,9 +62,9 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_was_measured_in_openvino_and_says_how(here: Path) -> None:
     manifest, report = (json.loads((here / "made" / f"{name}.json").read_text()) for name in ("mlopt", "report"))
     assert manifest["runtime"] == "openvino"
-    assert manifest["options"] == {
-        "threads": 1, "device": "cpu", "precision": "exact", "hint": "latency", "streams": 1, "pinning": False,
-    }  # fmt: skip
+    assert OpenVinoOptions.model_validate(manifest["options"]).model_dump() == manifest["options"]
+    assert (manifest["options"]["threads"], manifest["options"]["shapes"]) == (1, "static")
+    assert {**report["final"]["options"], **manifest["options"]} == report["final"]["options"]
     assert set(manifest["runtime_packages"]) == {"openvino"}
     assert (report["baseline"]["runtime"], report["final"]["runtime"]) == ("onnxruntime", "openvino")
     assert "openvino" in report["environment"]["packages"]
