@@ -89,7 +89,7 @@ class Evaluator:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
             return {**written, "seconds": time.monotonic() - started}
 
-        entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs of {model.kind}", parts), make)
+        entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs in {judged.where}", parts), make)
         return entry
 
     @cached_property

@@ -26,8 +26,8 @@ from mlopt.runtimes.base import Array
 
 PATIENCE = 60.0
 """Seconds after which what should take a moment counts as hanging."""
-_WARM_UP_SECONDS, _LEAST_CALLS = 0.3, 3
-_WINDOWS, _WINDOW_SECONDS = 8, 0.05
+_WARM_UP_SECONDS, _LEAST_CALLS = 0.2, 3
+_WINDOWS, _WINDOW_SECONDS = 6, 0.04
 
 
 @dataclass(frozen=True)

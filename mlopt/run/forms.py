@@ -50,8 +50,13 @@ class Entrant:
     @property
     def name(self) -> str:
         """What it is called while it is measured; no two have one name."""
-        options = self.deployable.options.model_dump(exclude_defaults=True, exclude={"threads", "device"})
-        return f"{self.form.name}: {' '.join((self.deployable.runtime, *map(str, options.values())))}"
+        return f"{self.form.name}: {self.deployable.where}"
+
+    @property
+    def told(self) -> str:
+        """The same inside a sentence."""
+        model = "the source" if self.form.number is None else f"the model {self.form.name}"
+        return f"{model}, in {self.deployable.where}"
 
 
 @dataclass(frozen=True)

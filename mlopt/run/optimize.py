@@ -96,7 +96,7 @@ def plan(started: Started) -> Planned:
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
         output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
-        notes=tuple(chain.advice(recipe) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
+        notes=tuple(chain.advice(recipe, passes) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
     )  # fmt: skip
 
 

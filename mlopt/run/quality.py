@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mlopt.core.errors import MloptError
@@ -61,17 +62,13 @@ class QualityGates:
         return self._known[judged.identity]
 
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
-        """Return the ways to open a model that may be taken; none that is lossy where no gate would see it.
-
-        A runtime is asked once, in a process of its own. Raises as ``mlopt.measure.ways_to_open`` does.
-        """
+        """Return the ways to open a model that may be taken; its runtime is asked once (``openings``)."""
         key = deployable.runtime, deployable.options
         if key not in self._asked:
             one_size, log = self.evaluator.dataset.one_size, self.evaluator.logs / "choices.log"
-            found = choices(deployable, one_size=one_size, log=log, patience=first_look.PATIENCE)
+            found = openings(self.recipe, deployable, one_size=one_size, log=log)
             self._asked[key] = tuple(each.options for each in found)
-        every = tuple(replace(deployable, options=options) for options in self._asked[key])
-        return every if self.gates else every[:1]
+        return tuple(replace(deployable, options=options) for options in self._asked[key])
 
     def preferred(self, best: Deployable) -> Deployable:
         """Return the model in the least precision that keeps the gates, or in its own."""
@@ -84,6 +81,15 @@ class QualityGates:
             return None
         found = self.evaluator.changed(exactly(other_runtime(judged, self.first)), judged)
         return found and f"it answers otherwise than {self.first}, and no gate says how far it may: {found}"
+
+
+def openings(recipe: Recipe, deployable: Deployable, *, one_size: bool, log: Path) -> tuple[Deployable, ...]:
+    """Return the ways to open a model that a recipe may take; none that is lossy where no gate would see it.
+
+    The runtime is asked in a process of its own. Raises as ``mlopt.measure.ways_to_open`` does.
+    """
+    every = choices(deployable, one_size=one_size, log=log, patience=first_look.PATIENCE)
+    return every if on_quality(gates_of(recipe)) else every[:1]
 
 
 def _answers(evaluator: Evaluator, judged: Deployable) -> Report:

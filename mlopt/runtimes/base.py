@@ -34,6 +34,12 @@ class RuntimeOptions(BaseModel):
     threads: int = Field(ge=1, le=MAX_THREADS)
     device: Literal["cpu", "cuda"] = "cpu"
 
+    @property
+    def beyond_defaults(self) -> str:
+        """What is not as the runtime does by itself, threads and device apart: ``bf16 static``."""
+        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"threads", "device"})
+        return " ".join(value if isinstance(value, str) else f"{name}={value}" for name, value in said.items())
+
 
 O = TypeVar("O", bound=RuntimeOptions)  # noqa: E741 - as C is a pass's configuration
 
@@ -53,6 +59,11 @@ class Deployable:
     def identity(self) -> Identity:
         """What two of them have in common if they are the same, wherever their files lie."""
         return self.model.digest, self.runtime, self.options
+
+    @property
+    def where(self) -> str:
+        """What it runs in, and how, where that is not the default: ``openvino bf16 static``."""
+        return f"{self.runtime} {self.options.beyond_defaults}".rstrip()
 
     def on_threads(self, threads: int) -> Deployable:
         """Return the same with so many threads."""

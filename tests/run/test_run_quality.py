@@ -51,7 +51,7 @@ def test_what_the_gates_say_is_told_with_the_figures(tmp_path: Path, evaluator: 
     assert right.objection is None
     assert right.fidelity is not None
     assert right.accuracy is not None
-    assert str(wrong.objection).startswith("fidelity.cosine: 0.5, n = 8: >= 0.99 is not met")
+    assert wrong.objection == "fidelity.cosine is 0.5, which is not >= 0.99"
     assert wrong.fidelity is not None
 
 

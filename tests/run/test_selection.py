@@ -125,6 +125,13 @@ def test_the_fastest_that_keeps_the_gates_is_shipped(tmp_path: Path, monkeypatch
     assert world.judged == ["b", "c"]  # what could not be as fast is not even judged
 
 
+def test_a_few_are_judged_and_race_although_they_seem_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ms = {"a": 1.0, "b": 1.5, "c": 1.6, "d": 1.7, "e": 2.1}
+    world = World(tmp_path, ms, race_ms={**ms, "c": 0.5})
+    assert shipped(world.run(monkeypatch)) == "c"
+    assert world.judged == world.raced == ["a", "b", "c"]
+
+
 def test_what_cannot_be_run_or_is_plainly_wrong_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, {"a": None, "b": 1.0, "c": 2.0}, wrong=["b"])
     found = world.run(monkeypatch)
@@ -210,3 +217,10 @@ def test_the_quickest_stays_in_contention_and_nobody_faster_is_left_out(paces: l
     best = min(range(len(paces)), key=paces.__getitem__)
     assert min(blocks, key=lambda name: float(np.median(np.concatenate(blocks[name])))) in left
     assert all(paces[int(name)] <= paces[best] * 1.06 for name in left)
+
+
+def test_what_is_valid_and_far_slower_does_not_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, {"source": 3.0, "a": 1.0, "b": 1.1}, unchanged=["source"])
+    found = world.run(monkeypatch)
+    assert world.raced == ["a", "b"]
+    assert why(found)["source"] == "slower at first sight"
