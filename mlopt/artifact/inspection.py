@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlopt.formats import table as formats
 from mlopt.formats.model import Kind, Model, TensorSpec
@@ -51,6 +51,16 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class Deployment:
+    """What an artifact is run in, by its manifest, which nothing here verifies."""
+
+    runtime: str
+    options: Mapping[str, Any]
+    packages: Mapping[str, str]
+    """What the runtime takes, with the versions with which it was measured."""
+
+
+@dataclass(frozen=True)
 class Inspection:
     """One ONNX model, described."""
 
@@ -79,6 +89,8 @@ class Inspection:
     """Dynamic dimensions are 1 unless others were asked for."""
     macs_reason: str | None
     """Why they cannot be counted."""
+    deployed: Deployment | None = None
+    """Of an artifact: a file alone says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Outline:
     outputs: tuple[TensorSpec, ...]
     lacks: str
     """What cannot be told, and why."""
+    deployed: Deployment | None = None
 
 
 def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection | Outline:
@@ -107,6 +120,7 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         return Outline(
             path=str(model.path), kind=model.kind, digest=model.digest, size_bytes=model.size_bytes,
             external_files=_beside(model), inputs=model.inputs, outputs=model.outputs, lacks=lacks,
+            deployed=_deployed(path),
         )  # fmt: skip
     proto = formats.graph_of(model)
     sizes, values, packed = Counter[str](), Counter[str](), dict(_packed(proto.graph))
@@ -136,7 +150,17 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         macs=macs,
         macs_shapes=whole,
         macs_reason=reason,
+        deployed=_deployed(path),
     )
+
+
+def _deployed(path: Path) -> Deployment | None:
+    if not path.is_dir():
+        return None
+    from mlopt.artifact.given import given_manifest
+
+    manifest = given_manifest(path)
+    return Deployment(manifest.runtime, manifest.options, manifest.runtime_packages)
 
 
 def _beside(model: Model) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ def run(request: BenchRequest, notify: Notify) -> Result:
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
         dataset = _dataset(request.data, candidates, request.batch_sizes[0], Path(name) / "data")
         notes = (
+            *_places(candidates, request.runtimes),
             *_remarks(candidates),
             *dataset.notes,
             *_same_sizes(candidates, dataset, request.batch_sizes[0]),
@@ -202,6 +203,12 @@ def _dataset(data: Path | None, candidates: Sequence[Candidate], batch_size: int
     for other in candidates:
         check_inputs(Samples(dataset.inputs), other.model.inputs, other.name)
     return dataset
+
+
+def _places(candidates: Sequence[Candidate], asked: Collection[str]) -> tuple[str, ...]:
+    """Return in what each runs, where they differ, and their names do not tell."""
+    same = len({each.deployable.runtime for each in candidates}) < 2
+    return () if asked or same else tuple(f"{each.name} runs in {each.deployable.where}" for each in candidates)
 
 
 def _remarks(candidates: Sequence[Candidate]) -> tuple[str, ...]:

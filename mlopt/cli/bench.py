@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForBench, names_in
 from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _GATE = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'. It
 _GATES = "YAML with gates; it judges the last model."
 _LIST = "or a list such as 1,8,32: all of them are measured, and the first is compared"
 _MAX_TIME = "The most seconds of comparing, while a gate is undecided."
-_RUNTIME = "A runtime, or several such as onnxruntime,openvino: every model is measured in each."
 _OUTPUT = "Write the report (.json) here, for mlopt gate, report and diff; the samples go beside it."
 
 _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
@@ -33,7 +33,7 @@ def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,
-    runtime: Annotated[str, typer.Option(metavar="NAMES", help=_RUNTIME)] = "",
+    runtime: ForBench = "",
     gate: Annotated[list[str] | None, typer.Option("--gate", metavar="LIMIT", help=_GATE)] = None,
     gates: Annotated[Path | None, typer.Option("--gates", metavar="FILE", help=_GATES)] = None,
     threads: Annotated[str, typer.Option(metavar="N", help=f"Threads per model, {_LIST}.  [default: the cores]")] = "",
@@ -52,7 +52,7 @@ def bench(
     from mlopt.cli.progress import Progress
 
     _check_output(output)
-    names = _names(runtime)
+    names = names_in(runtime)
     asked, stored = _gates(gate or (), gates, given=named((*models, against), names))
     request = BenchRequest(
         models=tuple(models), against=against, runtimes=names, data=data, gates=asked, baselines=stored,
@@ -111,14 +111,6 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
     if wrong:
         raise typer.BadParameter(f"'{wrong[0]}' is no whole number from 1; write 8, or 1,8,32", param_hint=option)
     return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Read ``onnxruntime,openvino``: different names."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
-    if "" in names:
-        raise typer.BadParameter("a name is missing; write a, or a,b", param_hint="--runtime")
-    return names
 
 
 def _check_output(output: Path | None) -> None:

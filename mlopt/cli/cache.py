@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, with_runtime
+
 app = typer.Typer(help="See, explain and clean the cache.", no_args_is_help=True)
 
 
@@ -46,6 +48,7 @@ def explain(
     recipe: Annotated[Path, typer.Argument(help="The recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    runtime: ForTarget = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Say for every step whether it would run, and what changed since it last did."""
@@ -54,7 +57,8 @@ def explain(
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 
-    request = Request(source=recipe, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
+    chosen = with_runtime(overrides, runtime)
+    request = Request(source=recipe, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
     steps, _ = foresee(request)
     if json:
         emit_json([step.as_json() for step in steps])

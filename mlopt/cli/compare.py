@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForOutputs, names_in
 from mlopt.core.foreign_text import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlopt.report.tensor_page import PageContent
+    from mlopt.runtimes.base import Deployable
     from mlopt.tensors import TensorDifference
 
 
@@ -39,6 +42,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
+    runtime: ForOutputs = "",
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
     sort: Annotated[Order, typer.Option(help="By the graph, or the worst first.")] = Order.GRAPH,
@@ -47,7 +51,10 @@ def compare(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Compare two versions of a model tensor by tensor, and name the first node at which they part."""
+    """Compare two versions of a model tensor by tensor, and name the first node at which they part.
+
+    Tensors are those of ONNX Runtime. Outputs are also compared in what an artifact is deployed in, or in --runtime.
+    """
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
@@ -55,10 +62,16 @@ def compare(
 
     if not math.isfinite(threshold):
         raise typer.BadParameter("give a number of dB", param_hint="--threshold")
+    names = names_in(runtime)
+    if len(names) > 2:
+        raise typer.BadParameter(
+            "two models run in two runtimes at most: name one, or A's and B's", param_hint="--runtime"
+        )
     with Progress(console.err) as progress:
         found = _evidence(
-            a, b, data, samples, threshold, lambda share: progress.update("comparing tensors", share=share)
-        )
+            a, b, data, names, samples=samples, threshold=threshold,
+            notify=partial(progress.update, "comparing tensors", ""),
+        )  # fmt: skip
     if json:
         console.emit_json(tensor_page.document(found))
     else:
@@ -73,8 +86,9 @@ def compare(
 
 
 def _evidence(
-    a: Path, b: Path, data: Path | None, samples: int, threshold: float, notify: Callable[[float], None]
-) -> PageContent:
+    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, samples: int, threshold: float,
+    notify: Callable[[float], None],
+) -> PageContent:  # fmt: skip
     """Open both, read or make up the samples, and compare."""
     import tempfile
     from dataclasses import replace
@@ -88,8 +102,10 @@ def _evidence(
     from mlopt.data.source import DataSource
     from mlopt.report.tensor_page import PageContent
     from mlopt.tensors import compare_models
+    from mlopt.tensors.outputs import compare_outputs
 
     first, second = given(a), given(b)
+    deployed = _deployed(first, second, runtimes)
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder) / "samples"
         if data is None:
@@ -101,11 +117,23 @@ def _evidence(
             stored = store(read(source, Path(), first.model.inputs, first.model.defaults), at, name)
         try:
             found = compare_models(first, second, stored, limit=samples, notify=notify)
+            log = Path(folder) / "outputs.log"
+            outputs = compare_outputs(*deployed, stored, log, limit=samples) if deployed else None
         except ModelError as error:
             said = {} if data is not None else {one.what: one.what for one in error.problems}
             fixes = made_up.fixes(first.model.inputs, said)
             raise ModelError.of(replace(one, fix=one.fix or fixes.get(one.what)) for one in error.problems) from error
-    return PageContent(first.model, second.model, name, threshold, found)
+    return PageContent(first.model, second.model, name, threshold, found, outputs)
+
+
+def _deployed(first: Deployable, second: Deployable, runtimes: tuple[str, ...]) -> tuple[Deployable, Deployable] | None:
+    """Return in what outputs are compared; None if that is ONNX Runtime, whose outputs stand among the tensors."""
+    from mlopt.runtimes.onnxruntime import RUNTIME
+    from mlopt.runtimes.table import other_runtime
+
+    if runtimes:
+        first, second = other_runtime(first, runtimes[0]), other_runtime(second, runtimes[-1])
+    return None if {first.runtime, second.runtime} == {RUNTIME.name} else (first, second)
 
 
 def _json(found: PageContent) -> str:
@@ -133,6 +161,13 @@ def _show(found: PageContent, sort: Order, limit: int) -> None:
     for note in found.comparison.notes:
         out.print(f"note: {note}")
     out.print(tensor_page.headline(found))
+    if found.outputs is not None:
+        out.print()
+        out.print(tensor_page.outputs_headline(found.outputs))
+        for line in columns([tensor_page.OUTPUT_COLUMNS, *map(tensor_page.output_cells, found.outputs.differences)], 1):
+            out.print(line)
+        for note in found.outputs.notes:
+            out.print(f"note: {note}")
 
 
 def _chosen(found: PageContent, sort: Order, limit: int) -> list[TensorDifference]:

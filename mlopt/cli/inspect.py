@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mlopt.artifact.inspection import Inspection, Outline
+    from mlopt.artifact.inspection import Deployment, Inspection, Outline
 
 
 _NAMES = 8  # JSON has them all
@@ -75,7 +75,18 @@ def _show(found: Inspection | Outline) -> None:
 
 def _of_files(found: Inspection | Outline) -> list[tuple[str, str]]:
     beside = f" ({', '.join(found.external_files)})" * bool(found.external_files)
-    return [("model", found.path), ("sha256", found.digest), ("size", f"{found.size_bytes / 1e6:.2f} MB{beside}")]
+    named = [("model", found.path), ("sha256", found.digest), ("size", f"{found.size_bytes / 1e6:.2f} MB{beside}")]
+    return [*named, *([("runs in", _runs_in(found.deployed))] if found.deployed is not None else [])]
+
+
+def _runs_in(deployed: Deployment) -> str:
+    from mlopt.core.foreign_text import as_json, plain
+
+    versions = ", ".join(f"{name} {version}" for name, version in deployed.packages.items())
+    options = ", ".join(
+        f"{name} {value if isinstance(value, str) else as_json(value)}" for name, value in deployed.options.items()
+    )
+    return plain(f"{deployed.runtime}{f' ({versions})' if versions else ''}: {options}")
 
 
 def _outline(found: Outline) -> list[tuple[str, str]]:

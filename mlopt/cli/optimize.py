@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
@@ -22,6 +23,7 @@ def optimize(
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    runtime: ForTarget = "",
     key: PrivateKey = None,
     passphrase_file: PassphraseFile = None,
     chain: Chain = None,
@@ -46,7 +48,7 @@ def optimize(
     if not sign:
         passphrase.forget()
     request = Request(
-        source=source, data=data, output=output, overrides=tuple(overrides or ()), signer=who, sign=sign,
+        source=source, data=data, output=output, overrides=with_runtime(overrides, runtime), signer=who, sign=sign,
         allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print

@@ -23,8 +23,9 @@ def show(steps: Sequence[Outlook]) -> None:
         table.add_column(name, overflow="fold")
     words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
     for step in steps:
-        name = f"{step.name} (optional)" if step.optional else step.name
+        name = f"{step.title} (optional)" if step.optional else step.title
+        word = ("left out", "dim") if step.skipped else words[step.cached]
         table.add_row(
-            plain(name), Text(*words[step.cached]), plain(step.why), Text(plain(step.detail), style="dim")
+            plain(name), Text(*word), plain(step.why), Text(plain(step.detail), style="dim")
         )  # before rich measures it: what it counts as no column wide would push the end out of the table
     out.print(table)

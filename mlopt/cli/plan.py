@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, with_runtime
+
 
 def plan(
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    runtime: ForTarget = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Show the steps, what they need, and which the cache has; runs nothing."""
@@ -20,7 +23,8 @@ def plan(
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 
-    request = Request(source=source, data=data, overrides=tuple(overrides or ()), allow_code=True, allow_pickle=True)
+    chosen = with_runtime(overrides, runtime)
+    request = Request(source=source, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
     steps, notes = foresee(request)
     if json:
         emit_json([step.as_json() for step in steps])

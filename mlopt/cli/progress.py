@@ -30,6 +30,8 @@ class Progress:
         self._started = self._stage_started = self._logged = clock()
         self._stage, self._detail = "", ""
         self._share: float | None = None
+        self._from = 0.0
+        """The share at which the part of the stage at hand began: a stage may have several, one after another."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -47,15 +49,18 @@ class Progress:
         """Say what is done now: the stage, within it the detail, and the share of the stage that is done, 0 to 1."""
         now = self._clock()
         new = stage != self._stage
-        self._detail, self._share = detail, None if share is None else min(max(share, 0.0), 1.0)
+        before, share = self._share or 0.0, None if share is None else min(max(share, 0.0), 1.0)
+        self._detail, self._share = detail, share
+        if new or (share is not None and share < before):
+            self._stage_started, self._from = now, 0.0 if new or share is None else share
         if new:
-            self._stage, self._stage_started, self._logged = stage, now, now
+            self._stage, self._logged = stage, now
             if self._live is not None:
                 self._live.refresh()  # or the line under the new stage would still be the old one's
-            self._print(stage if self._live is not None or not detail else f"{stage}: {detail}")
+            self._print(stage if self._live is not None or not detail else _joined(stage, detail))
         elif self._live is None and now - self._logged >= _LOG_SECONDS:
             self._logged = now
-            self._print(f"{stage}: {self._state()}")
+            self._print(_joined(stage, self._state()))
 
     def line(self) -> RenderableType:
         """Return the moving line as it stands; nothing in the first two seconds."""
@@ -78,7 +83,8 @@ class Progress:
         """Return as far as it is known: the share, the time left and the detail."""
         share, spent = self._share, self._clock() - self._stage_started
         done = "" if share is None else f"{100 * share:.0f} %"
-        left = "" if share is None or share < _LEAST_SHARE else f"{_duration(spent * (1 - share) / share)} left"
+        gone = (share or 0.0) - self._from
+        left = "" if share is None or gone < _LEAST_SHARE else f"{_duration(spent * (1 - share) / gone)} left"
         return ", ".join(filter(None, (done, left, self._detail)))
 
     def _print(self, text: str) -> None:
@@ -86,6 +92,10 @@ class Progress:
 
         elapsed = f"{self._clock() - self._started:6.1f} s"
         self._console.print(Text.assemble((elapsed, "dim"), "  ", text))
+
+
+def _joined(stage: str, state: str) -> str:
+    return f"{stage}{'' if stage.endswith('?') else ':'} {state}"
 
 
 def _duration(seconds: float) -> str:

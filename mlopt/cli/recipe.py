@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, with_runtime
+
 app = typer.Typer(help="Make and check recipes.", no_args_is_help=True)
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
@@ -51,6 +53,7 @@ def init(
 def check(
     recipe: RecipePath,
     overrides: Overrides = None,
+    runtime: ForTarget = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -64,12 +67,12 @@ def check(
     from mlopt.run import chain, declared
 
     passes = table()
-    loaded = load(recipe, passes=passes, overrides=overrides or ())
+    loaded = load(recipe, passes=passes, overrides=with_runtime(overrides, runtime))
     found = [*chain.check(loaded.recipe, passes, detect()), *declared.foreseen(loaded)]
     problems = [loaded.located(problem) for problem in found]
     if problems:
         raise RecipeError.of(problems)
-    for advice in chain.advice(loaded.recipe):
+    for advice in chain.advice(loaded.recipe, passes):
         err.print(f"{recipe}: {advice}")
     if as_json:
         emit_json(resolved(loaded.recipe))

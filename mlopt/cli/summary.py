@@ -85,13 +85,13 @@ def _tried(report: Report, screen: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     room = max(0, screen - _NARROW) // 2
     table.add_column("tried", no_wrap=True, max_width=18)
-    table.add_column("in", overflow="fold", max_width=20 + room)
-    for head, width in (("p50", 7), ("speedup", 7), ("cosine", 8)):
+    table.add_column("in", overflow="fold", max_width=18 + room)
+    for head, width in (("p50", 9), ("speedup", 7), ("cosine", 8)):
         table.add_column(head, justify="right", no_wrap=True, max_width=width)
     table.add_column("", no_wrap=True, max_width=10 + room)
     for row in tried_list.rows(report, _MOST_TRIED):
         why = row.standing if row.standing in ("shipped", "valid") else row.why_not
-        where = facts.shorten(f"{row.runtime} {row.options}".rstrip(), 3 * (20 + room))
+        where = facts.shorten(f"{row.runtime} {row.options}".rstrip(), 3 * (18 + room))
         cells = (row.form, where, row.latency, row.speedup, row.cosine, why)
         table.add_row(*map(Text, cells), style=_STYLE[row.standing])
     return table

@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -192,10 +193,10 @@ def serve(descriptor: int) -> None:
                 pipe.send(("ok", value))
             except MloptError as error:
                 traceback.print_exc()  # the log is what a failed step leaves behind
-                pipe.send(("error", error))
+                pipe.send(("error", error) if _travels(error) else ("raised", _in_words(error)))
             except Exception as error:  # noqa: BLE001 - the boundary of the process: told to the parent in full
                 traceback.print_exc()
-                pipe.send(("raised", (_last_line(error), traceback.format_exc().rstrip())))
+                pipe.send(("raised", _in_words(error)))
 
 
 def _pipe() -> tuple[Connection, Connection]:
@@ -203,6 +204,19 @@ def _pipe() -> tuple[Connection, Connection]:
 
     ours, theirs = socket.socketpair()
     return Connection(ours.detach()), Connection(theirs.detach())
+
+
+def _travels(error: MloptError) -> bool:
+    """Whether the parent can make it again from its pickle: one of a plug-in's own may need more than that holds."""
+    try:
+        return isinstance(pickle.loads(pickle.dumps(error)), MloptError)  # noqa: S301 - what this process has just made
+    except Exception:  # noqa: BLE001 - pickling calls what the error's class wants, which may raise anything
+        return False
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    """Return the line that says what was raised, and the whole trace."""
+    return _last_line(error), traceback.format_exc().rstrip()
 
 
 def _last_line(error: Exception) -> str:

@@ -59,7 +59,18 @@ def on_quality(gates: Sequence[Gate]) -> list[Gate]:
 def objection(gates: Sequence[Gate], report: Report, baselines: Mapping[str, Report] = _NONE) -> str | None:
     """Return what the gates on quality say against a model; one that cannot be decided counts against it too."""
     verdicts = judge(asked, report, baselines=baselines) if (asked := on_quality(gates)) else ()
-    return "; ".join(f"{each.metric}: {each.message}" for each in verdicts if each.verdict != "pass") or None
+    return "; ".join(_against(each) for each in verdicts if each.verdict != "pass") or None
+
+
+def _against(verdict: GateVerdict) -> str:
+    """Say in a few words what a gate has against a model."""
+    value = "unknown" if verdict.value is None else f"{verdict.value:.5g}"
+    if verdict.found == "inconclusive" and verdict.interval is not None:
+        low, high = verdict.interval
+        return (
+            f"{verdict.metric} is {value} ({low:.5g} to {high:.5g}), of which nobody can say that it is {verdict.limit}"
+        )
+    return f"{verdict.metric} is {value}, which is not {verdict.limit}"
 
 
 def overall(verdicts: Sequence[GateVerdict]) -> Verdict:

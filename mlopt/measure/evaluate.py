@@ -89,13 +89,18 @@ class Evaluator:
                 raise MeasureError("the model cannot be evaluated", where=str(model.path), got=str(error)) from error
             return {**written, "seconds": time.monotonic() - started}
 
-        entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs of {model.kind}", parts), make)
+        entry, _ = self.store.fetch(Key("outputs", f"{self.name}: outputs in {judged.where}", parts), make)
         return entry
 
     @cached_property
+    def source_seconds(self) -> float:
+        """What the source model took for all samples, and to say whether it repeats itself."""
+        return float(self._ran(self.source).result.get("seconds", _LEAST_PATIENCE))
+
+    @property
     def _patience(self) -> float:
         """Seconds after which a model that still runs counts as hanging: many times what the source took."""
-        return _LEAST_PATIENCE + _PATIENCE * float(self._ran(self.source).result.get("seconds", _LEAST_PATIENCE))
+        return _LEAST_PATIENCE + _PATIENCE * self.source_seconds
 
     @cached_property
     def reference(self) -> dict[str, Array]:

@@ -24,8 +24,10 @@ from mlopt.measure.candidate import Candidate
 from mlopt.measure.outputs import read_outputs, write_outputs
 from mlopt.runtimes.base import Array
 
-_WARM_UP_SECONDS, _LEAST_CALLS = 0.3, 3
-_WINDOWS, _WINDOW_SECONDS = 8, 0.05
+PATIENCE = 60.0
+"""Seconds after which what should take a moment counts as hanging."""
+_WARM_UP_SECONDS, _LEAST_CALLS = 0.2, 3
+_WINDOWS, _WINDOW_SECONDS = 6, 0.04
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Look:
 
     outputs: Mapping[str, Array]
     """Of the few samples, by name, each [samples, ...] or ragged."""
+    answers: Mapping[str, str]
+    """Of what type and rank each output of one inference is."""
     ms: float
     """Of one inference, in one process alone: the least median of several short windows, since what else runs on the
     machine only ever adds; right within a third or so."""
@@ -50,7 +54,7 @@ def look(candidate: Candidate, few: Dataset, log: Path, *, patience: float) -> L
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise MeasureError("it could not be run", got=str(error)) from error
         outputs = read_outputs(Path(folder), seen["names"])
-        return Look({name: np.array(array) for name, array in outputs.items()}, seen["ms"])
+        return Look({name: np.array(array) for name, array in outputs.items()}, seen["answers"], seen["ms"])
 
 
 def _seen(candidate: Candidate, few: Dataset, out: Path) -> dict[str, Any]:

@@ -14,27 +14,43 @@ from mlopt.data.feeds import predict
 from mlopt.formats.torch.memory import generators
 from mlopt.measure import repeats
 from mlopt.measure.candidate import Candidate
+from mlopt.runtimes.base import Array, Feeds
 from mlopt.runtimes.table import open_session
 
 
 def write_outputs(
     candidate: Candidate, dataset: Dataset, batch_size: int, out: Path, twice: bool = False
 ) -> dict[str, Any]:
-    """Run every sample and write each output, [samples, ...] or ragged, as ``<number>.npy``; return their names.
+    """Run every sample and write each output, [samples, ...] or ragged, as ``<number>.npy``.
+
+    Returns ``names``, and ``answers``: by name, of what type and rank it is as it came, before samples were joined.
 
     Samples go through in the batches in which they will be served: dynamic quantization scales by the batch. With
     ``twice``, ``ModelError`` is raised if the model does not repeat itself.
     """
     model = candidate.model
     with open_session(candidate.deployable) as session:
-        before = generators()
-        outputs = predict(session.run, dataset, model.inputs, batch_size)
+        before, answers = generators(), {}
+
+        def run(feeds: Feeds) -> dict[str, Array]:
+            found = session.run(feeds)
+            answers.update({name: _as_told(array) for name, array in found.items()})
+            return found
+
+        outputs = predict(run, dataset, model.inputs, batch_size)
         if twice:
             again = partial(open_session, candidate.deployable)
             repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
     for number, values in enumerate(outputs.values()):
         ragged.save(values, out / f"{number}.npy")
-    return {"names": list(outputs)}
+    return {"names": list(outputs), "answers": answers}
+
+
+def _as_told(answer: object) -> str:
+    """Return what an output is; a library may give anything."""
+    if not isinstance(answer, np.ndarray):
+        return type(answer).__name__
+    return f"{'text' if answer.dtype.kind == 'U' else answer.dtype} of rank {answer.ndim}"
 
 
 def read_outputs(out: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:

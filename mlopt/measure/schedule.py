@@ -160,8 +160,8 @@ class _Rounds:
     def run(self, turns: Sequence[Turn], target: int, *, whole: bool) -> None:
         """Run rounds in new processes until there are ``target``; only a ``whole`` look goes on beyond ``max_time``."""
         with ExitStack() as stack:
-            for turn in turns:
-                self.notify(f"warming up {turn.name}", self.done / target)
+            for number, turn in enumerate(turns, 1):
+                self.notify(f"warming up {number} of {len(turns)}", self.done / target)
                 stack.callback(turn.close)
                 self.opening[turn.name] = self._spent(turn.open)
             before: Turn | None = None

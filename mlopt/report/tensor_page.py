@@ -12,11 +12,14 @@ from mlopt.formats.model import Model
 from mlopt.report import facts
 from mlopt.report.svg import PALETTE, Drawing, Margins, Scale, colour, draw
 from mlopt.tensors import TensorComparison, TensorDifference, first_divergence, is_abrupt, quality
+from mlopt.tensors.outputs import OutputComparison, OutputDifference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = ("node", "operator", "tensor", "SQNR dB", "channel dB", "cosine", "max abs", "max rel")
+_FIGURES = ("SQNR dB", "channel dB", "cosine", "max abs", "max rel")
+COLUMNS = ("node", "operator", "tensor", *_FIGURES)
+OUTPUT_COLUMNS = ("output", *_FIGURES)
 _CEILING_DB = 80.0
 """What is better than this is drawn here: equal tensors have no ratio at all."""
 _HEIGHT = 150.0
@@ -32,6 +35,8 @@ class PageContent:
     """Where the samples come from."""
     threshold_db: float
     comparison: TensorComparison
+    outputs: OutputComparison | None = None
+    """Of the outputs, where one of the two is run in another runtime than the tensors are."""
 
     @property
     def first(self) -> TensorDifference | None:
@@ -46,7 +51,7 @@ def headline(evidence: PageContent) -> str:
     if found is None:
         worst = min(differences, key=quality)
         if quality(worst) == math.inf:
-            return "all compared tensors are equal"
+            return f"all compared tensors are equal{', in onnxruntime' if evidence.outputs else ''}"
         return f"no tensor is below {limit}: the worst is {_place(worst)}, at {_level(worst)}"
     if found.broken:
         return f"first divergence: {_place(found)}: {found.broken:,} values are NaN or infinite in only one of the two"
@@ -74,17 +79,38 @@ def document(evidence: PageContent) -> dict[str, Any]:
         "first_divergence": None if first is None else first.tensor,
         "notes": list(comparison.notes),
         "differences": [_finite(asdict(difference)) for difference in comparison.differences],
+        "outputs": None if evidence.outputs is None else _of_outputs(evidence.outputs),
     }
+
+
+def _of_outputs(found: OutputComparison) -> dict[str, Any]:
+    return asdict(found) | {"differences": [_finite(asdict(each)) for each in found.differences]}
 
 
 def cells(difference: TensorDifference) -> tuple[str, ...]:
     """Return a row of the table: a text for each of ``COLUMNS``."""
     mark = " (output)" if difference.is_output else ""
+    name = plain(difference.tensor) + mark
+    return plain(difference.node), plain(difference.op_type), name, *_figures(difference)
+
+
+def output_cells(difference: OutputDifference) -> tuple[str, ...]:
+    """Return a row of the table of outputs: a text for each of ``OUTPUT_COLUMNS``."""
+    return plain(difference.output), *_figures(difference)
+
+
+def _figures(difference: TensorDifference | OutputDifference) -> tuple[str, ...]:
     return (
-        plain(difference.node), plain(difference.op_type), plain(difference.tensor) + mark,
         _decibels(difference.sqnr_db), _decibels(difference.channel_db), f"{difference.cosine:.5f}",
         "NaN or inf" if difference.broken else f"{difference.max_abs:.4g}", f"{difference.max_rel:.3g}",
     )  # fmt: skip
+
+
+def outputs_headline(found: OutputComparison) -> str:
+    """Say in what the outputs of both were computed."""
+    if found.a == found.b:
+        return f"outputs, both in {plain(found.a)}:"
+    return f"outputs, the reference in {plain(found.a)} and the other in {plain(found.b)}:"
 
 
 def coverage(evidence: PageContent) -> str:
@@ -114,6 +140,9 @@ def render(evidence: PageContent) -> str:
         coverage=coverage(evidence),
         columns=COLUMNS,
         rows=[(cells(one), quality(one) < evidence.threshold_db) for one in evidence.comparison.differences],
+        outputs_headline=None if evidence.outputs is None else outputs_headline(evidence.outputs),
+        output_columns=OUTPUT_COLUMNS,
+        output_rows=[] if evidence.outputs is None else list(map(output_cells, evidence.outputs.differences)),
         picture=drawn,
         svg=Markup(drawn.svg),  # noqa: S704 - our SVG
         palette=PALETTE,

@@ -158,11 +158,11 @@ def _foreign(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _unread(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
-    """Yield the steps that write operators which no runtime of their result is sure to read, and that must run."""
+    """Yield required steps that write operators which no runtime of their result is sure to read."""
     runs = ways(kind, recipe, passes)
     for number, step in enumerate(recipe.passes):
         reader, instead = step.config.only_in or ("", "")
-        if reader and not step.optional and runs and reader not in runs:
+        if reader and runs and reader not in runs and not step.optional:
             what = f"'{step.name}' writes operators that only {reader} is sure to read, and {runs[0]} runs the result"
             fix = f"{instead}, remove '{step.name}', or target: {{runtime: {reader}}}"
             yield Problem(what, f"passes.{number}.{step.name}", fix=fix)
@@ -185,15 +185,27 @@ def in_runtime(recipe: Recipe, name: str) -> Recipe:
     return recipe.model_copy(update={"target": recipe.target.model_copy(update={"runtime": name})})
 
 
-def advice(recipe: Recipe) -> list[str]:
-    """Return what will work but costs speed, and what is not installed here and may bring some."""
+def advice(recipe: Recipe, passes: Passes) -> list[str]:
+    """Return what will work but costs speed, and what is not tried: it is not installed, or takes no such model."""
     names = [step.name for step in recipe.passes]
     found: list[str] = []
     if "fuse" in names and "quantize" in names[names.index("fuse") :]:
         found = [
             "`fuse` stands before `quantize`: fused convolutions are passed over by the quantizer; fuse afterwards"
         ]
-    return [*found, *map(str, absent(recipe.target))]
+    return [*found, *_untried(recipe, passes), *map(str, absent(recipe.target))]
+
+
+def _untried(recipe: Recipe, passes: Passes) -> Iterator[str]:
+    """Yield why runtimes that a list of them names are not tried, though they are there."""
+    kind, every = source_kind(recipe, passes), runtime_table()
+    named = [name for name in recipe.target.runtimes if name in every and not every[name].missing]
+    tried = ways(kind, recipe, passes)
+    for name in named if len(recipe.target.runtimes) > 1 else ():
+        if name not in tried:
+            reason = next(misfits(kind, in_runtime(recipe, name), passes), None)
+            device = f"it does not run on the device {recipe.target.device}"
+            yield f"{name} is not tried: {device if reason is None else reason.what}"
 
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:

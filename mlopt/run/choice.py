@@ -34,7 +34,7 @@ class Choice:
     """How the source is run: what is shipped, if no step is kept."""
     rivals: Mapping[str, Entrant] = field(default_factory=dict)
     """What is measured beside it, since the search could not tell them apart, by the name that it has there."""
-    fastest: Deployable | None = None
+    fastest: Entrant | None = None
     """The fastest unchanged source."""
     tried: tuple[Tried, ...] = ()
     spent: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Choice:
     @property
     def beside(self) -> dict[str, Deployable]:
         """What is measured besides the steps of the chain, by name."""
-        fastest = {} if self.fastest is None else {FASTEST: self.fastest}
+        fastest = {} if self.fastest is None else {FASTEST: self.fastest.deployable}
         return fastest | {name: each.deployable for name, each in self.rivals.items()}
 
 
@@ -63,7 +63,7 @@ def of_search(found: Selected, way: Way, baseline: Deployable, notes: Sequence[s
     return replace(
         chosen if found.shipped is None else _shipping(chosen, found.shipped),
         rivals={f"runner-up ({number})": each for number, each in enumerate(found.finalists, 1)},
-        fastest=found.fastest_source.deployable if found.fastest_source else None,
+        fastest=found.fastest_source,
         tried=found.tried, spent=found.spent,
     )  # fmt: skip
 
@@ -75,18 +75,21 @@ def _shipping(choice: Choice, entrant: Entrant) -> Choice:
 def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
     """Return choice and run with the fastest of the release's comparison as the final model."""
     alpha = statistics.ALPHA / run.looks_planned
-    there = {name: run.measured[name] for name in choice.rivals if name in run.measured}
+    rivals = dict(choice.rivals)
+    if choice.fastest is not None and choice.fastest.shippable:
+        rivals[FASTEST] = choice.fastest
+    there = [name for name in rivals if name in run.measured]
     speeds = {name: figures.speedup(run.measured, FINAL, name, ROLES, alpha) for name in there}
     faster = {name: speed.median for name, speed in speeds.items() if beyond_noise(speed) > 0}
     choice = replace(choice, tried=_measured(choice.tried, run, alpha))
     if not faster:
         return choice, _with_fastest(choice, run)
     best = max(faster, key=faster.__getitem__)
-    times, rival = f"{speeds[best].median:.2f}x", choice.rivals[best]
-    told = f"the last comparison showed {rival.name} to be {times} as fast as what the search had chosen"
+    times, rival = f"{speeds[best].median:.2f}x", rivals[best]
+    told = f"the last comparison showed {rival.told}, to be {times} as fast as what the search had chosen"
     tried = _reassigned(choice.tried, rival.deployable, times)
     new = replace(_shipping(choice, rival), tried=tried, notes=(*choice.notes, told))
-    return new, _with_fastest(choice, _swapped(run, FINAL, best))
+    return new, _with_fastest(choice, _with_final(run, best))
 
 
 def _measured(tried: Sequence[Tried], run: Run, alpha: float) -> tuple[Tried, ...]:
@@ -112,16 +115,16 @@ def _with_fastest(choice: Choice, run: Run) -> Run:
     """Name what was measured under another name: the fastest source may be what is shipped."""
     if choice.fastest is None or FASTEST in run.measured:
         return run
-    wanted = choice.fastest.identity
+    wanted = choice.fastest.deployable.identity
     same = [name for name, each in run.measured.items() if each.candidate.deployable.identity == wanted]
     if not same or BASELINE in same:
         return run
     return replace(run, measured={**run.measured, FASTEST: run.measured[same[0]]})
 
 
-def _swapped(run: Run, one: str, other: str) -> Run:
-    """Let two candidates trade their names."""
-    names = {one: other, other: one}
+def _with_final(run: Run, best: str) -> Run:
+    """Let a candidate be the final one; the one that was takes its name, unless that is a reference's."""
+    names = {FINAL: "chosen before" if best == FASTEST else best, best: FINAL}
     measured = {
         names.get(name, name): replace(each, candidate=replace(each.candidate, name=names.get(name, name)))
         for name, each in run.measured.items()

@@ -65,7 +65,13 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
     if needs.device_bound:
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}
-    return Key("passes", f"{job.name}: {number + 1} {step.name}", parts)
+    return Key("passes", f"{job.name}: {number + 1} {step.name}{_told_where(step, job.target, deployed)}", parts)
+
+
+def _told_where(step: Step, target: Target, deployed: Mapping[str, Any] | None) -> str:
+    """Return the runtime for which a step is done, if its result depends on that: two ways are two pieces of work."""
+    depends = step.config.follows_runtime or deployed is not None
+    return f" in {target.runtimes[0]}" if depends and len(target.runtimes) == 1 else ""
 
 
 def _of_target(step: Step, target: Target) -> dict[str, Any]:

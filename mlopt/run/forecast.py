@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from mlopt.core.cache_entry import Entry, Key
-from mlopt.data.dataset import open_dataset
+from mlopt.data.dataset import Dataset, open_dataset
 from mlopt.formats.model import Kind, TensorSpec
 from mlopt.formats.table import opened
-from mlopt.passes.base import Pass
 from mlopt.run import inputs
 from mlopt.run.chain import source_kind
 from mlopt.run.declared import fixed_inputs
-from mlopt.run.fingerprint import Setting, key_of
+from mlopt.run.fingerprint import Setting
+from mlopt.run.forecast_steps import WHY_OPEN, Ahead, outlook_of_steps
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
 from mlopt.run.request import Request
 from mlopt.run.stages import Planned
-
-Came = tuple[str, Mapping[str, Any] | None]
-"""The digest of a model, and how it is run, if a pass chose that."""
 
 
 def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
@@ -36,7 +31,7 @@ def outlook(planned: Planned) -> list[Outlook]:
     rows: list[Outlook] = []
     source_key = inputs.source_key(recipe, base, recipe.model.specs)
     digest, kind, specs = _source(planned, source_key, rows)
-    digests: dict[str, str] = {}
+    sets: dict[str, Dataset] = {}
     for role in ("evaluation", "calibration", "train"):
         described = getattr(recipe.data, role)
         if described is None and role != "evaluation":
@@ -49,44 +44,19 @@ def outlook(planned: Planned) -> list[Outlook]:
             keys = [inputs.dataset_key(recipe, role, base, specs)]
         entry = _look(planned, keys, role, described.source if described else "synthetic samples", rows)
         if entry is not None:
-            digests[role] = open_dataset(entry.out).digest
-    unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in digests}
+            sets[role] = open_dataset(entry.out)
+    unread = {role for role in ("calibration", "train") if getattr(recipe.data, role) and role not in sets}
+    unread |= {"evaluation"} - sets.keys()
+    digests = {role: each.digest for role, each in sets.items()}
     setting = Setting(
         name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
         hardware=planned.hardware, inputs=specs or (), outputs=recipe.model.outputs,
         calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
         samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base),
     )  # fmt: skip
-    before = [_Met(kind, digest)] if digest is not None else []
-    for number, step in enumerate(recipe.passes):
-        pass_ = planned.passes[step.name]
-        trains = pass_.requires.training and "train" in unread
-        blocked = "evaluation" not in digests or (pass_.lossy and "calibration" in unread) or trains
-        met = [each for each in before if each.kind in pass_.accepts]
-        keys = [] if blocked else [key_of(each.digest, number, step, setting, each.deployed) for each in met]
-        more = {"optional": step.optional, "needs": pass_.requires.packages}
-        entry = _look(planned, keys, step.name, pass_.summary, rows, **more)
-        passed = [each for each in before if each not in met]  # the step is there for another way, not for these
-        before = [*_after(entry, met, pass_, optional=step.optional), *passed]
-    return rows
-
-
-@dataclass(frozen=True)
-class _Met:
-    """What a step may meet: whether an optional step before it stays is decided by measuring."""
-
-    kind: Kind
-    digest: str
-    deployed: Mapping[str, Any] | None = None
-    """The runtime and options that a pass chose, as the cache keeps them."""
-
-
-def _after(entry: Entry | None, before: list[_Met], pass_: Pass[Any], *, optional: bool) -> list[_Met]:
-    """Return what the next step may meet."""
-    if entry is not None and "refused" in entry.result:
-        return before
-    made = [_Met(pass_.produces, entry.result["digest"], entry.result.get("deployed"))] if entry is not None else []
-    return made + before if optional and entry is not None else made
+    one_size = "evaluation" in sets and sets["evaluation"].one_size
+    ahead = Ahead(planned, setting, kind, digest, frozenset(unread), one_size)
+    return [*rows, *outlook_of_steps(ahead)]
 
 
 _Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
@@ -108,14 +78,12 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     return entry.result["digest"], kind, declared or opened(kind, path, log).inputs
 
 
-def _look(
-    planned: Planned, keys: Sequence[Key], name: str, detail: str, rows: list[Outlook], **more: Any
-) -> Entry | None:
+def _look(planned: Planned, keys: Sequence[Key], name: str, detail: str, rows: list[Outlook]) -> Entry | None:
     """Add the row of one piece of work; ``keys`` are those under which its result may be."""
     if not keys:
-        rows.append(Outlook(name, detail, None, "depends on a step above that has to run", **more))
+        rows.append(Outlook(name, detail, None, WHY_OPEN))
         return None
     entry = next((found for key in keys if (found := planned.started.store.get(key)) is not None), None)
     why = "nothing changed" if entry is not None else planned.started.store.why_missing(keys[0])
-    rows.append(Outlook(name, detail, entry is not None, why, **more))
+    rows.append(Outlook(name, detail, entry is not None, why))
     return entry

@@ -50,8 +50,13 @@ class Entrant:
     @property
     def name(self) -> str:
         """What it is called while it is measured; no two have one name."""
-        options = self.deployable.options.model_dump(exclude_defaults=True, exclude={"threads", "device"})
-        return f"{self.form.name}: {' '.join((self.deployable.runtime, *map(str, options.values())))}"
+        return f"{self.form.name}: {self.deployable.where}"
+
+    @property
+    def told(self) -> str:
+        """The same inside a sentence."""
+        model = "the source" if self.form.number is None else f"the model {self.form.name}"
+        return f"{model}, in {self.deployable.where}"
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,15 @@ class Selected:
 
 
 def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
-    """Return the forms of all ways, each model once; ``unchanged`` are the digests of what no step has changed."""
-    found: dict[str, Form] = {}
+    """Return the forms of all ways; ``unchanged`` are the digests of what no step has changed.
+
+    Each model is one form, or two if a step that writes for one runtime alone has left it as it was: what is required
+    there has been done in one of them.
+    """
+    found: dict[tuple[str, frozenset[str]], Form] = {}
     for place, way in enumerate(ways):
+        if way.lost is not None:
+            continue
         taken = runtime_named(way.runtime).kinds
         last = max((n for n, each in enumerate(way.outcomes) if _required(each)), default=-1)
         made = [(None, way.start), *((n, each.deployable) for n, each in enumerate(way.outcomes) if _is_form(each))]
@@ -82,8 +93,9 @@ def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
             digest = deployable.model.digest
             shippable = (-1 if number is None else number) >= last
             form = Form(name, deployable, way, number, shippable, digest in unchanged)
-            if digest not in found or (shippable and not found[digest].shippable):
-                found[digest] = form
+            key = digest, _readers(form)
+            if key not in found or (shippable and not found[key].shippable):
+                found[key] = form
     return [each for each in found.values() if each.shippable or each.unchanged]
 
 
@@ -93,8 +105,7 @@ def entrants(
     """Yield each form in each runtime that takes it, opened in each of the ways that ``choices`` gives."""
     seen = set()
     for form in every:
-        readers = {reader for each in _lineage(form) if (reader := each.step.config.only_in) is not None}
-        only = {name for name, _ in readers}
+        only = _readers(form)
         for name in runtimes:
             taken = form.deployable.model.kind in runtime_named(name).kinds
             if not taken or (only and name not in only):
@@ -111,6 +122,12 @@ def _owes(form: Form, runtime: str) -> bool:
     after = form.way.outcomes[0 if form.number is None else form.number + 1 :]
     readers = (each.step.config.only_in for each in after if not each.step.optional and each.kept is not None)
     return any(reader is not None and reader[0] == runtime for reader in readers)
+
+
+def _readers(form: Form) -> frozenset[str]:
+    """Return the runtimes for which alone steps on the way to a form have written; any reads it if there are none."""
+    readers = (each.step.config.only_in for each in _lineage(form))
+    return frozenset(reader[0] for reader in readers if reader is not None)
 
 
 def _lineage(form: Form) -> list[Outcome]:

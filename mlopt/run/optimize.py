@@ -35,6 +35,7 @@ from mlopt.run import chain, choice, declared, experiment, forms, inputs, packag
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
+from mlopt.run.probe import died
 from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.stages import Planned, Prepared
@@ -95,7 +96,7 @@ def plan(started: Started) -> Planned:
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
         output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
-        notes=tuple(chain.advice(recipe) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
+        notes=tuple(chain.advice(recipe, passes) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
     )  # fmt: skip
 
 
@@ -119,7 +120,8 @@ def ready(planned: Planned) -> Prepared:
     for notice in notices:
         notify(notice, "", None)
     job = _job(planned, source, evaluator, fitted)
-    quality = QualityGates(recipe, evaluator, planned.baselines)
+    first = next(iter(chain.ways(source.kind, recipe, planned.passes)), evaluator.source.runtime)
+    quality = QualityGates(recipe, evaluator, planned.baselines, first)
     return Prepared(
         planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=(*planned.notes, *notices)
     )
@@ -136,10 +138,9 @@ def transform(prepared: Prepared) -> tuple[Way, ...]:
         notify(f"pass {step}", "", None)
 
     runtimes = chain.ways(prepared.source.kind, recipe, planned.passes)
-    died = partial(selection.died, evaluator)
     came = ways.run(
-        runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality, died=died,
-        tell=tell,
+        runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality,
+        died=partial(died, evaluator, prepared.quality.choices), tell=tell,
     )  # fmt: skip
     return tuple(came)
 
@@ -150,14 +151,18 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
     notes = tuple(f"the chain came to nothing in {way.runtime}: {way.lost}" for way in came if way.lost is not None)
     baseline = _baseline(prepared, came)
     every = forms.forms(came, unchanged=(prepared.source.digest, baseline.model.digest))
-    able = list(forms.entrants(every, [way.runtime for way in came], prepared.quality.choices))
+    dead = {way.runtime: f"not tried: {way.lost}" for way in came if way.dead}
+
+    def opened(one: Deployable) -> Sequence[Deployable]:
+        return (one,) if one.runtime in dead else prepared.quality.choices(one)
+
+    able = list(forms.entrants(every, [way.runtime for way in came], opened))
     if len(came) < 2 and len({each.deployable.options for each in able}) < 2:
         chosen = choice.of_way(first, baseline, notes)
         prepared.quality.check(chosen.final)
         return chosen
     found = selection.Selection(
-        able, baseline, prepared.evaluator, prepared.quality,
-        dead={way.runtime: f"not tried: {way.lost}" for way in came if way.dead},
+        able, baseline, prepared.evaluator, prepared.quality, dead=dead,
         max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
     ).run()  # fmt: skip
     chosen = choice.of_search(found, first, baseline, notes)

@@ -16,6 +16,15 @@ class Outlook:
     why: str
     optional: bool = False
     needs: tuple[str, ...] = ()
+    runtime: str | None = None
+    """The runtime that it is done for, if another one has this step done otherwise; None: it is done once for all."""
+    skipped: bool = False
+    """Whether it has no place in the chain of that runtime; ``why`` tells the reason."""
+
+    @property
+    def title(self) -> str:
+        """What it is called: ``quantize in openvino``."""
+        return f"{self.name} in {self.runtime}" if self.runtime else self.name
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mlopt.core.errors import MloptError, ModelError
 from mlopt.gate.judge import objection, on_quality
 from mlopt.gate.limits import Gate
+from mlopt.measure import first_look
 from mlopt.measure.evaluate import Evaluator
+from mlopt.measure.ways_to_open import choices
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.results.environment import environment
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import CandidateRecord, Report
-from mlopt.runtimes.base import Deployable, Identity
-from mlopt.runtimes.table import choices, exactly, that_checks_sizes
+from mlopt.runtimes.base import Deployable, Identity, RuntimeOptions
+from mlopt.runtimes.table import exactly, other_runtime, that_checks_sizes
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class QualityGates:
     recipe: Recipe
     evaluator: Evaluator
     baselines: Mapping[str, Report]
+    first: str = "onnxruntime"
+    """The runtime whose answers count where no gate is about them."""
     _known: dict[Identity, Judged] = field(default_factory=dict)
+    _asked: dict[tuple[str, RuntimeOptions], tuple[RuntimeOptions, ...]] = field(default_factory=dict)
 
     @property
     def gates(self) -> list[Gate]:
@@ -65,21 +71,34 @@ class QualityGates:
             fix=f"target: {{runtime: {that_checks_sizes(shipped).runtime}}}, or a gate that says how far off it may be",
         )  # fmt: skip
 
-    def _otherwise(self, judged: Deployable) -> str | None:
-        """Say where no gate does what a runtime answers that takes more than it should."""
-        sure = that_checks_sizes(judged)
-        found = None if sure == judged else self.evaluator.changed(exactly(sure), exactly(judged))
-        return None if found is None else f"it answers otherwise than in {sure.runtime}: {found}"
-
     def choices(self, deployable: Deployable) -> tuple[Deployable, ...]:
-        """Return the ways to open a model that may be taken; none that is lossy where no gate would see it."""
-        every = choices(deployable, one_size=self.evaluator.dataset.one_size)
-        return every if self.gates else every[:1]
+        """Return the ways to open a model that may be taken; its runtime is asked once (``openings``)."""
+        key = deployable.runtime, deployable.options
+        if key not in self._asked:
+            one_size, log = self.evaluator.dataset.one_size, self.evaluator.logs / "choices.log"
+            found = openings(self.recipe, deployable, one_size=one_size, log=log)
+            self._asked[key] = tuple(each.options for each in found)
+        return tuple(replace(deployable, options=options) for options in self._asked[key])
 
     def preferred(self, best: Deployable) -> Deployable:
         """Return the model in the least precision that keeps the gates, or in its own."""
         exact, *lossy = self.choices(best)
         return next((each for each in reversed(lossy) if self.of(each).objection is None), exact)
+
+    def _otherwise(self, judged: Deployable) -> str | None:
+        """Say what a runtime answers otherwise than the first, or than one that takes no more than it should."""
+        sure = that_checks_sizes(judged) if judged.runtime == self.first else other_runtime(judged, self.first)
+        found = None if sure == judged else self.evaluator.changed(exactly(sure), exactly(judged))
+        return found and f"it answers otherwise than {sure.runtime}, and no gate says how far it may: {found}"
+
+
+def openings(recipe: Recipe, deployable: Deployable, *, one_size: bool, log: Path) -> tuple[Deployable, ...]:
+    """Return the ways to open a model that a recipe may take; none that is lossy where no gate would see it.
+
+    The runtime is asked in a process of its own. Raises as ``mlopt.measure.ways_to_open`` does.
+    """
+    every = choices(deployable, one_size=one_size, log=log, patience=first_look.PATIENCE)
+    return every if on_quality(gates_of(recipe)) else every[:1]
 
 
 def _answers(evaluator: Evaluator, judged: Deployable) -> Report:

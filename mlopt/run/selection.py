@@ -1,8 +1,8 @@
 """What to ship of all that the chain leaves to choose from, by successive halving: little work for most, much for few.
 
 1. A look at each, for a second or two: what cannot be run, or is plainly wrong, is out.
-2. From the quickest on, each is held against the gates on quality, in its own runtime and on all samples, until one
-   keeps them and the others took longer by more than a look can be wrong.
+2. From the quickest on, each is held against the gates on quality, in its own runtime and on all samples, until a few
+   keep them and the others took longer by more than a look can be wrong.
 3. Those that are left race, interleaved, beside the baseline; what is measurably slower than the quickest drops out,
    and the others go on for three times as long.
 4. What no race tells apart is measured with the evidence of the release beside the one that is chosen.
@@ -32,6 +32,7 @@ from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import Tried
 from mlopt.results.roles import BASELINE
 from mlopt.results.timing import Speed
+from mlopt.run import probe
 from mlopt.run.forms import Entrant, Selected
 from mlopt.run.quality import QualityGates
 from mlopt.runtimes.base import Deployable
@@ -40,9 +41,10 @@ from mlopt.runtimes.table import exactly
 Notify = Callable[[str, float], None]
 _FEW = 16
 """Samples of a look."""
-_PATIENCE = 60.0
 _IN_DOUBT = 1.25
 """How far from the truth the time of a look may be, as a factor between two of them."""
+_ENOUGH, _FAR = 3, 2.0
+"""At least so many race, since a busy machine can make a look err by more; but none that seemed twice as slow."""
 _WRONG = 2.0
 """So many times the error that a gate allows on all samples is plainly wrong on a few."""
 _RACED, _FINALISTS = 6, 2
@@ -96,16 +98,22 @@ class Selection:
         seen = [row for row in rows if row.why_not is None]
         by_size = self.quality.recipe.objective is Objective.SIZE
         order = sorted(seen, key=lambda row: (row.entrant.deployable.model.size_bytes if by_size else 0, row.ms or 0.0))
-        with self._spending("judging"):
-            self._judge([row for row in order if row.entrant.shippable], by_size=by_size)
-            self._judge([row for row in order if row.entrant.form.unchanged], by_size=False)
-        with self._spending("racing"):
-            self._race([row for row in order if row.valid and row.entrant.shippable][:_RACED])
-        able = [row for row in order if row.valid and row.entrant.shippable]
+        by_ms = sorted(seen, key=lambda row: row.ms or 0.0)
+        while True:
+            with self._spending("judging"):
+                self._judge([row for row in order if row.entrant.shippable], enough=0 if by_size else _ENOUGH)
+                self._judge([row for row in by_ms if row.entrant.form.unchanged], enough=1)
+            able = [row for row in order if row.valid and row.entrant.shippable]
+            bound = _FAR * min((row.ms or 0.0 for row in able), default=0.0)
+            with self._spending("racing"):
+                self._race([row for row in able if (row.ms or 0.0) <= bound][: 0 if by_size else _RACED])
+            able = [row for row in able if row.valid]
+            if able or not any(row.standing is None for row in order if row.entrant.shippable):
+                break  # else none came through the race, and there are others
         best = self._best(able[:1] if by_size else able)
         rivals = () if by_size or best is None else self._beside(best, able)
         unchanged = [row for row in order if row.valid and row.entrant.form.unchanged]
-        fastest = max(unchanged, key=_speed_of, default=None)
+        fastest = min(unchanged, key=lambda row: row.ms or 0.0, default=None)
         tried = tuple(self._told(row, best) for row in rows)
         return Selected(
             best.entrant if best else None, tuple(row.entrant for row in rivals), fastest.entrant if fastest else None,
@@ -118,24 +126,29 @@ class Selection:
         some = np.unique(np.linspace(0, data.count - 1, min(_FEW, data.count)).astype(np.intp))
         few = part(data, some, scratch / "few")
         reference = {name: np.asarray(array[some]) for name, array in self.evaluator.reference.items()}
-        dead, wrong = dict(self.dead), self._plainly_wrong()
+        dead, wrong, patience = dict(self.dead), self._plainly_wrong(), probe.patience(self.evaluator, few.count)
+        answers: Mapping[str, str] | None = None
         for number, row in enumerate(rows):
             deployable, started = row.entrant.deployable, time.monotonic()
-            self.notify(f"a look at {row.entrant.name}", number / len(rows))
+            self.notify(f"a look at {row.entrant.told}", number / len(rows))
             if deployable.runtime in dead:
                 row.why_not = dead[deployable.runtime]
                 continue
             candidate = self._candidate(row.entrant.name, deployable)
             try:
-                seen = look(candidate, few, scratch / "look.log", patience=_PATIENCE)
+                seen = look(candidate, few, scratch / "look.log", patience=patience)
                 row.ms, found = seen.ms, fidelity(reference, seen.outputs)
             except MloptError as error:
-                row.why_not = told(error)
-                if time.monotonic() - started > _PATIENCE:
-                    dead[deployable.runtime] = f"not tried: {row.entrant.name} hung"
+                row.why_not = probe.told(error)
+                if time.monotonic() - started > patience:
+                    dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
                 continue
             row.fidelity = found
-            if found.cosine < wrong:
+            if answers is None and deployable.runtime == self.quality.first:
+                answers = seen.answers
+            if answers is not None and seen.answers != answers:
+                row.why_not = _unlike(seen.answers, answers)
+            elif found.cosine < wrong:
                 row.why_not = f"plainly wrong: cosine {found.cosine:.4f} on {few.count} samples"
 
     def _candidate(self, name: str, deployable: Deployable) -> Candidate:
@@ -147,19 +160,27 @@ class Selection:
         limits = [gate.min for gate in self.quality.gates if gate.metric == "fidelity.cosine" and gate.min is not None]
         return 1 - _WRONG * (1 - max(limits)) if limits else -2.0
 
-    def _judge(self, order: Sequence[_Row], *, by_size: bool) -> None:
-        """Hold them against the gates, from the first on, until one keeps them and no other could be as fast."""
-        bound = float("inf")
+    def _judge(self, order: Sequence[_Row], *, enough: int) -> None:
+        """Hold them against the gates, from the first on, until so many keep them and no other seems about as fast.
+
+        None that took more than twice as long as the first of them is asked. Of those that are ordered by size (0), the
+        first that keeps the gates ends it.
+        """
+        quickest: float | None = None
+        kept = 0
         for number, row in enumerate(order):
-            if (row.ms or 0.0) > bound or (by_size and bound < float("inf")):
-                continue
+            ms = row.ms or 0.0
+            if quickest is not None and (ms > _FAR * quickest or (kept >= enough and ms > _IN_DOUBT * quickest)):
+                break
             if not row.judged:
-                self.notify(f"judging {row.entrant.name}", number / len(order))
+                self.notify(f"judging {row.entrant.told}", number / len(order))
                 found = self.quality.of(row.entrant.deployable)
                 row.judged, row.why_not, row.accuracy = True, found.objection, found.accuracy
                 row.fidelity = found.fidelity or row.fidelity
             if row.valid:
-                bound = min(bound, _IN_DOUBT * (row.ms or 0.0))
+                if not enough:
+                    break
+                kept, quickest = kept + 1, ms if quickest is None else quickest
 
     def _race(self, rows: Sequence[_Row]) -> None:
         """Measure them against each other; if one is far ahead there is no race.
@@ -178,10 +199,12 @@ class Selection:
             left = in_contention(blocks, alpha)
             return left if len(left) > 1 + _FINALISTS else ()
 
-        schedule = Schedule(_SECONDS, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
+        seconds = min(_SECONDS, self.quality.recipe.measure.seconds)
+        schedule = Schedule(seconds, _ROUNDS, self.max_time, looks=_LOOKS, least=_LEAST)
         run = compare.compare(
             [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
-            copies=(BASELINE, BASELINE), undecided=undecided, notify=self.notify,
+            copies=(BASELINE, BASELINE), undecided=undecided,
+            notify=lambda text, share: self.notify(f"race, {text}", share),
         )  # fmt: skip
         if BASELINE not in run.measured:
             raise MeasureError("the baseline could not be measured", got=run.lost.get(BASELINE))
@@ -248,10 +271,10 @@ def in_contention(blocks: Mapping[str, statistics.Blocks], alpha: float) -> list
             statistics.speedup(blocks[quickest], blocks[name], alpha)[2] >= 1]  # fmt: skip
 
 
-def told(error: MloptError) -> str:
-    """Return an error in one line."""
-    problem = error.problems[0]
-    return f"{problem.what}: {problem.got}" if problem.got else problem.what
+def _unlike(answers: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say which outputs are of another type or rank: what the samples come to, joined, may be the same."""
+    other = (name for name in wanted if answers.get(name) != wanted[name])
+    return "it answers otherwise: " + ", ".join(f"{name} is {answers.get(name)}, not {wanted[name]}" for name in other)
 
 
 def _is_exact(row: _Row) -> bool:
@@ -267,16 +290,3 @@ def _faithful(row: _Row) -> float:
 def _speed_of(row: _Row) -> float:
     """Return what orders rows by speed: the median of a race, else the time of a look turned over."""
     return row.speed.median if row.speed is not None else 1e-9 / (row.ms or 1.0)
-
-
-def died(evaluator: Evaluator, deployable: Deployable) -> str | None:
-    """Return how a process ended that ran this on a sample, if it crashed or hung; that it was refused is no death."""
-    few = part(evaluator.dataset, np.arange(1), evaluator.logs / "one")
-    candidate = Candidate(deployable.runtime, deployable, evaluator.batch_size)
-    try:
-        look(candidate, few, evaluator.logs / "look.log", patience=_PATIENCE)
-    except MeasureError as error:
-        return told(error)
-    except MloptError:
-        return None
-    return None

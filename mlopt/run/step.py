@@ -81,26 +81,25 @@ def exported(source: Deployable, outcomes: Sequence[Outcome], job: Job) -> Deplo
     return made
 
 
-def _chosen(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
+def how_run(best: Deployable, options: RuntimeOptions, target: Target) -> dict[str, Any] | None:
     """Return how a model is run, as the cache keeps it, unless it is run as any of its kind is."""
     if best == deploy(best.model, options, target.runtimes):
         return None
     return {"runtime": best.runtime, "options": best.options.model_dump(mode="json")}
 
 
-def _as_chosen(model: Model, chosen: Mapping[str, Any] | None, job: Job) -> Deployable:
-    """Read what ``_chosen`` gave."""
-    if chosen is None:
-        return deploy(model, job.options, job.target.runtimes)
-    options = runtime_named(chosen["runtime"]).options.model_validate(chosen["options"])
-    return Deployable(model, chosen["runtime"], options)
+def run_so(model: Model, how: Mapping[str, Any] | None, options: RuntimeOptions, target: Target) -> Deployable:
+    """Read what ``how_run`` gave."""
+    if how is None:
+        return deploy(model, options, target.runtimes)
+    return Deployable(model, how["runtime"], runtime_named(how["runtime"]).options.model_validate(how["options"]))
 
 
 def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     pass_ = job.passes[step.name]
     log = job.logs / f"{number + 1}-{step.name}.log"
     before = best.model
-    key = key_of(before.digest, number, step, job, _chosen(best, job.options, job.target))
+    key = key_of(before.digest, number, step, job, how_run(best, job.options, job.target))
     started = time.monotonic()
     why = None if job.store.get(key) else job.store.why_missing(key)
     try:
@@ -126,7 +125,7 @@ def _step(best: Deployable, number: int, step: Step, job: Job) -> Outcome:
     model = opened(pass_.produces, entry.out / result["path"], log, before.inputs, names)
     return Outcome(
         step, pass_.version, "cached" if hit else "applied", None if hit else why,
-        deployable=_as_chosen(model, result.get("deployed"), job), seconds=result["seconds"],
+        deployable=run_so(model, result.get("deployed"), job.options, job.target), seconds=result["seconds"],
         peak_rss_bytes=result["peak_rss_bytes"], parity=Parity(**result["parity"]), notes=result["notes"],
     )  # fmt: skip
 
@@ -198,7 +197,7 @@ def execute(
     return {
         "path": result.path.relative_to(context.out).as_posix(),
         "digest": written.digest,
-        "deployed": _chosen(after, options, context.target),
+        "deployed": how_run(after, options, context.target),
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "parity": conformity.parity.model_dump(),

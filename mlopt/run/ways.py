@@ -38,7 +38,7 @@ def run(
     for number, name in enumerate(runtimes):
         many = len(runtimes) > 1
         target = job.target.model_copy(update={"runtime": name}) if many else job.target
-        skips = partial(_elsewhere, runtime=name)
+        skips = partial(elsewhere, runtime=name)
         way = replace(job, target=target, prefer=quality.preferred, skips=skips, held_before=number > 0)
         free = [each.model_copy(update={"optional": True}) if skips(each) else each for each in steps]
         start = begin(source, way)
@@ -63,7 +63,7 @@ def _tell(tell: Callable[[str], None], where: str, text: str) -> None:
     tell(text + where)
 
 
-def _elsewhere(step: Step, runtime: str) -> str | None:
+def elsewhere(step: Step, runtime: str) -> str | None:
     """Say why a step has no place in the way of a runtime."""
     reader = step.config.only_in
     if reader is None or reader[0] == runtime:

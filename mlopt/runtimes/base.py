@@ -34,6 +34,12 @@ class RuntimeOptions(BaseModel):
     threads: int = Field(ge=1, le=MAX_THREADS)
     device: Literal["cpu", "cuda"] = "cpu"
 
+    @property
+    def beyond_defaults(self) -> str:
+        """What is not as the runtime does by itself, threads and device apart: ``bf16 static``."""
+        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"threads", "device"})
+        return " ".join(value if isinstance(value, str) else f"{name}={value}" for name, value in said.items())
+
 
 O = TypeVar("O", bound=RuntimeOptions)  # noqa: E741 - as C is a pass's configuration
 
@@ -54,6 +60,11 @@ class Deployable:
         """What two of them have in common if they are the same, wherever their files lie."""
         return self.model.digest, self.runtime, self.options
 
+    @property
+    def where(self) -> str:
+        """What it runs in, and how, where that is not the default: ``openvino bf16 static``."""
+        return f"{self.runtime} {self.options.beyond_defaults}".rstrip()
+
     def on_threads(self, threads: int) -> Deployable:
         """Return the same with so many threads."""
         return replace(self, options=self.options.model_copy(update={"threads": threads}))
@@ -72,6 +83,11 @@ class Session(Protocol):
 
 Profile = Callable[[Model, O, Iterator[Feeds], float], list[NodeTime]]
 """Time the nodes for about so many seconds, after warming up; returns them in the order in which they first ran."""
+
+
+def as_given(options: O, _one_size: bool) -> tuple[O, ...]:
+    """Leave no choice."""
+    return (options,)
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ class Runtime(Generic[O]):
     """What is to be known of this model on this CPU, if anything."""
     safe_isa: Callable[[Model], tuple[str, ...]] | None = None
     """The instruction sets of which a CPU needs one to compute the model right; empty if any does, None: not known."""
-    choices: Callable[[O, bool], tuple[O, ...]] = lambda options, _one_size: (options,)
+    choices: Callable[[O, bool], tuple[O, ...]] = as_given
     """``choices(options, one_size)``: the ways to open a model among which a recipe looks for the fastest, those that
     keep full precision first; ``one_size``: all that it is fed with has the same sizes."""
     exactly: Callable[[O], O] = lambda options: options

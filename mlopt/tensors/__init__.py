@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from mlopt.core.errors import MeasureError
 from mlopt.data.choice import some
-from mlopt.data.dataset import Array, Dataset
-from mlopt.data.feeds import batch_of, batches
-from mlopt.formats.model import Model
+from mlopt.data.dataset import Dataset
 from mlopt.runtimes.base import Deployable
 from mlopt.tensors.error import Error
+from mlopt.tensors.feeding import Feeds, common_batch, fed_alike
 from mlopt.tensors.graph import Tensor, View, counterparts, followers, nearest, sources, tensors
 from mlopt.tensors.side import Side
 
@@ -32,7 +31,6 @@ DROP_DB = 10.0
 """How far a tensor must lie below all that it is computed from for its own node to be at fault."""
 _AT_ONCE = 64
 
-Feeds = Mapping[str, Array]
 Notify = Callable[[float], None]
 
 
@@ -86,7 +84,7 @@ def compare_models(
     have no tensor in common, ``ModelError`` if onnxruntime refuses one of them, or one has no graph view.
     """
     a, b = reference.model, other.model
-    size = _batch_size(a, b, samples)
+    size = common_batch(a, b, samples)
     first, second = Side.of(reference), Side.of(other)
     graph = first.proto.graph
     pairs, computed = counterparts(graph, second.proto.graph), tensors(graph, first.dtypes)
@@ -99,7 +97,7 @@ def compare_models(
     notes = [*first.notes(), *second.notes()]
     for start in range(0, len(common), _AT_ONCE):
         chunk = {tensor.name: pairs[tensor.name] for tensor in common[start : start + _AT_ONCE]}
-        found, odd = _measure(first, second, chunk, _feeds(a, b, samples, size, rows))
+        found, odd = _measure(first, second, chunk, fed_alike(a, b, samples, size, rows))
         errors |= found
         notes += [note for name, note in odd.items() if name not in maybe]
         if notify is not None:
@@ -145,31 +143,6 @@ def is_abrupt(
     known = {one.tensor: quality(one) for one in differences}
     worst = min((known[name] for name in difference.reads), default=math.inf)
     return worst > -math.inf and quality(difference) <= min(worst, threshold_db + DROP_DB) - DROP_DB
-
-
-def _batch_size(a: Model, b: Model, samples: Dataset) -> int:
-    """Return how many samples one inference takes, one where both are free; raises ``MeasureError``."""
-    wanted, given = ([(spec.name, spec.dtype) for spec in model.inputs] for model in (a, b))
-    if sorted(wanted) != sorted(given):
-        raise MeasureError(
-            "only models with the same inputs can be compared", where=str(b.path),
-            got="; ".join(map(str, b.inputs)), expected="; ".join(map(str, a.inputs)),
-            fix="compare two versions of one model that keep its inputs",
-        )  # fmt: skip
-    size = batch_of(samples, a.inputs, batch_of(samples, b.inputs, 1))
-    if batch_of(samples, b.inputs, size) != size:
-        raise MeasureError(
-            "the models take different numbers of samples in one inference", where=str(b.path),
-            got=str(batch_of(samples, b.inputs, size)), expected=str(size),
-            fix="export both with the same batch size, or with a dynamic one",
-        )  # fmt: skip
-    return size
-
-
-def _feeds(a: Model, b: Model, samples: Dataset, size: int, rows: Sequence[int]) -> Iterator[tuple[Feeds, Feeds]]:
-    """Yield the same samples as each of the two takes them."""
-    both = (batches(samples, model.inputs, size, rows) for model in (a, b))
-    yield from ((one, other) for (one, _), (other, _) in zip(*both, strict=True))
 
 
 def _measure(

@@ -11,13 +11,18 @@ import numpy as np
 import onnx
 import pytest
 from bench_models import broken, dense, saved
+from deployables import in_runtime
 
-from mlopt.bench.benchmark import BenchRequest, Result, _candidates, named, run
+from mlopt.bench.benchmark import BenchRequest, Result, _candidates, _places, named, run
 from mlopt.core.errors import DataError, GateError, MeasureError, MloptError, ModelError
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
+from mlopt.measure.candidate import Candidate
 from mlopt.results.report import Report
 from mlopt.runtimes import table as runtimes
+from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.openvino_options import OpenVinoOptions
 
 pytestmark = pytest.mark.process
 
@@ -308,3 +313,11 @@ def test_one_model_in_two_runtimes_is_two_candidates(tmp_path: Path, monkeypatch
     assert named((Path("m.onnx"), None), ()) == {"m.onnx"}
     with pytest.raises(ModelError, match="'torch' does not run this kind"):
         _candidates(replace(request, runtimes=("torch",)))
+
+
+def test_where_each_runs_is_told_if_that_differs_and_no_name_tells(tmp_path: Path) -> None:
+    model = in_runtime(open_onnx(dense(tmp_path / "a.onnx")))
+    there = Deployable(model.model, "openvino", OpenVinoOptions(threads=1, precision="bf16"))
+    one, other = Candidate("a.onnx", model), Candidate("made", there)
+    assert _places((one, other), ()) == ("a.onnx runs in onnxruntime", "made runs in openvino bf16")
+    assert _places((one, one), ()) == _places((one, other), ("onnxruntime", "openvino")) == ()

@@ -123,6 +123,19 @@ def test_an_artifact_is_opened_as_it_was_shipped(tmp_path: Path, capsys: pytest.
     assert found["first_divergence"] is None
 
 
+def test_a_runtime_must_be_known_take_the_model_and_be_one_for_each(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(pair, "--runtime", "onnxruntim") == ExitCode.USAGE
+    assert "did you mean 'onnxruntime'?" in capsys.readouterr().err
+    assert compare(pair, "--runtime", "torch") == ExitCode.USAGE
+    assert "the runtime 'torch' does not run this kind of model" in capsys.readouterr().err
+    assert compare(pair, "--runtime", "onnxruntime,openvino,torch") == ExitCode.USAGE
+    assert "two models run in two runtimes at most" in capsys.readouterr().err
+    assert compare(pair, "--runtime", "onnxruntime", "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["outputs"] is None  # they stand among the tensors
+
+
 def test_bad_input_is_one_error_with_its_fix(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "other.npz", picture=samples(2)["image"])
     assert run(["compare", *map(str, pair), "--data", str(tmp_path / "other.npz")]) == 2

@@ -52,6 +52,15 @@ def test_options_become_a_request(asked: list[Request]) -> None:
     assert asked[1] == Request(source=Path("pass.yaml"))
 
 
+def test_the_runtime_is_an_override_and_in_the_command_that_makes_the_same(asked: list[Request]) -> None:
+    run("optimize", "pass.yaml", "--set", "target.threads=1", "--runtime", "openvino,onnxruntime")
+    assert asked[0].overrides == ("target.threads=1", "target.runtime=[openvino,onnxruntime]")
+    assert asked[0].command[-2:] == ("--set", "target.runtime=[openvino,onnxruntime]")
+    with pytest.raises(UserError, match="there is no such runtime"):
+        run("optimize", "pass.yaml", "--runtime", "onnxruntim")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("verdict", "code"),
     [("pass", ExitCode.OK), ("fail", ExitCode.GATE_FAILED), ("inconclusive", ExitCode.INCONCLUSIVE)],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from inspected_models import one_node, partly_quantized
 from onnx import helper
+from packed_artifact import pack
 from quantization_models import encoder
 
 from mlopt.artifact.inspection import inspect_model
@@ -33,6 +34,23 @@ def test_people_see_the_same_and_nothing_is_cut_off(model: Path, capsys: pytest.
     assert "x:float32[batch,3,10,10]" in out
     assert "1of2layersinintegers;infloatingpoint:Conv_0;1activationsquantized" in out
     assert "x[1,3,10,10]" in out
+
+
+def test_of_an_artifact_it_says_in_what_it_runs_as_its_manifest_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = pack(tmp_path, None).path
+    manifest = json.loads((made / "mlopt.json").read_text())
+    assert run(["inspect", str(made)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("runs in"))
+    assert f"{manifest['runtime']} (onnxruntime {manifest['runtime_packages']['onnxruntime']})" in line
+    manifest["options"]["note"] = "\x1b[31mred\nline"
+    (made / "mlopt.json").write_text(json.dumps(manifest))
+    assert run(["inspect", str(made), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["deployed"]["options"] == manifest["options"]
+    assert run(["inspect", str(made)]) == 0
+    assert "note \ufffd[31mred line" in " ".join(capsys.readouterr().out.split())
+    assert inspect_model(made / "model.onnx").deployed is None
 
 
 NODE = helper.make_node

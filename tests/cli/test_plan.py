@@ -42,6 +42,13 @@ def test_json_is_a_list_of_steps() -> None:
     assert [step["optional"] for step in steps] == [False, False, False, True]
 
 
+def test_the_runtime_is_that_of_the_target() -> None:
+    with pytest.raises(RecipeError, match="the passes end in a model that torch does not run"):
+        run("plan", "net.onnx", "--runtime", "torch")
+    steps = json.loads(run("plan", "net.onnx", "--json", "--runtime", "onnxruntime").stdout)
+    assert [step["name"] for step in steps] == ["source", "evaluation", "simplify", "fuse"]
+
+
 def test_code_is_looked_at_without_consent_since_none_of_it_runs(here: Path) -> None:
     (here / "net.py").write_text("raise SystemExit('it ran')\n\ndef build(): ...\n")
     (here / "r.yaml").write_text(

@@ -104,6 +104,31 @@ def test_time_left_starts_with_the_stage_and_waits_for_a_share() -> None:
     assert "10 s left" in shown(progress)
 
 
+def test_the_time_left_is_that_of_the_part_at_hand() -> None:
+    clock = Clock()
+    progress = Progress(screen(terminal=True), clock)
+    progress.update("choose", "a look", 0.9)
+    clock.now += 1000
+    progress.update("choose", "race, round 1 of 8", 0.0)
+    clock.now += 10
+    progress.update("choose", "race, round 5 of 8", 0.5)
+    assert "50 %, 10 s left" in shown(progress)
+    clock.now += 10
+    progress.update("choose", "race, round 8 of 8", 1.0)
+    progress.update("choose", "race, round 9 of 16", 0.5)  # it goes on, with less in it
+    assert "left" not in shown(progress)
+    clock.now += 10
+    progress.update("choose", "race, round 13 of 16", 0.75)
+    assert "75 %, 10 s left" in shown(progress)
+
+
+def test_a_question_is_followed_by_no_colon() -> None:
+    console = screen(terminal=False)
+    with Progress(console, Clock()) as progress:
+        progress.update("is it worth it?", "warming up 1 of 3")
+    assert written(console).splitlines() == ["   0.0 s  is it worth it? warming up 1 of 3"]
+
+
 def test_without_a_share_there_is_no_percentage() -> None:
     clock = Clock()
     progress = Progress(screen(terminal=True), clock)

@@ -34,6 +34,16 @@ def complain() -> None:
     raise DataError("a sample is NaN", where="data", fix="remove it")
 
 
+class OddError(DataError):
+    def __init__(self, *, code: int) -> None:
+        super().__init__("a sample is odd")
+        self.code = code
+
+
+def complain_oddly() -> None:
+    raise OddError(code=3)
+
+
 def stumble() -> None:
     raise ZeroDivisionError("one\nby zero")
 
@@ -74,6 +84,12 @@ def test_our_errors_keep_every_detail(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         run_in_worker(tmp_path / "log", complain)
     assert str(caught.value) == "data: a sample is NaN\n  fix       remove it"
+
+
+def test_one_of_our_errors_that_cannot_be_made_again_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(WorkerRaisedError) as caught:
+        run_in_worker(tmp_path / "log", complain_oddly)
+    assert str(caught.value).splitlines()[0] == "OddError: a sample is odd"
 
 
 def test_other_errors_are_one_line_and_a_log(tmp_path: Path) -> None:

@@ -94,7 +94,16 @@ def test_bench_and_compare_read_it(here: Path, capsys: pytest.CaptureFixture[str
         (f"{name} ({runtime})", runtime) for name in ("m.onnx", "made") for runtime in ("onnxruntime", "openvino")
     }
     assert run(["compare", "m.onnx", "made", "--json"]) == ExitCode.OK
-    assert "it is deployed in openvino; these are its tensors in onnxruntime" in capsys.readouterr().out
+    found = json.loads(capsys.readouterr().out)
+    assert any("it is deployed in openvino; these are its tensors in onnxruntime" in note for note in found["notes"])
+    assert found["outputs"]["a"] == "onnxruntime"
+    assert found["outputs"]["b"].startswith("openvino")  # with what this machine's search chose
+    assert [each["output"] for each in found["outputs"]["differences"]] == ["logits"]
+    assert run(["compare", "m.onnx", "m.onnx", "--runtime", "onnxruntime,openvino"]) == ExitCode.OK
+    printed = capsys.readouterr().out
+    assert "outputs, the reference in onnxruntime and the other in openvino:" in printed
+    decibels = float(next(line for line in printed.splitlines() if line.startswith("logits")).split()[1])
+    assert decibels > 90  # equal within the rounding of float32
 
 
 def test_what_openvino_would_not_read_is_told_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

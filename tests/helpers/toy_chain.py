@@ -51,6 +51,18 @@ class Toy(PassConfig):
     does: Does = "work"
     only_after: str = ""
     """A pass without which it fails."""
+    reader: str = ""
+    """The runtime that alone reads what it writes."""
+    follows: bool = False
+    """Whether what it writes depends on the runtime."""
+
+    @property
+    def follows_runtime(self) -> bool:
+        return self.follows
+
+    @property
+    def only_in(self) -> tuple[str, str] | None:
+        return (self.reader, "") if self.reader else None
 
 
 def act(model: Model, config: Toy, context: Context) -> PassResult | Refusal:
@@ -202,8 +214,9 @@ class World:
             yield
 
     def _work(
-        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any, context: Context, **_: Any
-    ) -> Mapping[str, Any]:
+        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any, context: Context,
+        options: RuntimeOptions,
+    ) -> Mapping[str, Any]:  # fmt: skip
         assert before.model.kind in pass_.accepts, f"{pass_.name} was given {self.text(before)}"
         self.worked.append(f"{self.text(before)} > {pass_.name}")
         named = context.out / pass_.name
@@ -211,9 +224,12 @@ class World:
         result = pass_.run(before.model, config, Context(named, context.target, context.objective, context.hardware))
         if isinstance(result, Refusal):
             return {"refused": result.reason, "notes": {}}
+        written = handle(pass_.produces, result.path)
+        after = runtimes.deployed_after(before, written, options, context.target.runtimes)
         return {
-            "path": result.path.relative_to(context.out).as_posix(), "digest": "", "seconds": 1.0,
-            "peak_rss_bytes": 1, "parity": {"max_abs": 0.0, "sqnr_db": None, "cosine": 1.0}, "notes": {},
+            "path": result.path.relative_to(context.out).as_posix(), "digest": written.digest,
+            "deployed": step.how_run(after, options, context.target), "seconds": 1.0, "peak_rss_bytes": 1,
+            "parity": {"max_abs": 0.0, "sqnr_db": None, "cosine": 1.0}, "notes": {},
         }  # fmt: skip
 
 

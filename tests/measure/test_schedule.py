@@ -205,7 +205,7 @@ def test_nothing_waits_for_what_is_lost() -> None:
 def test_people_see_the_round_the_candidates_and_the_interval() -> None:
     machine, fakes = make("ab")
     played(machine, fakes, SCHEDULE, {"a", "b"}, set(), interim=lambda: "speedup 1.31x (1.22 to 1.40)")
-    assert machine.said[:3] == ["warming up a", "warming up b", "round 1 of 10, 2 candidates"]
+    assert machine.said[:3] == ["warming up 1 of 2", "warming up 2 of 2", "round 1 of 10, 2 candidates"]
     assert machine.said[8] == "round 7 of 10, 2 candidates"
     assert machine.said[9] == "round 8 of 10, 2 candidates, speedup 1.31x (1.22 to 1.40)"
     assert machine.said[-1] == "round 30 of 30, 2 candidates, speedup 1.31x (1.22 to 1.40)"

@@ -11,8 +11,21 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mlopt.formats.model import ONNX, Model
-from mlopt.report.tensor_page import COLUMNS, PageContent, cells, coverage, document, headline, picture, render
+from mlopt.report.tensor_page import (
+    COLUMNS,
+    OUTPUT_COLUMNS,
+    PageContent,
+    cells,
+    coverage,
+    document,
+    headline,
+    output_cells,
+    outputs_headline,
+    picture,
+    render,
+)
 from mlopt.tensors import TensorComparison, TensorDifference
+from mlopt.tensors.outputs import OutputComparison, OutputDifference
 
 
 def difference(name: str, db: float | None, *reads: str, **changes: object) -> TensorDifference:
@@ -58,6 +71,36 @@ def test_a_row_has_a_cell_for_each_column() -> None:
     assert len(row) == len(COLUMNS)
     assert row[2:4] == ("t (output)", "equal")
     assert row[-2] == "NaN or inf"
+
+
+def answered(a: str = "onnxruntime", b: str = "openvino bf16", name: str = "y") -> OutputComparison:
+    one = OutputDifference(name, name, 41.2, None, cosine=0.99996, max_abs=0.01, max_rel=float("inf"), broken=0)
+    return OutputComparison(a, b, (one,), ("a note on outputs",))
+
+
+def test_outputs_of_another_runtime_stand_apart_and_the_sentence_on_tensors_says_where_they_are_from() -> None:
+    found = replace(content(difference("t", None)), outputs=answered())
+    assert headline(found) == "all compared tensors are equal, in onnxruntime"
+    assert outputs_headline(answered()) == "outputs, the reference in onnxruntime and the other in openvino bf16:"
+    assert outputs_headline(answered("x", "x")) == "outputs, both in x:"
+    row = output_cells(answered().differences[0])
+    assert dict(zip(OUTPUT_COLUMNS, row, strict=True)) == {
+        "output": "y", "SQNR dB": "41.2", "channel dB": "equal", "cosine": "0.99996", "max abs": "0.01",
+        "max rel": "inf",
+    }  # fmt: skip
+
+
+def test_outputs_are_in_the_json_and_on_the_page() -> None:
+    found = replace(content(difference("t", None)), outputs=answered(name="<b>y</b>"))
+    written = json.loads(json.dumps(document(found), allow_nan=False))["outputs"]
+    assert (written["a"], written["b"], written["notes"]) == ("onnxruntime", "openvino bf16", ["a note on outputs"])
+    assert (written["differences"][0]["sqnr_db"], written["differences"][0]["max_rel"]) == (41.2, None)
+    assert document(content(difference("t", None)))["outputs"] is None
+    page = render(found)
+    assert "Outputs, the reference in onnxruntime and the other in openvino bf16:" in page
+    assert "&lt;b&gt;y&lt;/b&gt;" in page
+    assert "a note on outputs" in page
+    assert "<h2>Outputs</h2>" not in render(content(difference("t", None)))
 
 
 def test_what_was_compared_is_counted() -> None:

@@ -129,9 +129,9 @@ def test_a_pass_that_trains_needs_what_to_train_on() -> None:
 def test_what_auto_would_try_if_it_were_installed_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = replace(openvino.RUNTIME, packages=("mlopt-is-not-installed",))
     monkeypatch.setattr(runtimes, "BUILTIN", (*(each for each in runtimes.BUILTIN if each.name != "openvino"), gone))
-    (told,) = advice(in_runtimes("auto"))
+    (told,) = advice(in_runtimes("auto"), table())
     assert told.startswith("openvino is not installed and may be faster here")
-    assert advice(in_runtimes("onnxruntime")) == []
+    assert advice(in_runtimes("onnxruntime"), table()) == []
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,17 @@ def test_operators_of_one_runtime_are_not_for_another() -> None:
 
 
 @pytest.mark.usefixtures("another")
-def test_where_they_may_be_left_out_they_are() -> None:
-    optional = step("fuse").model_copy(update={"optional": True})
-    assert check(in_runtimes("other", step("simplify"), optional), table(), HARDWARE) == []
+def test_an_optional_step_for_another_runtime_is_left_out_when_its_turn_comes() -> None:
+    fuse = step("fuse").model_copy(update={"optional": True})
+    assert check(in_runtimes("other", step("simplify"), fuse), table(), HARDWARE) == []
+
+
+@pytest.mark.usefixtures("another")
+def test_a_runtime_of_a_list_that_takes_no_such_model_is_not_tried_and_that_is_told() -> None:
+    assert advice(in_runtimes(("onnxruntime", "other", "torch"), step("simplify")), table()) == [
+        "torch is not tried: the passes end in a model that torch does not run"
+    ]
+    assert advice(in_runtimes(("onnxruntime", "other"), step("simplify")), table()) == []
 
 
 @pytest.mark.usefixtures("another")

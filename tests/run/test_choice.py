@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from campaign_parts import PACE, chain, model, run_of
@@ -86,7 +87,7 @@ def test_a_rival_that_the_release_shows_to_be_faster_is_shipped(tmp_path: Path) 
     assert [each.why_not is None for each in after.tried].count(True) == 1
     shipped = next(each for each in after.tried if each.why_not is None)
     assert shipped.digest.startswith("fuse")
-    assert after.notes[-1].startswith("the last comparison showed after fuse (4): onnxruntime to be 1.5")
+    assert after.notes[-1].startswith("the last comparison showed the model after fuse (4), in onnxruntime, to be 1.5")
 
 
 @pytest.mark.parametrize("pace", [1.005, 0.995, 2.0])
@@ -104,8 +105,22 @@ def test_the_fastest_source_may_be_what_is_shipped(tmp_path: Path) -> None:
     measured = run(replace(choice, fastest=None), final=1.0)
     _, found = settled(choice, measured)
     assert found.measured[FASTEST] == found.measured[FINAL]
-    choice = replace(choice, fastest=choice.baseline)
+    choice = replace(choice, fastest=Entrant(cast(Any, None), choice.baseline, False))
     assert FASTEST not in settled(choice, run(replace(choice, fastest=None), final=1.0))[1].measured
+
+
+@pytest.mark.parametrize("shippable", [True, False])
+def test_a_source_that_is_faster_unchanged_is_shipped_if_it_may_be(tmp_path: Path, shippable: bool) -> None:
+    choice = searched(tmp_path, "after simplify (2)", fastest="after fuse (4)")
+    assert choice.fastest is not None
+    choice = replace(choice, fastest=replace(choice.fastest, shippable=shippable))
+    before = run(choice, final=1.5, fastest=1.0)
+    after, found = settled(choice, before)
+    assert found.measured[FASTEST].blocks == before.measured[FASTEST].blocks
+    assert found.measured[FINAL].blocks == before.measured[FASTEST if shippable else FINAL].blocks
+    kept = [each.kept for each in after.outcomes if each.kept is not None]
+    assert kept[-1] == (choice.fastest.deployable if shippable and choice.fastest else kept[-1])
+    assert [each.status for each in after.outcomes].count("applied") == (3 if shippable else 2)
 
 
 def test_the_source_in_its_own_framework_is_a_form_where_it_can_be_shipped(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from mlopt.run.forecast import foresee, outlook
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
 from mlopt.run.request import Request
+from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 DATA = "{calibration: {source: c.npz}, evaluation: {source: x.npz}}"
 OPEN, WHY_OPEN = None, "depends on a step above that has to run"
@@ -109,7 +110,7 @@ def test_after_a_step_that_refused_comes_what_there_was_before() -> None:
 
 
 def test_how_a_pass_chose_to_run_its_model_is_part_of_what_comes_next() -> None:
-    chosen = {"runtime": "onnxruntime", "options": {"threads": 3}}
+    chosen = {"runtime": "onnxruntime", "options": OnnxRuntimeOptions(threads=3).model_dump(mode="json")}
     _, cache = foreseen(
         "[simplify, fuse]", {**DATA_KEPT, "net: 1 simplify": {"digest": "simplified", "deployed": chosen}}
     )

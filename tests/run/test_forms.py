@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_a_step_that_broke_its_word_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path, way(tmp_path, "simplify?! quantize?")) == ["source", "after quantize (2)"]
 
 
+def test_a_way_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """Its source has been through no step, not even the required ones."""
+    lost = Way("other", in_runtime(model(tmp_path, "source")), (), "it was refused")
+    assert names(tmp_path, way(tmp_path, "simplify"), lost) == ["source (to compare with)", "after simplify (1)"]
+
+
 def test_a_model_that_two_ways_made_is_one_form(tmp_path: Path) -> None:
     first, second = way(tmp_path, "simplify? quantize?"), way(tmp_path, "quantize?", "other")
     assert names(tmp_path, first, second) == [
@@ -97,6 +104,19 @@ def test_a_required_step_for_one_runtime_is_owed_there_alone(tmp_path: Path) -> 
     every = forms([way(tmp_path, "simplify fuse*")], [])
     assert found(every, "onnxruntime", "other") == [
         ("after simplify (1)", "other", True), ("after fuse (2)", "onnxruntime", True),
+    ]  # fmt: skip
+
+
+def test_a_required_step_that_changed_nothing_is_done_all_the_same(tmp_path: Path) -> None:
+    came = way(tmp_path, "simplify fuse*")
+    first, second = came.outcomes
+    same = replace(came, outcomes=(first, replace(second, deployable=first.deployable)))
+    assert found(forms([same], []), "onnxruntime", "other") == [
+        ("after simplify (1)", "other", True), ("after fuse (2)", "onnxruntime", True),
+    ]  # fmt: skip
+    optional = replace(second, deployable=first.deployable, step=second.step.model_copy(update={"optional": True}))
+    assert found(forms([replace(same, outcomes=(first, optional))], []), "onnxruntime", "other") == [
+        ("after simplify (1)", "onnxruntime", True), ("after simplify (1)", "other", True),
     ]  # fmt: skip
 
 

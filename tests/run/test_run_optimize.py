@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ def test_the_page_shows_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     linear(tmp_path / "linear.onnx")
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    known: dict[str, object] = {}
+    known: dict[str, Any] = {}
     exec(compile(code, str(PAGE), "exec"), known)
     assert (tmp_path / "artifacts" / "linear" / "report.json").is_file()
-    assert [outcome.status for outcome in known["outcomes"]] == ["applied"]
+    assert [outcome.status for outcome in known["chosen"].outcomes] == ["applied"]

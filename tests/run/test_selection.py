@@ -37,6 +37,9 @@ class World:
     ms: Mapping[str, float | None]
     objections: Mapping[str, str] = field(default_factory=dict)
     wrong: Sequence[str] = ()
+    flat: Sequence[str] = ()
+    lost: Sequence[str] = ()
+    """In races."""
     owed: Sequence[str] = ()
     unchanged: Sequence[str] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -59,11 +62,13 @@ class World:
     def look(self, candidate: Candidate, _few: Any, _log: Path, *, patience: float) -> Look:
         name = candidate.model.path.stem
         self.looked.append(name)
+        assert patience > 60
         ms = self.ms[name]
         if ms is None:
             raise ModelError("it is refused", got="an operator")
         sign = -1.0 if name in self.wrong else 1.0
-        return Look({"y": sign * HALF["y"]}, ms)
+        answers = {"y": "float32 of rank 1" if name in self.flat else "float32 of rank 2"}
+        return Look({"y": sign * HALF["y"]}, answers, ms)
 
     def of(self, judged: Deployable) -> Judged:
         self.judged.append(judged.model.path.stem)
@@ -78,9 +83,13 @@ class World:
             pace = self.race_ms.get(name, self.ms.get(name) or 10.0)
             return tuple(tuple(float(v) for v in pace * rng.uniform(0.99, 1.01, 5)) for _ in range(16))
 
-        measured = {each.name: Measured(each, blocks(each), 1, ColdStart(load_ms=1, first_ms=1)) for each in candidates}
+        lost = {each.name: "it was ended by SIGSEGV" for each in candidates if each.model.path.stem in self.lost}
+        measured = {
+            each.name: Measured(each, blocks(each), 1, ColdStart(load_ms=1, first_ms=1))
+            for each in candidates if each.name not in lost
+        }  # fmt: skip
         undecided(measured)
-        return Run(**{**vars(run_of(())), "measured": measured})
+        return Run(**{**vars(run_of(())), "measured": measured, "lost": lost})
 
     def run(self, monkeypatch: pytest.MonkeyPatch, dead: Mapping[str, str] = {}) -> Selected:
         monkeypatch.setattr(selection, "look", self.look)
@@ -88,8 +97,10 @@ class World:
         evaluator = figures(self.folder)
         monkeypatch.setattr(type(evaluator), "reference", HALF, raising=False)
         monkeypatch.setattr(type(evaluator), "batch_size", 1, raising=False)
+        monkeypatch.setattr(type(evaluator), "source_seconds", 1.0, raising=False)
         gates = cast(Any, self)
         gates.recipe = recipe().model_copy(update={"objective": selection.Objective(self.objective)})
+        gates.first = "onnxruntime"
         gates.gates = [Gate(metric="fidelity.cosine", min=0.99)]
         return Selection(
             [self.entrant(name) for name in self.ms], self.entrant("base").deployable, cast(Evaluator, evaluator),
@@ -112,6 +123,13 @@ def test_the_fastest_that_keeps_the_gates_is_shipped(tmp_path: Path, monkeypatch
     assert why(found) == {"a": "slower at first sight", "b": "cosine is too low", "c": None}
     assert world.raced == []  # nobody is near
     assert world.judged == ["b", "c"]  # what could not be as fast is not even judged
+
+
+def test_a_few_are_judged_and_race_although_they_seem_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ms = {"a": 1.0, "b": 1.5, "c": 1.6, "d": 1.7, "e": 2.1}
+    world = World(tmp_path, ms, race_ms={**ms, "c": 0.5})
+    assert shipped(world.run(monkeypatch)) == "c"
+    assert world.judged == world.raced == ["a", "b", "c"]
 
 
 def test_what_cannot_be_run_or_is_plainly_wrong_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +179,26 @@ def test_in_a_dead_runtime_nothing_is_looked_at(tmp_path: Path, monkeypatch: pyt
     assert (world.looked, why(found)) == ([], {"a": "not tried: it crashed"})
 
 
+def test_one_that_answers_in_another_shape_is_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = World(tmp_path, {"a": 2.0, "b": 1.0}, flat=["b"]).run(monkeypatch)
+    assert shipped(found) == "a"
+    assert why(found)["b"] == "it answers otherwise: y is float32 of rank 1, not float32 of rank 2"
+
+
+def test_if_all_that_race_are_lost_the_others_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, {"a": 1.0, "b": 1.1, "c": 4.0, "d": 4.1, "e": 9.0}, lost=["a", "b"])
+    found = world.run(monkeypatch)
+    assert shipped(found) == "c"
+    assert (world.judged, world.raced) == (["a", "b", "c", "d"], ["c", "d"])
+    assert str(why(found)["b"]).startswith("lost in the race: it was ended by SIGSEGV")
+
+
+def test_the_search_ends_if_all_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = World(tmp_path, {"a": 1.0, "b": 1.1}, lost=["a", "b"]).run(monkeypatch)
+    assert shipped(found) is None
+    assert all(each.why_not for each in found.tried)
+
+
 def test_the_baseline_must_be_there_to_compare_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, {"a": 1.0, "b": 1.0})
     monkeypatch.setattr(World, "compare", lambda *_, **__: run_of(()))
@@ -179,3 +217,10 @@ def test_the_quickest_stays_in_contention_and_nobody_faster_is_left_out(paces: l
     best = min(range(len(paces)), key=paces.__getitem__)
     assert min(blocks, key=lambda name: float(np.median(np.concatenate(blocks[name])))) in left
     assert all(paces[int(name)] <= paces[best] * 1.06 for name in left)
+
+
+def test_what_is_valid_and_far_slower_does_not_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, {"source": 3.0, "a": 1.0, "b": 1.1}, unchanged=["source"])
+    found = world.run(monkeypatch)
+    assert world.raced == ["a", "b"]
+    assert why(found)["source"] == "slower at first sight"

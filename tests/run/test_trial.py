@@ -64,7 +64,7 @@ def test_a_gate_against_a_stored_report_is_judged_on_trial_as_it_is_in_the_end(
         return judge(in_runtime(model(tmp_path, "best")), in_runtime(model(tmp_path, "new")), True)
 
     assert verdict(wide).reason is None
-    assert "the interval straddles the limit of <= 1 vs ./main.json" in str(verdict(narrow).reason)
+    assert "of which nobody can say that it is <= 1 vs ./main.json" in str(verdict(narrow).reason)
 
 
 def test_a_gain_beyond_the_noise_keeps_a_step(tried: Any) -> None:

@@ -1,0 +1,55 @@
+"""``--runtime NAME[,NAME]``: one syntax, and one answer to a misspelt name, for every verb that takes it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+_NAMES = "NAME[,NAME]"
+_TARGET = "As target.runtime: a runtime, several of which the fastest is shipped, or auto, all that are installed."
+_COMPARED = "Also compare the outputs in this runtime; of two, A in the first and B in the second."
+_MEASURED = "A runtime, or several such as onnxruntime,openvino: every model is measured in each."
+
+ForTarget = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_TARGET)]
+ForOutputs = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_COMPARED)]
+ForBench = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_MEASURED)]
+
+
+def names_in(text: str, *more: str) -> tuple[str, ...]:
+    """Read ``onnxruntime,openvino``: names of runtimes, or one of ``more``, each once; none if it is empty.
+
+    Raises ``UserError`` for a name that nobody here knows.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
+    if "" in names:
+        raise typer.BadParameter("a name is missing; write a, or a,b", param_hint="--runtime")
+    if names:
+        _check(names, more)
+    return names
+
+
+def with_runtime(overrides: list[str] | None, text: str) -> tuple[str, ...]:
+    """Return the overrides of a recipe, and the one that says what ``--runtime`` does, if it is given."""
+    from mlopt.core.target import AUTO
+
+    names = names_in(text, AUTO)
+    if AUTO in names and len(names) > 1:
+        raise typer.BadParameter(f"{AUTO} is all of them: name it alone", param_hint="--runtime")
+    value = names[0] if len(names) == 1 else f"[{','.join(names)}]"
+    return (*(overrides or ()), *([f"target.runtime={value}"] if names else []))
+
+
+def _check(names: tuple[str, ...], more: tuple[str, ...]) -> None:
+    from mlopt.core.errors import Problem, UserError
+    from mlopt.recipe.document import closest
+    from mlopt.runtimes.table import table
+
+    known = (*table(), *more)
+    fix = "`mlopt runtimes` lists them"
+    problems = [
+        Problem("there is no such runtime here", f"--runtime {name}", expected=", ".join(known),
+                fix=closest(name, known) or fix) for name in names if name not in known
+    ]  # fmt: skip
+    if problems:
+        raise UserError.of(problems)

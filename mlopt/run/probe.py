@@ -1,0 +1,46 @@
+"""Whether a runtime is given any work: it is tried on one sample, in a process that may crash or hang alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mlopt.core.errors import MeasureError, MissingPackage, MloptError
+from mlopt.data.dataset import part
+from mlopt.measure import first_look
+from mlopt.measure.candidate import Candidate
+from mlopt.measure.evaluate import Evaluator
+from mlopt.runtimes.base import Deployable
+
+_AS_LONG, _CALLS = 5.0, 12
+"""So many times what the source takes for as many calls is added; and a look has so many calls besides its samples."""
+
+
+def patience(evaluator: Evaluator, samples: int) -> float:
+    """Return how many seconds a look at so many samples may take: of a model that takes long, more."""
+    of_one = evaluator.source_seconds / evaluator.dataset.count
+    return first_look.PATIENCE + _AS_LONG * of_one * (samples + _CALLS)
+
+
+def died(evaluator: Evaluator, ask: Callable[[Deployable], object], deployable: Deployable) -> str | None:
+    """Return why nothing is to be tried in a runtime: a process that ran this on a sample crashed, hung or raised.
+
+    That the model was refused is no reason: it may take another form of it. ``ask`` is asked first.
+    """
+    few = part(evaluator.dataset, np.arange(1), evaluator.logs / "one")
+    candidate = Candidate(deployable.runtime, deployable, evaluator.batch_size)
+    try:
+        ask(deployable)
+        first_look.look(candidate, few, evaluator.logs / "look.log", patience=patience(evaluator, 1))
+    except (MeasureError, MissingPackage) as error:
+        return told(error)
+    except MloptError:
+        return None
+    return None
+
+
+def told(error: MloptError) -> str:
+    """Return an error in one line."""
+    problem = error.problems[0]
+    return f"{problem.what}: {problem.got}" if problem.got else problem.what
