@@ -6,7 +6,7 @@ from mlopt.core.errors import ModelError
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.angles import counted_angle
 from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
-from mlopt.formats.onnx.indices import rows_looked_up
+from mlopt.formats.onnx.indices import longest_looked_up, rows_looked_up
 from mlopt.formats.onnx.integers import Arithmetic, arithmetic
 from mlopt.runtimes.base import Feeds
 from mlopt.runtimes.feeds import check_feeds
@@ -52,13 +52,21 @@ class FeedCheck:
         self._inputs, self._where = model.inputs, str(model.path)
         self._rows: dict[str, int] = {}
         self._integers = Arithmetic((), {}, ())
+        self._longest: dict[tuple[str, int], int] = {}
         if any(spec.dtype.startswith(("int", "uint")) for spec in model.inputs):
             graph = read_graph(model.path).graph
+            self._longest = longest_looked_up(graph)
             self._rows, self._integers = rows_looked_up(graph), arithmetic(graph)
 
     def __call__(self, feeds: Feeds) -> None:
         """Look at a feed; this takes microseconds."""
         check_feeds(feeds, self._inputs, self._where, bits=_BITS, rows=self._rows)
+        for (name, axis), rows in self._longest.items():
+            if feeds[name].shape[axis] > rows:
+                raise ModelError(
+                    f"axis {axis} of input '{name}' is longer than the table of its positions", where=self._where,
+                    got=str(feeds[name].shape[axis]), expected=f"at most {rows}",
+                )  # fmt: skip
         arrays = ((name, feeds[name]) for name in self._integers.inputs if name in feeds)
         ranges = {name: (int(array.min()), int(array.max())) for name, array in arrays if array.size}
         found = self._integers.beyond(ranges, _BITS, _ROUNDED) if ranges else None
