@@ -25,10 +25,10 @@ import numpy as np
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
-from mlopt.formats.onnx.file import check_ranks, check_tensors, read_graph
+from mlopt.formats.onnx.file import read_graph
 from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
-from mlopt.runtimes.openvino_feeds import FeedCheck
+from mlopt.runtimes.openvino_checks import OTHERWISE, FeedCheck, check_model, check_rounding
 from mlopt.runtimes.openvino_options import OpenVinoOptions
 from mlopt.runtimes.openvino_profile import Nodes, layers_of, precisions_of, times_of
 from mlopt.runtimes.openvino_tunings import tunings
@@ -42,8 +42,6 @@ _SETS_OF_SIZES = 8
 _ITS_SOURCE = re.compile(r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:|FrontEnd API failed with \w+:")
 _UNREAD = re.compile(r"No conversion rule found for operations: ([^\n]*)")
 _ROUNDED = "products and sums are computed in bfloat16, which keeps 8 bits of a float32: this is lossy"
-_INEXACT = {"float64": "OpenVINO computes float64 in float32 on a CPU", "string": "OpenVINO's text is not taken here"}
-_OTHERWISE = "run it with `runtime: onnxruntime`"
 
 
 @contextmanager
@@ -119,18 +117,15 @@ class _Compiler:
     """
 
     def __init__(self, model: Model, options: OpenVinoOptions, *, counting: bool = False) -> None:
-        _check(model)
+        check_model(model)
         self.model, self._options, self._counting = model, options, counting
         self.ov = import_openvino()
         self._of_sizes: dict[tuple[tuple[int, ...], ...], openvino.CompiledModel | None] = {}
         self._static, self._making = options.shapes == "static", threading.Lock()
         with self._explained():
             self._core = self.ov.Core()
-            if options.precision == "bf16" and not _has_bf16(self._core):
-                raise ModelError(
-                    "this CPU does not compute in bfloat16", where=str(model.path), got="precision: bf16",
-                    expected="a CPU with AVX512_BF16 or AMX", fix="precision: exact",
-                )  # fmt: skip
+            if options.precision == "bf16":
+                check_rounding(model, able=_has_bf16(self._core), static=self._static)
             self.read = self._core.read_model(str(model.path))
         self._of_any_sizes: dict[str, openvino.CompiledModel] = {}
         if not self._static:
@@ -196,7 +191,7 @@ class _Session:
                 "OpenVINO made another interface of the model", where=self._where,
                 got=f"inputs {', '.join(places)}, and {len(compiler.read.outputs)} outputs",
                 expected=f"inputs {', '.join(spec.name for spec in model.inputs)}, and {len(self._names)} outputs",
-                fix=_OTHERWISE,
+                fix=OTHERWISE,
             )  # fmt: skip
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
@@ -239,18 +234,6 @@ class _Session:
         return request
 
 
-def _check(model: Model) -> None:
-    """Refuse what OpenVINO would take, and compute otherwise than the model says, or break at (text)."""
-    check_tensors(model)
-    check_ranks(model)
-    for spec in (*model.inputs, *model.outputs):
-        if spec.dtype in _INEXACT:
-            raise ModelError(
-                _INEXACT[spec.dtype], where=f"{model.path}: '{spec.name}'", got=spec.dtype,
-                expected="inputs and outputs in float32, float16, integers or bool", fix=_OTHERWISE,
-            )  # fmt: skip
-
-
 def choices(options: OpenVinoOptions, one_size: bool) -> tuple[OpenVinoOptions, ...]:
     """Return the precisions that this CPU has; of one size, compiled for that."""
     ov = import_openvino()
@@ -287,7 +270,7 @@ def _refused(model: Model, text: str) -> ModelError:
     return ModelError(
         "OpenVINO does not know operators of this model", where=str(model.path), got=unread[1].strip()[:400],
         expected="operators of ONNX; quantized models as QuantizeLinear and DequantizeLinear around them",
-        fix=f"give it the model as it was before `fuse`, or {_OTHERWISE}",
+        fix=f"give it the model as it was before `fuse`, or {OTHERWISE}",
     )  # fmt: skip
 
 

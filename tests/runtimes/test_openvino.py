@@ -306,7 +306,7 @@ def test_more_sizes_than_are_compiled_for_never_run_in_a_precision_that_nobody_j
     if not bf16():
         pytest.skip("this CPU has no bfloat16")
     nodes = [
-        helper.make_node("Sub", ["x", "x"], ["zero"]), helper.make_node("Add", ["zero", "one"], ["ones"]),
+        helper.make_node("Shape", ["x"], ["sizes"]), helper.make_node("Expand", ["one", "sizes"], ["ones"]),
         helper.make_node("CumSum", ["ones", "axis"], ["at"]), helper.make_node("Sin", ["at"], ["s"]),
         helper.make_node("MatMul", ["s", "w"], ["y"]),
     ]  # fmt: skip
@@ -319,6 +319,24 @@ def test_more_sizes_than_are_compiled_for_never_run_in_a_precision_that_nobody_j
             feeds = {"x": np.zeros((1, size, 8), np.float32)}
             expected = answers(in_openvino(model), feeds)["y"]
             np.testing.assert_allclose(session.run(feeds)["y"], expected, atol=1e-5)
+
+
+@needed
+@pytest.mark.parametrize("shapes", ["dynamic", "static"])
+def test_positions_that_are_fed_are_never_rounded(tmp_path: Path, shapes: str) -> None:
+    if not bf16():
+        pytest.skip("this CPU has no bfloat16")
+    nodes = [
+        helper.make_node("Cast", ["at"], ["f"], to=FLOAT), helper.make_node("Sin", ["f"], ["s"]),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]  # fmt: skip
+    model = graph(
+        tmp_path / "m.onnx", nodes, {"at": (INT64, ["b", 8])}, {"y": FLOAT}, w=np.eye(8, dtype=np.float32)
+    )  # fmt: skip
+    feeds = {"at": np.arange(3001, 3009).reshape(1, 8)}
+    answers(in_openvino(model, shapes=shapes), feeds)
+    with pytest.raises(ModelError, match="what is counted before it becomes an angle"):
+        answers(in_openvino(model, shapes=shapes, precision="bf16"), feeds)
 
 
 @needed

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from deployables import in_runtime
 from onnx import NodeProto, TensorProto, helper
-from openvino_models import FLOAT, INT64, answers, graph
+from openvino_models import FLOAT, INT64, answers, graph, in_openvino
 
 from mlopt.core.errors import ModelError
+from mlopt.core.packages import version
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
-from mlopt.formats.onnx.indices import rows_looked_up
+from mlopt.formats.onnx.indices import longest_looked_up, rows_looked_up
 
 ROWS = 7
 TABLE = np.arange(ROWS * 2, dtype=np.float32).reshape(ROWS, 2)
@@ -87,3 +88,22 @@ def test_what_no_output_needs_and_what_need_not_run_limits_nothing(tmp_path: Pat
     assert rows_looked_up(read_graph(model.path).graph) == {}
     model = graph(tmp_path / "m.onnx", [unused, branches], inputs, {"y": FLOAT}, table=TABLE)
     assert rows_looked_up(read_graph(model.path).graph) == {}
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_positions_counted_along_an_axis_reach_as_far_as_onnxruntime_has_rows(tmp_path: Path, start: int) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Shape", ["ids"], ["s"]), node("Gather", ["s", "one"], ["n"]), node("Range", ["start", "n", "one"], ["r"]),
+        node("Unsqueeze", ["r", "axes"], ["p"]), node("Gather", ["table", "p"], ["y"]),
+    ]  # fmt: skip
+    held = {"one": np.int64(1), "start": np.int64(start), "axes": np.array([0]), "table": TABLE}
+    model = graph(tmp_path / "m.onnx", nodes, {"ids": (INT64, ["b", "t"])}, {"y": FLOAT}, **held)
+    assert longest_looked_up(read_graph(model.path).graph) == ({} if start else {("ids", 1): ROWS})
+    answers(in_runtime(model), {"ids": np.zeros((1, ROWS), np.int64)})
+    with pytest.raises(ModelError):
+        answers(in_runtime(model), {"ids": np.zeros((1, ROWS + 1), np.int64)})
+    if version("openvino") is not None and not start:
+        answers(in_openvino(model), {"ids": np.zeros((1, ROWS), np.int64)})
+        with pytest.raises(ModelError, match="longer than the table of its positions"):
+            answers(in_openvino(model), {"ids": np.zeros((1, ROWS + 1), np.int64)})
