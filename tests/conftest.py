@@ -25,6 +25,8 @@ os.environ.setdefault(
 )  # two test processes on two cores: PyTorch's threads would wait for each other
 STARTERS = ("process", "slow", "gpu", "rtx")
 NOT_QUICK = (*STARTERS, "heavy")
+NO_OPENVINO = "openvino is not installed"
+"""Why ``openvino_models.needed`` skips a test."""
 GOLDENS = Path(__file__).parent / "goldens"
 NOT_READ = tuple(Path(__file__).parent / name for name in ("e2e", "fuzz", "hostile"))
 
@@ -44,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave folders unread of which all tests would be left out."""
     return True if config.getoption("--quick") and collection_path in NOT_READ else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What is skipped without OpenVINO is chosen by ``-m openvino`` where it is installed."""
+    if any(mark.kwargs.get("reason") == NO_OPENVINO for mark in item.iter_markers("skipif")):
+        item.add_marker("openvino")
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlopt.core.errors import MeasureError
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Measured, Run
 from mlopt.report.control import beyond_noise
@@ -39,6 +40,13 @@ class Choice:
     tried: tuple[Tried, ...] = ()
     spent: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    spare: Choice | None = None
+    """What the first way came to, if something else is shipped."""
+
+    @property
+    def shipped(self) -> Deployable:
+        """What the steps end in."""
+        return next((each.kept for each in reversed(self.outcomes) if each.kept is not None), self.start)
 
     @property
     def final(self) -> Deployable:
@@ -64,8 +72,32 @@ def of_search(found: Selected, way: Way, baseline: Deployable, notes: Sequence[s
         chosen if found.shipped is None else _shipping(chosen, found.shipped),
         rivals={f"runner-up ({number})": each for number, each in enumerate(found.finalists, 1)},
         fastest=found.fastest_source,
-        tried=found.tried, spent=found.spent,
+        tried=found.tried, spent=found.spent, spare=chosen,
     )  # fmt: skip
+
+
+def without(choice: Choice, error: MeasureError) -> Choice:
+    """Return what is shipped if what was chosen died while the release was measured; raises ``error`` if it did not.
+
+    No look and no race may have lasted as long. What the first way came to is as good as if there had been no search.
+    """
+    cause = next((each.got for each in error.problems if each.where == FINAL), None)
+    spare, lost = choice.spare, choice.shipped
+    if cause is None or spare is None or spare.shipped.identity == lost.identity:
+        raise error
+    why = f"lost in the last comparison: {cause}"
+    tried = (each.model_copy(update={"why_not": why}) if _key_of(each) == _key(lost) else each for each in choice.tried)
+    told = f"what the search had chosen, in {lost.runtime}, was {why}; what the chain came to is shipped"
+    return replace(
+        spare, tried=tuple(_shipped_now(each, spare.shipped) for each in tried), spent=choice.spent,
+        notes=(*choice.notes, told),
+    )  # fmt: skip
+
+
+def _shipped_now(tried: Tried, shipped: Deployable) -> Tried:
+    """Take back what speaks against what is shipped now, unless it is that it does not keep the gates."""
+    taken = _key_of(tried) == _key(shipped) and tried.valid is not False
+    return tried.model_copy(update={"why_not": None}) if taken else tried
 
 
 def _shipping(choice: Choice, entrant: Entrant) -> Choice:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mlopt.core.errors import RecipeError
+from mlopt.core.errors import MeasureError, RecipeError
 from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.data.fitting import check_fed, check_finite
@@ -173,7 +173,10 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
 def measure(prepared: Prepared, chosen: Choice) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     notify, candidates = prepared.planned.started.notify, _candidates(prepared, chosen).candidates
-    run = experiment.compared(_experiment(prepared), candidates, partial(notify, "measure"))
+    try:
+        run = experiment.compared(_experiment(prepared), candidates, partial(notify, "measure"))
+    except MeasureError as error:
+        return measure(prepared, choice.without(chosen, error))
     chosen, run = choice.settled(chosen, run)
     candidate_set = _candidates(prepared, chosen)
     check_shippable(candidate_set.final.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from small_graphs import write_classifier
 
 import mlopt
 from mlopt.cli.app import run
-from mlopt.core.errors import ExitCode
+from mlopt.core.errors import ExitCode, MeasureError
+from mlopt.measure.candidate import Candidate, Run
+from mlopt.results.roles import FINAL
+from mlopt.run import experiment
 
 FAST = "odd_recalls"
 ON_SPEED = [{"metric": "speedup.median", "min": 0.001}]
@@ -110,3 +114,21 @@ def test_the_smallest_is_shipped_where_size_is_the_objective(here: Path, monkeyp
     passes = ["simplify", {"quantize": {"mode": "static", "optional": True}}]
     made = optimize(here, recipe("classifier", passes=passes, data=CALIBRATED, objective="size"))
     assert made.report.final.size_bytes == min(each.size_bytes for each in made.report.tried if each.valid)
+
+
+def test_one_that_dies_only_in_the_last_comparison_takes_nothing_along(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd_runtimes(here, monkeypatch, "recalls")
+    compared = experiment.compared
+
+    def dies(of: Any, candidates: Sequence[Candidate], notify: Any) -> Run:
+        (final,) = (each for each in candidates if each.name == FINAL)
+        if final.deployable.runtime == FAST:
+            raise MeasureError("the candidate could not be measured", where=FINAL, got="it was ended by SIGSEGV")
+        return compared(of, candidates, notify)
+
+    monkeypatch.setattr(experiment, "compared", dies)
+    made = optimize(here, recipe("classifier"))
+    assert (made.report.verdict, made.report.final.runtime) == ("pass", "onnxruntime")
+    assert "lost in the last comparison: it was ended by SIGSEGV" in why(made.report, FAST)

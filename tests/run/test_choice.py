@@ -10,11 +10,12 @@ import pytest
 from campaign_parts import PACE, chain, model, run_of
 from deployables import in_runtime
 
+from mlopt.core.errors import MeasureError
 from mlopt.formats.model import TORCH
 from mlopt.measure.candidate import Candidate, Run
 from mlopt.results.report import Tried
 from mlopt.results.roles import BASELINE, CONTROL, FASTEST, FINAL
-from mlopt.run.choice import Choice, of_search, of_way, settled
+from mlopt.run.choice import Choice, of_search, of_way, settled, without
 from mlopt.run.forms import Entrant, Selected, forms
 from mlopt.run.outcomes import Way
 from mlopt.runtimes.base import Deployable
@@ -121,6 +122,32 @@ def test_a_source_that_is_faster_unchanged_is_shipped_if_it_may_be(tmp_path: Pat
     kept = [each.kept for each in after.outcomes if each.kept is not None]
     assert kept[-1] == (choice.fastest.deployable if shippable and choice.fastest else kept[-1])
     assert [each.status for each in after.outcomes].count("applied") == (3 if shippable else 2)
+
+
+@pytest.mark.parametrize("valid", [None, True, False])
+def test_if_the_chosen_one_dies_in_the_release_the_chain_is_shipped(tmp_path: Path, valid: bool | None) -> None:
+    choice = searched(tmp_path, "after simplify (2)")
+    choice = replace(choice, tried=tuple(each.model_copy(update={"valid": valid}) for each in choice.tried))
+    died = MeasureError("the candidate could not be measured", where=FINAL, got="it was ended by SIGSEGV")
+    left = without(choice, died)
+    assert [each.status for each in left.outcomes] == ["applied", "applied", "dropped", "applied"]
+    why = {each.digest.strip("0"): each.why_not for each in left.tried}
+    assert why["simplify"] == "lost in the last comparison: it was ended by SIGSEGV"
+    assert why["fuse"] == ("no race tells" if valid is False else None)
+    assert why["export"] == "no race tells"
+    assert "in onnxruntime, was lost in the last comparison" in left.notes[-1]
+    with pytest.raises(MeasureError, match="SIGSEGV"):
+        without(left, died)
+
+
+def test_what_else_is_lost_in_the_release_ends_the_run(tmp_path: Path) -> None:
+    choice = searched(tmp_path, "after simplify (2)")
+    lost = MeasureError("the candidate could not be measured", where=BASELINE, got="it was ended by SIGKILL")
+    with pytest.raises(MeasureError, match="SIGKILL"):
+        without(choice, lost)
+    died = MeasureError("the candidate could not be measured", where=FINAL, got="it was ended by SIGSEGV")
+    with pytest.raises(MeasureError, match="SIGSEGV"):
+        without(searched(tmp_path, "after fuse (4)"), died)
 
 
 def test_the_source_in_its_own_framework_is_a_form_where_it_can_be_shipped(tmp_path: Path) -> None:
