@@ -22,10 +22,13 @@ def show(steps: Sequence[Outlook]) -> None:
     for name in ("step", "cache", "why", "what"):
         table.add_column(name, overflow="fold")
     words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
+    said: set[str] = set()
     for step in steps:
         name = f"{step.title} (optional)" if step.optional else step.title
         word = ("left out", "dim") if step.skipped else words[step.cached]
+        detail = "" if step.name in said else plain(step.detail)  # of a step that several runtimes have, once
+        said.add(step.name)
         table.add_row(
-            plain(name), Text(*word), plain(step.why), Text(plain(step.detail), style="dim")
+            plain(name), Text(*word), plain(step.why), Text(detail, style="dim")
         )  # before rich measures it: what it counts as no column wide would push the end out of the table
     out.print(table)

@@ -62,4 +62,6 @@ def _show(described: list[dict[str, Any]]) -> None:
     console.out.print(table)
     for hint in (one["hint"] for one in described if one["hint"]):
         console.out.print(hint)
-    console.out.print("`target: {runtime: NAME}` is how a recipe names one, `mlopt bench --runtime` takes several.")
+    console.out.print(
+        "A recipe tries all that are installed, unless `target.runtime` or `--runtime NAME[,NAME]` names some."
+    )

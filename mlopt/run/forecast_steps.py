@@ -6,7 +6,6 @@ step is looked up for all that it may meet.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from mlopt.core.target import Objective
 from mlopt.formats.model import TORCH, Kind, Model
 from mlopt.passes.base import Pass
 from mlopt.recipe.schema import Step
-from mlopt.run import chain, forms
+from mlopt.run import chain, forms, probe
 from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.forms import Entrant
 from mlopt.run.outcomes import Outcome, Way
@@ -30,7 +29,6 @@ from mlopt.run.ways import elsewhere
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import runtime_named
 
-_LOG = logging.getLogger(__name__)
 WHY_OPEN = "depends on a step above that has to run"
 _UNSURE = (
     "nothing changed, unless it is made from the model in less precision: whether that keeps the gates is measured"
@@ -53,15 +51,11 @@ class Ahead:
     _asked: dict[tuple[str, RuntimeOptions], tuple[RuntimeOptions, ...]] = field(default_factory=dict)
 
     def opened(self, deployable: Deployable) -> tuple[Deployable, ...]:
-        """Return the ways to open a model that the run may take; a runtime that does not answer has one."""
+        """Return the ways to open a model that the run may take; raises as ``openings`` does."""
         key = deployable.runtime, deployable.options
         if key not in self._asked:
             log = self.planned.started.scratch / "plan.log"
-            try:
-                found = openings(self.planned.loaded.recipe, deployable, one_size=self.one_size, log=log)
-            except MloptError as error:
-                _LOG.warning("%s cannot tell how it may open a model: %s", deployable.runtime, error)
-                found = (deployable,)
+            found = openings(self.planned.loaded.recipe, deployable, one_size=self.one_size, log=log)
             self._asked[key] = tuple(each.options for each in found)
         return tuple(replace(deployable, options=options) for options in self._asked[key])
 
@@ -71,14 +65,23 @@ def outlook_of_steps(ahead: Ahead) -> list[Outlook]:
     recipe, passes = ahead.planned.loaded.recipe, ahead.planned.passes
     names = chain.ways(ahead.kind, recipe, passes)
     every: list[_WayAhead] = []
+    lost: list[Outlook] = []
     for name in names or ("",):
-        every.append(_WayAhead(ahead, name, first=every[0] if every else None, alone=len(names) < 2))
-    first, *others = [each.walked() for each in every]
-    apart = {row.number for rows in others for row in rows if row.own}
-    told = [_told(row, ahead, names[0] if row.number in apart or row.skipped else None) for row in first]
-    for name, rows in zip(names[1:], others, strict=True):
-        told += [_told(row, ahead, name) for row in rows if row.own]
-    return [*told, *_choice(ahead, [each.hypothesis() for each in every])]
+        way = _WayAhead(ahead, name, first=every[0] if every else None, alone=len(names) < 2)
+        try:
+            way.walked()
+        except MloptError as error:
+            if not every:
+                raise
+            lost.append(Outlook("all steps", "", None, probe.told(error), runtime=name, skipped=True))
+        else:
+            every.append(way)
+    first, *others = every
+    apart = {row.number for way in others for row in way.walked() if row.own}
+    told = [_told(row, ahead, first.name if row.number in apart or row.skipped else None) for row in first.walked()]
+    for way in others:
+        told += [_told(row, ahead, way.name) for row in way.walked() if row.own]
+    return [*told, *lost, *_choice(ahead, [each.hypothesis() for each in every])]
 
 
 @dataclass(frozen=True)

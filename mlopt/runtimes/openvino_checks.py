@@ -13,6 +13,7 @@ from mlopt.runtimes.feeds import check_feeds
 
 OTHERWISE = "run it with `runtime: onnxruntime`"
 _INEXACT = {"float64": "OpenVINO computes float64 in float32 on a CPU", "string": "OpenVINO's text is not taken here"}
+_KINDS = 64
 _BITS = 32
 """In which it adds and multiplies integers."""
 _ROUNDED = dict.fromkeys((
@@ -50,6 +51,9 @@ class FeedCheck:
 
     def __init__(self, model: Model) -> None:
         self._inputs, self._where = model.inputs, str(model.path)
+        self._only_floats = all(spec.dtype.startswith("float") for spec in model.inputs)
+        self._fit: set[tuple[tuple[str, object, tuple[int, ...]], ...]] = set()
+        """Names, types and sizes of feeds that were looked at and fit; no value of theirs can be wrong."""
         self._rows: dict[str, int] = {}
         self._integers = Arithmetic((), {}, ())
         self._longest: dict[tuple[str, int], int] = {}
@@ -59,7 +63,10 @@ class FeedCheck:
             self._rows, self._integers = rows_looked_up(graph), arithmetic(graph)
 
     def __call__(self, feeds: Feeds) -> None:
-        """Look at a feed; this takes microseconds."""
+        """Look at a feed; this takes microseconds, and less for one of a kind that was there before."""
+        kind = tuple([(name, array.dtype, array.shape) for name, array in feeds.items()]) if self._only_floats else ()
+        if kind in self._fit:
+            return
         check_feeds(feeds, self._inputs, self._where, bits=_BITS, rows=self._rows)
         for (name, axis), rows in self._longest.items():
             if feeds[name].shape[axis] > rows:
@@ -80,3 +87,5 @@ class FeedCheck:
                 f"OpenVINO computes integers of this size wrongly: {found.operator} in {exact}", where=self._where,
                 got=f"from {found.low} to {found.high}", fix=OTHERWISE,
             )  # fmt: skip
+        if kind and len(self._fit) < _KINDS:
+            self._fit.add(kind)

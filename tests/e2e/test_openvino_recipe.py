@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from openvino_models import needed
 from quantization_models import cnn
 
+import mlopt
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode
+from mlopt.measure.parity import fidelity
+from mlopt.runtimes.openvino_options import OpenVinoOptions
 
 pytestmark = [needed, pytest.mark.process]
 RECIPE = """\
@@ -26,12 +33,28 @@ passes: [simplify, {quantize: {mode: static}}]
 gates: [{metric: fidelity.cosine, min: 0.99}, {metric: speedup.median, min: 0.001}]
 measure: {seconds: 0.01, rounds: 7, max_time: 1}
 """
+_SPEC = importlib.util.find_spec("openvino")
+PLACE = Path(_SPEC.origin).parents[1] if _SPEC is not None and _SPEC.origin else None
 ALONE = """\
 import sys
 sys.modules["onnxruntime"] = None
 import mlopt, numpy
-with mlopt.load("made", key="key.pub") as session:
-    print(session.run({"image": numpy.ones((3, 3, 8, 8), "float32")})["logits"].shape)
+with mlopt.load(sys.argv[1], key="key.pub") as session:
+    answers = [session.run({"image": image[None]})["logits"] for image in numpy.load("x.npz")["image"]]
+numpy.savez("answers.npz", logits=numpy.concatenate(answers))
+"""
+WITHOUT = """\
+import sys
+from pathlib import Path
+sys.path[:] = [each for each in sys.path if not (Path(each) / "openvino").is_dir()]
+from mlopt.cli.app import run
+import mlopt
+try:
+    mlopt.load("made", key="key.pub")
+except mlopt.MloptError as error:
+    print(error)
+for verb in sys.argv[1:]:
+    print(verb, run(verb.split()))
 """
 
 
@@ -61,29 +84,84 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_was_measured_in_openvino_and_says_how(here: Path) -> None:
     manifest, report = (json.loads((here / "made" / f"{name}.json").read_text()) for name in ("mlopt", "report"))
     assert manifest["runtime"] == "openvino"
-    assert manifest["options"] == {
-        "threads": 1, "device": "cpu", "precision": "exact", "hint": "latency", "streams": 1, "pinning": False,
-    }  # fmt: skip
+    assert OpenVinoOptions.model_validate(manifest["options"]).model_dump() == manifest["options"]
+    assert (manifest["options"]["threads"], manifest["options"]["shapes"]) == (1, "static")
+    assert {**report["final"]["options"], **manifest["options"]} == report["final"]["options"]
     assert set(manifest["runtime_packages"]) == {"openvino"}
     assert (report["baseline"]["runtime"], report["final"]["runtime"]) == ("onnxruntime", "openvino")
     assert "openvino" in report["environment"]["packages"]
     assert "Conv" in {each["op_type"] for each in report["operators"]["final"]}
 
 
-def test_it_is_verified_and_loads_where_there_is_no_onnxruntime(here: Path) -> None:
-    assert run(["verify", "made", "--key", "key.pub", "--require-gate", "pass"]) == ExitCode.OK
-    done = subprocess.run([sys.executable, "-c", ALONE], cwd=here, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "(3, 5)", done.stderr
+@pytest.mark.parametrize("packed", [False, True])
+def test_it_answers_as_measured_where_there_is_no_onnxruntime(here: Path, tmp_path: Path, packed: bool) -> None:
+    """Each evaluation sample, from what is verified, and from what was one file in between."""
+    artifact = here / "made"
+    assert run(["verify", str(artifact), "--key", "key.pub", "--require-gate", "pass"]) == ExitCode.OK
+    if packed:
+        artifact = tmp_path / "unpacked"
+        assert run(["pack", "made", "-o", str(tmp_path / "made.mlopt"), "--key", "key.pub"]) == ExitCode.OK
+        assert run(["unpack", str(tmp_path / "made.mlopt"), "-o", str(artifact), "--key", "key.pub"]) == ExitCode.OK
+    command = [sys.executable, "-c", ALONE, str(artifact)]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (expected,) = onnxruntime.InferenceSession("m.onnx").run(None, {"image": np.load("x.npz")["image"]})
+    found = fidelity({"logits": expected}, {"logits": np.load("answers.npz")["logits"]})
+    said = json.loads((artifact / "report.json").read_text())["final"]["fidelity"]
+    assert found.n == said["n"]
+    assert (found.cosine, found.max_abs) == pytest.approx((said["cosine"], said["max_abs"]), rel=1e-3)
 
 
-def test_a_manifest_with_another_key_is_not_opened(here: Path, tmp_path: Path) -> None:
-    import shutil
+def _another_key(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["options"]["cache_dir"] = str(folder)
 
+
+def _another_precision(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["options"]["precision"] = "bf16" if manifest["options"]["precision"] == "exact" else "exact"
+
+
+def _another_runtime(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["runtime"] = "onnxruntime"
+
+
+def _another_weight(folder: Path, manifest: dict[str, Any]) -> None:
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [_another_key, _another_precision, _another_runtime, _another_weight])
+def test_what_was_changed_since_it_was_signed_is_not_opened(here: Path, tmp_path: Path, change: Any) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(here / "made", copy)
+    manifest = json.loads((copy / "mlopt.json").read_text())
+    change(copy, manifest)
+    (copy / "mlopt.json").write_text(json.dumps(manifest))
+    assert run(["verify", str(copy), "--key", "key.pub"]) == ExitCode.INTEGRITY
+    with pytest.raises(mlopt.MloptError) as caught:
+        mlopt.load(copy, key="key.pub")
+    assert caught.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_an_unknown_option_is_not_passed_on_by_who_does_not_verify(here: Path, tmp_path: Path) -> None:
     shutil.copytree(here / "made", tmp_path / "copy")
     manifest = json.loads((tmp_path / "copy" / "mlopt.json").read_text())
-    manifest["options"]["cache_dir"] = str(tmp_path)
+    _another_key(tmp_path, manifest)
     (tmp_path / "copy" / "mlopt.json").write_text(json.dumps(manifest))
     assert run(["bench", str(tmp_path / "copy"), "--time", "0.1"]) == ExitCode.INTEGRITY
+
+
+@pytest.mark.skipif(Path(onnxruntime.__file__).parents[1] == PLACE, reason="openvino lies with all that is needed")
+def test_where_there_is_no_openvino_it_is_told_what_brings_it(here: Path) -> None:
+    """What only reads the files goes on; what runs the model says what is missing."""
+    wanted = {"verify made --key key.pub": 0, "gate made": 0, "inspect made": 0, "bench made --time 0.1": 2}
+    command = [sys.executable, "-c", WITHOUT, *wanted]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("OpenVINO is not installed"), done.stderr
+    for said in (done.stdout, done.stderr):
+        assert 'fix       pip install "mlopt[openvino]"' in said
+    for verb, code in wanted.items():
+        assert f"\n{verb} {code}\n" in done.stdout
 
 
 def test_bench_and_compare_read_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

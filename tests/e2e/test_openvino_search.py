@@ -14,10 +14,17 @@ from quantization_models import random
 from searching import cosine, optimize, recipe, why
 from small_models import NETWORK
 
+import mlopt
+from mlopt.core.errors import ExitCode
 from mlopt.core.hardware import detect_cpu
 
 pytestmark = [needed, pytest.mark.heavy]
 node = helper.make_node
+
+PAGES = {
+    "bom.cdx.json", "claims.jsonl", "mlopt.json", "model.onnx", "model.sig", "recipe.lock.yaml", "report.html",
+    "report.json", "report.md", "samples.json",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -111,3 +118,27 @@ def test_a_pytorch_source_ends_in_openvino_as_well(here: Path) -> None:
     assert {each.runtime for each in made.report.tried} == {"onnxruntime", "openvino"}
     assert {each.options["shapes"] for each in made.report.tried if each.runtime == "openvino"} == {"static"}
     assert {"torch_eager", "onnx_fp32"} <= set(made.report.references)
+
+
+def test_weights_beside_the_model_are_shipped_and_signed(here: Path) -> None:
+    feeds = high(here)
+    onnx.save(onnx.load("high.onnx"), "high.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    made = optimize(here, recipe("high", target={"runtime": "openvino", "threads": 1}, passes=[]))
+    assert made.report.final.runtime == "openvino"
+    assert cosine(made, here / "high.onnx", feeds) > 0.999
+    (weights,) = (each for each in made.path.iterdir() if each.name not in PAGES)
+    content = bytearray(weights.read_bytes())
+    content[0] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(mlopt.MloptError) as caught:
+        mlopt.load(made.path)
+    assert caught.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_answers_of_several_sizes_are_held_against_each_other(here: Path) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("NonZero", ["r"], ["t"]), node("Transpose", ["t"], ["y"])]
+    graph(here / "m.onnx", nodes, {"x": (FLOAT, [1, 6])}, {"y": TensorProto.INT64})
+    save(here, x=random(16, 6))
+    made = optimize(here, recipe("m", passes=[]))
+    assert {each.runtime: each.valid for each in made.report.tried}.keys() == {"onnxruntime", "openvino"}
+    assert [each for each in why(made.report, "openvino") if "slower" not in each and "no race" not in each] == []

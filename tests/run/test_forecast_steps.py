@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_chain import ONNX, PASSES, TORCH, World, steps
 
+from mlopt.core.errors import MeasureError
 from mlopt.core.target import Target
 from mlopt.formats.model import Kind
 from mlopt.recipe.schema import Step
@@ -141,6 +142,22 @@ def test_what_is_chosen_from_is_counted_as_far_as_it_is_known() -> None:
     ran(world := both(), refusing)
     assert "at most 6 deployables: 2 forms of the model" in ahead(world, refusing)[-1].detail
     assert "8 deployables: 3 forms" in ahead(both(), steps("simplify? either?", either={"reader": "other"}))[-1].detail
+
+
+def test_a_runtime_that_cannot_be_asked_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(_recipe: Any, one: Deployable, **_: Any) -> tuple[Deployable, ...]:
+        if one.runtime == "other":
+            raise MeasureError("the runtime other could not be asked", got="it was ended by SIGSEGV")
+        return (one,)
+
+    monkeypatch.setattr(forecast_steps, "openings", asked)
+    chain = steps("simplify quantize?")
+    ran(world := both(), chain, BOTH[:1])
+    rows = ahead(world, chain)
+    assert told(rows) == ["simplify cached", "quantize cached", "all steps in other skipped"]
+    assert rows[-1].why == "the runtime other could not be asked: it was ended by SIGSEGV"
+    with pytest.raises(MeasureError):
+        ahead(World(target=Target(runtime="other")), chain)
 
 
 def test_a_source_in_pytorch_is_no_form_for_runtimes_that_do_not_read_it() -> None:
