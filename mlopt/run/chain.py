@@ -84,9 +84,9 @@ def unrun(kind: Kind, giver: str, target: Target) -> Problem | None:
     named = target.runtimes
     able = [each for each in runtimes_of(kind, named) if target.device in each.devices]
     fit = [each for each in able if (each.name in named if named else not each.missing)]
-    if fit:
-        return None
     every = runtime_table()
+    if fit or not set(named) <= set(every):  # what nobody knows is told by itself
+        return None
     kinds = {each for name in (named or every) if name in every for each in every[name].kinds}
     expected = " or ".join(f"{a_kind(each)} model" for each in sorted(kinds)) or None
     fix = f"target: {{runtime: {able[0].name}}}" if able else f"install what runs {a_kind(kind)} model"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from mlopt.results.report import Tried
 from mlopt.run.outcomes import Outcome, Way
-from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import other_runtime, runtime_named
 
 
@@ -76,9 +76,9 @@ def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
     """Return the forms of all ways; ``unchanged`` are the digests of what no step has changed.
 
     Each model is one form, or two if a step that writes for one runtime alone has left it as it was: what is required
-    there has been done in one of them.
+    there has been done in one of them. With options that a step has chosen it is one more, in its runtime alone.
     """
-    found: dict[tuple[str, frozenset[str]], Form] = {}
+    found: dict[tuple[object, ...], Form] = {}
     for place, way in enumerate(ways):
         if way.lost is not None:
             continue
@@ -93,7 +93,7 @@ def forms(ways: Sequence[Way], unchanged: Sequence[str]) -> list[Form]:
             digest = deployable.model.digest
             shippable = (-1 if number is None else number) >= last
             form = Form(name, deployable, way, number, shippable, digest in unchanged)
-            key = digest, _readers(form)
+            key = digest, _readers(form), _tuned(form)
             if key not in found or (shippable and not found[key].shippable):
                 found[key] = form
     return [each for each in found.values() if each.shippable or each.unchanged]
@@ -108,13 +108,21 @@ def entrants(
         only = _readers(form)
         for name in runtimes:
             taken = form.deployable.model.kind in runtime_named(name).kinds
-            if not taken or (only and name not in only):
+            elsewhere = name != form.deployable.runtime and _tuned(form) is not None
+            if not taken or (only and name not in only) or elsewhere:
                 continue
             shippable = form.shippable and not _owes(form, name)
             for chosen in choices(other_runtime(form.deployable, name)) if shippable or form.unchanged else ():
                 if chosen.identity not in seen:
                     seen.add(chosen.identity)
                     yield Entrant(form, chosen, shippable)
+
+
+def _tuned(form: Form) -> tuple[str, RuntimeOptions] | None:
+    """Return runtime and options, if those are not what the runtime opens any model with."""
+    one, common = form.deployable, form.way.start.options
+    usual = runtime_named(one.runtime).options(threads=common.threads, device=common.device)
+    return None if one.options == usual else (one.runtime, one.options)
 
 
 def _owes(form: Form, runtime: str) -> bool:

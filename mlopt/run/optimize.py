@@ -159,13 +159,12 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
     able = list(forms.entrants(every, [way.runtime for way in came], opened))
     if len(came) < 2 and len({each.deployable.options for each in able}) < 2:
         chosen = choice.of_way(first, baseline, notes)
-        prepared.quality.check(chosen.final)
-        return chosen
-    found = selection.Selection(
-        able, baseline, prepared.evaluator, prepared.quality, dead=dead,
-        max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
-    ).run()  # fmt: skip
-    chosen = choice.of_search(found, first, baseline, notes)
+    else:
+        found = selection.Selection(
+            able, baseline, prepared.evaluator, prepared.quality, dead=dead,
+            max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
+        ).run()  # fmt: skip
+        chosen = choice.of_search(found, first, baseline, notes)
     prepared.quality.check(chosen.final)
     return chosen
 

@@ -147,3 +147,20 @@ def test_no_two_entrants_have_one_name(tmp_path: Path) -> None:
     every = forms([way(tmp_path, "simplify? quantize?- fuse?")], [])
     made = list(entrants(every, ["onnxruntime", "other"], lambda one: (one,)))
     assert len({each.name for each in made}) == len(made)
+
+
+def test_options_that_a_step_has_chosen_are_tried_in_its_runtime_beside_the_usual_ones(tmp_path: Path) -> None:
+    made = way(tmp_path, "simplify? tune?")
+    simplified = made.outcomes[0].deployable
+    assert simplified is not None
+    options = simplified.options.model_copy(update={"graph_optimization": "basic"})
+    tuned = replace(made.outcomes[1], deployable=replace(simplified, options=options))
+    every = forms([replace(made, outcomes=(made.outcomes[0], tuned))], [])
+    assert found(every, "onnxruntime", "other") == [
+        ("source", "onnxruntime", True), ("source", "other", True), ("after simplify (1)", "onnxruntime", True),
+        ("after simplify (1)", "other", True), ("after tune (2)", "onnxruntime", True),
+    ]  # fmt: skip
+    (last,) = (
+        each for each in entrants(every, ["onnxruntime"], lambda one: (one,)) if each.form.name == "after tune (2)"
+    )
+    assert last.deployable.options == options
