@@ -14,13 +14,15 @@ from typing import Any
 from mlopt.core.errors import MeasureError
 from mlopt.measure import figures, statistics
 from mlopt.measure.candidate import Measured, Run
+from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise
 from mlopt.results.report import Tried
-from mlopt.results.roles import BASELINE, FASTEST, FINAL
+from mlopt.results.roles import BASELINE, COMPILED, FASTEST, FINAL
 from mlopt.run.forms import Entrant, Selected
 from mlopt.run.outcomes import Outcome, Way
-from mlopt.run.report_builder import ROLES
+from mlopt.run.report_builder import ROLES, CandidateSet, candidate_set
 from mlopt.runtimes.base import Deployable
+from mlopt.runtimes.torch import under_compile
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Choice:
         """What is measured besides the steps of the chain, by name."""
         fastest = {} if self.fastest is None else {FASTEST: self.fastest.deployable}
         return fastest | {name: each.deployable for name, each in self.rivals.items()}
+
+    def candidate_set(self, source: Deployable, recipe: Recipe) -> CandidateSet:
+        """Return what a run measures: all of it, and the references that the recipe asks for."""
+        compiled = {COMPILED: under_compile(source)} if COMPILED in recipe.references else {}
+        return candidate_set(
+            source, self.outcomes, recipe.target.batch_size, self.baseline, self.start, compiled | self.beside,
+            clients=recipe.target.clients,
+        )  # fmt: skip
 
 
 def of_way(way: Way, baseline: Deployable, notes: Sequence[str]) -> Choice:

@@ -30,7 +30,6 @@ from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
-from mlopt.results.roles import COMPILED
 from mlopt.run import chain, choice, declared, experiment, forms, inputs, packaging, report_builder, selection, ways
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
@@ -44,7 +43,6 @@ from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import trial
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy
-from mlopt.runtimes.torch import under_compile
 
 
 @dataclass(frozen=True)
@@ -171,13 +169,14 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
 
 def measure(prepared: Prepared, chosen: Choice) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
-    notify, candidates = prepared.planned.started.notify, _candidates(prepared, chosen).candidates
+    notify, source, recipe = prepared.planned.started.notify, prepared.evaluator.source, prepared.planned.loaded.recipe
+    candidates = chosen.candidate_set(source, recipe).candidates
     try:
         run = experiment.compared(_experiment(prepared), candidates, partial(notify, "measure"))
     except MeasureError as error:
         return measure(prepared, choice.without(chosen, error))
     chosen, run = choice.settled(chosen, run)
-    candidate_set = _candidates(prepared, chosen)
+    candidate_set = chosen.candidate_set(source, recipe)
     check_shippable(candidate_set.final.model)
     findings = experiment.explained(_experiment(prepared), run, notify)
     return Measurements(chosen, candidate_set, findings)
@@ -218,15 +217,6 @@ def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:
     """Return the source as it is when it is only exported, as it runs by default."""
     made = exported(begin(prepared.source, prepared.job), came[0].outcomes, prepared.job)
     return deploy(made.model, prepared.job.options)
-
-
-def _candidates(prepared: Prepared, chosen: Choice) -> report_builder.CandidateSet:
-    source, recipe = prepared.evaluator.source, prepared.planned.loaded.recipe
-    beside = {COMPILED: under_compile(source)} if COMPILED in recipe.references else {}
-    return report_builder.candidate_set(
-        source, chosen.outcomes, recipe.target.batch_size, chosen.baseline, chosen.start, beside | chosen.beside,
-        clients=recipe.target.clients,
-    )  # fmt: skip
 
 
 def _source(planned: Planned) -> Model:
