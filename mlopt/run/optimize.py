@@ -117,12 +117,10 @@ def ready(planned: Planned) -> Prepared:
     )
     for notice in notices:
         notify(notice, "", None)
-    job = _job(planned, source, evaluator, fitted)
     first = next(iter(chain.ways(source.kind, recipe, planned.passes)), evaluator.source.runtime)
     quality = QualityGates(recipe, evaluator, planned.baselines, first)
-    return Prepared(
-        planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=(*planned.notes, *notices)
-    )
+    job = _job(planned, source, evaluator, fitted)
+    return Prepared(planned, source, evaluation, fitted, evaluator, quality, job, (*planned.notes, *notices))
 
 
 def transform(prepared: Prepared) -> tuple[Way, ...]:
@@ -150,11 +148,10 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
     baseline = _baseline(prepared, came)
     every = forms.forms(came, unchanged=(prepared.source.digest, baseline.model.digest))
     dead = {way.runtime: f"not tried: {way.lost}" for way in came if way.dead}
-
-    def opened(one: Deployable) -> Sequence[Deployable]:
-        return (one,) if one.runtime in dead else prepared.quality.choices(one)
-
-    able = list(forms.entrants(every, [way.runtime for way in came], opened))
+    able = list(forms.entrants(
+        every, [way.runtime for way in came],
+        lambda one: (one,) if one.runtime in dead else prepared.quality.choices(one),
+    ))  # fmt: skip
     if len(came) < 2 and len({each.deployable.options for each in able}) < 2:
         chosen = choice.of_way(first, baseline, notes)
     else:
