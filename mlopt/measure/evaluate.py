@@ -33,6 +33,8 @@ from mlopt.results.figures import Accuracy, AccuracyDrop, Disagreement, Fidelity
 from mlopt.runtimes.base import Array, Deployable, RuntimeOptions
 from mlopt.runtimes.table import elsewhere, other_runtime, runtime_named
 
+_VERSION = 2
+"""Of what a runtime is told, and of what is kept: another one is computed anew."""
 _LEAST_PATIENCE, _PATIENCE = 60.0, 50.0
 
 
@@ -66,6 +68,7 @@ class Evaluator:
     def _ran(self, judged: Deployable) -> Entry:
         runtime, model = runtime_named(judged.runtime), judged.model
         parts: dict[str, Any] = {
+            "version": _VERSION,
             "model": model.digest,
             "data": self.dataset.digest,
             "batch_size": self.batch_size,

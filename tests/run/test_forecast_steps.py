@@ -169,7 +169,7 @@ def test_a_source_in_pytorch_is_no_form_for_runtimes_that_do_not_read_it() -> No
     names=st.lists(st.sampled_from(["simplify", "quantize", "either"]), unique=True),
     data=st.data(), verdict=st.sampled_from([None, "slower"]), fine=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_whatever_the_chain_a_look_ahead_finds_all_that_a_run_left(
     names: list[str], data: st.DataObject, verdict: str | None, fine: bool
 ) -> None:
