@@ -10,6 +10,7 @@ nothing to sign with (``child_environment``), and no network.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import math
 import os
@@ -207,10 +208,11 @@ def _pipe() -> tuple[Connection, Connection]:
 
 
 def _travels(error: MloptError) -> bool:
-    """Whether the parent can make it again from its pickle: one of a plug-in's own may need more than that holds."""
+    """Whether the parent can make it again: a copy is made as its pickle is read, and may want more than that holds."""
     try:
-        return isinstance(pickle.loads(pickle.dumps(error)), MloptError)  # noqa: S301 - what this process has just made
-    except Exception:  # noqa: BLE001 - pickling calls what the error's class wants, which may raise anything
+        pickle.dumps(error)
+        return isinstance(copy.deepcopy(error), MloptError)
+    except Exception:  # noqa: BLE001 - making it again calls what the error's class wants, which may raise anything
         return False
 
 

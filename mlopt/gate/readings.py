@@ -15,7 +15,8 @@ from mlopt.gate.evidence import Evidence, Question, Read, rounds
 from mlopt.gate.vocabulary import did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
-from mlopt.report.change import ALPHA, Estimate
+from mlopt.report.change import ALPHA
+from mlopt.report.estimate import Estimate
 from mlopt.results.figures import AccuracyDrop, Fidelity, Latency, OutputFidelity, Speedup
 from mlopt.results.report import CandidateRecord, Report
 from mlopt.results.section import Interval

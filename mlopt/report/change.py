@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlopt.measure import statistics
+from mlopt.report.estimate import Estimate, exponential, logarithm, minus, over
 from mlopt.results.figures import Accuracy
 from mlopt.results.report import CandidateRecord, Environment, Report
 from mlopt.results.section import Interval
 
-Estimate = tuple[float, Interval]
-
 ALPHA = 0.05
 _WORK = ("threads", "device", "concurrency")
 _MOST_LOOKS = 1000  # a report may come from anybody, and an error rate of 0 has no quantile
-_LARGEST_LOG = 700.0
 _MANY_ROUNDS = 1_000_000  # reports of mlopt 0.1 do not give theirs: the normal distribution stands for Student's
 
 
@@ -52,24 +50,6 @@ def environment_differences(old: Environment, new: Environment) -> tuple[str, ..
         for name in sorted({*old.packages, *new.packages})
     ]
     return tuple(f"{name} was {was}, is {now}" for name, was, now in pairs if was != now)
-
-
-def minus(x: Estimate, y: Estimate) -> Estimate:
-    """Return x - y of two independent estimates: half-widths add as squares, each side with the one that opposes it.
-
-    This is Newcombe's (1998) hybrid interval; Zou and Donner (2008) show it for any two estimates.
-    """
-    middle = x[0] - y[0]
-    below = math.hypot(x[0] - x[1][0], y[1][1] - y[0])
-    above = math.hypot(x[1][1] - x[0], y[0] - y[1][0])
-    return middle, (middle - below, middle + above)
-
-
-def over(x: Estimate, y: Estimate) -> Estimate | None:
-    """Return x / y, the same in logarithms; None if a figure is not positive."""
-    if min(x[0], *x[1], y[0], *y[1]) <= 0:
-        return None
-    return _exp(minus(_log(x), _log(y)))
 
 
 def speedup_change(old: Report, new: Report, confidence: float = 0.95) -> Change:
@@ -186,23 +166,13 @@ def _speedup(report: Report, confidence: float) -> Estimate | None:
     if math.isclose(1 - confidence, ALPHA):
         return found.median, found.ci95
     alpha = (1 - confidence) / looks(report)
-    middle, interval = _log((found.median, found.ci95))
+    middle, interval = logarithm((found.median, found.ci95))
     rounds = report.sampling.rounds if report.sampling else _MANY_ROUNDS
-    return _exp((middle, statistics.rescaled(middle, interval, rounds, ALPHA / looks(report), alpha)))
+    return exponential((middle, statistics.rescaled(middle, interval, rounds, ALPHA / looks(report), alpha)))
 
 
 def _exact_ratio(old: int, new: int, what: str) -> Change:
     return Change(new / old) if old > 0 else Change(None, reason=f"the old {what} is not a positive number")
-
-
-def _log(estimate: Estimate) -> Estimate:
-    middle, (low, high) = estimate
-    return math.log(middle), (math.log(low), math.log(high))
-
-
-def _exp(estimate: Estimate) -> Estimate:
-    middle, low, high = (math.exp(min(log, _LARGEST_LOG)) for log in (estimate[0], *estimate[1]))
-    return middle, (low, high)
 
 
 def _near(one: Interval, other: Interval) -> bool:

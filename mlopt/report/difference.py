@@ -20,11 +20,11 @@ from mlopt.report.change import (
     other_environment,
     other_reference,
     other_work,
-    over,
     rss_change,
     size_change,
     speedup_change,
 )
+from mlopt.report.estimate import over
 from mlopt.report.options import in_words
 from mlopt.results.figures import Latency
 from mlopt.results.report import Report

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import control, facts
-from mlopt.report.change import Estimate, over
+from mlopt.report.estimate import Estimate, over
 from mlopt.report.options import in_words
 from mlopt.results.figures import Speedup
 from mlopt.results.report import CandidateRecord, Report

@@ -32,12 +32,15 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     if recipe.target.device == "cuda" and hardware.gpu is None:
         fix = "device: cpu, or a machine with a CUDA GPU; `mlopt doctor` shows what is there"
         problems.append(Problem("the target is a GPU, and this machine has none", "target.device", fix=fix))
-    problems.extend(_runtimes(recipe.target))
+    lacking = list(_runtimes(recipe.target))
+    problems.extend(lacking)
     problems.extend(_references(recipe))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         problems.extend(_missing(pass_, where, recipe, hardware))
-    return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *misfits(kind, recipe, passes)]
+    found = misfits(kind, recipe, passes)
+    wrong = [each for each in found if not lacking or each.where != "passes"]  # what runs it is said to be missing
+    return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *wrong]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:

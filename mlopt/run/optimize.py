@@ -120,7 +120,8 @@ def ready(planned: Planned) -> Prepared:
     first = next(iter(chain.ways(source.kind, recipe, planned.passes)), evaluator.source.runtime)
     quality = QualityGates(recipe, evaluator, planned.baselines, first)
     job = _job(planned, source, evaluator, fitted)
-    return Prepared(planned, source, evaluation, fitted, evaluator, quality, job, (*planned.notes, *notices))
+    notes = (*planned.notes, *notices)
+    return Prepared(planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=notes)
 
 
 def transform(prepared: Prepared) -> tuple[Way, ...]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlopt.core.packages import install_command, version
@@ -16,7 +14,13 @@ from mlopt.core.target import MAX_THREADS, Objective
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.timing import Layer, NodeTime
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:
+    Array = Any  # options of runtimes are read by what needs no NumPy
 Feeds = Mapping[str, Array]
 
 

@@ -168,7 +168,8 @@ def override_without_value() -> list[str]:
 
 def torch_model_is_never_exported() -> list[str]:
     Path("net.pt2").write_bytes(b"PK")
-    return recipe(RECIPE.replace("./tiny.onnx", "./net.pt2").replace("[simplify]", "[]"))
+    written = RECIPE.replace("./tiny.onnx", "./net.pt2").replace("[simplify]", "[]")
+    return recipe(written + "target: {runtime: onnxruntime}\n")
 
 
 def python_without_consent() -> list[str]:
