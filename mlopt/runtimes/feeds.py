@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from mlopt.core.errors import ModelError
 from mlopt.formats.model import TensorSpec
 from mlopt.runtimes.base import Array, Feeds
@@ -55,6 +53,8 @@ def _outside(array: Array, spec: TensorSpec, rows: int) -> str | None:
 
 
 def _fits(array: Array, bits: int) -> bool:
+    import numpy as np
+
     limits = np.iinfo(f"int{bits}")
     if not array.size or np.iinfo(array.dtype).max <= limits.max:
         return True

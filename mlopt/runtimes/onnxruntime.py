@@ -14,8 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
@@ -31,6 +29,7 @@ from mlopt.runtimes.onnxruntime_profile import nodes_of
 from mlopt.runtimes.onnxruntime_tunings import tunings
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
     import onnxruntime
 

@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX, Model
@@ -212,7 +210,7 @@ class _Session:
     def _tensor(self, array: Array) -> openvino.Tensor:
         """Wrap an array, which is read where it lies if OpenVINO can; its own dictionary of inputs takes longer."""
         plain = array.flags.c_contiguous and array.flags.writeable and array.ndim > 0
-        return self._compiler.ov.Tensor(array if plain else np.array(array, order="C"), shared_memory=True)
+        return self._compiler.ov.Tensor(array if plain else array.copy(order="C"), shared_memory=True)
 
     def native(self, feeds: Feeds) -> openvino.CompiledModel:
         """Return what runs this feed."""

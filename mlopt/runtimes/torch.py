@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from mlopt.core.errors import MissingPackage, ModelError
@@ -21,6 +20,7 @@ from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOption
 from mlopt.runtimes.torch_compile import check_compiled, compiled, graphs, missing_compiler, own_folder
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -90,7 +90,7 @@ class _Session:
         with self._without_gradients(), foreign_code(self.failed, self._where, advice):
             values = self._called(*tensors.values())
         names = output_names([spec.name for spec in self.outputs], len(values), self._where)
-        return {name: np.array(value.detach().cpu().numpy()) for name, value in zip(names, values, strict=True)}
+        return {name: value.detach().cpu().numpy().copy() for name, value in zip(names, values, strict=True)}
 
     def _without_gradients(self) -> AbstractContextManager[object]:
         mode: AbstractContextManager[object] = self._torch.inference_mode()

@@ -18,15 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import nodes, subgraphs
 from mlopt.formats.onnx.save import loaded
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
 
 EXACT: Mapping[str, str] = {"session.x64quantprecision": "1"}
 """The entry of a session that turns ONNX Runtime's exact mode on; it takes graph optimizations from ``extended`` on."""
@@ -73,6 +71,8 @@ class Overflow:
 
 def worst_pair(rows: NDArray[Any]) -> NDArray[Any]:
     """Return the largest sum of two neighbours of equal sign in each row; neighbours are 0 and 1, 2 and 3, ..."""
+    import numpy as np
+
     even = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
     pairs = even.reshape(len(rows), -1, 2)
     positive = np.maximum(pairs, 0).sum(axis=2).max(axis=1, initial=0)
@@ -85,6 +85,8 @@ def orders(weight: NDArray[Any], channel_axis: int) -> Iterator[NDArray[Any]]:
 
     ONNX Runtime lays out a convolution channel by channel, or position by position.
     """
+    import numpy as np
+
     rows = np.moveaxis(weight, channel_axis, 0)
     yield rows.reshape(len(rows), -1)
     if rows.ndim > 2:
@@ -194,6 +196,7 @@ class _Reader:
 
 
 def _pairs_fit(tensor: onnx.TensorProto, layout: str, folder: Path, *, moved: bool) -> bool:
+    import numpy as np
     from onnx import numpy_helper
 
     codes = numpy_helper.to_array(loaded(tensor, folder)).astype(np.int16)
