@@ -57,7 +57,7 @@ def _plain(report: Report) -> dict[str, Any]:
 
 def read(path: Path) -> Report:
     """Read a ``report.json``, or the one in an artifact directory; raises ``UserError``."""
-    file = path / REPORT_FILE if path.is_dir() else path
+    file = path / REPORT_FILE if _is_folder(path) else path
     content = _read_bytes(
         file, what="report", fix="mlopt optimize RECIPE writes an artifact with its report", limit=REPORT_LIMIT
     )
@@ -75,6 +75,13 @@ def read(path: Path) -> Report:
     except ValueError as error:
         raise UserError("a report holds finite numbers only", where=str(file), got=str(error)) from error
     return report
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long: reading it says so
+        return False
 
 
 def write_samples(samples: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
