@@ -21,7 +21,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batches
 from mlopt.measure.candidate import Candidate
 from mlopt.results.figures import ColdStart
-from mlopt.runtimes.base import Array
+from mlopt.runtimes.base import Array, Feeds
 from mlopt.runtimes.table import open_session, runtime_named
 
 SETTLE_SECONDS = 0.1
@@ -50,6 +50,10 @@ class Bench:
         self._cold = ColdStart(load_ms=1e3 * (loaded - opened), first_ms=1e3 * (time.perf_counter() - loaded))
         self._clients = candidate.concurrency
         self._pool = self._stack.enter_context(ThreadPoolExecutor(self._clients)) if self._clients > 1 else None
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Run one inference that is not timed."""
+        return self._session.run(feeds)
 
     def cold_start(self) -> ColdStart:
         """Return what opening the model and its first answer took; importing the runtime is not in it."""

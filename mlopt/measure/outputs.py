@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from mlopt.data import ragged
 from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import predict
+from mlopt.formats.model import TensorSpec
 from mlopt.formats.torch.memory import generators
 from mlopt.measure import repeats
 from mlopt.measure.candidate import Candidate
@@ -30,20 +32,33 @@ def write_outputs(
     """
     model = candidate.model
     with open_session(candidate.deployable) as session:
-        before, answers = generators(), {}
-
-        def run(feeds: Feeds) -> dict[str, Array]:
-            found = session.run(feeds)
-            answers.update({name: _as_told(array) for name, array in found.items()})
-            return found
-
-        outputs = predict(run, dataset, model.inputs, batch_size)
+        before = generators()
+        outputs, answers = answered(session.run, dataset, model.inputs, batch_size)
         if twice:
             again = partial(open_session, candidate.deployable)
             repeats.check(model, again, dataset, batch_size, run=session.run, outputs=outputs, before=before)
+    return saved(outputs, answers, out)
+
+
+def answered(
+    run: Callable[[Feeds], dict[str, Array]], dataset: Dataset, inputs: Sequence[TensorSpec], batch_size: int
+) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return what an open model answers to every sample, and of what type and rank each output is as it comes."""
+    answers: dict[str, str] = {}
+
+    def told(feeds: Feeds) -> dict[str, Array]:
+        found = run(feeds)
+        answers.update({name: _as_told(array) for name, array in found.items()})
+        return found
+
+    return predict(told, dataset, inputs, batch_size), answers
+
+
+def saved(outputs: Mapping[str, Array], answers: Mapping[str, str], out: Path) -> dict[str, Any]:
+    """Write what ``answered`` gave to files; return what ``write_outputs`` does."""
     for number, values in enumerate(outputs.values()):
         ragged.save(values, out / f"{number}.npy")
-    return {"names": list(outputs), "answers": answers}
+    return {"names": list(outputs), "answers": dict(answers)}
 
 
 def _as_told(answer: object) -> str:

@@ -48,7 +48,7 @@ _ENOUGH, _FAR = 3, 2.0
 _WRONG = 2.0
 """So many times the error that a gate allows on all samples is plainly wrong on a few."""
 _RACED, _FINALISTS = 6, 2
-_ROUNDS, _SECONDS, _LOOKS, _LEAST = 8, 0.6, 2, 16
+_ROUNDS, _SECONDS, _LOOKS, _LEAST = 7, 0.6, 2, 14
 _TIE = 0.98
 
 

@@ -181,7 +181,8 @@ def test_samples_with_nothing_to_say_are_not_held_against_the_model() -> None:
 def test_the_shift_is_that_of_scale_and_offset(noise: float, offset: float, seed: int) -> None:
     expected = answers((400, 20), seed)
     found = fidelity({"y": expected}, {"y": noisy((1 + noise) * expected + offset, 0.1)})
-    assert found.shift == pytest.approx(np.hypot(noise, offset), abs=0.02)
+    size = np.sqrt(np.mean(np.square(expected)))  # of 8,000 values, so it is 1 within a few percent
+    assert found.shift == pytest.approx(np.hypot(noise, offset / size), abs=0.02)
 
 
 def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
