@@ -73,6 +73,11 @@ class MloptError(Exception):
         self.problems: tuple[Problem, ...] = (first, *more)
         super().__init__(*self.problems)
 
+    @property
+    def brief(self) -> str:
+        """The first problem in one line: what is wrong, and what was found."""
+        return ": ".join(filter(None, (self.problems[0].what, self.problems[0].got)))
+
     @classmethod
     def of(cls, problems: Iterable[Problem]) -> Self:
         """Make one error of several problems (at least one)."""

@@ -126,8 +126,7 @@ class Evaluator:
         try:
             found = change(expected, self.outputs(after), self.reference)
         except (DataError, MeasureError, ModelError) as error:
-            problem = error.problems[0]
-            return f"{problem.what}: {problem.got}" if problem.got else problem.what
+            return error.brief
         if found is None:
             return None
         own = not_finite(self.reference)

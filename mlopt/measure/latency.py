@@ -178,7 +178,4 @@ class _Turn:
 
 
 def _in_a_line(error: Exception) -> str:
-    if not isinstance(error, MloptError):
-        return str(error)
-    problem = error.problems[0]
-    return f"{problem.what}: {problem.got}" if problem.got else problem.what
+    return error.brief if isinstance(error, MloptError) else str(error)

@@ -46,11 +46,6 @@ class Choice:
     """What the first way came to, if something else is shipped."""
 
     @property
-    def shipped(self) -> Deployable:
-        """What the steps end in."""
-        return next((each.kept for each in reversed(self.outcomes) if each.kept is not None), self.start)
-
-    @property
     def final(self) -> Deployable:
         """What is shipped."""
         return next((each.kept for each in reversed(self.outcomes) if each.kept is not None), self.start)
@@ -92,14 +87,14 @@ def without(choice: Choice, error: MeasureError) -> Choice:
     No look and no race may have lasted as long. What the first way came to is as good as if there had been no search.
     """
     cause = next((each.got for each in error.problems if each.where == FINAL), None)
-    spare, lost = choice.spare, choice.shipped
-    if cause is None or spare is None or spare.shipped.identity == lost.identity:
+    spare, lost = choice.spare, choice.final
+    if cause is None or spare is None or spare.final.identity == lost.identity:
         raise error
     why = f"lost in the last comparison: {cause}"
     tried = (each.model_copy(update={"why_not": why}) if _key_of(each) == _key(lost) else each for each in choice.tried)
     told = f"what the search had chosen, in {lost.runtime}, was {why}; what the chain came to is shipped"
     return replace(
-        spare, tried=tuple(_shipped_now(each, spare.shipped) for each in tried), spent=choice.spent,
+        spare, tried=tuple(_shipped_now(each, spare.final) for each in tried), spent=choice.spent,
         notes=(*choice.notes, told),
     )  # fmt: skip
 

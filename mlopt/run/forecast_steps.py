@@ -17,7 +17,7 @@ from mlopt.core.target import Objective
 from mlopt.formats.model import TORCH, Kind, Model
 from mlopt.passes.base import Pass
 from mlopt.recipe.schema import Step
-from mlopt.run import chain, forms, probe
+from mlopt.run import chain, forms
 from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.forms import Entrant
 from mlopt.run.outcomes import Outcome, Way
@@ -73,7 +73,7 @@ def outlook_of_steps(ahead: Ahead) -> list[Outlook]:
         except MloptError as error:
             if not every:
                 raise
-            lost.append(Outlook("all steps", "", None, probe.told(error), runtime=name, skipped=True))
+            lost.append(Outlook("all steps", "", None, error.brief, runtime=name, skipped=True))
         else:
             every.append(way)
     first, *others = every

@@ -34,13 +34,7 @@ def died(evaluator: Evaluator, ask: Callable[[Deployable], object], deployable: 
         ask(deployable)
         first_look.look(candidate, few, evaluator.logs / "look.log", patience=patience(evaluator, 1))
     except (MeasureError, MissingPackage) as error:
-        return told(error)
+        return error.brief
     except MloptError:
         return None
     return None
-
-
-def told(error: MloptError) -> str:
-    """Return an error in one line."""
-    problem = error.problems[0]
-    return f"{problem.what}: {problem.got}" if problem.got else problem.what

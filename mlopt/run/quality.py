@@ -57,8 +57,7 @@ class QualityGates:
                 found = objection(self.gates, report, self.baselines) if self.gates else self._otherwise(judged)
                 self._known[judged.identity] = Judged(found, report.final.fidelity, report.final.accuracy)
             except MloptError as error:
-                problem = error.problems[0]
-                self._known[judged.identity] = Judged(": ".join(filter(None, (problem.what, problem.got))))
+                self._known[judged.identity] = Judged(error.brief)
         return self._known[judged.identity]
 
     def check(self, shipped: Deployable) -> None:

@@ -139,7 +139,7 @@ class Selection:
                 seen = look(candidate, few, scratch / "look.log", patience=patience)
                 row.ms, found = seen.ms, fidelity(reference, seen.outputs)
             except MloptError as error:
-                row.why_not = probe.told(error)
+                row.why_not = error.brief
                 if time.monotonic() - started > patience:
                     dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
                 continue

@@ -20,7 +20,7 @@ from mlopt.recipe.schema import Step
 from mlopt.run import loop
 from mlopt.run.outcomes import Trial, Way
 from mlopt.run.quality import QualityGates
-from mlopt.run.step import Job, begin, detail_of
+from mlopt.run.step import Job, begin
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
 
@@ -52,8 +52,7 @@ def run(
         except MloptError as error:
             if number == 0:
                 raise
-            problem = error.problems[0]
-            yield Way(name, start, (), f"{problem.what}{detail_of(problem)}")
+            yield Way(name, start, (), error.brief)
         else:
             first = first or tuple(each.kept for each in outcomes if each.kept is not None)
             yield Way(name, start, tuple(replace(o, step=step) for o, step in zip(outcomes, steps, strict=True)))

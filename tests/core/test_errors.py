@@ -44,3 +44,8 @@ def test_every_error_is_the_users_to_fix_but_a_broken_artifact() -> None:
     assert codes.pop(IntegrityError) is ExitCode.INTEGRITY
     assert set(codes.values()) == {ExitCode.USAGE}
     assert len({int(code) for code in ExitCode}) == len(ExitCode)
+
+
+def test_an_error_in_brief_is_its_first_problem() -> None:
+    assert MloptError("it is refused", got="an operator", fix="another").brief == "it is refused: an operator"
+    assert MloptError.of([Problem("it hangs"), Problem("and more", got="x")]).brief == "it hangs"
