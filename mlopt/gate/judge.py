@@ -56,9 +56,14 @@ def on_quality(gates: Sequence[Gate]) -> list[Gate]:
     return [gate for gate in gates if gate.metric.startswith(("accuracy.", "fidelity."))]
 
 
+def on_size(gates: Sequence[Gate]) -> list[Gate]:
+    """Return those that are about how large a model is."""
+    return [gate for gate in gates if gate.metric in {"size_mb", "size.ratio"}]
+
+
 def objection(gates: Sequence[Gate], report: Report, baselines: Mapping[str, Report] = _NONE) -> str | None:
-    """Return what the gates on quality say against a model; one that cannot be decided counts against it too."""
-    verdicts = judge(asked, report, baselines=baselines) if (asked := on_quality(gates)) else ()
+    """Return what gates, if any, say against a model; one that cannot be decided counts against it too."""
+    verdicts = judge(gates, report, baselines=baselines) if gates else ()
     return "; ".join(_against(each) for each in verdicts if each.verdict != "pass") or None
 
 

@@ -51,6 +51,10 @@ class Bench:
         self._clients = candidate.concurrency
         self._pool = self._stack.enter_context(ThreadPoolExecutor(self._clients)) if self._clients > 1 else None
 
+    def close(self) -> None:
+        """Let go of the model, where the process is to go on without it."""
+        self._stack.close()
+
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """Run one inference that is not timed."""
         return self._session.run(feeds)

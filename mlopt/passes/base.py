@@ -20,7 +20,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.results.budget import Budget
-from mlopt.results.timing import Measuring
+from mlopt.results.timing import Measuring, Rival
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 
@@ -134,6 +134,9 @@ class Context:
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """Makes what times versions of a model, for a pass that searches: of the model as it is deployed, samples, a batch
     size and a folder for logs. Without it nothing can be measured."""
+    rival: Rival | None = None
+    """What may be shipped, in another runtime, instead of the pass's model: of use is only what is faster than this.
+    Told to a pass that measures."""
     store: Store | None = None
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None

@@ -35,6 +35,8 @@ class Setting:
     train_digest: str | None = None
     samples_digest: str
     budget: Budget
+    beside: tuple[str, ...] = ()
+    """The other runtimes in which the chain is run: a step that measures stops where it cannot keep up with them."""
 
 
 def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping[str, Any] | None = None) -> Key:
@@ -62,6 +64,8 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         parts["budget"] = job.budget.parts
         threads = job.target.threads or usable_cores()
         parts["machine"] = {"cpu": job.hardware.cpu, "threads": threads, "runs": _measured_in(job.target, deployed)}
+        if job.beside:
+            parts["beside"] = {name: versions(runtime_named(name).packages) for name in job.beside}
     if needs.device_bound:
         gpu = job.hardware.gpu.model_dump() if job.hardware.gpu else None
         parts["device"] = {"isa": list(job.hardware.isa), "gpu": gpu}

@@ -25,7 +25,7 @@ from mlopt.run.outlook import Outlook
 from mlopt.run.quality import openings
 from mlopt.run.stages import Planned
 from mlopt.run.step import how_run, run_so
-from mlopt.run.ways import elsewhere
+from mlopt.run.ways import elsewhere, setting_of
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import runtime_named
 
@@ -67,7 +67,7 @@ def outlook_of_steps(ahead: Ahead) -> list[Outlook]:
     every: list[_WayAhead] = []
     lost: list[Outlook] = []
     for name in names or ("",):
-        way = _WayAhead(ahead, name, first=every[0] if every else None, alone=len(names) < 2)
+        way = _WayAhead(ahead, name, first=every[0] if every else None, names=names)
         try:
             way.walked()
         except MloptError as error:
@@ -117,12 +117,9 @@ class _StepAhead:
 class _WayAhead:
     """The chain in the way of one runtime, of which the first is told whole."""
 
-    def __init__(self, ahead: Ahead, name: str, *, first: _WayAhead | None, alone: bool) -> None:
-        self.ahead, self.name, self.first, self.alone = ahead, name, first, alone
-        target = ahead.setting.target
-        self.setting = ahead.setting if alone else replace(
-            ahead.setting, target=target.model_copy(update={"runtime": name})
-        )  # fmt: skip
+    def __init__(self, ahead: Ahead, name: str, *, first: _WayAhead | None, names: Sequence[str]) -> None:
+        self.ahead, self.name, self.first = ahead, name, first
+        self.setting = ahead.setting if len(names) < 2 else setting_of(ahead.setting, name, names)
         self.start = self._run_so(ahead.kind, ahead.source or "source", None)
         self._rows: list[_StepAhead] | None = None
 

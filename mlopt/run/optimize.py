@@ -34,9 +34,10 @@ from mlopt.run import chain, choice, declared, experiment, forms, inputs, packag
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
-from mlopt.run.probe import died
+from mlopt.run.probe import Probe
 from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
+from mlopt.run.rivals import Rivals
 from mlopt.run.stages import Planned, Prepared
 from mlopt.run.start import Notify, Started, silent, start
 from mlopt.run.step import Job, begin, exported
@@ -127,7 +128,7 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Way, ...]:
     """Run the passes, once for each runtime that may run the result."""
     planned, notify = prepared.planned, prepared.planned.started.notify
-    recipe, evaluator = planned.loaded.recipe, prepared.evaluator
+    recipe, probe = planned.loaded.recipe, Probe(prepared.evaluator, prepared.quality.choices)
     measured = partial(experiment.trial_run, _experiment(prepared), partial(notify, "is it worth it?"))
     keep = trial(recipe, planned.baselines, measured)
 
@@ -137,7 +138,7 @@ def transform(prepared: Prepared) -> tuple[Way, ...]:
     runtimes = chain.ways(prepared.source.kind, recipe, planned.passes)
     came = ways.run(
         runtimes, recipe.passes, prepared.source, prepared.job, trial=keep, quality=prepared.quality,
-        died=partial(died, evaluator, prepared.quality.choices), tell=tell,
+        died=probe.died, rival=Rivals(prepared.quality, probe).of, tell=tell,
     )  # fmt: skip
     return tuple(came)
 

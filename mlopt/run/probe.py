@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,18 +24,32 @@ def patience(evaluator: Evaluator, samples: int) -> float:
     return first_look.PATIENCE + _AS_LONG * of_one * (samples + _CALLS)
 
 
-def died(evaluator: Evaluator, ask: Callable[[Deployable], object], deployable: Deployable) -> str | None:
-    """Return why nothing is to be tried in a runtime: a process that ran this on a sample crashed, hung or raised.
+@dataclass(frozen=True)
+class Probe:
+    """Tries runtimes, each once; ``ask`` is asked of a deployable before it is run."""
 
-    That the model was refused is no reason: it may take another form of it. ``ask`` is asked first.
-    """
-    few = part(evaluator.dataset, np.arange(1), evaluator.logs / "one")
-    candidate = Candidate(deployable.runtime, deployable, evaluator.batch_size)
-    try:
-        ask(deployable)
-        first_look.look(candidate, few, evaluator.logs / "look.log", patience=patience(evaluator, 1))
-    except (MeasureError, MissingPackage) as error:
-        return error.brief
-    except MloptError:
+    evaluator: Evaluator
+    ask: Callable[[Deployable], object]
+    _known: dict[str, str | None] = field(default_factory=dict)
+
+    def died(self, deployable: Deployable) -> str | None:
+        """Return why nothing is to be tried in a runtime: a process that ran this on a sample crashed, hung or raised.
+
+        That the model was refused is no reason: it may take another form of it.
+        """
+        if deployable.runtime not in self._known:
+            self._known[deployable.runtime] = self._end(deployable)
+        return self._known[deployable.runtime]
+
+    def _end(self, deployable: Deployable) -> str | None:
+        evaluator = self.evaluator
+        few = part(evaluator.dataset, np.arange(1), evaluator.logs / "one")
+        candidate = Candidate(deployable.runtime, deployable, evaluator.batch_size)
+        try:
+            self.ask(deployable)
+            first_look.look(candidate, few, evaluator.logs / "look.log", patience=patience(evaluator, 1))
+        except (MeasureError, MissingPackage) as error:
+            return error.brief
+        except MloptError:
+            return None
         return None
-    return None

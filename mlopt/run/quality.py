@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from mlopt.core.errors import MloptError, ModelError
-from mlopt.gate.judge import objection, on_quality
+from mlopt.gate.judge import objection, on_quality, on_size
 from mlopt.gate.limits import Gate
 from mlopt.measure import first_look
 from mlopt.measure.evaluate import Evaluator
@@ -18,6 +19,7 @@ from mlopt.recipe.schema import Recipe
 from mlopt.results.environment import environment
 from mlopt.results.figures import Accuracy, Fidelity
 from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.roles import BASELINE, FINAL
 from mlopt.runtimes.base import Deployable, Identity, RuntimeOptions
 from mlopt.runtimes.table import exactly, other_runtime, that_checks_sizes
 
@@ -30,6 +32,11 @@ class Judged:
     """What speaks against shipping it."""
     fidelity: Fidelity | None = None
     accuracy: Accuracy | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing does."""
+        return self.objection is None
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,16 @@ class QualityGates:
                 self._known[judged.identity] = Judged(error.brief)
         return self._known[judged.identity]
 
+    def too_large(self, judged: Deployable, baseline: Deployable) -> str | None:
+        """Return what the gates on size say against a model."""
+        source = _sized(self.evaluator.source_name, self.evaluator.source)
+        known: dict[str, Any] = {
+            "environment": environment(self.evaluator.hardware), "final": _sized(FINAL, judged),
+            "baseline": (base := _sized(BASELINE, baseline)), "references": {source.name: source, base.name: base},
+            "speedup": SimpleNamespace(vs=BASELINE), "steps": (),
+        }  # fmt: skip
+        return objection(on_size(gates_of(self.recipe)), Report.model_construct(**known), self.baselines)
+
     def check(self, shipped: Deployable) -> None:
         """Raise ``ModelError`` for what no gate would see: a runtime that does not answer as the model does."""
         if self.gates or (found := self._otherwise(shipped)) is None:
@@ -89,6 +106,11 @@ class QualityGates:
         sure = that_checks_sizes(judged) if judged.runtime == self.first else other_runtime(judged, self.first)
         found = None if sure == judged else self.evaluator.changed(exactly(sure), exactly(judged))
         return found and f"it answers otherwise than {sure.runtime}, and no gate says how far it may: {found}"
+
+
+def _sized(name: str, one: Deployable) -> CandidateRecord:
+    known: dict[str, Any] = {"name": name, "size_bytes": one.model.size_bytes}
+    return CandidateRecord.model_construct(**known)
 
 
 def openings(recipe: Recipe, deployable: Deployable, *, one_size: bool, log: Path) -> tuple[Deployable, ...]:

@@ -25,7 +25,7 @@ from mlopt.data.dataset import part
 from mlopt.measure import compare, statistics
 from mlopt.measure.candidate import Candidate, Measured
 from mlopt.measure.evaluate import Evaluator
-from mlopt.measure.first_look import look
+from mlopt.measure.first_look import Looks
 from mlopt.measure.parity import fidelity
 from mlopt.measure.schedule import Schedule
 from mlopt.results.figures import Accuracy, Fidelity
@@ -43,12 +43,12 @@ _FEW = 16
 """Samples of a look."""
 _IN_DOUBT = 1.25
 """How far from the truth the time of a look may be, as a factor between two of them."""
-_ENOUGH, _FAR = 3, 2.0
-"""At least so many race, since a busy machine can make a look err by more; but none that seemed twice as slow."""
+_ENOUGH, _FAR = 3, 1.5
+"""At least so many race, since a busy machine can make a look err by more; but none that seemed so much slower."""
 _WRONG = 2.0
 """So many times the error that a gate allows on all samples is plainly wrong on a few."""
-_RACED, _FINALISTS = 6, 2
-_ROUNDS, _SECONDS, _LOOKS, _LEAST = 7, 0.6, 2, 14
+_RACED, _FINALISTS = 4, 2
+_ROUNDS, _SECONDS, _LOOKS, _LEAST = 7, 0.4, 2, 14
 _TIE = 0.98
 
 
@@ -128,28 +128,27 @@ class Selection:
         reference = {name: np.asarray(array[some]) for name, array in self.evaluator.reference.items()}
         dead, wrong, patience = dict(self.dead), self._plainly_wrong(), probe.patience(self.evaluator, few.count)
         answers: Mapping[str, str] | None = None
-        for number, row in enumerate(rows):
-            deployable, started = row.entrant.deployable, time.monotonic()
-            self.notify(f"a look at {row.entrant.told}", number / len(rows))
-            if deployable.runtime in dead:
-                row.why_not = dead[deployable.runtime]
-                continue
-            candidate = self._candidate(row.entrant.name, deployable)
-            try:
-                seen = look(candidate, few, scratch / "look.log", patience=patience)
-                row.ms, found = seen.ms, fidelity(reference, seen.outputs)
-            except MloptError as error:
-                row.why_not = error.brief
-                if time.monotonic() - started > patience:
-                    dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
-                continue
-            row.fidelity = found
-            if answers is None and deployable.runtime == self.quality.first:
-                answers = seen.answers
-            if answers is not None and seen.answers != answers:
-                row.why_not = _unlike(seen.answers, answers)
-            elif found.cosine < wrong:
-                row.why_not = f"plainly wrong: cosine {found.cosine:.4f} on {few.count} samples"
+        with Looks(few, scratch / "look.log") as looks:
+            for number, row in enumerate(rows):
+                deployable, started = row.entrant.deployable, time.monotonic()
+                self.notify(f"a look at {row.entrant.told}", number / len(rows))
+                if deployable.runtime in dead:
+                    row.why_not = dead[deployable.runtime]
+                    continue
+                try:
+                    seen = looks.at(self._candidate(row.entrant.name, deployable), patience=patience)
+                    row.ms, row.fidelity = seen.ms, fidelity(reference, seen.outputs)
+                except MloptError as error:
+                    row.why_not = error.brief
+                    if time.monotonic() - started > patience:
+                        dead[deployable.runtime] = f"not tried: {row.entrant.told}, hung"
+                    continue
+                if answers is None and deployable.runtime == self.quality.first:
+                    answers = seen.answers
+                if answers is not None and seen.answers != answers:
+                    row.why_not = _unlike(seen.answers, answers)
+                elif row.fidelity.cosine < wrong:
+                    row.why_not = f"plainly wrong: cosine {row.fidelity.cosine:.4f} on {few.count} samples"
 
     def _candidate(self, name: str, deployable: Deployable) -> Candidate:
         target = self.quality.recipe.target
@@ -163,7 +162,7 @@ class Selection:
     def _judge(self, order: Sequence[_Row], *, enough: int) -> None:
         """Hold them against the gates, from the first on, until so many keep them and no other seems about as fast.
 
-        None that took more than twice as long as the first of them is asked. Of those that are ordered by size (0), the
+        None that took far longer than the first of them is asked. Of those that are ordered by size (0), the
         first that keeps the gates ends it.
         """
         quickest: float | None = None
@@ -175,7 +174,8 @@ class Selection:
             if not row.judged:
                 self.notify(f"judging {row.entrant.told}", number / len(order))
                 found = self.quality.of(row.entrant.deployable)
-                row.judged, row.why_not, row.accuracy = True, found.objection, found.accuracy
+                row.judged, row.accuracy = True, found.accuracy
+                row.why_not = found.objection or self.quality.too_large(row.entrant.deployable, self.baseline)
                 row.fidelity = found.fidelity or row.fidelity
             if row.valid:
                 if not enough:

@@ -23,7 +23,7 @@ from mlopt.formats.table import opened
 from mlopt.passes.base import Context, Pass, PassConfig, Refusal
 from mlopt.recipe.schema import Step
 from mlopt.results.figures import Parity
-from mlopt.results.timing import Measuring
+from mlopt.results.timing import Measuring, Rival
 from mlopt.run import failure_bundle
 from mlopt.run.contract import CHANGED, check_output, remedy
 from mlopt.run.fingerprint import Setting, key_of
@@ -52,6 +52,8 @@ class Job(Setting):
     """Why a step has no place here, if the chain is run for several runtimes, and this is not the step's."""
     prefer: Callable[[Deployable], Deployable] = lambda best: best
     """How the model is opened that a lossy step, or one that measures, is to improve on: as fast as the gates allow."""
+    rival: Callable[[Deployable], Rival | None] = lambda _best: None
+    """What else may be shipped by now, and is faster than the model."""
     changed: Callable[[Deployable, Deployable], str | None] = lambda _before, _after: None
     """``changed(before, after)`` tells what a lossless step did to the outputs of any evaluation sample."""
 
@@ -159,7 +161,7 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
             calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
-            store=job.store, measuring=job.measuring,
+            rival=job.rival(before) if step.config.searches else None, store=job.store, measuring=job.measuring,
         )  # fmt: skip
         try:
             return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)

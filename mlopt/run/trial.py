@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlopt.core.target import Objective
-from mlopt.gate.judge import objection
+from mlopt.gate.judge import objection, on_quality
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.schema import Recipe
 from mlopt.report.control import beyond_noise, distrusted, hidden
@@ -41,7 +41,7 @@ class _Trial:
         return TrialVerdict(reason, report.final.latency_ms, report.final.accuracy)
 
     def _worthless(self, report: Report) -> str | None:
-        return objection(gates_of(self.recipe), report, self.baselines) or self._no_gain(report)
+        return objection(on_quality(gates_of(self.recipe)), report, self.baselines) or self._no_gain(report)
 
     def _harm(self, report: Report) -> str | None:
         old, new = report.baseline.size_bytes, report.final.size_bytes

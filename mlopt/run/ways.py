@@ -13,33 +13,49 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Protocol, TypeVar
 
 from mlopt.core.errors import MloptError
 from mlopt.formats.model import Model
 from mlopt.recipe.schema import Step
+from mlopt.results.timing import Rival
 from mlopt.run import loop
+from mlopt.run.fingerprint import Setting
 from mlopt.run.outcomes import Trial, Way
 from mlopt.run.quality import QualityGates
 from mlopt.run.step import Job, begin
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
 
+S = TypeVar("S", bound=Setting)
+
+
+class Beating(Protocol):
+    """Tells what may be shipped instead of a model, in other runtimes or of what was made before, and is faster."""
+
+    def __call__(self, best: Deployable, runtimes: Sequence[str], made: Sequence[Deployable]) -> Rival | None:
+        """Return the fastest, None if that is the model itself."""
+        ...
+
 
 def run(
     runtimes: Sequence[str], steps: Sequence[Step], source: Model, job: Job, *, trial: Trial, quality: QualityGates,
-    died: Callable[[Deployable], str | None], tell: Callable[[str], None],
+    died: Callable[[Deployable], str | None], rival: Beating, tell: Callable[[str], None],
 ) -> Iterator[Way]:  # fmt: skip
     """Yield what the chain comes to in each of the runtimes, the first of which must come to something.
 
-    ``died`` says of a deployable how its process crashed or hung, if it did. Raises ``PassError`` if the first way
-    comes to nothing.
+    ``died`` says of a deployable how its process crashed or hung, if it did, and ``rival`` what is faster than one.
+    Raises ``PassError`` if the first way comes to nothing.
     """
     first: tuple[Deployable, ...] = ()
+    made: list[Deployable] = []
     for number, name in enumerate(runtimes):
         many = len(runtimes) > 1
-        target = job.target.model_copy(update={"runtime": name}) if many else job.target
-        skips = partial(elsewhere, runtime=name)
-        way = replace(job, target=target, prefer=quality.preferred, skips=skips, held_before=number > 0)
+        way = replace(
+            setting_of(job, name, runtimes) if many else job, prefer=quality.preferred,
+            skips=(skips := partial(elsewhere, runtime=name)), held_before=number > 0,
+        )  # fmt: skip
+        way = replace(way, rival=partial(rival, runtimes=way.beside, made=tuple(made)))
         free = [each.model_copy(update={"optional": True}) if skips(each) else each for each in steps]
         start = begin(source, way)
         met = next((each.model for each in (start, *first) if each.model.kind in runtime_named(name).kinds), None)
@@ -48,7 +64,7 @@ def run(
             continue
         try:
             outcomes = tuple(loop.run(start, free, way, trial, partial(_tell, tell, f", in {name}" if many else "")))
-            loop.final(start, outcomes, target)
+            made.append(loop.final(start, outcomes, way.target))
         except MloptError as error:
             if number == 0:
                 raise
@@ -56,6 +72,12 @@ def run(
         else:
             first = first or tuple(each.kept for each in outcomes if each.kept is not None)
             yield Way(name, start, tuple(replace(o, step=step) for o, step in zip(outcomes, steps, strict=True)))
+
+
+def setting_of(setting: S, runtime: str, runtimes: Sequence[str]) -> S:
+    """Return the setting of the way of one of several runtimes."""
+    target = setting.target.model_copy(update={"runtime": runtime})
+    return replace(setting, target=target, beside=tuple(name for name in runtimes if name != runtime))
 
 
 def _tell(tell: Callable[[str], None], where: str, text: str) -> None:

@@ -72,3 +72,45 @@ def test_the_feeds_are_those_of_any_session(tmp_path: Path, few: Dataset) -> Non
     feeds: Feeds = {"image": few.inputs["image"][:1]}
     with open_session(candidate(tmp_path).deployable) as session:
         assert session.run(feeds)
+
+
+def own(*_: Any) -> dict[str, Any]:
+    return {"names": {}, "answers": {"process": str(os.getpid())}, "ms": 1.0}
+
+
+def second_time(candidate: Candidate, few: Dataset, out: Path) -> dict[str, Any]:
+    """Crash in a process that has been here before."""
+    if _HERE:
+        crash()
+    _HERE.append(out)
+    return own()
+
+
+_HERE: list[Path] = []
+
+
+@pytest.mark.process
+def test_those_of_one_runtime_share_a_process_as_long_as_it_lives(
+    tmp_path: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = candidate(tmp_path)
+    monkeypatch.setattr(looking, "read_outputs", lambda *_: {})
+    with looking.Looks(few, tmp_path / "log") as looks:
+        monkeypatch.setattr(looking, "_seen", own)
+        first, second = (looks.at(one, patience=60).answers for _ in range(2))
+        monkeypatch.setattr(looking, "_seen", crash)
+        with pytest.raises(MeasureError, match="it could not be run"):
+            looks.at(one, patience=60)
+        monkeypatch.setattr(looking, "_seen", own)
+        third = looks.at(one, patience=60).answers
+    assert first == second != third
+
+
+@pytest.mark.process
+def test_what_dies_of_the_one_before_is_looked_at_again(
+    tmp_path: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "read_outputs", lambda *_: {})
+    monkeypatch.setattr(looking, "_seen", second_time)
+    with looking.Looks(few, tmp_path / "log") as looks:
+        assert {looks.at(candidate(tmp_path), patience=60).ms for _ in range(3)} == {1.0}

@@ -80,3 +80,10 @@ def test_what_a_pass_can_do_without_counts_where_it_is_installed(monkeypatch: py
         return key("quantize", Target(runtime="onnxruntime"))
 
     assert keys("1") != keys(None)
+
+
+@pytest.mark.parametrize(("name", "depends"), [("quantize", True), ("simplify", False)])
+def test_what_measures_depends_on_the_runtimes_that_it_may_fall_behind(name: str, depends: bool) -> None:
+    step, alone = Step(name=name, config=table()[name].config()), setting(Target(runtime="onnxruntime"))
+    keys = {key_of("model", 0, step, each).fingerprint for each in (alone, replace(alone, beside=("openvino",)))}
+    assert len(keys) == 1 + depends

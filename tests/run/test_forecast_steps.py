@@ -64,7 +64,8 @@ def ran(world: World, chain: list[Step], names: tuple[str, ...] = BOTH, *, fine:
     with world.here():
         for _ in ways.run(
             names, chain, world.source(ONNX).model, world.job(), trial=world.trial,
-            quality=cast(QualityGates, Gates(fine)), died=lambda _one: None, tell=world.said.append,
+            quality=cast(QualityGates, Gates(fine)), died=lambda _one: None, rival=lambda best, runtimes, made: None,
+            tell=world.said.append,
         ):  # fmt: skip
             pass
 

@@ -50,7 +50,9 @@ def test_a_model_that_is_refused_is_no_death(
 
     monkeypatch.setattr(first_look, "look", look)
     ask = raised if asking else lambda _one: None
-    assert probe.died(evaluator, ask, in_runtime(model(tmp_path, "one"))) == said
+    runtimes = probe.Probe(evaluator, ask)
+    assert runtimes.died(in_runtime(model(tmp_path, "one"))) == said
+    assert runtimes.died(in_runtime(model(tmp_path, "other"))) == said
     assert looked == ([] if asking else [1])
 
 

@@ -166,3 +166,23 @@ def test_where_no_gate_says_it_a_runtime_that_takes_anything_must_answer_as_anot
     with pytest.raises(ModelError, match="no gate on accuracy or fidelity") as caught:
         held.check(judged)
     assert "target: {runtime: onnxruntime}" in str(caught.value.problems[0].fix)
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({"metric": "size_mb", "max": 1}, None),
+        ({"metric": "size_mb", "max": 1e-9}, "size_mb is 8e-06, which is not <= 1e-09"),
+        ({"metric": "size.ratio", "max": 1}, "size.ratio is 2, which is not <= 1"),
+        ({"metric": "size.ratio", "max": 3}, None),
+        ({"metric": "latency.p50_ms", "max": 1e-9}, None),
+        (FIDELITY, None),
+    ],
+)
+def test_gates_on_size_are_asked_of_the_file(
+    tmp_path: Path, evaluator: Evaluator, gate: dict[str, Any], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = (in_runtime(model(tmp_path, name)) for name in ("8 bytes!", "half"))
+    monkeypatch.setattr(type(evaluator), "source", small, raising=False)
+    monkeypatch.setattr(type(evaluator), "source_name", "source", raising=False)
+    assert QualityGates(recipe((gate,)), evaluator, {}).too_large(large, small) == said

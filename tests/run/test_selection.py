@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -42,6 +44,7 @@ class World:
     """In races."""
     owed: Sequence[str] = ()
     unchanged: Sequence[str] = ()
+    heavy: Sequence[str] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     objective: str = "latency"
     race_ms: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +62,11 @@ class World:
                     name in self.unchanged)  # fmt: skip
         return Entrant(form, deployable, name not in self.owed)
 
-    def look(self, candidate: Candidate, _few: Any, _log: Path, *, patience: float) -> Look:
+    @contextmanager
+    def looks(self, _few: Any, _log: Path) -> Iterator[Any]:
+        yield SimpleNamespace(at=self.look)
+
+    def look(self, candidate: Candidate, *, patience: float) -> Look:
         name = candidate.model.path.stem
         self.looked.append(name)
         assert patience > 60
@@ -73,6 +80,9 @@ class World:
     def of(self, judged: Deployable) -> Judged:
         self.judged.append(judged.model.path.stem)
         return Judged(self.objections.get(judged.model.path.stem))
+
+    def too_large(self, judged: Deployable, _baseline: Deployable) -> str | None:
+        return "too large" if judged.model.path.stem in self.heavy else None
 
     def compare(self, candidates: Sequence[Candidate], *_: Any, undecided: Callable[..., Any], **__: Any) -> Run:
         self.raced = [each.model.path.stem for each in candidates][1:]
@@ -92,7 +102,7 @@ class World:
         return Run(**{**vars(run_of(())), "measured": measured, "lost": lost})
 
     def run(self, monkeypatch: pytest.MonkeyPatch, dead: Mapping[str, str] = {}) -> Selected:
-        monkeypatch.setattr(selection, "look", self.look)
+        monkeypatch.setattr(selection, "Looks", self.looks)
         monkeypatch.setattr(selection.compare, "compare", self.compare)
         evaluator = figures(self.folder)
         monkeypatch.setattr(type(evaluator), "reference", HALF, raising=False)
@@ -126,7 +136,7 @@ def test_the_fastest_that_keeps_the_gates_is_shipped(tmp_path: Path, monkeypatch
 
 
 def test_a_few_are_judged_and_race_although_they_seem_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ms = {"a": 1.0, "b": 1.5, "c": 1.6, "d": 1.7, "e": 2.1}
+    ms = {"a": 1.0, "b": 1.4, "c": 1.45, "d": 1.48, "e": 1.6}
     world = World(tmp_path, ms, race_ms={**ms, "c": 0.5})
     assert shipped(world.run(monkeypatch)) == "c"
     assert world.judged == world.raced == ["a", "b", "c"]
@@ -224,3 +234,8 @@ def test_what_is_valid_and_far_slower_does_not_race(tmp_path: Path, monkeypatch:
     found = world.run(monkeypatch)
     assert world.raced == ["a", "b"]
     assert why(found)["source"] == "slower at first sight"
+
+
+def test_what_is_larger_than_a_gate_allows_is_not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = World(tmp_path, {"a": 1.0, "b": 1.1}, heavy=["a"]).run(monkeypatch)
+    assert (shipped(found), why(found)["a"]) == ("b", "too large")

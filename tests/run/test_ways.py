@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -48,14 +48,18 @@ class Gates:
         return last if self.fine else runtimes.exactly(best)
 
 
+def no_rival(best: Deployable, runtimes: Sequence[str], made: Sequence[Deployable]) -> None:
+    del best, runtimes, made
+
+
 def run(
     world: World, chain: str | list[Step], *names: str, died: Callable[[Deployable], str | None] = lambda _one: None,
-    fine: bool = True,
+    fine: bool = True, rival: ways.Beating = no_rival,
 ) -> list[Way]:  # fmt: skip
     def all_ways() -> Iterator[Way]:
         yield from ways.run(
             names, steps(chain) if isinstance(chain, str) else chain, world.source(ONNX).model, world.job(),
-            trial=world.trial, quality=cast(QualityGates, Gates(fine)), died=died, tell=world.said.append,
+            trial=world.trial, quality=cast(QualityGates, Gates(fine)), died=died, rival=rival, tell=world.said.append,
         )  # fmt: skip
 
     with world.here():
@@ -151,3 +155,23 @@ def test_the_steps_of_a_way_are_those_of_the_recipe() -> None:
     for way in run(World(), wanted, "onnxruntime", "other"):
         assert [each.step for each in way.outcomes] == wanted
         assert replace(way, outcomes=()).start.model.digest == World().source(ONNX).model.digest
+
+
+def test_a_search_is_told_what_is_faster_in_the_other_runtimes_and_what_was_made_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, tuple[str, ...], int]] = []
+
+    def rival(best: Deployable, runtimes: Sequence[str], made: Sequence[Deployable]) -> None:
+        asked.append((best.runtime, tuple(runtimes), len(made)))
+
+    monkeypatch.setattr(type(steps("simplify")[0].config), "searches", property(lambda _one: True))
+    run(World(target=Target(runtime="auto")), "simplify", "onnxruntime", "other", rival=rival)
+    assert asked == [("onnxruntime", ("other",), 0), ("other", ("onnxruntime",), 1)]
+
+
+def test_where_nothing_is_searched_for_nothing_is_looked_at() -> None:
+    def rival(best: Deployable, runtimes: Sequence[str], made: Sequence[Deployable]) -> None:
+        raise AssertionError("nobody asks")
+
+    run(World(target=Target(runtime="auto")), "simplify quantize?", "onnxruntime", "other", rival=rival)

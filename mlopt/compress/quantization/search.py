@@ -18,17 +18,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
 from mlopt.compress.quantization.mode_estimate import ModeEstimate
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.search_log import SearchLog
 from mlopt.compress.quantization.versions import Judging, SearchResult, Version, Writing
-from mlopt.results.timing import Measuring
-
-if TYPE_CHECKING:
-    pass
+from mlopt.results.timing import Measuring, Rival
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""
@@ -45,27 +41,30 @@ _TIE = 0.98
 _SMOOTHED = "static, smoothed by NNCF"
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
+_HOPE = 1.3
+"""A version may turn out to be so many times as fast as the times of its layers promise."""
 _DECADES, _HALVINGS = 3, 8
 """The price of error is looked for so far around what it saves, and so often."""
 
 
 class Search:
-    """One search: ``seconds`` is the time that it may take."""
+    """One search, in ``seconds`` at most; what is not to be expected to become as fast as ``rival`` is not tried."""
 
     def __init__(
         self, writer: Writing, judge: Judging, measuring: Measuring, modes: Sequence[Mode], scratch: Path,
-        seconds: float,
+        seconds: float, rival: Rival | None = None,
     ) -> None:  # fmt: skip
         self.search_log = SearchLog()
         self._writer, self._judge, self._measuring, self._modes = writer, judge, measuring, modes
         self._scratch, self._seconds, self._start = scratch, seconds, time.monotonic()
         self._left: dict[Mode, dict[str, str]] = {mode: {} for mode in modes}
+        self._rival, self._behind = rival, set[Mode]()
 
     def fastest(self) -> SearchResult:
         """Find the fastest version that keeps the budget."""
         contenders = [*self._valid(self._estimates()), *self._smoothed()]
         if not contenders:
-            return self._nothing("no set of layers is both faster and good enough")
+            return self._nothing(self._too_slow() or "no set of layers is both faster and good enough")
         with self.search_log.spending("measuring against FP32"):
             named = {f"{number}": version for number, version in enumerate(contenders)}
             speeds = self._measuring.race(
@@ -120,9 +119,13 @@ class Search:
                     mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4)
                 )
             boundaries = self._boundaries(mode, able, conversion_ms(times) - conversion_ms(floats))
-            estimates.append(ModeEstimate(mode, savings, boundaries, total))
-            saved = estimates[-1].saved(estimates[-1].best())
+            estimate = ModeEstimate(mode, savings, boundaries, total)
+            saved = estimate.saved(estimate.best())
             self.search_log.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
+            if self._rival is not None and _HOPE * total < self._rival.times * (total - saved):
+                self._behind.add(mode)
+            else:
+                estimates.append(estimate)
         return sorted(estimates, key=lambda estimate: -estimate.saved(estimate.best()))
 
     def _boundaries(self, mode: Mode, layers: Sequence[str], spent_ms: float) -> dict[str, float]:
@@ -221,7 +224,8 @@ class Search:
 
     def _smoothed(self) -> list[Version]:
         """Return the version of another quantizer, which smooths activations first, if it keeps the budget."""
-        if Mode.STATIC not in self._modes or self._time_until(_CHOOSING_ENDS) < 0:
+        able = Mode.STATIC in self._modes and Mode.STATIC not in self._behind
+        if not able or self._time_until(_CHOOSING_ENDS) < 0:
             return []
         with self.search_log.spending("smoothing"):
             path = self._place(f"{_SMOOTHED}-{len(self.search_log.front)}")
@@ -268,6 +272,12 @@ class Search:
         missing = (name for name in self._writer.layers(version.mode) if name not in version.layers)
         left = {name: self._why_left(version.mode, name) for name in missing} | self._left[version.mode]
         return SearchResult(version, None, left, self.search_log.notes(version))
+
+    def _too_slow(self) -> str | None:
+        """Say what the rival has to do with it, if nothing is left."""
+        if self._rival is None or not self._behind:
+            return None
+        return f"{self._rival.told}, is {self._rival.times:.2f}x as fast as this, which no set of layers comes near"
 
     def _nothing(self, reason: str) -> SearchResult:
         objections = [row["objection"] for row in self.search_log.front if row["objection"] is not None]

@@ -14,7 +14,7 @@ from onnx import helper
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.search import Search
 from mlopt.compress.quantization.versions import Quality, Written
-from mlopt.results.timing import NodeTime, Speed
+from mlopt.results.timing import NodeTime, Rival, Speed
 
 FP32 = {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
 INT8 = {"a": 2.0, "b": 2.0, "c": 1.0, "d": 0.5}
@@ -82,8 +82,10 @@ class World:
         return {name: Speed(speed, speed - 0.01, speed + 0.01) for name, speed in speeds.items()}
 
 
-def search(world: World, tmp_path: Path, *modes: Mode, seconds: float = 60.0) -> Search:
-    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds)
+def search(
+    world: World, tmp_path: Path, *modes: Mode, seconds: float = 60.0, rival: Rival | None = None
+) -> Search:  # fmt: skip
+    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds, rival)
 
 
 @pytest.fixture(autouse=True)
@@ -246,3 +248,24 @@ def test_one_that_is_too_lossy_or_failed_does_not(tmp_path: Path, smooths: str) 
 def test_where_nothing_static_is_allowed_nobody_smooths(tmp_path: Path) -> None:
     found = search(World(smooths="a b c d"), tmp_path, Mode.DYNAMIC).fastest()
     assert "smoothing" not in found.notes["seconds"]
+
+
+def test_what_cannot_become_as_fast_as_what_there_is_elsewhere_is_not_written(tmp_path: Path) -> None:
+    world = World(smooths="a b c d")
+    found = search(world, tmp_path, rival=Rival("the model as it is, in other", 3.0)).fastest()
+    assert found.version is None
+    assert found.notes["front"] == []
+    assert found.reason == (
+        "the model as it is, in other, is 3.00x as fast as this, which no set of layers comes near; "
+        "static: of 10 ms in FP32 it should save 4.5 ms"
+    )
+
+
+@pytest.mark.parametrize("times", [0.9, 1.9, 2.3])
+def test_what_may_become_as_fast_is_looked_for(tmp_path: Path, times: float) -> None:
+    found = search(World(), tmp_path, rival=Rival("the model as it is, in other", times)).fastest()
+    assert found.version is not None
+
+
+def test_a_rival_in_speed_is_none_in_size(tmp_path: Path) -> None:
+    assert search(World(), tmp_path, rival=Rival("another", 9.0)).smallest().version is not None
