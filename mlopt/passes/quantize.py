@@ -196,7 +196,7 @@ def _searched(
     able = [mode for mode, why in modes.items() if why is None]
     if not able:
         return Refusal(f"in {deployable.runtime}: {next(filter(None, modes.values()))}")
-    search = Search(writer, judge, measuring, able, scratch, config.seconds, context.rival)
+    search = Search(writer, judge, measuring, able, scratch, seconds=config.seconds, rival=context.rival)
     result = search.smallest() if context.objective is Objective.SIZE else search.fastest()
     source = "there is no calibration data: these are evaluation samples" if calibration is None else None
     remark = "; ".join(filter(None, (source, judge.remark)))

@@ -29,6 +29,12 @@ class Form:
     unchanged: bool
     """Whether it is the source as it came, or as it is only exported."""
 
+    @property
+    def last(self) -> bool:
+        """Whether it is what the whole chain came to, in its way."""
+        kept = [number for number, each in enumerate(self.way.outcomes) if each.kept is not None]
+        return self.number == (kept[-1] if kept else None)
+
     def outcomes(self, shipped: Deployable) -> tuple[Outcome, ...]:
         """Return the steps that lead to ``shipped``, which is this form; what comes after it is left out."""
         if self.number is None:

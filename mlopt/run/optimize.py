@@ -34,7 +34,7 @@ from mlopt.run import chain, choice, declared, experiment, forms, inputs, packag
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
-from mlopt.run.probe import Probe
+from mlopt.run.probe import Liveness
 from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.rivals import Rivals
@@ -128,7 +128,7 @@ def ready(planned: Planned) -> Prepared:
 def transform(prepared: Prepared) -> tuple[Way, ...]:
     """Run the passes, once for each runtime that may run the result."""
     planned, notify = prepared.planned, prepared.planned.started.notify
-    recipe, probe = planned.loaded.recipe, Probe(prepared.evaluator, prepared.quality.choices)
+    recipe, probe = planned.loaded.recipe, Liveness(prepared.evaluator, prepared.quality.choices)
     measured = partial(experiment.trial_run, _experiment(prepared), partial(notify, "is it worth it?"))
     keep = trial(recipe, planned.baselines, measured)
 

@@ -25,7 +25,7 @@ def patience(evaluator: Evaluator, samples: int) -> float:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Liveness:
     """Tries runtimes, each once; ``ask`` is asked of a deployable before it is run."""
 
     evaluator: Evaluator

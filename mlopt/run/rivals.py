@@ -18,7 +18,7 @@ from mlopt.measure import first_look
 from mlopt.measure.candidate import Candidate
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.results.timing import Rival
-from mlopt.run.probe import Probe, patience
+from mlopt.run.probe import Liveness, patience
 from mlopt.run.quality import QualityGates
 from mlopt.runtimes.base import Deployable, Identity
 from mlopt.runtimes.table import other_runtime, runtime_named
@@ -32,7 +32,7 @@ class Rivals:
     """Looks at what may be shipped, each once."""
 
     quality: QualityGates
-    probe: Probe
+    probe: Liveness
     _seen: dict[Identity, float | None] = field(default_factory=dict)
 
     def of(self, best: Deployable, runtimes: Sequence[str], made: Sequence[Deployable]) -> Rival | None:

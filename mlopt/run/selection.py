@@ -3,11 +3,12 @@
 1. A look at each, for a second or two: what cannot be run, or is plainly wrong, is out.
 2. From the quickest on, each is held against the gates on quality, in its own runtime and on all samples, until a few
    keep them and the others took longer by more than a look can be wrong.
-3. Those that are left race, interleaved, beside the baseline; what is measurably slower than the quickest drops out,
-   and the others go on for three times as long.
-4. What no race tells apart is measured with the evidence of the release beside the one that is chosen.
+3. If more are left than the release can measure beside the one that is chosen, they race, interleaved, beside the
+   baseline; what is measurably slower than the quickest drops out, and the others go on for three times as long.
+4. What is not told apart by then is measured with the evidence of the release.
 
-Of those about as fast the most faithful is chosen. For ``objective: size`` the order is by size, and nothing races.
+Of those about as fast the most faithful is chosen, then what the whole chain came to. For ``objective: size`` the order
+is by size, and nothing races.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Selection:
         rivals = () if by_size or best is None else self._beside(best, able)
         unchanged = [row for row in order if row.valid and row.entrant.form.unchanged]
         fastest = min(unchanged, key=lambda row: row.ms or 0.0, default=None)
-        tried = tuple(self._told(row, best) for row in rows)
+        tried = tuple(self._told(row, best, rivals) for row in rows)
         return Selected(
             best.entrant if best else None, tuple(row.entrant for row in rivals), fastest.entrant if fastest else None,
             tried, {name: round(seconds, 1) for name, seconds in self.spent.items()},
@@ -162,7 +163,7 @@ class Selection:
     def _judge(self, order: Sequence[_Row], *, enough: int) -> None:
         """Hold them against the gates, from the first on, until so many keep them and no other seems about as fast.
 
-        None that took far longer than the first of them is asked. Of those that are ordered by size (0), the
+        None that took far longer than the first is asked. Of those that are ordered by size (0), the
         first that keeps the gates ends it.
         """
         quickest: float | None = None
@@ -183,12 +184,11 @@ class Selection:
                 kept, quickest = kept + 1, ms if quickest is None else quickest
 
     def _race(self, rows: Sequence[_Row]) -> None:
-        """Measure them against each other; if one is far ahead there is no race.
+        """Measure them against each other, if they are more than the comparison of the release can take.
 
-        Who is measurably slower than the quickest stops after the first look; the others go on if they are more than
-        the comparison of the release can take.
+        Who is measurably slower than the quickest stops after the first look; the others go on if they are still more.
         """
-        if len(rows) < 2:
+        if len(rows) <= 1 + _FINALISTS:
             return
         named = {row.entrant.name: row for row in rows}
         entrants = [self._candidate(name, row.entrant.deployable) for name, row in named.items()]
@@ -221,21 +221,21 @@ class Selection:
         raced = [row for row in able if row.valid and row.speed is not None] or [row for row in able if row.valid]
         most = max(map(_speed_of, raced), default=0.0)
         near = [row for row in raced if _speed_of(row) >= _TIE * most]
-        return max(near, key=lambda row: (_is_exact(row), _faithful(row), _speed_of(row)), default=None)
+        return max(
+            near, key=lambda row: (_is_exact(row), _faithful(row), row.entrant.form.last, _speed_of(row)), default=None
+        )
 
     def _beside(self, best: _Row, able: Sequence[_Row]) -> list[_Row]:
-        """Return those that may be as fast as the chosen one, as far as the race can tell."""
-        if best.speed is None:
-            return []
-        others = [row for row in able if row is not best and row.valid and row.speed is not None]
-        close = [row for row in others if row.speed is not None and row.speed.high >= best.speed.low]
+        """Return those that may be as fast as the chosen one, as far as the race, or the look, can tell."""
+        others = [row for row in able if row is not best and row.valid]
+        close = [row for row in others if _may_be_as_fast(row, best)]
         return sorted(close, key=_speed_of, reverse=True)[:_FINALISTS]
 
-    def _told(self, row: _Row, best: _Row | None) -> Tried:
+    def _told(self, row: _Row, best: _Row | None, rivals: Collection[_Row]) -> Tried:
         one, speed = row.entrant.deployable, row.speed
         why = row.why_not
         if why is None and row is not best:
-            why = self._why_left(row, best)
+            why = self._why_left(row, best, close=any(row is each for each in rivals))
         return Tried(
             model=row.entrant.form.name, digest=one.model.digest, runtime=one.runtime,
             options=one.options.model_dump(mode="json"), size_bytes=one.model.size_bytes, latency_ms=row.ms,
@@ -244,9 +244,11 @@ class Selection:
             unchanged=row.entrant.form.unchanged, why_not=why,
         )  # fmt: skip
 
-    def _why_left(self, row: _Row, best: _Row | None) -> str:
+    def _why_left(self, row: _Row, best: _Row | None, *, close: bool) -> str:
         if not row.entrant.shippable:
             return "a required step has still to come: it is here to compare with"
+        if close and row.speed is None:
+            return "no look tells it from the one that is shipped, beside which it was measured"
         if row.speed is None or best is None or best.speed is None:
             return "slower at first sight" if self.quality.recipe.objective is not Objective.SIZE else "larger"
         if row.speed.high < best.speed.low:
@@ -275,6 +277,12 @@ def _unlike(answers: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     """Say which outputs are of another type or rank: what the samples come to, joined, may be the same."""
     other = (name for name in wanted if answers.get(name) != wanted[name])
     return "it answers otherwise: " + ", ".join(f"{name} is {answers.get(name)}, not {wanted[name]}" for name in other)
+
+
+def _may_be_as_fast(row: _Row, best: _Row) -> bool:
+    if best.speed is None:
+        return (row.ms or 0.0) <= _FAR * (best.ms or 0.0)
+    return row.speed is not None and row.speed.high >= best.speed.low
 
 
 def _is_exact(row: _Row) -> bool:

@@ -50,7 +50,7 @@ def test_a_model_that_is_refused_is_no_death(
 
     monkeypatch.setattr(first_look, "look", look)
     ask = raised if asking else lambda _one: None
-    runtimes = probe.Probe(evaluator, ask)
+    runtimes = probe.Liveness(evaluator, ask)
     assert runtimes.died(in_runtime(model(tmp_path, "one"))) == said
     assert runtimes.died(in_runtime(model(tmp_path, "other"))) == said
     assert looked == ([] if asking else [1])

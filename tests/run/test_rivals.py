@@ -17,7 +17,7 @@ from mlopt.core.target import Objective
 from mlopt.formats.model import ONNX
 from mlopt.results.timing import Rival
 from mlopt.run import rivals
-from mlopt.run.probe import Probe
+from mlopt.run.probe import Liveness
 from mlopt.run.quality import Judged, QualityGates
 from mlopt.run.rivals import Rivals
 from mlopt.runtimes import table as runtimes
@@ -44,7 +44,7 @@ class Toy:
         self.dead: str | None = None
         self.looked: list[str] = []
         self.recipe, self.evaluator = recipe(), figures(folder)
-        self.known = Rivals(cast(QualityGates, self), cast(Probe, SimpleNamespace(died=lambda _one: self.dead)))
+        self.known = Rivals(cast(QualityGates, self), cast(Liveness, SimpleNamespace(died=lambda _one: self.dead)))
 
     def look(self, candidate: Any, *_: Any, **__: Any) -> Any:
         one: Deployable = candidate.deployable

@@ -135,11 +135,21 @@ def test_the_fastest_that_keeps_the_gates_is_shipped(tmp_path: Path, monkeypatch
     assert world.judged == ["b", "c"]  # what could not be as fast is not even judged
 
 
-def test_a_few_are_judged_and_race_although_they_seem_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_are_judged_although_they_seem_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ms = {"a": 1.0, "b": 1.4, "c": 1.45, "d": 1.48, "e": 1.6}
-    world = World(tmp_path, ms, race_ms={**ms, "c": 0.5})
-    assert shipped(world.run(monkeypatch)) == "c"
-    assert world.judged == world.raced == ["a", "b", "c"]
+    found = (world := World(tmp_path, ms)).run(monkeypatch)
+    assert (shipped(found), [each.form.name for each in found.finalists]) == ("a", ["b", "c"])
+    assert (world.judged, world.raced) == (["a", "b", "c"], [])  # so few are measured with the release at once
+    assert str(why(found)["b"]).startswith("no look tells it from the one that is shipped")
+    assert why(found)["d"] == "slower at first sight"
+
+
+def test_of_those_about_as_fast_what_the_whole_chain_came_to_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Form, "last", property(lambda form: form.name == "c"))
+    assert shipped(World(tmp_path, {"a": 1.0, "b": 1.001, "c": 1.002}).run(monkeypatch)) == "c"
+    assert shipped(World(tmp_path, {"a": 1.0, "b": 1.001, "c": 1.1}).run(monkeypatch)) == "a"
 
 
 def test_what_cannot_be_run_or_is_plainly_wrong_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +164,8 @@ def test_what_cannot_be_run_or_is_plainly_wrong_is_not_judged(tmp_path: Path, mo
 def test_the_race_decides_among_those_that_a_look_cannot_tell_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(tmp_path, {"a": 1.0, "b": 1.2, "c": 1.24}, race_ms={"a": 1.5, "b": 1.1, "c": 1.1001})
+    race = {"a": 1.5, "b": 1.1, "c": 1.1001, "d": 1.4}
+    world = World(tmp_path, {"a": 1.0, "b": 1.2, "c": 1.24, "d": 1.24}, race_ms=race)
     found = world.run(monkeypatch)
     assert {shipped(found), *(each.form.name for each in found.finalists)} == {"b", "c"}
     assert str(why(found)["a"]).startswith("slower: ")
@@ -196,21 +207,22 @@ def test_one_that_answers_in_another_shape_is_out(tmp_path: Path, monkeypatch: p
 
 
 def test_if_all_that_race_are_lost_the_others_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, {"a": 1.0, "b": 1.1, "c": 4.0, "d": 4.1, "e": 9.0}, lost=["a", "b"])
+    quick = {"a": 1.0, "b": 1.1, "f": 1.1, "g": 1.1}
+    world = World(tmp_path, {**quick, "c": 4.0, "d": 4.1, "e": 9.0}, lost=list(quick))
     found = world.run(monkeypatch)
     assert shipped(found) == "c"
-    assert (world.judged, world.raced) == (["a", "b", "c", "d"], ["c", "d"])
+    assert (world.judged, world.raced) == (["a", "b", "f", "g", "c", "d"], list(quick))
     assert str(why(found)["b"]).startswith("lost in the race: it was ended by SIGSEGV")
 
 
 def test_the_search_ends_if_all_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = World(tmp_path, {"a": 1.0, "b": 1.1}, lost=["a", "b"]).run(monkeypatch)
+    found = World(tmp_path, dict.fromkeys("abcd", 1.0), lost=list("abcd")).run(monkeypatch)
     assert shipped(found) is None
     assert all(each.why_not for each in found.tried)
 
 
 def test_the_baseline_must_be_there_to_compare_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, {"a": 1.0, "b": 1.0})
+    world = World(tmp_path, dict.fromkeys("abcd", 1.0))
     monkeypatch.setattr(World, "compare", lambda *_, **__: run_of(()))
     with pytest.raises(MeasureError, match="the baseline could not be measured"):
         world.run(monkeypatch)
@@ -230,9 +242,9 @@ def test_the_quickest_stays_in_contention_and_nobody_faster_is_left_out(paces: l
 
 
 def test_what_is_valid_and_far_slower_does_not_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, {"source": 3.0, "a": 1.0, "b": 1.1}, unchanged=["source"])
+    world = World(tmp_path, {"source": 3.0, "a": 1.0, "b": 1.1, "c": 1.1, "d": 1.1}, unchanged=["source"])
     found = world.run(monkeypatch)
-    assert world.raced == ["a", "b"]
+    assert world.raced == ["a", "b", "c", "d"]
     assert why(found)["source"] == "slower at first sight"
 
 

@@ -51,7 +51,7 @@ class Search:
     """One search, in ``seconds`` at most; what is not to be expected to become as fast as ``rival`` is not tried."""
 
     def __init__(
-        self, writer: Writing, judge: Judging, measuring: Measuring, modes: Sequence[Mode], scratch: Path,
+        self, writer: Writing, judge: Judging, measuring: Measuring, modes: Sequence[Mode], scratch: Path, *,
         seconds: float, rival: Rival | None = None,
     ) -> None:  # fmt: skip
         self.search_log = SearchLog()

@@ -85,7 +85,7 @@ class World:
 def search(
     world: World, tmp_path: Path, *modes: Mode, seconds: float = 60.0, rival: Rival | None = None
 ) -> Search:  # fmt: skip
-    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds, rival)
+    return Search(world, world, world, modes or (Mode.STATIC,), tmp_path, seconds=seconds, rival=rival)
 
 
 @pytest.fixture(autouse=True)
