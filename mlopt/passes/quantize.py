@@ -27,6 +27,7 @@ from pydantic import Field, model_validator
 from mlopt.compress.quantization import weight_only
 from mlopt.compress.quantization.graph import Survey, survey
 from mlopt.compress.quantization.quality_check import Outputs, QualityCheck, Score, hold_back
+from mlopt.compress.quantization.refit import refitted
 from mlopt.compress.quantization.scheme import Mode, Reader, Scheme, objection
 from mlopt.compress.quantization.search import Search
 from mlopt.compress.quantization.settings import Algorithm, Calibration, Settings, WeightOnly, unfit
@@ -179,7 +180,8 @@ def _searched(
     model: Model, found: Survey, config: QuantizeConfig, context: Context, scratch: Path
 ) -> PassResult | Refusal:
     """Run the search, and move what it found to its place."""
-    calibration, judging = context.calibration, context.calibration or context.samples
+    calibration = whole = context.calibration
+    judging = calibration or context.samples
     if judging is None:
         return Refusal("without samples nobody can judge what INT8 does: name data.calibration, or pass --data")
     if context.measuring is None:
@@ -203,11 +205,15 @@ def _searched(
     search_log = {**result.notes, "judged_on": judging.count, "remark": remark}
     if result.version is None:
         return Refusal(result.reason or "nothing was found", {"search": search_log})
-    for file in result.version.files:
+    version = result.version
+    if whole is not None and version.mode is Mode.STATIC:
+        (again := scratch / "again").mkdir()
+        version = refitted(version, _writer(model, found, config, context, whole, again), judge, scratch / "on all")
+    for file in version.files:
         file.rename(context.out / file.name)
-    corrected = result.version.mode is Mode.STATIC and config.bias_correction
-    more = {"search": search_log, "biases_corrected": corrected}
-    return _result(writer, context.out, result.version.mode, result.version.written, more, result.left)
+    more: dict[str, Any] = {"search": search_log, "calibrated_on_all": version is not result.version}
+    more["biases_corrected"] = version.mode is Mode.STATIC and config.bias_correction
+    return _result(writer, context.out, version.mode, version.written, more, result.left)
 
 
 def _measured_in(model: Model, context: Context) -> Deployable:
@@ -284,7 +290,7 @@ def _result(
 
 PASS = Pass(
     name="quantize",
-    version=7,
+    version=8,
     summary="INT8 for CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({ONNX}),
     produces=ONNX,

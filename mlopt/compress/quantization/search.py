@@ -237,7 +237,7 @@ class Search:
                 return []
             quality, layers = self._judge.quality(path), tuple(written.quantized)
             number = self.search_log.judged(_SMOOTHED, len(layers), quality)
-        found = Version(Mode.STATIC, layers, path, written, quality, number)
+        found = Version(Mode.STATIC, layers, path, written, quality, number, smoothed=True)
         return [found] if quality.objection is None else []
 
     def _roughly(self, mode: Mode, layers: Collection[str]) -> Path | None:

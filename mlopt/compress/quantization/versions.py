@@ -58,6 +58,8 @@ class Version:
     quality: Quality
     number: int
     """Its row in the account's front."""
+    smoothed: bool = False
+    """Whether it is the one of the other quantizer, ``Writing.smoothed``."""
 
     @property
     def files(self) -> tuple[Path, ...]:
