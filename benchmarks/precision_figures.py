@@ -33,17 +33,20 @@ def ratio(base: Blocks, new: Blocks) -> dict[str, Any]:
     return {"median": middle, "ci95": [low, high]}
 
 
-def against_best(mine: Blocks, others: Mapping[str, Blocks], least: float = 1.0) -> dict[str, Any] | None:
+def against_best(
+    mine: Blocks, others: Mapping[str, Blocks], least: float = 1.0, floor: float = 0.0
+) -> dict[str, Any] | None:
     """Hold ``mine`` against the one of ``others`` that does best against it; None if there is none.
 
-    The verdict is about being at least ``least`` times as fast.
+    The verdict is about being at least ``least`` times as fast. Nobody is slower by less than ``floor``, what two
+    copies of one model differ by in this run.
     """
     ratios = {name: ratio(blocks, mine) for name, blocks in others.items()}
     if not ratios:
         return None
     best = min(ratios, key=lambda name: ratios[name]["median"])
     found = ratios[best]
-    verdict = "yes" if found["median"] >= least else "no" if found["ci95"][1] < least else "open"
+    verdict = "yes" if found["median"] >= least else "no" if found["ci95"][1] * (1 + floor) < least else "open"
     return {"verdict": verdict, "best": best, "times_as_fast": found["median"], "ci95": found["ci95"]}
 
 

@@ -55,12 +55,13 @@ def compared(case: Mapping[str, Any], blocks: Mapping[str, Blocks]) -> dict[str,
     rivals = {name: row for name, row in case["contenders"].items() if name != MLOPT}
     own = valid(case["deployables"], blocks)
     counts = valid({MLOPT: case["contenders"][MLOPT]}, blocks).get(MLOPT, blocks[FP32])
+    floor = case["noise_floor"]
     alone = {name: each for name, each in own.items() if case["deployables"][name]["runtime"] == "onnxruntime"}
     return {
         "counted_speedup": ratio(blocks[FP32], counts)["median"],
-        "against_rivals": against_best(counts, valid(rivals, blocks)),
-        "against_all": against_best(counts, own, WITHIN),
-        "over_onnxruntime": against_best(counts, {FP32: blocks[FP32], **alone}),
+        "against_rivals": against_best(counts, valid(rivals, blocks), floor=floor),
+        "against_all": against_best(counts, own, WITHIN, floor),
+        "over_onnxruntime": against_best(counts, {FP32: blocks[FP32], **alone}, floor=floor),
     }
 
 

@@ -30,10 +30,11 @@ timed in one interleaved run: a process for each, batch 1. Ratios have 95 % inte
 
 - *Best rival*: the one of the baseline, ONNX Runtime's and Olive's quantizers, OpenVINO with its own choice of
   precision, OpenVINO in its mode ACCURACY, and NNCF with OpenVINO that does best against mlopt, of those that keep the
-  bars. *yes* is at least as fast, *no* measurably slower: the whole interval lies below 1.
+  bars. *yes* is at least as fast, *no* measurably slower: the whole interval lies below 1, by more than two copies of
+  the baseline differ in the same run (the noise floor of each case).
 - *Best of all*: every deployable that mlopt's search looked at was judged and timed in the same run. The shipped one
   should be at least {WITHIN:g} times as fast as the best of them that keeps the bars; it is not if the interval lies
-  below that. The search may take {SHARE:.0%} of what judging and timing all of them took.
+  below that, by more than the noise floor. The search may take {SHARE:.0%} of what judging and timing all of them took.
 - What misses a bar counts as the baseline.
 """
 TITLES = {

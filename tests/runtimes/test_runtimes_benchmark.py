@@ -134,6 +134,12 @@ def test_what_is_noise_is_neither_won_nor_lost(load: Load) -> None:
     assert found["times_as_fast"] == pytest.approx(1 / reverse["times_as_fast"])
 
 
+@pytest.mark.parametrize(("floor", "verdict"), [(0.0, "no"), (0.05, "no"), (0.2, "open")])
+def test_nobody_is_slower_by_less_than_two_copies_of_one_model_differ(load: Load, floor: float, verdict: str) -> None:
+    found = load("precision_figures").against_best(blocks(11, 1), {"other": blocks(10, 2)}, floor=floor)
+    assert found["verdict"] == verdict
+
+
 def test_a_good_case_leaves_nothing_to_say(figures: ModuleType) -> None:
     found = case(figures)
     assert list(figures.unmet("a", found)) == []
