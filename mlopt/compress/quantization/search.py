@@ -24,7 +24,7 @@ from mlopt.compress.quantization.mode_estimate import ModeEstimate
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.search_log import SearchLog
 from mlopt.compress.quantization.versions import Judging, SearchResult, Version, Writing
-from mlopt.results.timing import Measuring, Rival
+from mlopt.results.timing import Measuring, Rival, Speed
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""
@@ -36,8 +36,9 @@ _IN_DOUBT = 1.0
 """Of the model's time: a profile that shows it so much slower in INT8 is believed without a race."""
 _NOTICED = 1.05
 """A median from which "not faster" would say more than a noisy race can."""
-_TIE = 0.98
-"""Versions this near the fastest count as equally fast: no short race tells them apart."""
+_TIE, _OVERLAP = 0.98, 0.95
+"""Versions this near the fastest count as equally fast, since no short race tells them apart: within the first share,
+or within the other if their intervals overlap."""
 _SMOOTHED = "static, smoothed by NNCF"
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
@@ -79,7 +80,8 @@ class Search:
                 return self._nothing(f"too noisy to tell whether what keeps the accuracy is faster: {best}, at best")
             told = f", at best {best}" if best is not None else ""
             return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{told}")
-        near = [named[name] for name, median in faster.items() if median >= _TIE * max(faster.values())]
+        best = speeds[max(faster, key=faster.__getitem__)]
+        near = [named[name] for name in faster if _about_as_fast(speeds[name], best)]
         return self._kept(max(near, key=lambda version: version.quality.cosine))
 
     def smallest(self) -> SearchResult:
@@ -283,6 +285,11 @@ class Search:
         objections = [row["objection"] for row in self.search_log.front if row["objection"] is not None]
         said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.search_log.modes.items())]
         return SearchResult(None, "; ".join(said), {}, self.search_log.notes(None))
+
+
+def _about_as_fast(speed: Speed, best: Speed) -> bool:
+    share = speed.median / best.median
+    return share >= _TIE or (share >= _OVERLAP and speed.high >= best.low)
 
 
 def _good(tried: Mapping[tuple[str, ...], Version | None]) -> list[Version]:

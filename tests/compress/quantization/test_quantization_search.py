@@ -269,3 +269,23 @@ def test_what_may_become_as_fast_is_looked_for(tmp_path: Path, times: float) -> 
 
 def test_a_rival_in_speed_is_none_in_size(tmp_path: Path) -> None:
     assert search(World(), tmp_path, rival=Rival("another", 9.0)).smallest().version is not None
+
+
+@pytest.mark.parametrize(
+    ("other", "stays"),
+    [
+        (Speed(1.97, 1.96, 1.98), "smoothed"), (Speed(1.92, 1.85, 1.99), "smoothed"), (Speed(1.92, 1.9, 1.94), "own"),
+        (Speed(1.8, 1.5, 2.1), "own"),
+    ],
+)  # fmt: skip
+def test_of_those_that_a_race_does_not_tell_apart_the_most_faithful_stays(
+    tmp_path: Path, other: Speed, stays: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is who keeps the gates on other samples, too; who may be far slower is not taken for it."""
+    world = World(smooths="a", noise={**QUIET, "a": 1e-6})
+    monkeypatch.setattr(
+        world, "race", lambda versions, _time: dict(zip(versions, (Speed(2.0, 1.96, 2.04), other), strict=True))
+    )
+    found = search(world, tmp_path).fastest()
+    assert found.version is not None
+    assert found.version.smoothed is (stays == "smoothed")
