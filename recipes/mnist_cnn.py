@@ -76,7 +76,7 @@ def train(model: nn.Module) -> None:
     model.to(memory_format=torch.channels_last).train()  # a third faster to train on a CPU
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(x)).split(BATCH):
-            loss = functional.cross_entropy(model(_shifted(x[rows])), y[rows], label_smoothing=0.05)
+            loss = functional.cross_entropy(model(moved(x[rows])), y[rows], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -104,7 +104,7 @@ def evaluation() -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     return {"image": images}, labels
 
 
-def _shifted(images: Tensor) -> Tensor:
+def moved(images: Tensor) -> Tensor:
     """Move every digit by up to two pixels in each direction, its own way."""
     down, right = torch.randint(0, 5, (2, len(images)))
     windows = functional.pad(images, (2, 2, 2, 2), value=float(images.min())).unfold(2, 28, 1).unfold(3, 28, 1)

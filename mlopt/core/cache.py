@@ -26,6 +26,7 @@ from mlopt.core.ownership import distrusted
 
 _LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16
+_NO_GROUPS = {"tmp", "locks", "logs", "unfinished"}
 _UNWRITABLE = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip
@@ -106,7 +107,12 @@ class Store:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         self._seen.add(key.fingerprint)
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
         return Entry(final, key.label, key.parts, result, files)
+
+    def unfinished(self, key: Key) -> Path:
+        """Return where work on this entry may keep what it has, to go on after it was killed; ``fetch`` removes it."""
+        return self.root / "unfinished" / key.fingerprint
 
     def forget(self, entry: Entry) -> None:
         """Remove one entry."""
@@ -115,7 +121,7 @@ class Store:
 
     def entries(self) -> list[tuple[str, Entry]]:
         """Return all entries with their groups, the newest first."""
-        groups = (path for path in self.root.glob("*") if path.is_dir() and path.name not in {"tmp", "locks", "logs"})
+        groups = (path for path in self.root.glob("*") if path.is_dir() and path.name not in _NO_GROUPS)
         found = [(group.name, read_entry(path)) for group in groups for path in group.iterdir()]
         whole = [(group, entry) for group, entry in found if entry is not None]
         return sorted(whole, key=lambda item: item[1].path.stat().st_mtime, reverse=True)
@@ -137,6 +143,9 @@ class Store:
         with locked(self.root / "in-use.lock", wait=False, busy="a run is using the cache"):
             shutil.rmtree(self.root / "tmp", ignore_errors=True)
             kept, removed, freed, now = 0, 0, 0, time.time()
+            for folder in self.root.glob("unfinished/*"):
+                if now - folder.stat().st_mtime > max_age_days * 86400:
+                    shutil.rmtree(folder, ignore_errors=True)
             for _, entry in self.entries():
                 size = size_of(entry.path)
                 too_old = now - entry.path.stat().st_mtime > max_age_days * 86400

@@ -50,11 +50,26 @@ class WorkerRaisedError(Exception):
     """The child's function raised something that mlopt did not foresee; the message is its last line."""
 
 
-class Worker:
-    """One child process; use as a context manager. ``log`` gets everything that it prints."""
+Hear = Callable[[str, float | None], None]
+"""Called with how far a child is: in words, and as a share of its work, 0 to 1."""
+_parent: Connection | None = None
+"""In a child, the pipe to its parent."""
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
+
+def tell(text: str, share: float | None = None) -> None:
+    """Tell the parent how far the work is; nobody hears it outside a child."""
+    if _parent is not None:
+        _parent.send(("told", (text, share)))
+
+
+class Worker:
+    """One child process; use as a context manager. ``log`` gets everything that it prints.
+
+    ``hear`` gets what it tells of its work.
+    """
+
+    def __init__(self, log: Path, hear: Hear = lambda _text, _share: None) -> None:
+        self.log, self._hear = log, hear
         parent, child = _pipe()
         environment = child_environment() | {
             "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(log.resolve().parent / "generated"),
@@ -137,17 +152,27 @@ class Worker:
 
     def _receive(self, timeout: float | None) -> Any:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not self._pipe.poll(max(0.0, min(1.0, deadline - time.monotonic()))):
-            if self._process.poll() is not None and not self._pipe.poll(0):
-                raise EOFError("the child is gone")  # its own children may hold the pipe open after its death
-            if time.monotonic() >= deadline:
-                raise TimeoutError
-        return self._pipe.recv()
+        while True:
+            while not self._pipe.poll(max(0.0, min(1.0, deadline - time.monotonic()))):
+                if self._process.poll() is not None and not self._pipe.poll(0):
+                    raise EOFError("the child is gone")  # its own children may hold the pipe open after its death
+                if time.monotonic() >= deadline:
+                    raise TimeoutError
+            outcome, value = self._pipe.recv()
+            if outcome != "told":
+                return outcome, value
+            self._hear(*value)
 
 
 def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run one function in a child of its own."""
     with Worker(log) as worker:
+        return worker.call(function, *args, **kwargs)
+
+
+def run_and_hear(hear: Hear, log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run one function in a child of its own, and hear how far it is."""
+    with Worker(log, hear) as worker:
         return worker.call(function, *args, **kwargs)
 
 
@@ -181,7 +206,8 @@ def serve(descriptor: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     network.close()
-    pipe = Connection(descriptor)
+    global _parent  # noqa: PLW0603 - a process has one
+    pipe = _parent = Connection(descriptor)
     hosted: Any = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -242,7 +242,7 @@ def _at_odds(digests: Sequence[str], labels: Array | None) -> Iterator[str]:
     if labels is None:
         return
     first: dict[str, int] = {}
-    odd = [row for row, key in enumerate(digests) if (labels[first.setdefault(key, row)] != labels[row]).any()]
+    odd = [row for row, key in enumerate(digests) if np.any(labels[first.setdefault(key, row)] != labels[row])]
     if odd:
         earlier = first[digests[odd[0]]]
         many = "1 sample has" if len(odd) == 1 else f"{len(odd)} samples have"

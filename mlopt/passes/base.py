@@ -58,6 +58,19 @@ class PassConfig(BaseModel):
         return self.searches
 
     @property
+    def trains(self) -> bool:
+        """Whether the pass trains if it is so configured; see ``Pass.trains``."""
+        return False
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """The files, and functions such as ``./file.py:function``, that the configuration names, by key.
+
+        They are relative to the recipe. Their contents belong to what the result depends on.
+        """
+        return {}
+
+    @property
     def foreign(self) -> bool:
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""
         return False
@@ -105,7 +118,7 @@ class Requires:
     calibration: bool = False
     """Whether calibration data must be there. A pass that can do without decides in ``refuse``."""
     training: bool = False
-    """Whether the pass trains: it gets ``data.train``, which must be there, and its result depends on that."""
+    """Whether the pass trains, however it is configured; see ``Pass.trains``."""
     device_bound: bool = False
     """Whether the result depends on the CPU's instruction set or on the GPU and driver."""
 
@@ -141,6 +154,12 @@ class Context:
     """The cache, for what a pass learns that outlives a change of its configuration, such as the ranges of tensors."""
     train: Dataset | None = None
     """Samples to train on, for a pass that says so; mapped from disk, and never shared with the evaluation."""
+    base: Path = Path()
+    """The recipe's folder: what ``PassConfig.named`` gives lies there."""
+    source: Model | None = None
+    """The recipe's model, as it was before any step."""
+    unfinished: Path | None = None
+    """A folder that outlives the run if it is killed, for a pass that can go on; it need not be there yet."""
 
 
 @dataclass(frozen=True)
@@ -189,3 +208,7 @@ class Pass(Generic[C]):
     """Lossless passes must keep parity with their input; lossy ones answer to the gates."""
     refuse: Callable[[Model, C, Context], str | None] = never
     """A reason why the pass does not apply, from what is known without running it; None if it does."""
+
+    def trains(self, config: C) -> bool:
+        """Whether a step gets ``data.train``, which must be there then, and depends on it."""
+        return self.requires.training or config.trains

@@ -11,10 +11,24 @@ from typing import Any
 
 from mlopt.core import plugins
 from mlopt.core.errors import PluginError
-from mlopt.passes import bf16, export, fp16, fuse, neural_compressor, quantize, simplify, specialize, tune_session
+from mlopt.passes import (
+    bf16,
+    distill,
+    export,
+    fp16,
+    fuse,
+    neural_compressor,
+    prune,
+    quantize,
+    simplify,
+    specialize,
+    tune_session,
+)
 from mlopt.passes.base import Pass
 
 BUILTIN: tuple[Pass[Any], ...] = (
+    prune.PASS,
+    distill.PASS,
     export.PASS,
     neural_compressor.PASS,
     specialize.PASS,

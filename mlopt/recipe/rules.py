@@ -44,6 +44,9 @@ def _named(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             yield ("data", role, "source"), source.source
     if is_code(recipe.metric.name):
         yield ("metric", "name"), recipe.metric.name
+    for number, step in enumerate(recipe.passes):
+        for key, text in step.config.named.items():
+            yield ("passes", number, step.name, *key.split(".")), text
 
 
 def _files(recipe: Recipe, base: Path) -> Iterator[Located]:

@@ -15,7 +15,7 @@ from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.formats.table import format_for, format_of
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
-from mlopt.recipe.schema import Recipe, is_code
+from mlopt.recipe.schema import Recipe, Step, is_code
 from mlopt.results.roles import COMPILED
 from mlopt.runtimes.absent import absent
 from mlopt.runtimes.table import runtimes_of
@@ -37,7 +37,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     problems.extend(_references(recipe))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
-        problems.extend(_missing(pass_, where, recipe, hardware))
+        problems.extend(_missing(pass_, step, where, recipe, hardware))
     found = misfits(kind, recipe, passes)
     wrong = [each for each in found if not lacking or each.where != "passes"]  # what runs it is said to be missing
     return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *wrong]
@@ -219,7 +219,9 @@ def source_kind(recipe: Recipe, passes: Passes) -> Kind:
     return TORCH if any(TORCH in passes[step.name].accepts for step in recipe.passes) else ONNX
 
 
-def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -> Iterator[Problem]:
+def _missing(
+    pass_: Pass[Any], step: Step, where: str, recipe: Recipe, hardware: Hardware
+) -> Iterator[Problem]:  # fmt: skip
     needs = pass_.requires
     absent = [name for name in needs.packages if version(name) is None]
     if absent:
@@ -229,7 +231,7 @@ def _missing(pass_: Pass[Any], where: str, recipe: Recipe, hardware: Hardware) -
         yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
     if needs.calibration and recipe.data.calibration is None:
         yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
-    if needs.training and recipe.data.train is None:
+    if pass_.trains(step.config) and recipe.data.train is None:
         yield Problem(f"'{pass_.name}' needs training data", where, fix="add data.train to the recipe")
 
 

@@ -23,6 +23,14 @@ from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
 
 _SAMPLES, _TRAINED_ON = 16, 256
+_BUILD = """from pathlib import Path
+
+from mlopt.formats.torch.model import load_module, open_torch
+
+
+def build():
+    return load_module(open_torch(Path(__file__).parent)).model
+"""
 _MARK = "# Written by mlopt, which replaces this folder when the step fails again.\n"
 
 
@@ -84,6 +92,9 @@ def _source(model: Model, work: Path) -> dict[str, object]:
     if not model.path.is_dir():
         return {"source": f"./model/{model.path.name}", "inputs": inputs}
     built = json.loads((model.path / "source.json").read_text(encoding="utf-8"))
+    if built.get("sizes"):  # the function alone builds larger layers than these weights are of
+        (work / "model/build.py").write_text(_BUILD, encoding="utf-8")
+        return {"source": "./model/build.py:build", "inputs": inputs, "outputs": built["outputs"]}
     weights = {"weights": "./model/weights.safetensors"} if (work / "model/weights.safetensors").exists() else {}
     return {"source": f"{built['code']}:{built['function']}", **weights, "inputs": inputs, "outputs": built["outputs"]}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlopt.core.cache_entry import Key
 from mlopt.core.hardware import Hardware, usable_cores
 from mlopt.core.packages import versions
 from mlopt.core.target import Objective, Target
-from mlopt.formats.model import TORCH, TensorSpec
+from mlopt.core.usercode import parse_reference
+from mlopt.formats.model import TORCH, TensorSpec, digest_file
 from mlopt.passes.base import Pass
 from mlopt.recipe.schema import Step
 from mlopt.results.budget import Budget
@@ -35,6 +37,10 @@ class Setting:
     train_digest: str | None = None
     samples_digest: str
     budget: Budget
+    source_digest: str | None = None
+    """Of the recipe's model, from which passes that train may learn."""
+    base: Path = Path()
+    """The recipe's folder."""
     beside: tuple[str, ...] = ()
     """The other runtimes in which the chain is run: a step that measures stops where it cannot keep up with them."""
 
@@ -58,8 +64,11 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
         parts["outputs"] = list(job.outputs)
     if pass_.lossy:
         parts["calibration"] = job.calibration_digest
-    if needs.training:
+    if pass_.trains(step.config):
         parts["train"] = job.train_digest
+        parts["source"] = job.source_digest
+    if step.config.named:
+        parts["named"] = {key: _digest_of(text, job.base) for key, text in step.config.named.items()}
     if step.config.searches:
         parts["budget"] = job.budget.parts
         threads = job.target.threads or usable_cores()
@@ -76,6 +85,15 @@ def _told_where(step: Step, target: Target, deployed: Mapping[str, Any] | None) 
     """Return the runtime for which a step is done, if its result depends on that: two ways are two pieces of work."""
     depends = step.config.follows_runtime or deployed is not None
     return f" in {target.runtimes[0]}" if depends and len(target.runtimes) == 1 else ""
+
+
+def _digest_of(text: str, base: Path) -> str | None:
+    """Return the digest of a file, or of a function's file with what it imports; None if it is not there."""
+    code = parse_reference(text, base)
+    if code is not None:
+        return code.digest
+    path = base / text
+    return digest_file(path) if path.is_file() else None
 
 
 def _of_target(step: Step, target: Target) -> dict[str, Any]:

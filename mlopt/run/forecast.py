@@ -52,7 +52,7 @@ def outlook(planned: Planned) -> list[Outlook]:
         name=recipe.name, passes=planned.passes, target=recipe.target, objective=recipe.objective,
         hardware=planned.hardware, inputs=specs or (), outputs=recipe.model.outputs,
         calibration_digest=digests.get("calibration"), train_digest=digests.get("train"),
-        samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base),
+        samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base), source_digest=digest, base=base,
     )  # fmt: skip
     one_size = "evaluation" in sets and sets["evaluation"].one_size
     ahead = Ahead(planned, setting, kind, digest, frozenset(unread), one_size)

@@ -162,7 +162,7 @@ class _WayAhead:
         ahead, pass_ = self.ahead, self.ahead.planned.passes[step.name]
         opened = [[self._key(each, number, step) for each in ways] for ways in met]
         keys = tuple(key for several in opened for key in several)
-        trains = pass_.requires.training and "train" in ahead.unread
+        trains = pass_.trains(step.config) and "train" in ahead.unread
         blocked = not keys or "evaluation" in ahead.unread or (pass_.lossy and "calibration" in ahead.unread) or trains
         store = ahead.planned.started.store
         found = ((several, None if blocked else store.get(key)) for several in opened for key in several)

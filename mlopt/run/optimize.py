@@ -287,6 +287,8 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
         samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
         options=planned.options, samples=evaluation, calibration=calibration, train=train,
         logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Benchmarker,
+        source=source, source_digest=source.digest, base=planned.loaded.base,
+        hear=partial(planned.started.notify, "training"),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError, PassError, Problem
 from mlopt.core.target import AUTO, Target
-from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+from mlopt.core.worker import Hear, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_and_hear
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model, count_of
 from mlopt.formats.table import opened
@@ -44,6 +44,10 @@ class Job(Setting):
     train: Dataset | None = None
     logs: Path
     repro: Path
+    source: Model | None = None
+    """The recipe's model, for passes that learn from it."""
+    hear: Hear = lambda _text, _share: None
+    """Told how far a step is, of those that take long."""
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """As of ``Context``."""
     held_before: bool = False
@@ -159,12 +163,16 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
     def make(out: Path) -> Mapping[str, Any]:
         context = Context(
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
-            calibration=job.calibration if pass_.lossy else None, train=job.train if pass_.requires.training else None,
+            calibration=job.calibration if pass_.lossy else None,
+            train=job.train if pass_.trains(step.config) else None,
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
             rival=job.rival(before) if step.config.searches else None, store=job.store, measuring=job.measuring,
+            base=job.base, source=job.source, unfinished=job.store.unfinished(key),
         )  # fmt: skip
         try:
-            return run_in_worker(log, execute, pass_, before, step.config, context, options=job.options)
+            return run_and_hear(
+                job.hear, log, execute, pass_, before, config=step.config, context=context, options=job.options
+            )
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
         except MloptError as error:

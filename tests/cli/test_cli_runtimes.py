@@ -32,7 +32,8 @@ def test_one_that_is_not_there_says_what_brings_it(
     assert run(["runtimes"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert 'openvino no - onnx pip install "mlopt[openvino]"' in told
-    assert 'openvino is not installed and may be faster here: pip install "mlopt[openvino]"' in told
+    assert "openvino is not installed and may be faster here" in told  # and how much, on CPUs that were measured
+    assert ': pip install "mlopt[openvino]" A recipe' in told
     assert describe(ABSENT, PLAIN) == {
         "name": "openvino", "installed": False, "packages": {"mlopt-is-not-installed": None}, "devices": [],
         "reads": ["onnx"], "install": 'pip install "mlopt[openvino]"',

@@ -91,7 +91,7 @@ def test_digits_are_whole_and_stratified() -> None:
     assert images.mean() == pytest.approx(0, abs=0.1)
 
 
-def test_training_digits_are_shifted_whole() -> None:
+def test_training_digits_aremoved_whole() -> None:
     need("mnist_cnn")
     import torch
 
@@ -99,7 +99,7 @@ def test_training_digits_are_shifted_whole() -> None:
     image = torch.zeros(8, 1, 28, 28)
     image[:, :, 10:14, 10:14] = 1.0
     torch.manual_seed(0)
-    shifted = module._shifted(image)
+    shifted = module.moved(image)
     assert shifted.shape == image.shape
     assert shifted.sum((1, 2, 3)).tolist() == [16.0] * 8
     assert len({tuple(row.flatten().tolist()) for row in shifted}) > 1

@@ -34,6 +34,7 @@ def run_pass(
     hardware: Hardware = PLAIN_X86,
     inputs: tuple[TensorSpec, ...] = (),
     outputs: tuple[str, ...] = (),
+    **more: Any,
 ) -> PassResult | Refusal:
     """Run as the framework does: first ``refuse``, then ``run`` into an empty directory below ``tmp_path``."""
     handle = open_onnx(model) if isinstance(model, Path) else model
@@ -41,7 +42,7 @@ def run_pass(
     context = Context(
         out=out, target=target or Target(threads=2), objective=objective, hardware=hardware,
         calibration=dataset(calibration, tmp_path), samples=dataset(samples, tmp_path), inputs=inputs, outputs=outputs,
-        measuring=Benchmarker,
+        measuring=Benchmarker, **more,
     )  # fmt: skip
     parsed = pass_.config(**config)
     reason = pass_.refuse(handle, parsed, context)

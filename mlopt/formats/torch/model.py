@@ -1,8 +1,8 @@
 """A PyTorch model on disk: a directory that says how to build the module, or a ``.pt2`` program of ``torch.export``.
 
-No pickle is kept. The directory holds ``source.json``, which names the recipe's ``build()``, and
-``weights.safetensors``: the module is built again when it is needed and gets these weights. A ``.pt2`` file is read
-without what is pickled in it.
+No pickle is kept. The directory holds ``source.json``, which names the recipe's ``build()``, the sizes of layers that a
+pass made smaller, and ``weights.safetensors``: the module is built again when it is needed, made as small, and gets
+these weights. A ``.pt2`` file is read without what is pickled in it.
 
 What a PyTorch model returns is known only when it runs: ``Model.outputs`` holds the declared names without dtypes and
 shapes, or nothing.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,7 +28,8 @@ from mlopt.formats.torch.advice import known_fix
 from mlopt.formats.torch.call import bind
 from mlopt.formats.torch.misfit import fit, unfitting, unwrapped
 from mlopt.formats.torch.program import not_a_program, plain_copy
-from mlopt.formats.torch.state import check_present, check_sized, read_state
+from mlopt.formats.torch.resized import changed, resize, sizes
+from mlopt.formats.torch.state import check_present, check_sized, read_state, save_state
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,7 @@ def open_torch(path: Path) -> Model:
     inputs = tuple(TensorSpec(spec["name"], spec["dtype"], tuple(spec["shape"])) for spec in source["inputs"])
     outputs = tuple(TensorSpec(name, "", ()) for name in source["outputs"])
     stated = [source[key] for key in ("code_digest", "function", "inputs", "outputs")]
+    stated += [source["sizes"]] if source.get("sizes") else []
     digest = hashlib.sha256(json.dumps([*stated, digest_file(path / WEIGHTS)]).encode()).hexdigest()
     return Model(TORCH, path, digest, inputs, outputs, (path / SOURCE, path / WEIGHTS))
 
@@ -79,6 +82,7 @@ def load_module(model: Model) -> Flat:
         raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
     module = unwrapped(call(code))
     check_sized(module, str(code))
+    resize(module, source.get("sizes", {}), str(code))
     misfit = fit(module, read_state(model.path / WEIGHTS))
     if misfit:
         raise unfitting(misfit, source["weights"] or str(code))
@@ -86,6 +90,37 @@ def load_module(model: Model) -> Flat:
     bound = bind(module, [spec.name for spec in model.inputs], str(code))
     names = [spec.name for spec in model.outputs]
     return Flat(evaluating(module), *bound, names, partial(load_module, model), globals_of(code.path))
+
+
+def build(code: CodeReference, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> Flat:
+    """Return the module that a function of a recipe makes, as ``load_module`` gives one; raises ``ModelError``."""
+    from mlopt.formats.torch.module import Flat
+
+    module = unwrapped(call(code))
+    check_sized(module, str(code))
+    check_present(module, str(code))
+    bound = bind(module, [spec.name for spec in inputs], str(code))
+    rebuild = partial(build, code, inputs, outputs)
+    return Flat(evaluating(module), *bound, outputs, rebuild, globals_of(code.path))
+
+
+def save_changed(model: Model, module: torch.nn.Module, out: Path, code: CodeReference | None = None) -> Path:
+    """Write what a pass made of a module, a directory like that of ``model``, and return it.
+
+    It has other weights, and may have layers of other sizes than ``build()`` makes; or ``code`` builds it. The folder
+    is there whole, or not at all.
+    """
+    source = read_source(model.path)
+    if code is not None:
+        source |= {"code": str(code.path), "function": code.function, "code_digest": code.digest, "weights": None}
+    fresh = unwrapped(call(CodeReference(Path(source["code"]), source["function"])))
+    source["sizes"] = changed(sizes(fresh), sizes(module))
+    work = out.with_name(f"{out.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    save_state(module, work / WEIGHTS, origin(model))
+    (work / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+    return work.rename(out)
 
 
 def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:

@@ -1,0 +1,176 @@
+"""The pass: what it leaves, that it goes on after it was killed, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from pass_runs import applied, run_pass
+from prunable_models import EVERY, IMAGE, made, samples
+from pydantic import ValidationError
+
+from mlopt.core.errors import DataError, PassError
+from mlopt.formats.model import Model
+from mlopt.formats.torch.model import load_module, open_torch
+from mlopt.passes import export
+from mlopt.passes.base import PassResult, Refusal
+from mlopt.passes.prune import PASS, PruneConfig
+from mlopt.passes.training import task
+
+pytestmark = pytest.mark.heavy
+
+pytest.importorskip("torch_pruning", reason="needs the extra mlopt[prune]")
+
+TRAIN = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "threads": 1}
+
+
+def run(tmp_path: Path, model: Model, config: dict[str, Any], **more: Any) -> PassResult:
+    given = {"train": samples(tmp_path / "train", model.inputs), **more}
+    context = {"samples": samples(tmp_path / "few", model.inputs, 8, seed=1), **given}
+    arrays = dict(context.pop("samples").inputs)
+    return applied(run_pass(PASS, model, config, tmp_path, samples=arrays, inputs=model.inputs, **context))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_model_that_nobody_prepared_is_pruned_trained_and_exported(tmp_path: Path, name: str) -> None:
+    model = made(tmp_path, name)
+    found = run(tmp_path, model, {"macs": 0.6, "round_to": 4, "train": TRAIN})
+    before, after = found.notes["macs"]
+    assert after <= 0.6 * before
+    (trained,) = found.notes["trainings"]
+    assert len(trained["epochs"]) == 2
+    pruned = open_torch(found.path)
+    exported = applied(run_pass(
+        export.PASS, pruned, {}, tmp_path, inputs=model.inputs,
+        samples=dict(samples(tmp_path / "few", model.inputs, 8, seed=1).inputs),
+    ))  # fmt: skip
+    onnx.checker.check_model(str(exported.path))
+
+
+def test_training_wins_back_what_pruning_lost(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    config = {"params": 0.4, "importance": "magnitude"}
+    trained = run(tmp_path, model, {**config, "train": {**TRAIN, "epochs": 8}}).notes["trainings"][0]
+    assert trained["epochs"][-1]["loss"] < 0.7 * trained["epochs"][0]["loss"]
+
+
+def test_in_several_steps_each_goes_its_part_of_the_way(tmp_path: Path) -> None:
+    found = run(tmp_path, made(tmp_path, "cnn"), {"macs": 0.4, "steps": 2, "round_to": 1, "train": TRAIN})
+    before, after = found.notes["macs"]
+    assert len(found.notes["steps"]) == 2
+    assert after <= 0.4 * before
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_a_killed_one_goes_on_with_the_same_numbers(tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made(tmp_path, "cnn")
+    config = {"macs": 0.4, "steps": 2, "round_to": 1, "train": TRAIN}
+    whole = load_module(open_torch(run(tmp_path, model, config).path)).state_dict()
+    steps, unfinished, real = [], tmp_path / "unfinished", task.train
+
+    def train(*args: Any, **more: Any) -> Any:
+        def after() -> None:
+            steps.append(1)
+            if len(steps) == at:
+                raise Killed
+
+        return real(*args, **{**more, "hooks": replace(more["hooks"], after=after)})
+
+    monkeypatch.setattr("mlopt.compress.train.loop._SAVE_EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "train", train)
+        with pytest.raises(Killed):
+            run(tmp_path, model, config, unfinished=unfinished)
+    again = load_module(open_torch(run(tmp_path, model, config, unfinished=unfinished).path)).state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in again.items())
+
+
+def test_two_of_four_stay_zero_through_training_and_export(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    found = run(tmp_path, model, {"pattern": "2:4", "keep": ["first"], "train": TRAIN})
+    assert found.notes["layers"] == 3
+    few = dict(samples(tmp_path / "few", model.inputs, 8, seed=1).inputs)
+    pruned = open_torch(found.path)
+    exported = applied(run_pass(export.PASS, pruned, {}, tmp_path, inputs=model.inputs, samples=few))
+    kernels = [numpy_helper.to_array(each) for each in onnx.load(exported.path).graph.initializer]
+    wide = [each for each in kernels if each.ndim > 1 and each.shape[1] % 4 == 0]
+    assert len(wide) == 3
+    for each in wide:
+        fours = torch.from_numpy(each.copy()).movedim(1, -1).reshape(-1, 4)
+        assert ((fours == 0).sum(1) == 2).all()
+
+
+def test_single_weights_go_without_any_training(tmp_path: Path) -> None:
+    found = run(tmp_path, made(tmp_path, "cnn"), {"sparsity": 0.8}, train=None)
+    assert found.notes["zeros"] == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_latency_is_measured_where_the_result_will_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlopt.passes.training.latency._RACE_SECONDS", 0.1)
+    monkeypatch.setattr("mlopt.passes.training.latency._HALVINGS", 2)
+    config = {"latency": 0.9, "round_to": 4, "importance": "magnitude"}
+    found = run(tmp_path, made(tmp_path, "cnn"), config, train=None)
+    raced = found.notes["steps"][0]["raced"]
+    assert raced[0]["ratio"] == 0.9
+    assert all(0 < each["time"] < 2 for each in raced)
+
+
+def test_labels_that_are_no_classes_are_told_before_anything_is_pruned(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    data = samples(tmp_path / "train", IMAGE)
+    wrong = type(data)(data.path, data.digest, data.count, data.source)
+    vars(wrong)["labels"] = data.labels + 3
+    with pytest.raises(DataError, match="a label is no class of the model"):
+        run(tmp_path, model, {"macs": 0.5}, train=wrong)
+
+
+def test_without_data_there_is_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match="nothing to train on"):
+        run(tmp_path, made(tmp_path, "cnn"), {"macs": 0.5}, train=None)
+
+
+def test_a_program_is_refused_with_what_would_help(tmp_path: Path) -> None:
+    program = tmp_path / "model.pt2"
+    program.write_bytes(b"")
+    model = Model("torch", program, "0" * 64, IMAGE, (), (program,))
+    found = run_pass(PASS, model, {"macs": 0.5}, tmp_path)
+    assert isinstance(found, Refusal)
+    assert "name the Python that builds the model" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "by one of macs, params, latency, sparsity, pattern"),
+        ({"macs": 0.5, "params": 0.5}, "not by 2 of them"),
+        ({"sparsity": 0.5, "steps": 2, "train": {}}, "leave it out"),
+        ({"macs": 0.5, "steps": 2}, "add train, or leave out steps"),
+        ({"macs": 0.5, "layers": {"head": 1.0}}, "share to take away"),
+        ({"macs": 1.5}, "less than 1"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_told(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        PruneConfig(**config)
+
+
+@pytest.mark.parametrize(
+    ("config", "trains"),
+    [
+        ({"macs": 0.5}, True), ({"macs": 0.5, "importance": "magnitude"}, False), ({"sparsity": 0.5}, False),
+        ({"sparsity": 0.5, "train": {}}, True),
+    ],
+)  # fmt: skip
+def test_data_is_asked_for_only_where_a_loss_is_computed(config: dict[str, Any], trains: bool) -> None:
+    assert PASS.trains(PruneConfig(**config)) is trains
