@@ -53,8 +53,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Share the cache, and stay in this process: that workers are used is for the slow test of the command line."""
     monkeypatch.setenv("MLOPT_CACHE", str(folder / "cache"))
     monkeypatch.chdir(folder)
-    for module in (step, inputs, trials):
+    for module in (inputs, trials):
         monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *given, **more: function(*given, **more))
+    monkeypatch.setattr(step, "run_and_hear", lambda _hear, _log, function, *given, **more: function(*given, **more))
     monkeypatch.setattr(
         evaluate, "run_in_worker_for", lambda _s, _log, function, *given, **more: function(*given, **more)
     )
