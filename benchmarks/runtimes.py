@@ -58,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
     parser.add_argument("--seconds", type=float, default=3.0, help="timed seconds of each contender")
+    parser.add_argument("--processes", type=int, default=1, help="so many of each contender are timed, in turn")
     parser.add_argument("--update", action="store_true", help="merge the cases of this run into the stored file")
     parser.add_argument("--specialize", action="store_true", help=f"only {VOICE}, with its rate fixed")
     parser.add_argument(
@@ -86,7 +87,7 @@ def cases(options: argparse.Namespace, output: Path, kind: str) -> Iterator[str]
     """Run the cases and store them; yield what is not as it must be."""
     found = document()
     for name in options.cases:
-        case = found["cases"][name] = run(name, Settings(options.runtime, options.seconds))
+        case = found["cases"][name] = run(name, Settings(options.runtime, options.seconds, options.processes))
         print(json.dumps({name: brief(case)}), flush=True)
         yield from figures.unmet(name, case)
     whole, asked = set(options.cases) == set(CASES), options.runtime == AUTO

@@ -28,6 +28,8 @@ class Settings:
 
     runtime: str
     seconds: float
+    processes: int = 1
+    """So many of each contender are timed, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ def run(name: str, settings: Settings) -> dict[str, Any]:
     rows[MLOPT] = {"failed": ours.failed} if ours.failed else dict(deployables[ours.shipped])
     clock.lap("judging")
     runs = {title: each for title, each in ours.every.items() if "failed" not in deployables[title]}
-    race = raced(judge, contenders, runs, settings.seconds)
+    race = raced(judge, contenders, runs, settings)
     clock.lap("racing")
     found = described(judge, rows, deployables, race, ours)
-    return {"created": now(), "seconds": settings.seconds, "took_s": clock.laps, **found}
+    timed = {"seconds": settings.seconds, "processes": settings.processes}
+    return {"created": now(), **timed, "took_s": clock.laps, **found}
 
 
 class Clock:
@@ -126,12 +129,17 @@ def judged(judge: Judge, deployable: Deployable) -> dict[str, Any]:
     return {**row, "runtime": deployable.runtime, "judged_in_s": round(time.monotonic() - started, 1)}
 
 
-def raced(judge: Judge, contenders: Mapping[str, Contender], every: Mapping[str, Deployable], seconds: float) -> Race:
+def raced(
+    judge: Judge, contenders: Mapping[str, Contender], every: Mapping[str, Deployable], settings: Settings
+) -> Race:
     """Time all of them in one run. A deployable that is the baseline itself has the baseline's blocks."""
     baseline = Deployable(judge.case.model, "onnxruntime", OPTIONS)
     same = {name for name, each in every.items() if each.identity == baseline.identity}
     others = {name: Contender(name, each) for name, each in every.items() if name not in same}
-    race = interleaved({**contenders, **others}, judge.case.evaluation, judge.evaluation, schedule(seconds))
+    race = interleaved(
+        {**contenders, **others}, judge.case.evaluation, judge.evaluation, schedule(settings.seconds),
+        settings.processes,
+    )  # fmt: skip
     if gone := sorted({FP32, CONTROL} & set(race.lost)):
         raise SystemExit(f"{judge.case.name}: nothing can be compared, since {gone[0]} was lost: {race.lost[gone[0]]}")
     return Race(
@@ -181,6 +189,6 @@ def specialized(settings: Settings) -> dict[str, Any]:
         return found | {"failed": ours.failed}
     one = {MLOPT: ours.every[ours.shipped]}
     rows = {MLOPT: judged(judge, one[MLOPT])}
-    race = raced(judge, {FP32: judge.fp32, CONTROL: judge.fp32}, one, settings.seconds)
+    race = raced(judge, {FP32: judge.fp32, CONTROL: judge.fp32}, one, settings)
     figures.timed(rows, race.blocks, race.lost)
     return found | rows[MLOPT] | {"noise_floor": statistics.noise_floor(race.blocks[FP32], race.blocks[CONTROL])}

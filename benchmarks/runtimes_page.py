@@ -143,7 +143,8 @@ def section(name: str, case: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {name}"
     yield ""
     counts = f"{samples['calibration']} samples calibrate, {samples['evaluation']} judge"
-    noise = f"Noise floor {case['noise_floor']:.1%}, {case['seconds']:g} s for each contender"
+    many = f" in each of {count} processes" if (count := case.get("processes", 1)) > 1 else ""
+    noise = f"Noise floor {case['noise_floor']:.1%}, {case['seconds']:g} s for each contender{many}"
     yield f"{'; '.join(case['model']['inputs'])}. {counts}. Bars: {bars}. {noise}. Measured {case['created']}."
     yield ""
     yield from table(case["contenders"], figures)
