@@ -153,7 +153,8 @@ def _sparse(module: Flat, config: PruneConfig, task: TrainingTask | None) -> tup
     notes: dict[str, Any] = {"layers": len(masks), "zeros": round(sparsity.zeros(module.model), 4)}
     if not masks:
         raise PassError("no layer has the sizes for this pattern", where="pass 'prune'", got=str(config.pattern),
-                        expected="input channels in multiples of four")  # fmt: skip
+                        expected="input channels in multiples of four", fix="leave fewer layers in `keep`, or "
+                        "use `sparsity`, which takes any sizes")  # fmt: skip
     if task is not None and config.train is not None:
         found = task.trained(
             module, task.objective(module), "prune", lambda: sparsity.apply(module.model, masks)

@@ -59,6 +59,11 @@ def test_training_wins_back_what_pruning_lost(tmp_path: Path) -> None:
     assert trained["epochs"][-1]["loss"] < 0.7 * trained["epochs"][0]["loss"]
 
 
+def test_the_gradients_of_all_batches_tell_by_their_squares_too(tmp_path: Path) -> None:
+    before, after = run(tmp_path, made(tmp_path, "cnn"), {"macs": 0.6, "importance": "hessian"}).notes["macs"]
+    assert after <= 0.6 * before
+
+
 def test_in_several_steps_each_goes_its_part_of_the_way(tmp_path: Path) -> None:
     found = run(tmp_path, made(tmp_path, "cnn"), {"macs": 0.4, "steps": 2, "round_to": 1, "train": TRAIN})
     before, after = found.notes["macs"]

@@ -25,11 +25,7 @@ _INTEGERS = "iub"
 
 
 class TrainingObjective(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy here
-    """Returns the loss of a model on a batch, a scalar; and how good it is, if it can tell."""
-
-    def forward(self, model: Flat, batch: Batch) -> Tensor:
-        """Return the mean loss of the samples."""
-        raise NotImplementedError
+    """Its ``forward(model, batch)`` returns the mean loss of the samples, a scalar."""
 
     def hits(self, model: Flat, batch: Batch) -> Tensor | None:
         """Return for each sample whether the model names its class, [samples]; None where there are no classes."""

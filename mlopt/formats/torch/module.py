@@ -52,7 +52,7 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by m
         """
         own = [tensor.clone() for tensor in tensors]
         keyed = dict(zip(self.keywords, own[self.positional :], strict=True))
-        found = list(flatten(self.model(*own[: self.positional], **keyed)))
+        found = [(path, _as_written(value)) for path, value in flatten(self.model(*own[: self.positional], **keyed))]
         if not found:
             raise ModelError("forward() returns no tensor", expected="at least one", fix="return the result")
         for index, (path, value) in enumerate(found):
@@ -79,6 +79,12 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by m
             if self.rebuild is None:
                 raise
             return self.rebuild()
+
+
+def _as_written(value: torch.Tensor) -> torch.Tensor:
+    """Return an output in the type that the model has by itself, where autocast lowers what it computes in."""
+    lowered = torch.is_autocast_enabled(value.device.type) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if lowered else value
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:

@@ -96,7 +96,12 @@ class LatencySearch:
         }
         speeds = measuring.race(paths, _RACE_SECONDS * len(paths))
         if lost := [name for name in paths if name not in speeds]:
-            raise PassError("a pruned model could not be measured", where="pass 'prune'", got=f"round_to {lost[0]}")
+            raise PassError(
+                "a pruned model could not be measured",
+                where="pass 'prune'",
+                got=f"round_to {lost[0]}",
+                fix="say `macs` instead of `latency`, which measures nothing",
+            )
         shares = {width: 1 / speeds[str(width)].median for width in ratios}
         tried += [
             {"ratio": round(ratios[width], 4), "round_to": width, "time": round(share, 4)}

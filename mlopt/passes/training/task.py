@@ -115,7 +115,9 @@ def examples(model: Model, context: Context, batch_size: int) -> tuple[torch.Ten
     from mlopt.data.feeds import batches
 
     if context.samples is None:
-        raise PassError("there are no samples to try the model on", where="data.evaluation")
+        raise PassError(
+            "there are no samples to try the model on", where="data.evaluation", fix="add data.evaluation to the recipe"
+        )
     feed, _ = next(batches(context.samples, context.inputs or model.inputs, batch_size))
     return tuple(torch.from_numpy(array.copy()) for array in feed.values())
 

@@ -47,6 +47,12 @@ def test_it_learns(tmp_path: Path) -> None:
     assert [each.number for each in found.epochs] == list(range(1, 9))
 
 
+def test_it_learns_in_bfloat16(tmp_path: Path) -> None:
+    model, found = trained(tmp_path, epochs=8, precision="bfloat16")
+    assert found.epochs[-1].loss < found.epochs[0].loss
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 def test_it_ends_in_evaluation_and_on_the_cpu(tmp_path: Path) -> None:
     model, _ = trained(tmp_path)
     assert not any(part.training for part in model.model.modules())
