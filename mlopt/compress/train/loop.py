@@ -69,16 +69,21 @@ def train(
 
 @contextmanager
 def _on_device(model: Flat, objective: TrainingObjective, settings: Training) -> Iterator[torch.device]:
-    """Give the device, on as many threads as are asked for; afterwards the model is on the CPU, in evaluation."""
+    """Give the device, on as many threads as are asked for; afterwards the model is on the CPU, in evaluation.
+
+    Its weights are laid out as asked for meanwhile, and as ever afterwards.
+    """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise PassError("there is no GPU to train on", where="train.device", got="cuda", expected="a CUDA device",
                         fix="device: auto, or a machine with one")  # fmt: skip
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
+    if settings.channels_last:
+        model.model.to(memory_format=torch.channels_last)
     try:
         yield torch.device("cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
     finally:
-        model.model.cpu().eval()
+        model.model.cpu().eval().to(memory_format=torch.contiguous_format)
         objective.cpu()
         torch.set_num_threads(threads)
 

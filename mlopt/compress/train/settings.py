@@ -46,6 +46,9 @@ class Training(BaseModel):
         "take the weights of the best one"
     )  # fmt: skip
     precision: Precision = Field(default="float32", description="what products are computed in (autocast)")
+    channels_last: bool = Field(
+        default=False, description="lay pictures out as convolutions like it: faster, for a forward() without view()"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
     threads: int | None = Field(default=None, ge=1, le=1024, description="of the CPU; absent: those of the target")
     seed: int = Field(default=0, ge=0, lt=2**32, description="for the order of the samples, dropout, and new weights")

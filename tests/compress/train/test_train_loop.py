@@ -53,6 +53,21 @@ def test_it_learns_in_bfloat16(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+def test_it_learns_from_pictures_that_are_laid_out_by_channels(tmp_path: Path) -> None:
+    laid_out: list[bool] = []
+
+    def convolve(module: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        kernel = module.kernel
+        laid_out.append(kernel.is_contiguous(memory_format=torch.channels_last))
+        return torch.nn.functional.conv2d(batch["x"].reshape(-1, 2, 2, 1).expand(-1, 2, 2, 2), kernel).pow(2).mean()
+
+    model = net()
+    model.model.kernel = torch.nn.Parameter(torch.randn(3, 2, 2, 2))
+    loop.train(model, Own(convolve, "here"), clouds(tmp_path), settings(channels_last=True))
+    assert all(laid_out)
+    assert model.model.kernel.is_contiguous()
+
+
 def test_it_ends_in_evaluation_and_on_the_cpu(tmp_path: Path) -> None:
     model, _ = trained(tmp_path)
     assert not any(part.training for part in model.model.modules())
