@@ -10,7 +10,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench precision runtimes zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench precision runtimes compress zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -57,6 +57,10 @@ runtimes: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/
 		$(BIN)/python benchmarks/runtimes.py; first=$$?; $(BIN)/python benchmarks/runtimes.py --specialize; second=$$?; \
 		$(BIN)/python benchmarks/runtimes_page.py && $(BIN)/python benchmarks/precision_page.py && \
 		exit $$((first | second))
+
+# Pruning, distillation and training for INT8, on Fashion-MNIST too (apt install dataset-fashion-mnist); about an hour.
+compress: $(STAMP)
+	$(BIN)/python benchmarks/compress.py; status=$$?; $(BIN)/python benchmarks/compress_page.py && exit $$status
 
 # OpenVINO and NNCF, beside the environment and not in it, so that everything else is as it is without them.
 .bench/openvino/.installed: benchmarks/precision_requirements/openvino.txt $(STAMP)

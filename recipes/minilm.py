@@ -75,11 +75,11 @@ def build() -> nn.Module:
 
 
 def calibration() -> dict[str, NDArray[np.int64]]:
-    return _tokens(_sentences("calibration"))
+    return token_ids(_sentences("calibration"))
 
 
 def evaluation() -> dict[str, NDArray[np.int64]]:
-    return _tokens(_sentences("evaluation"))
+    return token_ids(_sentences("evaluation"))
 
 
 def neighbour_agreement(
@@ -104,7 +104,8 @@ def _sentences(part: str) -> list[str]:
     return [sentence[0].upper() + sentence[1:] for sentence in filled]
 
 
-def _tokens(sentences: list[str]) -> dict[str, NDArray[np.int64]]:
+def token_ids(sentences: list[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the tokens of sentences and their mask, both [sentences, 64]."""
     encodings = _tokenizer().encode_batch(sentences)
     return {
         "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),

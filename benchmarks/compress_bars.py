@@ -1,0 +1,96 @@
+"""What the benchmark of pruning and distillation asks of its cases: pure. A case is a dict, as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+MINUTES = 40
+FEWER_MACS, FASTER, FASTER_INT8, FASTER_MINILM = 2.0, 1.5, 2.0, 1.7
+DROP_PT = 0.5
+NEAR_HALF = (0.45, 0.55)
+RECOVERED = 0.5
+
+Case = Mapping[str, Any]
+
+
+def unmet(name: str, case: Case) -> Iterator[str]:
+    """Yield what of a case is not as it must be."""
+    yield from _BARS[name](case)
+
+
+def _fashion_resnet(case: Case) -> Iterator[str]:
+    pruned, int8 = case["pruned"], case["int8"]
+    before, after = pruned["macs"]
+    if before < FEWER_MACS * after:
+        yield f"{before / after:.2f} times fewer MACs"
+    if pruned["speedup"]["median"] < FASTER or len(set(pruned["runtime"])) > 1:
+        yield f"{pruned['speedup']['median']:.2f}x in {' and '.join(pruned['runtime'])}"
+    if int8["speedup"]["median"] < FASTER_INT8:
+        yield f"{int8['speedup']['median']:.2f}x with INT8"
+    for title, each in (("pruned", pruned), ("INT8", int8)):
+        if each["drop_pt"]["value"] > DROP_PT:
+            yield f"{title} drops {each['drop_pt']['value']:.2f} pt"
+    if int8["took_s"] > 60 * MINUTES:
+        yield f"the whole recipe took {int8['took_s'] / 60:.0f} minutes"
+
+
+def _front(case: Case) -> Iterator[str]:
+    means = {
+        trained: {
+            importance: fmean(
+                each["score"][1] for each in case["points"]
+                if each["importance"] == importance and each["trained"] is trained
+            )
+            for importance in {each["importance"] for each in case["points"]}
+        }
+        for trained in (False, True)
+    }  # fmt: skip
+    for trained, by_importance in means.items():
+        if min(by_importance, key=lambda each: by_importance[each]) != "random":
+            yield f"random is not the worst{' after training' if trained else ''}: {by_importance}"
+
+
+def _latency_target(case: Case) -> Iterator[str]:
+    low, high = NEAR_HALF
+    if not low <= case["left"]["median"] <= high:
+        yield f"{case['left']['median']:.1%} of the time is left"
+
+
+def _tiny(case: Case) -> Iterator[str]:
+    for each in case["seeds"]:
+        gain = each["gain_pt"]
+        if gain["ci95"][0] <= 0:
+            yield f"seed {each['seed']}: a gain of {gain['value']:.2f} pt, at least {gain['ci95'][0]:.2f}"
+
+
+def _minilm(case: Case) -> Iterator[str]:
+    if case["speedup"]["median"] < FASTER_MINILM or len(set(case["runtime"])) > 1:
+        yield f"{case['speedup']['median']:.2f}x in {' and '.join(case['runtime'])}"
+
+
+def _two_of_four(case: Case) -> Iterator[str]:
+    for place, each in case["weights"].items():
+        if not each["kept"]:
+            yield f"{place}: {each}"
+
+
+def _qat(case: Case) -> Iterator[str]:
+    for each in case["seeds"]:
+        if each["recovered"] < RECOVERED:
+            yield f"seed {each['seed']}: {each['recovered']:.0%} of what was lost"
+
+
+def _mixed(case: Case) -> Iterator[str]:
+    before, after = case["macs"]
+    if after > 0.6 * before:
+        yield f"{after / before:.0%} of the MACs are left"
+    if case["speedup"]["ci95"][0] <= 1:
+        yield f"{case['speedup']['median']:.2f}x"
+
+
+_BARS: Mapping[str, Callable[[Case], Iterator[str]]] = {
+    "fashion_resnet": _fashion_resnet, "front": _front, "latency_target": _latency_target, "mnist_cnn_tiny": _tiny,
+    "minilm_small": _minilm, "two_of_four": _two_of_four, "qat": _qat, "mixed": _mixed,
+}  # fmt: skip

@@ -1,0 +1,127 @@
+"""The cases of the benchmark of pruning and distillation: each runs recipes, and returns what is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import compress_qat
+import numpy as np
+from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of
+
+from mlopt.measure.intervals import paired_drop
+
+SEEDS = (0, 1, 2)
+LEFT = (0.5, 0.25, 0.125)
+"""Shares of the MACs in the front of importances."""
+IMPORTANCES = ("magnitude", "taylor", "random")
+FRONT_TRAINING: dict[str, Any] = {
+    "epochs": 1, "batch_size": 128, "optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.0005,
+    "precision": "bfloat16", "channels_last": True, "augment": "./fashion_resnet.py:augmented",
+}  # fmt: skip
+SHORT = "measure.seconds=1"
+
+
+def fashion_resnet() -> dict[str, Any]:
+    """Pruned and taught; with INT8 on top; all of it from nothing."""
+    recipe = "fashion_resnet_pruned"
+    whole = optimized(recipe, "fashion_resnet_int8")
+    without = [each for each in passes_of(recipe) if "quantize" not in each]
+    plain = optimized(recipe, "fashion_resnet_plain", without)
+    return {"pruned": plain.figures() | {"macs": plain.notes("prune")["macs"]}, "int8": whole.figures()}
+
+
+def front() -> dict[str, Any]:
+    """Return accuracy and time by importance and share of MACs, without training and after a little of it."""
+    return {"epochs": FRONT_TRAINING["epochs"], "points": list(_points())}
+
+
+def _points() -> Iterator[dict[str, Any]]:
+    for importance in IMPORTANCES:
+        for left in LEFT:
+            for trained in (False, True):
+                pruning: dict[str, Any] = {"macs": left, "importance": importance}
+                if trained:
+                    pruning["train"] = FRONT_TRAINING
+                name = f"front_{importance}_{left}_{'trained' if trained else 'raw'}"
+                done = optimized("fashion_resnet", name, [{"prune": pruning}, *AFTERWARDS], SHORT, judged=False)
+                macs = done.notes("prune")["macs"]
+                yield {"importance": importance, "left": left, "trained": trained, "macs": macs, **done.figures()}
+
+
+def latency_target() -> dict[str, Any]:
+    """Ask for half of the time, and measure what is left."""
+    pruning = {"latency": 0.5, "importance": "magnitude"}
+    done = optimized("fashion_resnet", "latency_target", [{"prune": pruning}, *AFTERWARDS], judged=False)
+    notes, found = done.notes("prune"), done.figures()
+    middle, (low, high) = found["speedup"]["median"], found["speedup"]["ci95"]
+    share = {"median": 1 / middle, "ci95": [1 / high, 1 / low]}
+    return found | {"asked": 0.5, "left": share, "macs": notes["macs"], "raced": notes["steps"][0]["raced"]}
+
+
+def mnist_cnn_tiny() -> dict[str, Any]:
+    """Compare the student with a teacher and without one, with all else the same, on three seeds."""
+    import mnist_cnn_tiny as recipe
+
+    inputs, labels = recipe.evaluation()
+    seeds = []
+    for seed in SEEDS:
+        own = f"passes.distill.train.seed={seed}"
+        taught = optimized("mnist_cnn_tiny", f"tiny_taught_{seed}", None, own)
+        alone = optimized("mnist_cnn_tiny", f"tiny_alone_{seed}", None, own, "passes.distill.alpha=0", judged=False)
+        right = [done.outputs(inputs).argmax(1) == labels for done in (taught, alone)]
+        gain = paired_drop(*(each.astype(np.float64) for each in right), vs="alone")
+        seeds.append({
+            "seed": seed, "taught": taught.figures(), "alone": alone.figures(),
+            "gain_pt": {"value": gain.pt, "ci95": list(gain.ci95), "n": gain.n},
+        })  # fmt: skip
+    return {"seeds": seeds}
+
+
+def minilm_small() -> dict[str, Any]:
+    """Run the recipe, and hold the student's idea of what is near against its teacher's."""
+    import minilm_small as recipe
+    import torch
+    from minilm import build
+    from scipy.stats import spearmanr
+
+    done = optimized("minilm_small", "minilm_small")
+    inputs = recipe.evaluation()
+    with torch.no_grad():
+        parts = zip(*(torch.from_numpy(array).split(100) for array in inputs.values()), strict=True)
+        teacher = torch.cat([build()(*part) for part in parts]).numpy()
+    student = done.outputs(inputs)
+    above = np.triu_indices(len(student), 1)
+    ranks = spearmanr((student @ student.T)[above], (teacher @ teacher.T)[above]).statistic
+    return done.figures() | {"spearman": float(ranks), "overlap": done.figures()["score"][1], "n": len(student)}
+
+
+def two_of_four() -> dict[str, Any]:
+    """Count the groups of four in what was pruned, exported and quantized."""
+    from mlopt.artifact.patterns import two_of_four
+
+    done = optimized("fashion_resnet_2of4", "two_of_four")
+    return done.figures() | {"weights": two_of_four(done.path / "model.onnx")}
+
+
+def qat() -> dict[str, Any]:
+    """Return what quantization-aware training wins back of what a harsh quantization loses."""
+    folder = PLACE / "qat"
+    folder.mkdir(exist_ok=True)
+    return {"seeds": [{"seed": seed, **compress_qat.measured(seed, folder / str(seed))} for seed in SEEDS]}
+
+
+def mixed() -> dict[str, Any]:
+    """Prune a network that nobody prepared, and train it."""
+    done: Done = optimized(
+        "mnist_cnn", "mixed", [{"prune": {"macs": 0.6, "train": {"epochs": 6, "learning_rate": 0.003}}}, *AFTERWARDS],
+        f"model.source={ROOT / 'benchmarks/compress_mixed.py'}:build", "data.train.source=./mnist_cnn.py:calibration",
+        judged=False,
+    )  # fmt: skip
+    return done.figures() | {"macs": done.notes("prune")["macs"], "whole": done.notes("prune")["steps"][0]["whole"]}
+
+
+CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
+    case.__name__: case
+    for case in (fashion_resnet, front, latency_target, mnist_cnn_tiny, minilm_small, two_of_four, qat, mixed)
+}
