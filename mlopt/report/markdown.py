@@ -11,7 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlopt.core.foreign_text import plain
-from mlopt.report import facts, load, merit, operators, outcome, precision, quality, search, training, tried_list, trust
+from mlopt.report import (
+    facts,
+    load,
+    merit,
+    operators,
+    outcome,
+    precision,
+    quality,
+    search,
+    sensitivity,
+    training,
+    tried_list,
+    trust,
+)
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
 from mlopt.report.tried import TriedRow
@@ -101,14 +114,17 @@ def _remarks(report: Report) -> Iterator[str]:
     for step in report.steps:
         if step.reason:
             yield f"- {code(step.name)} {step.status}: {text(step.reason)}"
-        yield from _trained(step)
+        yield from _told(step)
         for key, value in search.others(step.notes).items():
             yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
 
 
-def _trained(step: StepRecord) -> Iterator[str]:
+def _told(step: StepRecord) -> Iterator[str]:
     for one in training.read(step.notes):
         yield f"- {code(step.name)} trained ({text(one.name)}): {text(training.told(one))}"
+    borne = sensitivity.read(step.notes)
+    if borne is not None:
+        yield f"- {code(step.name)}, what each layer bears: {text(sensitivity.told(borne))}"
 
 
 def _searched(step: StepRecord, metric: str) -> Iterator[str]:
