@@ -89,7 +89,12 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     sections = {
         "gates": (plots.gates(report),),
         "tried": (tried_picture.picture(report, tried_list.rows(report)),),
-        "steps": (waterfall.latency_steps(report), waterfall.size_steps(report), waterfall.accuracy_steps(report)),
+        "steps": (
+            waterfall.latency_steps(report),
+            waterfall.size_steps(report),
+            waterfall.macs_steps(report),
+            waterfall.accuracy_steps(report),
+        ),
         "speed": (plots.distributions(report, samples), plots.speedups(report)),
         "sensitivity": sensitivity.pictures(report),
         "training": training.pictures(report),

@@ -96,16 +96,20 @@ def _stages(report: Report) -> Iterator[str]:
     yield "## Steps" if report.steps else "## Models"
     yield ""
     metric = text(facts.upper_first(facts.metric_name(report)))
-    columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", metric: "r"}
-    yield from _table(columns, map(_stage_row, facts.stages(report)))
+    work = facts.work(report)
+    counted = {} if work is None else {work: "r"}
+    columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", **counted, metric: "r"}
+    yield from _table(columns, (_stage_row(stage, counted=bool(counted)) for stage in facts.stages(report)))
 
 
-def _stage_row(stage: StoryRow) -> tuple[str, ...]:
+def _stage_row(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
+    work = facts.macs(stage.macs) if stage.macs is not None else ""
     return (
         code(stage.label),
         {"reference": "reference", "step": stage.status, "final": "**final**"}[stage.part],
         facts.percentile(stage.latency, "p50") if stage.latency else "",
         facts.size(stage.size_bytes) if stage.size_bytes is not None else "",
+        *([work] if counted else []),
         facts.score(stage.accuracy) if stage.accuracy else "",
     )
 
