@@ -115,6 +115,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("parameters", _parameters(found)),
         ("weights", ", ".join(f"{dtype} {size / 1e6:.2f} MB" for dtype, size in found.weights.items()) or "none"),
         ("precision", _precision(found)),
+        *_two_of_four(found),
         ("MACs", _macs(found)),
     ]
 
@@ -132,6 +133,11 @@ def _precision(found: Inspection) -> str:
         shown = ", ".join(precision.floats[:_NAMES])
         text += f"; in floating point: {shown}{', ...' * (len(precision.floats) > _NAMES)}"
     return f"{text}; {precision.activations} activations quantized"
+
+
+def _two_of_four(found: Inspection) -> list[tuple[str, str]]:
+    holding = sum(found.two_of_four.values())
+    return [("2:4", f"in {holding} of {len(found.two_of_four)} weight matrices")] if holding else []
 
 
 def _macs(found: Inspection) -> str:

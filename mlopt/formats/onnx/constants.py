@@ -28,7 +28,7 @@ class Constants:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._made = {name: node for node in graph.node for name in node.output}
-        for node in (node for node in graph.node if node.op_type == "Constant"):
+        for node in (node for node in graph.node if node.op_type == "Constant" and node.output):
             self.tensors.update((node.output[0], each.t) for each in node.attribute if each.HasField("t"))
 
     def behind(self, name: str) -> Constant | None:
