@@ -30,6 +30,12 @@ _MOVING = frozenset(
 )  # fmt: skip
 """What only converts, moves or limits values: its constants are no weights."""
 _PACKED = "MatMulNBits"
+_WEIGHTS: Mapping[str, tuple[int, ...]] = {
+    "QLinearConv": (3, 8), "QLinearMatMul": (0, 3), "QLinearAdd": (0, 3), "QLinearMul": (0, 3), "QGemm": (3, 6),
+    "ConvInteger": (1,), "MatMulInteger": (0, 1), "MatMulIntegerToFloat": (0, 1, 6), "DynamicQuantizeMatMul": (1, 4),
+    "DynamicQuantizeLSTM": (1, 2, 3), _PACKED: (1, 5),
+}  # fmt: skip
+"""Of operators in integers: which inputs are weights and biases; the others are scales and zero points."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,9 @@ def layers_of(path: Path, shapes: Mapping[str, Shape] | None = None) -> tuple[La
 def _layers(graph: onnx.GraphProto, known: Mapping[str, Shape], macs: Sequence[int | None]) -> list[LayerCost]:
     constants, seen, found = Constants(graph), set[str](), []
     for node, name, cost in zip(graph.node, node_names(graph), macs, strict=True):
-        weights = [] if node.op_type in _MOVING else [c for c in constants.of(node) if _is_weight(c.tensor)]
+        weights = [] if node.op_type in _MOVING else [
+            each for each in constants.of(node, _WEIGHTS.get(node.op_type)) if _is_weight(each.tensor)
+        ]  # fmt: skip
         own = [each for each in weights if each.name not in seen]
         seen.update(each.name for each in own)
         if weights or cost or (cost is None and node.op_type not in _MOVING and known):

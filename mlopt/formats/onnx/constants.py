@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class Constants:
             name = node.input[0]
         return Constant(name, self.tensors[name], tuple(way))
 
-    def of(self, node: onnx.NodeProto) -> list[Constant]:
-        """Return those that a node reads, in order."""
-        return [found for name in node.input if name and (found := self.behind(name)) is not None]
+    def of(self, node: onnx.NodeProto, places: Collection[int] | None = None) -> list[Constant]:
+        """Return those that a node reads, in order: all, or those among the inputs at these ``places``."""
+        names = (name for place, name in enumerate(node.input) if name and (places is None or place in places))
+        return [found for name in names if (found := self.behind(name)) is not None]

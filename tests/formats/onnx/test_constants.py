@@ -23,6 +23,7 @@ def test_a_constant_is_found_through_what_only_moves_it() -> None:
     (found,) = Constants(made).of(product)
     assert (found.name, list(found.tensor.dims)) == ("w", [2, 3])
     assert [node.op_type for node in found.way] == ["Transpose", "DequantizeLinear"]
+    assert Constants(made).of(product, (0,)) == []
 
 
 def test_a_constant_node_is_one_and_what_is_computed_is_none() -> None:
