@@ -16,6 +16,7 @@ from mlopt.formats import table as formats
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.formats.onnx.graph import default_opset, node_names, nodes, operators, subgraphs
 from mlopt.formats.onnx.macs import UnknownError, count_macs, input_shapes
+from mlopt.formats.onnx.two_of_four import two_of_four
 
 if TYPE_CHECKING:
     import onnx
@@ -83,6 +84,8 @@ class Inspection:
     weights: dict[str, int]
     """Bytes of initializers, by dtype."""
     precision: Precision
+    two_of_four: dict[str, bool]
+    """For the nodes whose weight can have the pattern 2:4 (four inputs, two zeros), whether it has it."""
     macs: int | None
     """Multiplications of one inference with inputs of ``macs_shapes``; null if they cannot be counted."""
     macs_shapes: dict[str, tuple[int, ...]]
@@ -147,6 +150,7 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         values=dict(values.most_common()),
         weights=dict(sizes.most_common()),
         precision=_precision(proto.graph),
+        two_of_four=two_of_four(proto.graph, model.path.parent),
         macs=macs,
         macs_shapes=whole,
         macs_reason=reason,

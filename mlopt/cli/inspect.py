@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NAMES = 8  # JSON has them all
 _SHAPE = "An input's shape for counting MACs, such as image=1,3,224,224; repeatable. Dynamic sizes are 1 if absent."
 _MODEL = "A model file, such as an .onnx one, or an artifact."
+_LAYERS = "List the layers, too; of an artifact whose report says so, with what each bears when it is pruned."
 _DATA = "An .npz whose first sample gives the shapes instead."
 
 
@@ -22,6 +23,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help=_MODEL)],
     shape: Annotated[list[str] | None, typer.Option("--shape", metavar="INPUT=SIZES", help=_SHAPE)] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
+    layers: Annotated[bool, typer.Option("--layers", help=_LAYERS)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a model's inputs, outputs, operators, weights, precision and arithmetic."""
@@ -29,15 +31,19 @@ def inspect(
 
     from mlopt.artifact.inspection import inspect_model, shapes_of
     from mlopt.cli import console
+    from mlopt.cli import inspect_layers as listing
 
-    shapes = shapes_of(model, data) if data is not None else {}
-    found = inspect_model(model, shapes | dict(map(_parsed, shape or ())))
+    shapes = (shapes_of(model, data) if data is not None else {}) | dict(map(_parsed, shape or ()))
+    found = inspect_model(model, shapes)
+    listed = listing.of(model, shapes) if layers else None
     if as_json:
         ports = {"inputs": found.inputs, "outputs": found.outputs}
         plain = {side: [spec.as_dict() for spec in specs] for side, specs in ports.items()}
-        console.emit_json(asdict(found) | plain)
+        console.emit_json(asdict(found) | plain | (listed.plain() if listed is not None else {}))
     else:
         _show(found)
+        if listed is not None:
+            listing.show(listed)
 
 
 def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
@@ -109,6 +115,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("parameters", _parameters(found)),
         ("weights", ", ".join(f"{dtype} {size / 1e6:.2f} MB" for dtype, size in found.weights.items()) or "none"),
         ("precision", _precision(found)),
+        *_two_of_four(found),
         ("MACs", _macs(found)),
     ]
 
@@ -126,6 +133,11 @@ def _precision(found: Inspection) -> str:
         shown = ", ".join(precision.floats[:_NAMES])
         text += f"; in floating point: {shown}{', ...' * (len(precision.floats) > _NAMES)}"
     return f"{text}; {precision.activations} activations quantized"
+
+
+def _two_of_four(found: Inspection) -> list[tuple[str, str]]:
+    holding = sum(found.two_of_four.values())
+    return [("2:4", f"in {holding} of {len(found.two_of_four)} weight matrices")] if holding else []
 
 
 def _macs(found: Inspection) -> str:

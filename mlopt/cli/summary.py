@@ -125,21 +125,26 @@ def _steps(report: Report) -> Table:
     table.add_column("step" if report.steps else "model", overflow="fold", max_width=28)
     table.add_column("status")
     metric = facts.shorten(facts.metric_name(report), 18)
-    for head in ("latency p50", "size", metric):
+    work = facts.work(report)
+    for head in ("latency p50", "size", *([work] if work is not None else []), metric):
         table.add_column(head, justify="right")
     for stage in facts.stages(report):
         style = {"reference": "dim", "final": "bold"}.get(stage.part, "" if stage.kept else "dim")
         status = Text(stage.status, style=_COLOUR[stage.status]) if stage.status else Text(stage.part)
-        table.add_row(Text(plain(stage.label)), status, *map(Text, _measured(stage)), style=style)
+        table.add_row(
+            Text(plain(stage.label)), status, *map(Text, _measured(stage, counted=work is not None)), style=style
+        )
     return table
 
 
-def _measured(stage: StoryRow) -> tuple[str, str, str]:
+def _measured(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
     from mlopt.report import facts
 
+    work = "-" if stage.macs is None else facts.macs(stage.macs)
     return (
         facts.percentile(stage.latency, "p50") if stage.latency else "-",
         facts.size(stage.size_bytes) if stage.size_bytes is not None else "-",
+        *([work] if counted else []),
         facts.score(stage.accuracy) if stage.accuracy else "-",
     )
 

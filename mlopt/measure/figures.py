@@ -10,6 +10,7 @@ from mlopt.data.dataset import Dataset
 from mlopt.data.feeds import batch_of
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Measured, Run
+from mlopt.measure.work import macs
 from mlopt.results.environment import environment, now
 from mlopt.results.figures import Sampling, Speedup
 from mlopt.results.report import CandidateRecord, Report
@@ -66,6 +67,7 @@ def timed(measured: Measured, dataset: Dataset, alpha: float, raw: str = RAW) ->
         raw=raw,
         batch_size=batch,
         cold_start=measured.cold_start,
+        macs=macs(model, dataset, batch),
     )
 
 

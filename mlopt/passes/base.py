@@ -70,6 +70,14 @@ class PassConfig(BaseModel):
         """
         return {}
 
+    def without_python(self, source: str) -> str | None:
+        """Return how to do with the file ``source``, where the pass takes PyTorch models alone; None: not at all.
+
+        It is the first part of a sentence that says what would help.
+        """
+        del source
+        return None
+
     @property
     def foreign(self) -> bool:
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""

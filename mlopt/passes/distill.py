@@ -69,6 +69,15 @@ class DistillConfig(PassConfig):
             raise ValueError("the loss is that of distillation: leave out train.step")
         return self
 
+    def without_python(self, source: str) -> str | None:
+        """The file can teach: then what learns is the source."""
+        if not source.endswith(".onnx"):
+            return None
+        student = self.student or "./file.py:build"
+        which = "" if self.student else ", Python that builds the model that learns"
+        teacher = f"distill: {{teacher: {source}}}{' without student' if self.student else ''}"
+        return f"let the file teach: model: {{source: {student}}}{which}, and {teacher}"
+
     @property
     def trains(self) -> bool:
         """It does."""

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _TARGETS = ("macs", "params", "latency", "sparsity", "pattern")
 _OPSET = 20
+_RATIOS = (0.25, 0.5, 0.75)
+_JUDGED_ON = 512
+"""Samples of data.train that tell what a layer bears; more would tell little more, and take their time."""
 _COUNTED_ON = 2
 """Samples of the batch that MACs are counted on; more than one, for what a batch alone would hide."""
 
@@ -63,6 +66,10 @@ class PruneConfig(PassConfig):
     )
     keep: tuple[str, ...] = Field(default=(), description="layers to leave whole: names or patterns such as head.*")
     batches: int = Field(default=8, ge=1, le=10_000, description="of data.train, for taylor and hessian")
+    sensitivity: bool | tuple[float, ...] = Field(
+        default=False, description="first prune each layer alone, by these shares (true: 0.25, 0.5, 0.75), and report "
+        "the accuracy that is left on samples of data.train; it changes nothing else",
+    )  # fmt: skip
     train: Training | None = Field(default=None, description="how to train afterwards; absent: not at all")
 
     @model_validator(mode="after")
@@ -71,7 +78,7 @@ class PruneConfig(PassConfig):
         if len(named) != 1:
             raise ValueError(f"say what is to be left by one of {', '.join(_TARGETS)}, not by {len(named)} of them")
         single = named[0] in {"sparsity", "pattern"}
-        stray = [name for name in ("layers", "scope", "steps") if getattr(self, name) != _default(name)]
+        stray = [name for name in ("layers", "scope", "steps", "sensitivity") if getattr(self, name) != _default(name)]
         if single and stray:
             raise ValueError(f"{stray[0]} is about channels, and {named[0]} sets single weights to 0: leave it out")
         if self.steps > 1 and self.train is None:
@@ -79,6 +86,8 @@ class PruneConfig(PassConfig):
         wrong = next((name for name, share in self.layers.items() if not 0 <= share < 1), None)
         if wrong is not None:
             raise ValueError(f"layers.{wrong} is a share to take away, at least 0 and less than 1")
+        if not all(0 < ratio <= self.structure.most for ratio in self.ratios):
+            raise ValueError(f"sensitivity has shares to take away, more than 0 and at most {self.structure.most}")
         return self
 
     @property
@@ -89,7 +98,12 @@ class PruneConfig(PassConfig):
     @property
     def trains(self) -> bool:
         """Whether a loss is computed."""
-        return self.train is not None or self._by_loss
+        return self.train is not None or self._by_loss or bool(self.ratios)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The shares by which each layer is pruned alone; none if nobody asks what layers bear."""
+        return (_RATIOS if self.sensitivity else ()) if isinstance(self.sensitivity, bool) else self.sensitivity
 
     @property
     def _by_loss(self) -> bool:
@@ -170,8 +184,11 @@ def _structured(
     """Take channels out, in one step or several."""
     from mlopt.compress.prune.structured import Pruner
 
-    notes: dict[str, Any] = {"steps": [], "trainings": []}
     gradients = None if task is None else task.gradients(task.objective, config.batches)
+    notes: dict[str, Any] = {} if task is None or not config.ratios else {
+        "sensitivity": _sensitivity(Pruner(module, fed, config.structure, gradients), config.ratios, task)
+    }  # fmt: skip
+    notes |= {"steps": [], "trainings": []}
     for number in range(1, config.steps + 1):
         last: dict[str, Any] = {}
 
@@ -188,6 +205,22 @@ def _structured(
             notes["trainings"].append({"name": name, **task.trained(module, task.objective(module), name).notes()})
         notes["steps"].append(last)
     return module, notes
+
+
+def _sensitivity(pruner: Pruner, ratios: Sequence[float], task: TrainingTask) -> dict[str, Any]:
+    """Return what each layer bears, as a note."""
+    from mlopt.compress.prune.sensitivity import Judge, points
+    from mlopt.core.worker import tell
+
+    judge = Judge.of(pruner.model, task.judging(_JUDGED_ON))
+    found = points(pruner, ratios, judge, lambda layer, share: tell(f"how sensitive is {layer}", share))
+    return {
+        "measure": judge.measure, "samples": judge.samples, "before": round(judge.score(pruner.model), 6),
+        "points": [
+            {"layer": each.layer, "along": list(each.along), "ratio": each.ratio, "score": round(each.score, 6),
+             "macs": round(each.macs, 6)} for each in found
+        ],
+    }  # fmt: skip
 
 
 def _ratio(

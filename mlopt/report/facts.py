@@ -15,7 +15,7 @@ from typing import Any, Literal
 from mlopt.core.foreign_text import plain
 from mlopt.report import control
 from mlopt.results.figures import Accuracy, Fidelity, Latency, Speedup
-from mlopt.results.report import CandidateRecord, Report
+from mlopt.results.report import CandidateRecord, Report, StepRecord
 from mlopt.results.roles import FASTEST
 from mlopt.results.section import Interval
 
@@ -36,6 +36,7 @@ class StoryRow:
     latency: Latency | None
     size_bytes: int | None
     accuracy: Accuracy | None
+    macs: int | None = None
     reason: str | None = None
 
     @property
@@ -55,15 +56,27 @@ class Figure:
 
 def stages(report: Report) -> tuple[StoryRow, ...]:
     """Return the references, the steps and the final model, in the order in which they are told."""
-    references = (
-        StoryRow("reference", one.name, "", one.latency_ms, one.size_bytes, one.accuracy) for one in models(report)[:-1]
-    )
-    steps = (
-        StoryRow("step", step.name, step.status, step.latency_ms, step.size_bytes, step.accuracy, reason=step.reason)
-        for step in report.steps
-    )
-    final = report.final
-    return *references, *steps, StoryRow("final", final.name, "", final.latency_ms, final.size_bytes, final.accuracy)
+    references = (_row("reference", one) for one in models(report)[:-1])
+    steps = (_row("step", one, one.status, one.reason) for one in report.steps)
+    return *references, *steps, _row("final", report.final)
+
+
+def _row(
+    part: Literal["reference", "step", "final"], one: CandidateRecord | StepRecord, status: str = "",
+    reason: str | None = None,
+) -> StoryRow:  # fmt: skip
+    return StoryRow(
+        part, one.name, status, latency=one.latency_ms, size_bytes=one.size_bytes, accuracy=one.accuracy,
+        macs=one.macs, reason=reason,
+    )  # fmt: skip
+
+
+def work(report: Report) -> str | None:
+    """Return what to call multiplications in this report, with how many samples they are of; None if there are none."""
+    if all(one.macs is None for one in stages(report)):
+        return None
+    batch = report.final.batch_size
+    return "MACs" if batch in (None, 1) else f"MACs of {batch:,} samples"
 
 
 def models(report: Report) -> tuple[CandidateRecord, ...]:
@@ -181,6 +194,14 @@ def size(bytes_: int) -> str:
         if bytes_ >= scale:
             return f"{number(bytes_ / scale)} {unit}"
     return f"{bytes_} B"
+
+
+def macs(count: int) -> str:
+    """Return a number of multiplications."""
+    for unit, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= scale:
+            return f"{number(count / scale)} {unit}"
+    return str(count)
 
 
 def between(interval: Interval, text: Callable[[float], str]) -> str:

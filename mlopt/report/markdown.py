@@ -11,7 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlopt.core.foreign_text import plain
-from mlopt.report import facts, load, merit, operators, outcome, precision, quality, search, training, tried_list, trust
+from mlopt.report import (
+    facts,
+    load,
+    merit,
+    operators,
+    outcome,
+    precision,
+    quality,
+    search,
+    sensitivity,
+    training,
+    tried_list,
+    trust,
+)
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
 from mlopt.report.tried import TriedRow
@@ -83,16 +96,20 @@ def _stages(report: Report) -> Iterator[str]:
     yield "## Steps" if report.steps else "## Models"
     yield ""
     metric = text(facts.upper_first(facts.metric_name(report)))
-    columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", metric: "r"}
-    yield from _table(columns, map(_stage_row, facts.stages(report)))
+    work = facts.work(report)
+    counted = {} if work is None else {work: "r"}
+    columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", **counted, metric: "r"}
+    yield from _table(columns, (_stage_row(stage, counted=bool(counted)) for stage in facts.stages(report)))
 
 
-def _stage_row(stage: StoryRow) -> tuple[str, ...]:
+def _stage_row(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
+    work = facts.macs(stage.macs) if stage.macs is not None else ""
     return (
         code(stage.label),
         {"reference": "reference", "step": stage.status, "final": "**final**"}[stage.part],
         facts.percentile(stage.latency, "p50") if stage.latency else "",
         facts.size(stage.size_bytes) if stage.size_bytes is not None else "",
+        *([work] if counted else []),
         facts.score(stage.accuracy) if stage.accuracy else "",
     )
 
@@ -101,14 +118,17 @@ def _remarks(report: Report) -> Iterator[str]:
     for step in report.steps:
         if step.reason:
             yield f"- {code(step.name)} {step.status}: {text(step.reason)}"
-        yield from _trained(step)
+        yield from _told(step)
         for key, value in search.others(step.notes).items():
             yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
 
 
-def _trained(step: StepRecord) -> Iterator[str]:
+def _told(step: StepRecord) -> Iterator[str]:
     for one in training.read(step.notes):
         yield f"- {code(step.name)} trained ({text(one.name)}): {text(training.told(one))}"
+    borne = sensitivity.read(step.notes)
+    if borne is not None:
+        yield f"- {code(step.name)}, what each layer bears: {text(sensitivity.told(borne))}"
 
 
 def _searched(step: StepRecord, metric: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlopt.report import facts, training
+from mlopt.report import facts, sensitivity, training
 from mlopt.results.section import Count, Section
 
 NOTE = "search"
@@ -75,9 +75,10 @@ def read(notes: Mapping[str, Any]) -> SearchRecord | None:
 
 
 def others(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notes that no table and no curve shows."""
+    """Return the notes that no table and no picture shows."""
     shown = {NOTE} if read(notes) is not None else set()
     shown |= {training.NOTE} if training.read(notes) else set()
+    shown |= {sensitivity.NOTE} if sensitivity.read(notes) is not None else set()
     return {key: value for key, value in notes.items() if key not in shown}
 
 

@@ -1,4 +1,4 @@
-"""The story of a run in three pictures: what each step did to latency, to size and to the metric.
+"""The story of a run in pictures: what each step did to latency, to size, to the work and to the metric.
 
 The references stand on top, the shipped model at the bottom; between them every step is drawn as the difference it
 made. A step that was dropped, refused or failed is greyed and says so: what did not work is part of the evidence.
@@ -36,6 +36,8 @@ class _Quantity:
     text: Callable[[float], str]
     better: int
     """1 if more is better, -1 if less is."""
+    absent: str = "not measured"
+    """What is said where a stage that was kept has no value."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,25 @@ def size_steps(report: Report) -> Drawing:
         better=-1,
     )
     return _bars(report, quantity, "Model files with their weights; dashed was not kept.")
+
+
+def macs_steps(report: Report) -> Drawing | None:
+    """Draw the multiplications of every stage; None where nothing could be counted."""
+    work, batch = facts.work(report), report.final.batch_size
+    if work is None:
+        return None
+    quantity = _Quantity(
+        name="macs",
+        title=f"{work}, {_told(report)}",
+        value=lambda stage: stage.macs,
+        interval=lambda _stage: None,
+        text=lambda value: facts.macs(round(value)),
+        better=-1,
+        absent="unknown",
+    )
+    samples = "one sample" if batch in (None, 1) else f"{batch:,} samples"
+    caption = f"Multiplications of one inference of {samples}, by the graph's shapes; fewer bits change none of them."
+    return _bars(report, quantity, caption)
 
 
 def accuracy_steps(report: Report) -> Drawing | None:
@@ -140,9 +161,9 @@ def _bar_row(axes: Axes, y: float, stage: StoryRow, level: _Level | None, quanti
     start = level.value if level is not None and stage.part == "step" else 0.0
     _connect(axes, y, stage, level)
     if value is None:
-        write(axes, _status(stage), start, y, across=False, dx=6, role="muted")
+        write(axes, _status(stage, quantity), start, y, across=False, dx=6, role="muted")
         return
-    text = quantity.text(value) if stage.kept else _status(stage)
+    text = quantity.text(value) if stage.kept else _status(stage, quantity)
     write(axes, text, max(start, value), y, across=False, dx=6, role="ink" if stage.kept else "muted")
     left, width = min(start, value), abs(value - start)
     if not stage.kept:
@@ -157,7 +178,7 @@ def _dot_row(axes: Axes, y: float, stage: StoryRow, level: _Level | None, quanti
     """A dot and its interval."""
     value, interval = quantity.value(stage), quantity.interval(stage)
     _connect(axes, y, stage, level)
-    text = _status(stage) if value is None or not stage.kept else quantity.text(value)
+    text = _status(stage, quantity) if value is None or not stage.kept else quantity.text(value)
     write(axes, text, 1, y, dx=8, role="ink" if stage.kept and value is not None else "muted")
     if value is None or interval is None:
         return
@@ -177,8 +198,8 @@ def _judged(value: float, stage: StoryRow, level: _Level | None, quantity: _Quan
     return "good" if (value - level.value) * quantity.better > 0 else "bad"
 
 
-def _status(stage: StoryRow) -> str:
-    return "not measured" if stage.kept else stage.status
+def _status(stage: StoryRow, quantity: _Quantity) -> str:
+    return quantity.absent if stage.kept else stage.status
 
 
 def _connect(axes: Axes, y: float, stage: StoryRow, level: _Level | None) -> None:

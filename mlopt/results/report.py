@@ -68,6 +68,9 @@ class CandidateRecord(Section):
     batch_size: Count | None = None
     """Samples in one inference; null in reports of mlopt 0.1, which do not say."""
     cold_start: ColdStart | None = None
+    macs: Count | None = None
+    """Multiplications of one inference, of ``batch_size`` samples; null where they cannot be counted, as in older
+    reports."""
 
 
 class StepRecord(Section):
@@ -87,6 +90,8 @@ class StepRecord(Section):
     parity: Parity | None
     latency_ms: Latency | None
     accuracy: Accuracy | None
+    macs: Count | None = None
+    """As of a candidate; of a PyTorch model those of the graph that it is exported as."""
     notes: Free = Field(default_factory=dict)
     """What the pass itself has to say: fusions that fired, nodes left alone, the scheme chosen."""
 

@@ -37,7 +37,8 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
     problems.extend(_references(recipe))
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
-        problems.extend(_missing(pass_, step, where, recipe, hardware))
+        if not _needs_python(pass_, kind):  # else there is one thing to say, which comes before what it needs
+            problems.extend(_missing(pass_, step, where, recipe, hardware))
     found = misfits(kind, recipe, passes)
     wrong = [each for each in found if not lacking or each.where != "passes"]  # what runs it is said to be missing
     return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *wrong]
@@ -46,6 +47,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
     """Yield where the steps do not fit together, if they do not; what comes after that place cannot be judged."""
     start, giver = kind, "the source"
+    left_by: dict[Kind, str] = {}  # the step after which there is no model of that kind any more
     spares: list[tuple[Kind, str, str]] = []  # what there is if an optional step is left out, and where that step is
     for number, step in enumerate(recipe.passes):
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
@@ -53,7 +55,10 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
             spares = spares if step.optional else [each for each in spares if each[0] not in pass_.accepts]
             continue  # it is there for the way without an optional step, and makes what there is with it
         if kind not in pass_.accepts:
-            yield _unfit(pass_, where, kind, giver, movable=start in pass_.accepts)
+            if kind == start and _needs_python(pass_, kind):
+                yield _needs_source(pass_, number, recipe)
+            else:
+                yield _unfit(pass_, where, kind, giver, next((left_by[k] for k in left_by if k in pass_.accepts), None))
             return
         lost = next((each for each in spares if each[0] not in pass_.accepts), None)
         if lost is not None:
@@ -63,6 +68,7 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
             spares.append((kind, where, step.name))
         elif not step.optional:
             spares = []
+        left_by |= {} if pass_.produces == kind else {kind: f"'{step.name}'"}
         kind, giver = pass_.produces, f"'{step.name}'"
     if (problem := unrun(kind, giver, recipe.target)) is not None:
         yield problem
@@ -72,10 +78,29 @@ def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
         yield _needed(*left, f"the result, which is {a_kind(kind)} model")
 
 
-def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, *, movable: bool) -> Problem:
-    """Say that a step takes no model of the kind that it gets; it is movable if it takes the source."""
+def _needs_python(pass_: Pass[Any], kind: Kind) -> bool:
+    """Whether a pass has work to do on such a model that it can do in PyTorch alone; `export` has none on a file."""
+    return kind != TORCH and pass_.accepts == {TORCH} and (pass_.lossy or pass_.produces == TORCH)
+
+
+def _needs_source(pass_: Pass[Any], number: int, recipe: Recipe) -> Problem:
+    """Say that a step would need the PyTorch model of which the source is a file."""
+    step, source = recipe.passes[number], recipe.model.source
+    exported = any(later.name == "export" for later in recipe.passes[number:])
+    instead = step.config.without_python(source) or "model: {source: ./file.py:build}, Python that builds the model"
+    export = f", and put `export` after '{pass_.name}'" if pass_.produces == TORCH and not exported else ""
+    file = format_for(Path(source))
+    return Problem(
+        f"'{pass_.name}' changes PyTorch models, and the source is a file of another kind",
+        f"passes.{number}.{pass_.name}", source if file is None else f"{source}, {file.label} model",
+        f"{a_kind(TORCH)} model", f"{instead}{export}; or remove '{pass_.name}'",
+    )  # fmt: skip
+
+
+def _unfit(pass_: Pass[Any], where: str, kind: Kind, giver: str, left_by: str | None) -> Problem:
+    """Say that a step takes no model of the kind that it gets; before ``left_by`` there is one that it takes."""
     accepted = f"{' or '.join(map(a_kind, sorted(pass_.accepts)))} model"
-    move = f", or put it before {giver}" if movable else ""
+    move = f", or put it before {left_by}" if left_by is not None else ""
     export = kind == TORCH and ONNX in pass_.accepts
     fix = "put `export` before it" if export else f"remove '{pass_.name}'{move}"
     got = f"{a_kind(kind)} model, from {giver}"

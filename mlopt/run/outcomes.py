@@ -19,6 +19,7 @@ class TrialVerdict:
     reason: str | None
     latency_ms: Latency | None = None
     accuracy: Accuracy | None = None
+    macs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,12 @@ def report(
             if name not in ON_REQUEST:
                 raise
             absent[name] = f"{error.problems[0].what}: {error.problems[0].got}"
+    for name in {SOURCE, COMPILED} & candidates.keys():  # the baseline is this model, only exported
+        candidates[name] = candidates[name].model_copy(update={"macs": candidates[BASELINE].macs})
     return timings(recipe, evaluator.hardware, candidates, run.measured, figures.sampling(run, ROLES)).model_copy(
         update={
             "accuracy_drop": evaluator.drop(candidate_set.final),
-            "steps": tuple(
-                step(each, candidate_set.steps.get(n), candidates, absent) for n, each in enumerate(outcomes)
-            ),
+            "steps": _steps(outcomes, candidate_set.steps, candidates, absent),
             "data": {role: _of_data(dataset) for role, dataset in data.items()},
             "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
             "differing": evaluator.differing(candidate_set.final),
@@ -140,6 +140,23 @@ def _scored(described: CandidateRecord, judged: Deployable, evaluator: Evaluator
     return described.model_copy(update={"accuracy": evaluator.accuracy(judged), "fidelity": evaluator.fidelity(judged)})
 
 
+def _steps(
+    outcomes: Sequence[Outcome], names: Mapping[int, str], candidates: Mapping[str, CandidateRecord],
+    absent: Mapping[str, str],
+) -> tuple[StepRecord, ...]:  # fmt: skip
+    """Describe the steps; a PyTorch model has the MACs of the graph that the next kept step makes of it."""
+    found: list[StepRecord] = []
+    exported: int | None = None
+    for n, outcome in reversed([*enumerate(outcomes)]):
+        one = step(outcome, names.get(n), candidates, absent)
+        if outcome.kept is not None:
+            if one.macs is None and outcome.kept.model.kind == TORCH:
+                one = one.model_copy(update={"macs": exported})
+            exported = one.macs if outcome.kept.model.kind != TORCH else None
+        found.append(one)
+    return tuple(reversed(found))
+
+
 def step(
     outcome: Outcome, name: str | None, candidates: Mapping[str, CandidateRecord], absent: Mapping[str, str] = {}
 ) -> StepRecord:
@@ -160,6 +177,7 @@ def step(
         parity=outcome.parity,
         latency_ms=measured.latency_ms if measured else None,
         accuracy=measured.accuracy if measured else None,
+        macs=next((one.macs for one in (measured, outcome.trial) if one is not None and one.macs is not None), None),
         notes=notes,
     )
 

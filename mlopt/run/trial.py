@@ -38,7 +38,7 @@ class _Trial:
             return TrialVerdict(None)
         report = self.trial_run(best, model)
         reason = self._worthless(report) if lossy else self._harm(report)
-        return TrialVerdict(reason, report.final.latency_ms, report.final.accuracy)
+        return TrialVerdict(reason, report.final.latency_ms, report.final.accuracy, report.final.macs)
 
     def _worthless(self, report: Report) -> str | None:
         return objection(on_quality(gates_of(self.recipe)), report, self.baselines) or self._no_gain(report)

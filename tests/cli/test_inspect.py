@@ -107,3 +107,11 @@ def test_a_file_that_is_no_model_is_one_error(
         (tmp_path / name).write_bytes(content)
     assert run(["inspect", str(tmp_path / name)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_how_many_weights_have_two_zeros_in_four_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = NODE("MatMul", ["x", "w"], ["y"], name="m")
+    assert run(["inspect", str(one_node(tmp_path / "zeros.onnx", node, {"w": (8, 3)}, ["n", 8]))]) == 0
+    assert "in 1 of 1 weight matrices" in capsys.readouterr().out
+    assert run(["inspect", str(one_node(tmp_path / "odd.onnx", node, {"w": (6, 3)}, ["n", 6]))]) == 0
+    assert "weight matrices" not in capsys.readouterr().out

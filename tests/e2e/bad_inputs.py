@@ -103,6 +103,8 @@ RECIPES = {
     "unknown_gate_metric": RECIPE + "gates: [{metric: latency.p95, max: 12}]\n",
     "gate_on_what_is_not_measured": RECIPE + "gates: [{metric: speedup.median, min: 1, vs: torch_eager}]\n",
     "export_of_an_onnx_model": RECIPE.replace("[simplify]", "[export, simplify]"),
+    "prune_of_an_onnx_model": RECIPE.replace("[simplify]", "[{prune: {macs: 0.5}}, simplify]"),
+    "distill_of_an_onnx_model": RECIPE.replace("[simplify]", "[simplify, distill, export]"),
     "no_gpu": RECIPE + "target: {device: cuda}\n",
     "missing_model_of_a_recipe": RECIPE.replace("./tiny.onnx", "./nowhere.onnx"),
 }

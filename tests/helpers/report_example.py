@@ -179,6 +179,7 @@ def _candidate(name: str, runtime: str, size: int, rss: int, fidelity: Fidelity 
         raw="samples.json",
         batch_size=1,
         cold_start=ColdStart(load_ms=14.2, first_ms=2.31) if runtime == "onnxruntime" else None,
+        macs=1_192_064,
     )
 
 
@@ -290,6 +291,7 @@ def _step(
         parity=parity,
         latency_ms=_around(measured[1]) if measured else None,
         accuracy=_accuracy(measured[2]) if measured else None,
+        macs=1_192_064 if measured and name != "fuse" else None,
         notes=notes or {},
     )
 

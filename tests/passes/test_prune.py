@@ -15,12 +15,14 @@ from prunable_models import EVERY, IMAGE, made, samples
 from pydantic import ValidationError
 
 from mlopt.core.errors import DataError, PassError
+from mlopt.data.dataset import Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.torch.model import load_module, open_torch
 from mlopt.passes import export
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.prune import PASS, PruneConfig
 from mlopt.passes.training import task
+from mlopt.report import sensitivity
 
 pytestmark = pytest.mark.heavy
 
@@ -114,6 +116,32 @@ def test_two_of_four_stay_zero_through_training_and_export(tmp_path: Path) -> No
         assert ((fours == 0).sum(1) == 2).all()
 
 
+def test_what_each_layer_bears_is_noted_before_anything_goes(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    config = {"macs": 0.6, "importance": "magnitude"}
+    plain = run(tmp_path, model, config)
+    found = run(tmp_path, model, {**config, "sensitivity": [0.5, 0.25]})
+    note = found.notes["sensitivity"]
+    assert (note["measure"], note["samples"]) == ("accuracy", 5)
+    assert [(each["layer"], each["ratio"]) for each in note["points"]] == [
+        ("second", 0.25), ("second", 0.5), ("third", 0.25), ("third", 0.5)
+    ]  # fmt: skip
+    assert note["points"][2]["along"] == ["first"]
+    assert sensitivity.read(found.notes) is not None
+    before, after = (load_module(open_torch(each.path)).state_dict() for each in (plain, found))
+    assert all(torch.equal(value, after[name]) for name, value in before.items()), "it changes nothing else"
+
+
+def test_without_labels_it_is_how_close_the_output_stays(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    data = samples(tmp_path / "train", IMAGE)
+    unlabelled = store(Samples(dict(data.inputs)), tmp_path / "unlabelled", "made")
+    config = {"macs": 0.6, "importance": "magnitude", "sensitivity": True}
+    note = run(tmp_path, model, config, train=unlabelled).notes["sensitivity"]
+    assert note["measure"] == "closeness"
+    assert {each["ratio"] for each in note["points"]} == {0.25, 0.5, 0.75}
+
+
 def test_single_weights_go_without_any_training(tmp_path: Path) -> None:
     found = run(tmp_path, made(tmp_path, "cnn"), {"sparsity": 0.8}, train=None)
     assert found.notes["zeros"] == pytest.approx(0.8, abs=0.01)
@@ -163,6 +191,8 @@ def test_a_program_is_refused_with_what_would_help(tmp_path: Path) -> None:
         ({"macs": 0.5, "steps": 2}, "add train, or leave out steps"),
         ({"macs": 0.5, "layers": {"head": 1.0}}, "share to take away"),
         ({"macs": 1.5}, "less than 1"),
+        ({"macs": 0.5, "sensitivity": [0.5, 0.95]}, "sensitivity has shares to take away"),
+        ({"pattern": "2:4", "sensitivity": True}, "sensitivity is about channels"),
     ],
 )
 def test_keys_that_do_not_go_together_are_told(config: dict[str, Any], said: str) -> None:
@@ -174,7 +204,7 @@ def test_keys_that_do_not_go_together_are_told(config: dict[str, Any], said: str
     ("config", "trains"),
     [
         ({"macs": 0.5}, True), ({"macs": 0.5, "importance": "magnitude"}, False), ({"sparsity": 0.5}, False),
-        ({"sparsity": 0.5, "train": {}}, True),
+        ({"sparsity": 0.5, "train": {}}, True), ({"macs": 0.5, "importance": "random", "sensitivity": [0.5]}, True),
     ],
 )  # fmt: skip
 def test_data_is_asked_for_only_where_a_loss_is_computed(config: dict[str, Any], trains: bool) -> None:

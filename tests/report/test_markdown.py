@@ -73,7 +73,7 @@ def test_every_table_keeps_its_columns(name: str, message: str) -> None:
     text = markdown.render(example_report(gates=(gate,), steps=(step,)))
     rows = [line for line in text.split("\n") if line.startswith("|")]
     bars = [row.replace("\\\\", "").replace("\\|", "").count("|") for row in rows]
-    assert bars == [4] * (11 + 3) + [6] * 6 + [8] * 10 + [4] * 8
+    assert bars == [4] * (11 + 3) + [7] * 6 + [8] * 10 + [4] * 8
 
 
 def test_a_run_that_chose_among_runtimes(golden: Callable[[str, str], None]) -> None:

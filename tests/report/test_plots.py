@@ -34,7 +34,7 @@ def every(report: Report, samples: dict[str, list[float]]) -> tuple[Drawing, ...
 
 
 def test_the_pictures_are_of_one_width(drawn: tuple[Drawing, ...]) -> None:
-    assert len(drawn) == 9
+    assert len(drawn) == 10
     for picture in drawn:
         root = ET.fromstring(picture.svg)
         assert root.attrib["viewBox"].split()[2] == f"{WIDTH:.0f}"
@@ -58,7 +58,7 @@ def test_without_scores_or_samples_or_gates_there_is_no_such_picture() -> None:
         final=report.final.model_copy(update={"accuracy": None}),
     )  # fmt: skip
     assert [picture.title for picture in every(unscored, {})] == [
-        "Latency, model by model", "Size, model by model", "What the speedup is worth",
+        "Latency, model by model", "Size, model by model", "MACs, model by model", "What the speedup is worth",
     ]  # fmt: skip
 
 

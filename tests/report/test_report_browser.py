@@ -27,7 +27,7 @@ QUIET = (
     "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
 DARK = "--blink-settings=preferredColorScheme=0"
-PICTURES = 9
+PICTURES = 10
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),

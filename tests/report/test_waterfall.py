@@ -56,5 +56,30 @@ def test_without_a_score_there_is_no_picture_of_the_metric() -> None:
     assert "step by step" in (waterfall.accuracy_steps(report) or waterfall.size_steps(unscored)).title
 
 
+def test_the_work_of_every_stage_is_told_and_what_was_not_counted_is_not_made_up() -> None:
+    picture = waterfall.macs_steps(example_report())
+    words = texts(picture)
+    assert picture is not None
+    assert picture.title == "MACs, step by step"
+    assert words.count("1.19 M") == 6
+    assert words.count("unknown") == 1, "fuse wrote what cannot be counted"
+    assert "of one sample" in picture.caption
+
+
+def test_the_work_is_that_of_the_batch_that_was_measured() -> None:
+    report = example_report()
+    batched = example_report(final=report.final.model_copy(update={"batch_size": 8}))
+    picture = waterfall.macs_steps(batched)
+    assert picture is not None
+    assert picture.title == "MACs of 8 samples, step by step"
+
+
+def test_where_nothing_was_counted_there_is_no_picture_of_it() -> None:
+    report = example_report(steps=())
+    bare = {name: one.model_copy(update={"macs": None}) for name, one in report.references.items()}
+    final = report.final.model_copy(update={"macs": None})
+    assert waterfall.macs_steps(example_report(steps=(), references=bare, final=final)) is None
+
+
 def test_a_run_without_steps_is_told_model_by_model() -> None:
     assert waterfall.size_steps(example_report(steps=())).title == "Size, model by model"

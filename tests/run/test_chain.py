@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from campaign_parts import recipe
+from pass_runs import PLAIN_X86
 from toy_chain import BOTH, PASSES, TOY, third_kind
 from toy_chain import steps as toys
 
@@ -220,3 +221,55 @@ def test_the_chain_is_run_for_each_runtime_that_runs_what_it_comes_to(
     wanted = in_runtimes(runtime, step("export"), step("quantize", mode="dynamic"))
     assert ways(TORCH, wanted, table()) == expected
     assert ways(TORCH, in_runtimes(runtime), table()) == (("torch",) if "torch" in runtime or runtime == "auto" else ())
+
+
+def on_a_file(*steps: Step, source: str = "./large.onnx") -> list[Problem]:
+    passes = tuple(steps)
+    plain = recipe()
+    wanted = plain.model_copy(update={"passes": passes, "model": plain.model.model_copy(update={"source": source})})
+    return check(wanted, table(), PLAIN_X86)
+
+
+def configured(name: str, optional: bool = False, **config: Any) -> Step:
+    return Step(name=name, config=table()[name].config(**config), optional=optional)
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_what_changes_pytorch_models_says_what_would_help_on_a_file_and_nothing_else(optional: bool) -> None:
+    (problem,) = on_a_file(configured("simplify"), configured("prune", optional, macs=0.5))
+    assert problem == Problem(
+        "'prune' changes PyTorch models, and the source is a file of another kind", "passes.1.prune",
+        "./large.onnx, an ONNX model", "a PyTorch model",
+        "model: {source: ./file.py:build}, Python that builds the model, and put `export` after 'prune'; "
+        "or remove 'prune'",
+    )  # fmt: skip
+
+
+def test_it_is_not_told_to_export_twice() -> None:
+    (problem,) = on_a_file(configured("prune", macs=0.5), configured("distill"), configured("export"))
+    assert problem.fix == "model: {source: ./file.py:build}, Python that builds the model; or remove 'prune'"
+    (problem,) = on_a_file(configured("neural_compressor"))
+    assert problem.fix == (
+        "model: {source: ./file.py:build}, Python that builds the model; or remove 'neural_compressor'"
+    )
+
+
+def test_a_file_may_teach() -> None:
+    (problem,) = on_a_file(configured("distill", student="./small.py:build"), configured("export"))
+    assert problem.fix == (
+        "let the file teach: model: {source: ./small.py:build}, and distill: {teacher: ./large.onnx} without student; "
+        "or remove 'distill'"
+    )
+    (problem,) = on_a_file(configured("distill"), configured("export"))
+    assert str(problem.fix).startswith("let the file teach: model: {source: ./file.py:build}, Python that builds the")
+
+
+def test_an_export_of_a_file_is_only_too_much() -> None:
+    (problem,) = on_a_file(configured("export"), configured("simplify"))
+    assert (problem.what, problem.fix) == ("'export' does not fit here", "remove 'export'")
+
+
+def test_a_step_that_comes_too_late_belongs_before_the_one_that_left_its_kind() -> None:
+    assert found("export", "simplify", "distill") == [
+        ("passes.2.distill", "remove 'distill', or put it before 'export'")
+    ]

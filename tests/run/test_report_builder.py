@@ -14,6 +14,7 @@ from mlopt.formats.model import TORCH
 from mlopt.measure import statistics
 from mlopt.results.figures import Accuracy, Sampling
 from mlopt.run import report_builder
+from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.torch import under_compile
 
@@ -140,3 +141,29 @@ def test_while_measuring_goes_on_no_model_is_evaluated(tmp_path: Path) -> None:
     assert cast(Figures, evaluator).asked == []
     assert report.speedup.median == pytest.approx(2.0, rel=0.05)
     assert (report.final.accuracy, report.sampling) == (None, sampling)
+
+
+def test_a_pytorch_model_has_the_work_of_the_graph_that_it_is_exported_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mlopt.measure.figures.macs",
+        lambda model, _dataset, batch: (
+            None if model.kind == TORCH else batch * (700 if "pruned" in str(model) else 900)
+        ),
+    )
+    source, outcomes, _ = chain(tmp_path)
+    step, optional = outcomes[0].step, TrialVerdict("no gain", macs=1300)
+    pruned = [
+        Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, "narrow", TORCH), 2)),
+        Outcome(step, 1, "dropped", "no gain", in_runtime(model(tmp_path, "other", TORCH), 2), trial=optional),
+        Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, "narrower", TORCH), 2)),
+        Outcome(step, 1, "applied", None, in_runtime(model(tmp_path, "pruned"), 2)),
+        Outcome(step, 1, "failed", "it broke"),
+    ]
+    exported = in_runtime(model(tmp_path, "export"), 2)
+    candidate_set = report_builder.candidate_set(in_runtime(source, 2), pruned, 2, exported)
+    run = run_of(candidate_set.candidates)
+    report = report_builder.report(recipe(), candidate_set, pruned, run, figures(tmp_path))
+    assert [one.macs for one in report.steps] == [None, 1300, 1400, 1400, None], "what the first became is not known"
+    assert (report.references["torch_eager"].macs, report.baseline.macs, report.final.macs) == (1800, 1800, 1400)

@@ -32,11 +32,13 @@ def sparsify(model: nn.Module, share: float, keep: Sequence[str]) -> dict[str, T
 def two_of_four(model: nn.Module, keep: Sequence[str]) -> dict[str, Tensor]:
     """Set the two smallest of every four weights along the input channels to 0; return the masks.
 
-    That is the pattern of sparse tensor cores. A layer whose input channels are no multiple of four stays as it is: no
-    kernel takes it.
+    That is the pattern of sparse tensor cores. A layer whose input channels are no multiple of four stays as it is, and
+    so does a transposed convolution: no kernel takes it.
     """
     masks = {}
     for name, layer in weighted(model, keep):
+        if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+            continue
         moved = layer.weight.detach().movedim(1, -1)
         if moved.shape[-1] % _GROUP:
             continue

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlopt.compress.prune.gradients import Gradients, GradientSums
 from mlopt.compress.prune.settings import Structure, matches
 from mlopt.core.errors import MissingPackage, PassError
 from mlopt.core.packages import install_command
 from mlopt.formats.torch.module import Flat
 
-Gradients = Callable[[Flat], Iterator[None]]
-"""Leaves the gradients of the loss of one batch after the other in the parameters, and lets look at them."""
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nheads", "heads")
 """What modules call the number of their attention heads."""
 _ALL_HEADS = ("all_head_size", "inner_dim", "embed_dim_qkv")
@@ -103,18 +102,44 @@ class Pruner:
         copy = self.model.fresh()
         alike = self.how.scope == "layer" and self.how.needs_gradients
         how = replace(self.how, importance="magnitude") if alike else self.how
-        _prune(copy, self.examples, how, ratio, self._spared, None if alike else self.gradients)
+        _prune(copy, self.examples, how, ratio, self._spared, None if alike else self._sums)
         return copy
 
     def by(self, ratio: float) -> Pruned:
         """Prune by a ratio."""
-        _prune(self.model, self.examples, self.how, ratio, self._spared, self.gradients)
+        _prune(self.model, self.examples, self.how, ratio, self._spared, self._sums)
         return Pruned(ratio, {_own(name): why for name, why in self.left.items()})
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return what can be pruned: for each group its first layer, and all that shrink with it, that one among them.
+
+        In the order of the model, named as ``Structure.ratios`` takes them. Raises ``PassError`` if there is none.
+        """
+        spared, order = self._spared, [name for name, _ in self.model.named_modules()]
+        able = sorted((root for root in self._roots if root not in spared), key=order.index)
+        return {_own(root): tuple(map(_own, self._roots[root])) for root in able}
+
+    def alone(self, group: str, ratio: float) -> Flat:
+        """Return a copy of which one group is pruned by a ratio, not rounded, and nothing else.
+
+        ``group`` is a key of ``groups``.
+        """
+        copy = self.model.fresh()
+        how = replace(self.how, scope="layer", round_to=1, ratios={})
+        _prune(copy, self.examples, how, ratio, [name for name in self._roots if _own(name) != group], self._sums)
+        return copy
+
+    @cached_property
+    def _sums(self) -> GradientSums | None:
+        """What gradients say of the model as it is; None where nobody asks them."""
+        if self.gradients is None or not self.how.needs_gradients:
+            return None
+        return GradientSums.of(self.model, self.gradients)
 
     @cached_property
     def _spared(self) -> list[str]:
         """The first layers of the groups that stay whole; raises ``PassError`` if those are all."""
-        roots = list(self._roots())
+        roots = list(self._roots)
         for name in self._culprits(roots, roots):
             self.left[name] = _COUNTS_ON_WIDTH
         if all(name in self.left for name in roots):
@@ -125,17 +150,20 @@ class Pruner:
             )  # fmt: skip
         return list(self.left)
 
-    def _roots(self) -> Iterator[str]:
-        """Yield the first layer of each group, but of those that the recipe keeps."""
-        copy = self.model.fresh()
+    @cached_property
+    def _roots(self) -> dict[str, tuple[str, ...]]:
+        """The first layer of each group, with all layers that shrink; notes those that the recipe keeps."""
+        copy, found = self.model.fresh(), {}
         names = {module: name for name, module in copy.named_modules()}
         library = _pruner(copy, self.examples, self.how, 0.5, ())
         for group in library.DG.get_all_groups([], library.root_module_types):
             narrower = [dep.target.module for dep, _ in group if library.DG.is_out_channel_pruning_fn(dep.handler)]
-            root = names[group[0][0].target.module]
-            if any(matches(_own(names[part]), self.how.keep) for part in narrower if part in names):
+            root, every = names[group[0][0].target.module], [names[part] for part in narrower if part in names]
+            if any(matches(_own(name), self.how.keep) for name in every):
                 self.left[root] = "the recipe keeps it"
-            yield root
+            weighted = [name for name in every if isinstance(copy.get_submodule(name), _ROOTS)]
+            found[root] = tuple(dict.fromkeys([root, *weighted]))
+        return found
 
     def _culprits(self, names: Sequence[str], roots: Sequence[str]) -> list[str]:
         """Return those of the groups that break the model, found by halves."""
@@ -183,12 +211,12 @@ def import_torch_pruning() -> Any:
 
 def _prune(
     model: Flat, examples: Sequence[Tensor], how: Structure, ratio: float, spared: Sequence[str],
-    gradients: Gradients | None,
+    sums: GradientSums | None,
 ) -> None:  # fmt: skip
     torch.manual_seed(how.seed)
     library = _pruner(model, examples, how, ratio, spared)
-    if how.needs_gradients and gradients is not None:
-        _take_gradients(model, library.importance, gradients)
+    if sums is not None:
+        sums.lay(model, library.importance)
     library.step()
     model.zero_grad(set_to_none=True)
     for part, name, layers in heads_of(model):
@@ -234,27 +262,6 @@ def _importance(how: Structure) -> Any:
         "hessian": every.GroupHessianImportance, "bn_scale": every.BNScaleImportance, "random": every.RandomImportance,
     }  # fmt: skip
     return made[how.importance]()
-
-
-def _take_gradients(model: Flat, importance: Any, gradients: Gradients) -> None:
-    """Leave the gradients of all batches where the importance looks for them: their sum, or that of their squares.
-
-    The library's own ``accumulate_grad`` keeps only the last batch.
-    """
-    sums: dict[nn.Parameter, Tensor] = {}
-    squares: dict[nn.Parameter, Tensor] = {}
-    batches = 0
-    for _ in gradients(model):
-        batches += 1
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                grad = parameter.grad.detach()
-                sums[parameter] = sums[parameter] + grad if parameter in sums else grad.clone()
-                squares[parameter] = squares[parameter] + grad**2 if parameter in squares else grad**2
-    for parameter, total in sums.items():
-        parameter.grad = total
-    if hasattr(importance, "accumulate_grad"):
-        importance._accu_grad, importance._counter = squares, dict.fromkeys(squares, batches)
 
 
 def _own(name: str) -> str:

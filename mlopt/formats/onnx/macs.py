@@ -53,6 +53,30 @@ def count_macs(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], shapes: Sha
 
     Of an If, the larger branch counts. Raises ``UnknownError`` where a shape or an operator's cost is not known.
     """
+    return _graph_macs(_inferred(proto, inputs, shapes), {})
+
+
+def node_costs(
+    proto: onnx.ModelProto, inputs: Sequence[TensorSpec], shapes: Shapes
+) -> tuple[dict[str, tuple[int, ...]], list[int | None]]:
+    """Return the shapes of tensors, as far as they are known, and for each node of the main graph its multiplications.
+
+    They are None where they cannot be counted. Raises ``UnknownError`` where shapes cannot be inferred at all.
+    """
+    graph = _inferred(proto, inputs, shapes)
+    known = dict(_shapes(graph))
+    return known, [_cost(node, known) for node in graph.node]
+
+
+def _cost(node: onnx.NodeProto, shapes: Shapes) -> int | None:
+    try:
+        return _node_macs(node, shapes)
+    except UnknownError:
+        return None
+
+
+def _inferred(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], shapes: Shapes) -> onnx.GraphProto:
+    """Return a copy of the graph, node by node, with the shapes that ONNX infers."""
     import onnx
 
     fixed = onnx.ModelProto()
@@ -61,10 +85,9 @@ def count_macs(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], shapes: Sha
     for node in nodes(fixed.graph):
         _stand_in(node, fixed.graph)
     try:
-        graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+        return onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError) as error:  # ValueError: a type that ONNX does not know
         raise UnknownError(f"shape inference fails: {' '.join(str(error).split())[:200]}") from error
-    return _graph_macs(graph, {})
 
 
 def input_shapes(inputs: Sequence[TensorSpec], given: Shapes) -> dict[str, tuple[int, ...]]:

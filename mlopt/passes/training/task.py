@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mlopt.compress.train.batch import Batch
 from mlopt.compress.train.feeding import batch_of
 from mlopt.compress.train.loop import Hooks, train
 from mlopt.compress.train.objectives import Classification, Own, TrainingObjective, check_classes
@@ -21,6 +22,7 @@ from mlopt.core.errors import PassError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.core.worker import tell
+from mlopt.data.choice import typical
 from mlopt.data.loader import Loader, loader
 from mlopt.formats.model import Model
 from mlopt.formats.torch.model import foreign_code, load_module, open_torch, origin, save_changed
@@ -61,6 +63,15 @@ class TrainingTask:
 
     def _code(self, text: str | None) -> CodeReference | None:
         return None if text is None else parse_reference(text, self.context.base)
+
+    def judging(self, most: int) -> list[Batch]:
+        """Return at most so many samples of ``data.train``, like the whole: those held out, if there are enough."""
+        fed, size, shape = self.loader, self.loader.batch_size, self.loader.specs[0].shape
+        least = size if shape and isinstance(shape[0], int) else 1  # in one batch of this model
+        rows = fed.held_out if len(fed.held_out) >= least else fed.rows
+        rows = rows[typical(len(rows), max(most, least), fed.labels(rows))]
+        every = (rows[at : at + size] for at in range(0, len(rows), size))
+        return [batch_of(fed, some, _CPU) for some in every if len(some) >= least]
 
     def outputs(self, module: Flat) -> tuple[torch.Tensor, ...]:
         """Return what a module answers to a few samples."""

@@ -25,6 +25,10 @@ def test_every_four_input_channels_have_two_zeros(groups: int, outputs: int) -> 
         assert ((fours == 0).sum(1) == 2).all()
 
 
+def test_a_transposed_convolution_stays_as_it_is() -> None:
+    assert sparsity.two_of_four(nn.Sequential(nn.ConvTranspose2d(8, 8, 3)), ()) == {}
+
+
 def test_the_larger_two_of_four_stay() -> None:
     layer = nn.Sequential(nn.Linear(4, 1, bias=False))
     layer[0].weight.data = torch.tensor([[0.1, -3.0, 2.0, 0.5]])
