@@ -159,6 +159,10 @@ class ModelSource(Part):
         default_factory=dict, description="the inputs of a PyTorch model by name, in the order of its arguments"
     )
     outputs: tuple[str, ...] = Field(default=(), description="names for the outputs of a PyTorch model, in order")
+    keep_torch: bool = Field(
+        default=True, description="keep what passes make of a PyTorch model in the artifact, with the Python that "
+        "builds it, for `mlopt export-torch`",
+    )  # fmt: skip
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:

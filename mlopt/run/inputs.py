@@ -29,6 +29,7 @@ from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
 from mlopt.formats.table import digest_now, format_for, format_of, opened
+from mlopt.formats.torch import portable
 from mlopt.formats.torch.source import check_rebuilt, onnx_digest
 from mlopt.formats.torch.source import make as make_torch
 from mlopt.formats.torch.weights import is_pickle, refused_pickle
@@ -102,7 +103,7 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
     code = parse_reference(recipe.model.source, base)
     if code is None:
         return None
-    weights = _weights(recipe, base)
+    weights, read = _weights(recipe, base), portable.read_by(code)
     parts: dict[str, Any] = {
         "checked": _CHECKED,
         "path": str(code.path),
@@ -112,6 +113,8 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
         "outputs": list(recipe.model.outputs),
         "packages": versions(("torch", "safetensors", *distributions(code.path))),
     }
+    if read:
+        parts["read"] = {file.name: digest_file(file) for file in read}
     if isinstance(weights, CodeReference):
         parts["weights"] = {"code": weights.digests, "function": weights.function}
     elif weights is not None:

@@ -204,11 +204,13 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
     sources = inputs.digests(planned.loaded, prepared.source, prepared.data)
+    final = measured.candidate_set.final
+    module = packaging.changed_module(measured.choice.outcomes, prepared.source, final.model)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packaging.write(
-        planned.output, report, measured.candidate_set.final, loaded=planned.loaded,
+        planned.output, report, final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
-        allow_ungated=request.allow_ungated,
+        allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
     )  # fmt: skip
 
 

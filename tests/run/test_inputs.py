@@ -95,6 +95,19 @@ def test_a_source_is_built_again_if_its_code_or_weights_changed(here: Path, chan
     assert of_source(recipe(BUILT)) != before
 
 
+def test_of_a_folder_that_mlopt_wrote_its_weights_count_too(here: Path) -> None:
+    """Of a ``build()`` that reads them: no other says what it reads."""
+    (here / "build.py").write_text("def build(): ...\n")
+    model = BUILT.replace("net.py", "build.py")
+    before = of_source(recipe(model))
+    (here / "weights.safetensors").write_bytes(b"one")
+    assert of_source(recipe(model)) == before
+    (here / "source.json").write_text("{}")
+    first = of_source(recipe(model))
+    (here / "weights.safetensors").write_bytes(b"two")
+    assert len({before, first, of_source(recipe(model))}) == 3
+
+
 def test_another_shape_or_function_is_another_source_and_a_file_is_built_by_nobody(here: Path) -> None:
     loaded = recipe(BUILT)
     other = inputs.source_key(loaded.recipe, loaded.base, (TensorSpec("x", "float32", ("batch", 5)),))
