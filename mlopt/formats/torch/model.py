@@ -109,16 +109,25 @@ def build(code: CodeReference, inputs: Sequence[TensorSpec], outputs: Sequence[s
     return Flat(evaluating(module), *bound, outputs, rebuild, globals_of(code.path))
 
 
-def save_changed(model: Model, module: torch.nn.Module, out: Path, code: CodeReference | None = None) -> Path:
+def save_changed(
+    model: Model,
+    module: torch.nn.Module,
+    out: Path,
+    code: CodeReference | None = None,
+    *,
+    trained_by: str | None = None,
+) -> Path:
     """Write what a pass made of a module, a directory like that of ``model``, and return it.
 
     It has other weights, and may have layers of other sizes than ``build()`` makes; or ``code`` builds it. The folder
-    is there whole, or not at all.
+    is there whole, or not at all. ``trained_by`` is what messages name for weights that are the source's own.
     """
     source, own = read_source(model.path), code_of(model.path)
     found = authors_own(code or own)
     if code is not None or found != own:
         source |= {"code": str(found.path), "function": found.function, "code_digest": found.digest, "weights": None}
+    if trained_by is not None:
+        source |= {"weights": trained_by, "trained": True}
     fresh = unwrapped(call(found))
     source["sizes"] = changed(sizes(fresh), sizes(module))
     work = out.with_name(f"{out.name}.part")
