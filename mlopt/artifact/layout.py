@@ -38,6 +38,8 @@ SCHEMA = "mlopt.artifact/v1"
 MANIFEST = "mlopt.json"
 SIGNATURE = "model.sig"
 CLAIMS = "claims.jsonl"
+TORCH_FOLDER = "torch"
+"""Where the PyTorch model lies that the shipped one was made from, if a pass changed it; nothing here runs it."""
 UNSIGNED = frozenset({SIGNATURE, CLAIMS})
 """The only files that stand outside the signature: itself, and statements about the signed whole."""
 MAX_MANIFEST_BYTES = 1 << 20
@@ -59,6 +61,7 @@ class Role(StrEnum):
     REPORT_PAGE = "report-page"
     SAMPLES = "samples"
     BOM = "bom"
+    TORCH = "torch"
 
 
 class ModelEntry(BaseModel):
@@ -126,6 +129,8 @@ class Content(BaseModel):
                 raise ValueError(f"files: {shown(name)} is not a name that an artifact may list")
         if [name for name, role in self.files.items() if role is Role.MODEL] != [self.model.file]:
             raise ValueError("files: exactly one file has the role 'model', and it is model.file")
+        if any(role is Role.TORCH and not name.startswith(f"{TORCH_FOLDER}/") for name, role in self.files.items()):
+            raise ValueError(f"files: what has the role 'torch' lies in {TORCH_FOLDER}/")
         if self.ungated and self.verdict == "pass":
             raise ValueError("ungated: the verdict is 'pass'")
         if list(self.files.values()).count(Role.REPORT) != 1:

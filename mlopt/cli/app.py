@@ -19,10 +19,10 @@ from mlopt.core.errors import ExitCode, MloptError
 
 VERBS = (
     "optimize", "plan", "bench", "gate", "report", "diff",
-    "keygen", "sign", "attest", "verify", "digest", "pack", "unpack",
+    "keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch",
     "inspect", "compare", "bisect", "passes", "runtimes", "doctor",
 )  # fmt: skip
-"""Each is a module here with a function, all of one name."""
+"""Each is a module here with a function, all of one name but for the hyphen."""
 _SHOWN_PROBLEMS = 50
 GROUPS = ("recipe", "cache")
 """Each is a module here with an ``app`` of its own verbs."""
@@ -40,11 +40,12 @@ def program(names: Iterable[str] = (*VERBS, *GROUPS)) -> typer.Typer:
     )
     app.callback()(_root)
     for name in names:
-        module = import_module(f"mlopt.cli.{name}")
+        function = name.replace("-", "_")
+        module = import_module(f"mlopt.cli.{function}")
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:
-            app.command()(getattr(module, name))
+            app.command(name)(getattr(module, function))
     return app
 
 

@@ -38,6 +38,8 @@ def _named(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     yield ("model", "source"), recipe.model.source
     if recipe.model.weights is not None:
         yield ("model", "weights"), recipe.model.weights
+    for key, text in recipe.model.train.named.items() if recipe.model.train else ():
+        yield ("model", *key.split(".")), text
     for role in ("train", "calibration", "evaluation"):
         source = getattr(recipe.data, role)
         if source is not None:
@@ -63,7 +65,27 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def _training(recipe: Recipe) -> Iterator[Located]:
+    """Yield what speaks against ``model.train``."""
+    path, model = ("model", "train"), recipe.model
+    if model.train is None:
+        return
+    if not is_code(model.source):
+        fix = "remove train, or name the Python function that builds the model as the source"
+        yield path, Problem("mlopt trains what Python builds, and this is a model file", got=model.source, fix=fix)
+    elif not model.inputs:
+        fix = "declare it: model.inputs: {image: {dtype: float32, shape: [batch, 3, 224, 224]}}"
+        yield path, Problem("what mlopt trains does not say what it takes", expected="model.inputs", fix=fix)
+    elif model.weights is not None:
+        fix = "keep one of the two: weights that a function trains or a file holds, or train for mlopt to train"
+        yield path, Problem("model.weights and model.train both say where the weights come from", fix=fix)
+    if recipe.data.train is None:
+        fix = "add data.train: {source: ...}"
+        yield path, Problem("model.train needs data to train on", expected="data.train", fix=fix)
+
+
 def _model(recipe: Recipe) -> Iterator[Located]:
+    yield from _training(recipe)
     if is_code(recipe.model.source):
         return
     if recipe.model.weights is not None:

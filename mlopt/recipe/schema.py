@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from mlopt.compress.train.settings import Training
 from mlopt.core.errors import RecipeError
 from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
@@ -155,10 +156,14 @@ class ModelSource(Part):
         description="a .safetensors file (or, with --allow-pickle, a .pt, .pth, .bin or .ckpt file) to load into the "
         "built module, or ./file.py:function that is called with the module and trains it",
     )
+    train: Training | None = Field(default=None, description="how mlopt itself trains the built module on data.train")
     inputs: dict[str, DeclaredInput] = Field(
         default_factory=dict, description="the inputs of a PyTorch model by name, in the order of its arguments"
     )
     outputs: tuple[str, ...] = Field(default=(), description="names for the outputs of a PyTorch model, in order")
+    keep_torch: bool = Field(
+        default=True, description="keep what passes make of a PyTorch model, and its Python, for `mlopt export-torch`"
+    )
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -169,7 +174,7 @@ class ModelSource(Part):
 class Data(Part):
     """The data sets. Evaluation must not share a sample with calibration or training."""
 
-    train: DataSource | None = Field(default=None, description="for passes that train")
+    train: DataSource | None = Field(default=None, description="for passes that train, and model.train")
     calibration: DataSource | None = Field(default=None, description="for passes that look at typical values")
     evaluation: DataSource | None = Field(default=None, description="what the metric is computed on")
 

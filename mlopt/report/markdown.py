@@ -115,6 +115,8 @@ def _stage_row(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
 
 
 def _remarks(report: Report) -> Iterator[str]:
+    for one in training.read(report.source_notes):
+        yield f"- {training.SOURCE} was trained ({text(one.name)}): {text(training.told(one))}"
     for step in report.steps:
         if step.reason:
             yield f"- {code(step.name)} {step.status}: {text(step.reason)}"

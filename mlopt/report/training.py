@@ -5,7 +5,7 @@ A note of another shape stays a line of JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NOTE = "trainings"
+SOURCE = "the source"
 _HEIGHT, _LEFT, _KEY = 150.0, 44.0, 18.0
 
 
@@ -83,13 +84,17 @@ def told(training: TrainingRecord) -> str:
 def pictures(report: Report) -> tuple[Drawing, ...]:
     """Draw the losses of each training by epoch."""
     found = []
-    for number, step in enumerate(report.steps):
-        for place, training in enumerate(read(step.notes)):
+    for number, (title, notes) in enumerate(_noted(report)):
+        for place, training in enumerate(read(notes)):
             if len(training.epochs) > 1:
-                found.append(
-                    _curves(f"training{number}-{place}", f"How {step.name} trained: {training.name}", training)
-                )
+                found.append(_curves(f"training{number}-{place}", f"{title}: {training.name}", training))
     return tuple(found)
+
+
+def _noted(report: Report) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield titles of what may have been trained, with its notes: the source, then each step."""
+    yield f"How {SOURCE} was trained", report.source_notes
+    yield from ((f"How {step.name} trained", step.notes) for step in report.steps)
 
 
 def _curves(name: str, title: str, training: TrainingRecord) -> Drawing:

@@ -188,6 +188,8 @@ class Report(Section):
     """Every deployable that was looked at; empty where a recipe leaves no choice, and in older reports."""
     spent: Many[dict[str, float]] = Field(default_factory=dict)
     """Seconds of wall time of choosing among ``tried``, by what they went to."""
+    source_notes: Free = Field(default_factory=dict)
+    """How the source came to be, as of a step's notes: the note ``trainings``, if the recipe trains it."""
     made_by: MadeBy | None = None
     """Absent in reports of ``mlopt bench``, and in those of older versions."""
 

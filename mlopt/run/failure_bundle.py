@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -18,19 +17,13 @@ from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.table import format_of
+from mlopt.formats.torch import portable
+from mlopt.formats.torch.model import code_of, read_source
 from mlopt.recipe.schema import Step
 from mlopt.recipe.yaml_writer import dump
 from mlopt.runtimes.base import Array
 
 _SAMPLES, _TRAINED_ON = 16, 256
-_BUILD = """from pathlib import Path
-
-from mlopt.formats.torch.model import load_module, open_torch
-
-
-def build():
-    return load_module(open_torch(Path(__file__).parent)).model
-"""
 _MARK = "# Written by mlopt, which replaces this folder when the step fails again.\n"
 
 
@@ -81,22 +74,26 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _source(model: Model, work: Path) -> dict[str, object]:
-    """Copy the model's files; of a module that recipe code builds, the code is named where it stands."""
+    """Copy the model's files; of a module that recipe code builds, the code is named where it stands.
+
+    Unless that code alone builds larger layers than these weights are of: then what makes them lies beside.
+    """
+    if format_of(model.kind).open_declared is not None:
+        inputs = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs}
+        built = read_source(model.path) if model.path.is_dir() else {}
+        if built.get("sizes"):
+            portable.write(model, work / "model")
+            return {"source": "./model/build.py:build", "inputs": inputs, "outputs": built["outputs"]}
     for file in model.files:
         target = work / "model" / file.relative_to(model.path if model.path.is_dir() else model.path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     if format_of(model.kind).open_declared is None:
         return {"source": f"./model/{model.path.name}"}
-    inputs = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs}
-    if not model.path.is_dir():
+    if not built:
         return {"source": f"./model/{model.path.name}", "inputs": inputs}
-    built = json.loads((model.path / "source.json").read_text(encoding="utf-8"))
-    if built.get("sizes"):  # the function alone builds larger layers than these weights are of
-        (work / "model/build.py").write_text(_BUILD, encoding="utf-8")
-        return {"source": "./model/build.py:build", "inputs": inputs, "outputs": built["outputs"]}
     weights = {"weights": "./model/weights.safetensors"} if (work / "model/weights.safetensors").exists() else {}
-    return {"source": f"{built['code']}:{built['function']}", **weights, "inputs": inputs, "outputs": built["outputs"]}
+    return {"source": str(code_of(model.path)), **weights, "inputs": inputs, "outputs": built["outputs"]}
 
 
 def _samples(role: str, data: Dataset, work: Path) -> dict[str, str]:

@@ -15,8 +15,8 @@ from mlopt.run.fingerprint import Setting
 from mlopt.run.forecast_steps import WHY_OPEN, Ahead, outlook_of_steps
 from mlopt.run.optimize import planned_for
 from mlopt.run.outlook import Outlook
+from mlopt.run.planned import Planned
 from mlopt.run.request import Request
-from mlopt.run.stages import Planned
 
 
 def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
@@ -65,12 +65,13 @@ _Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
 def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
     recipe = planned.loaded.recipe
     if key is None:
-        model, _ = inputs.source(
+        model = inputs.source(
             recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
-        )
+        ).model
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
         return model.digest, model.kind, model.inputs
-    entry = _look(planned, [key], "source", recipe.model.source, rows)
+    trained = "" if recipe.model.train is None else ", trained on data.train"
+    entry = _look(planned, [key], "source", f"{recipe.model.source}{trained}", rows)
     if entry is None:
         return None, source_kind(recipe, planned.passes), recipe.model.specs or None
     declared, kind = recipe.model.specs, Kind(entry.result["kind"])

@@ -22,8 +22,8 @@ from mlopt.run.fingerprint import Setting, key_of
 from mlopt.run.forms import Entrant
 from mlopt.run.outcomes import Outcome, Way
 from mlopt.run.outlook import Outlook
+from mlopt.run.planned import Planned
 from mlopt.run.quality import openings
-from mlopt.run.stages import Planned
 from mlopt.run.step import how_run, run_so
 from mlopt.run.ways import elsewhere, setting_of
 from mlopt.runtimes.base import Deployable, RuntimeOptions

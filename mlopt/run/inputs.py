@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mlopt.core.cache_entry import Key
 from mlopt.core.errors import DataError, ModelError, Problem
 from mlopt.core.packages import versions
 from mlopt.core.usercode import CodeReference, distributions, parse_reference
-from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
+from mlopt.core.worker import Hear, WorkerDiedError, WorkerRaisedError, run_and_hear, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
@@ -29,7 +29,8 @@ from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
 from mlopt.formats.table import digest_now, format_for, format_of, opened
-from mlopt.formats.torch.source import check_rebuilt, onnx_digest
+from mlopt.formats.torch import portable
+from mlopt.formats.torch.source import Made, check_rebuilt, onnx_digest
 from mlopt.formats.torch.source import make as make_torch
 from mlopt.formats.torch.weights import is_pickle, refused_pickle
 from mlopt.recipe.load import Loaded
@@ -102,7 +103,7 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
     code = parse_reference(recipe.model.source, base)
     if code is None:
         return None
-    weights = _weights(recipe, base)
+    weights, read = _weights(recipe, base), portable.read_by(code)
     parts: dict[str, Any] = {
         "checked": _CHECKED,
         "path": str(code.path),
@@ -112,43 +113,71 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
         "outputs": list(recipe.model.outputs),
         "packages": versions(("torch", "safetensors", *distributions(code.path))),
     }
+    if read:
+        parts["read"] = {file.name: digest_file(file) for file in read}
     if isinstance(weights, CodeReference):
         parts["weights"] = {"code": weights.digests, "function": weights.function}
     elif weights is not None:
         parts["weights"] = digest_file(weights)
+    if (train := recipe.model.train) is not None:
+        codes = {key: parse_reference(text, base) for key, text in train.named.items()}
+        parts["train"] = {
+            "settings": train.model_dump(mode="json"),
+            "data": dataset_key(recipe, "train", base, inputs).parts,
+            "named": {key: None if each is None else each.digests for key, each in codes.items()},
+        }
     return Key("sources", f"{recipe.name}: source", parts)
 
 
+Training = Callable[..., tuple[Made, Mapping[str, Any]]]
+"""Does what ``make_torch`` does, trains the module, and returns notes, too; goes on from the folder ``unfinished``."""
+
+
+class Source(NamedTuple):
+    """The source model."""
+
+    model: Model
+    cached: bool
+    """Whether it came from the cache, or is a file, which needs no work."""
+    notes: Mapping[str, Any]
+    """JSON-able facts for the report: how it was trained, if the recipe says how."""
+
+
 def source(
-    recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path, samples: Dataset | None = None
-) -> tuple[Model, bool]:
-    """Return the source model, and whether it came from the cache (or is a file, which needs no work).
+    recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path,
+    samples: Dataset | None = None, *, training: Training | None = None, hear: Hear = lambda _text, _share: None,
+) -> Source:  # fmt: skip
+    """Return the source model, which ``training`` makes if the recipe says that mlopt trains it.
 
     One that Python makes is made again in another process, and must answer some of ``samples`` as it did at first.
     """
     key, code = source_key(recipe, base, inputs), parse_reference(recipe.model.source, base)
     if key is None or code is None:
-        return _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True
+        return Source(_from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True, {})
     weights, feeds = _weights(recipe, base), _some(samples, inputs)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
-            made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
+            notes: Mapping[str, Any] = {}
+            if training is not None:
+                made, notes = run_and_hear(
+                    hear, log, training, code, inputs, recipe.model.outputs, out=out, feeds=feeds,
+                    unfinished=store.unfinished(key),
+                )  # fmt: skip
+            else:
+                made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
-        model = made.model
-        return {
-            "kind": model.kind,
-            "path": model.path.relative_to(out).as_posix(),
-            "digest": model.digest,
-        }
+        path = made.model.path.relative_to(out).as_posix()
+        return {"kind": made.model.kind, "path": path, "digest": made.model.digest, "notes": notes}
 
     entry, hit = store.fetch(key, make)
     if hit and entry.result["kind"] == ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
         store.forget(entry)
         entry, hit = store.fetch(key, make)
-    return opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log), hit
+    model = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
+    return Source(model, hit, entry.result.get("notes", {}))
 
 
 def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:

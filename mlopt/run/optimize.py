@@ -13,9 +13,8 @@ from pathlib import Path
 
 from mlopt.core.errors import MeasureError, RecipeError
 from mlopt.core.hardware import detect
-from mlopt.data.dataset import Dataset, check_disjoint
-from mlopt.data.fitting import check_fed, check_finite
-from mlopt.formats.model import Model, TensorSpec
+from mlopt.data.dataset import Dataset
+from mlopt.formats.model import Model
 from mlopt.formats.table import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
@@ -23,22 +22,34 @@ from mlopt.gate.notices import sample_notice
 from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
-from mlopt.passes.base import Interface
 from mlopt.passes.table import table
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
-from mlopt.run import chain, choice, declared, experiment, forms, inputs, packaging, report_builder, selection, ways
+from mlopt.run import (
+    chain,
+    choice,
+    declared,
+    experiment,
+    forms,
+    gathering,
+    inputs,
+    packaging,
+    report_builder,
+    selection,
+    ways,
+)
 from mlopt.run.choice import Choice
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
+from mlopt.run.planned import Planned
 from mlopt.run.probe import Liveness
 from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.rivals import Rivals
-from mlopt.run.stages import Planned, Prepared
+from mlopt.run.stages import Prepared
 from mlopt.run.start import Notify, Started, silent, start
 from mlopt.run.step import Job, begin, exported
 from mlopt.run.trial import trial
@@ -102,11 +113,12 @@ def plan(started: Started) -> Planned:
 def ready(planned: Planned) -> Prepared:
     """Read the data and build the source model; both come from the cache when nothing changed."""
     recipe, notify = planned.loaded.recipe, planned.started.notify
-    source = _source(planned)
+    built = gathering.source(planned)
+    source = built.model
     deployable = deploy(source, planned.options)
     check_answerable(recipe, report_builder.source_name(source), planned.baselines)
     notify("data", "reading and checking", None)
-    evaluation, fitted = _data(planned, deployable)
+    evaluation, fitted = gathering.data(planned, deployable)
     evaluator = _evaluator(planned, deployable, evaluation)
     notify("data", "running the source model on it", None)
     evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
@@ -122,7 +134,8 @@ def ready(planned: Planned) -> Prepared:
     quality = QualityGates(recipe, evaluator, planned.baselines, first)
     job = _job(planned, source, evaluator, fitted)
     notes = (*planned.notes, *notices)
-    return Prepared(planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=notes)
+    return Prepared(planned, source, evaluation, fitted, evaluator, quality=quality, job=job, notes=notes,
+                    source_notes=built.notes)  # fmt: skip
 
 
 def transform(prepared: Prepared) -> tuple[Way, ...]:
@@ -193,6 +206,7 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
         "tried": chosen.tried, "spent": dict(chosen.spent),
+        "source_notes": dict(prepared.source_notes),
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
@@ -204,11 +218,13 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
     sources = inputs.digests(planned.loaded, prepared.source, prepared.data)
+    final = measured.candidate_set.final
+    module = packaging.changed_module(measured.choice.outcomes, prepared.source, final.model)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packaging.write(
-        planned.output, report, measured.candidate_set.final, loaded=planned.loaded,
+        planned.output, report, final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
-        allow_ungated=request.allow_ungated,
+        allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
     )  # fmt: skip
 
 
@@ -216,54 +232,6 @@ def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:
     """Return the source as it is when it is only exported, as it runs by default."""
     made = exported(begin(prepared.source, prepared.job), came[0].outcomes, prepared.job)
     return deploy(made.model, prepared.job.options)
-
-
-def _source(planned: Planned) -> Model:
-    """Return the source model, which fits the chain and can be fed."""
-    recipe, base, started = planned.loaded.recipe, planned.loaded.base, planned.started
-    specs, samples = recipe.model.specs, None
-    if specs and recipe.data.evaluation:  # checked before a model is built, which may take long
-        started.notify("data", "reading and checking", None)
-        samples = _read(planned, "evaluation", specs)
-    started.notify("source", recipe.model.source, None)
-    source, _ = inputs.source(recipe, base, specs, started.store, _log(started), samples)
-    misfits = [*chain.misfits(source.kind, recipe, planned.passes), *declared.misfits(recipe, Interface.of(source))]
-    if misfits:  # Python may return either kind
-        raise RecipeError.of(map(planned.loaded.located, misfits))
-    check_fed(source)
-    return source
-
-
-def _data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, Dataset]]:
-    """Return the evaluation samples, and what passes calibrate and train on, which share none with them."""
-    recipe, started, source = planned.loaded.recipe, planned.started, deployable.model
-    if recipe.data.evaluation:
-        evaluation = _read(planned, "evaluation", source.inputs, source.defaults)
-    else:
-        size, fixed = recipe.target.batch_size, declared.fixed_inputs(recipe, source.inputs)
-        evaluation = inputs.made_up(recipe.name, deployable, size, started.store, _log(started), fixed)
-    fitted = {
-        role: _read(planned, role, source.inputs, source.defaults)
-        for role in ("calibration", "train")
-        if getattr(recipe.data, role) is not None
-    }
-    declared.check_data(planned.loaded, source, {"evaluation": evaluation, **fitted})
-    for role, data in fitted.items():
-        check_disjoint(data, evaluation, role)
-    for data in (evaluation, *fitted.values()):
-        check_finite(data, deployable, _log(started))
-    return evaluation, fitted
-
-
-def _read(planned: Planned, role: str, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...] = ()) -> Dataset:
-    loaded, started = planned.loaded, planned.started
-    return inputs.dataset(
-        loaded.recipe, role, loaded.base, specs, store=started.store, log=_log(started), defaults=defaults
-    )
-
-
-def _log(started: Started) -> Path:
-    return started.scratch / "prepare.log"
 
 
 def _evaluator(planned: Planned, source: Deployable, evaluation: Dataset) -> Evaluator:

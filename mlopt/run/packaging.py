@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,29 +12,31 @@ from mlopt import __version__, claims
 from mlopt import report as reports
 from mlopt.artifact import layout
 from mlopt.artifact import sign as signing
-from mlopt.artifact.files import is_safe
-from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, Content, ModelEntry, Role
+from mlopt.artifact.files import is_safe, list_files
+from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, TORCH_FOLDER, Content, ModelEntry, Role
 from mlopt.artifact.signing import keys, passphrase
 from mlopt.artifact.signing.signers import KeySigner, Signer
 from mlopt.claims import bom
-from mlopt.core.errors import ExitCode
+from mlopt.core.errors import ExitCode, ModelError
 from mlopt.core.packages import versions
 from mlopt.core.usercode import distributions
 from mlopt.formats import table as formats
-from mlopt.formats.model import Model, digest_file
+from mlopt.formats.model import TORCH, Model, digest_file
+from mlopt.formats.torch import portable
 from mlopt.measure.figures import RAW
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.results.report import Report
+from mlopt.run.outcomes import Outcome
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
 
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,
           "report.md": Role.REPORT_PAGE, "report.html": Role.REPORT_PAGE, bom.BOM: Role.BOM}  # fmt: skip
-_TAKEN = frozenset((*_PAGES, MANIFEST, SIGNATURE, CLAIMS))
+_TAKEN = frozenset((*_PAGES, MANIFEST, SIGNATURE, CLAIMS, TORCH_FOLDER))
 """What stands in every artifact, besides the model."""
 
 
@@ -86,11 +89,12 @@ def origin(
 def write(
     output: Path, report: Report, shipped: Deployable, *, loaded: Loaded,
     samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
-    allow_ungated: bool,
+    allow_ungated: bool, module: Model | None = None,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.
 
-    Without ``signer``, the user's own key signs, made now if need be.
+    Without ``signer``, the user's own key signs, made now if need be. ``module`` is the PyTorch model that the shipped
+    one was made from; it is kept beside.
     """
     messages: list[str] = []
     wanted = sign and (report.verdict == "pass" or allow_ungated)
@@ -109,6 +113,7 @@ def write(
         text = lock(loaded.recipe, origin)
         (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")
         (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
+        kept = _keep(module, folder, messages)
         page = html.render(report, reports.read_samples(folder / RAW), text)
         (folder / "report.html").write_text(page, encoding="utf-8")
         data = {file.relative_to(folder).as_posix(): Role.MODEL_DATA for file in packed.files[1:]}
@@ -119,12 +124,38 @@ def write(
             name=report.name, model=entry, runtime=runtime.name, runtime_packages=versions(runtime.packages),
             options=shipped.options.model_dump(mode="json"),
             safe_isa=None if runtime.safe_isa is None else runtime.safe_isa(packed), verdict=report.verdict,
-            ungated=False, files={entry.file: Role.MODEL} | _PAGES | data,
+            ungated=False, files={entry.file: Role.MODEL} | _PAGES | data | kept,
         )  # fmt: skip
 
     seal = None if who is None else partial(_seal, signer=who, allow_ungated=allow_ungated)
     manifest = layout.write(output, fill, seal=seal)
     return Artifact(output, report, who is not None, manifest.version, tuple(messages))
+
+
+def changed_module(outcomes: Sequence[Outcome], source: Model, final: Model) -> Model | None:
+    """Return the last PyTorch model on the way to what is shipped, if steps changed it and it is not that itself."""
+    kept = [each.kept.model for each in outcomes if each.kept is not None and each.kept.model.kind == TORCH]
+    unchanged = {source.digest, final.digest}
+    return kept[-1] if kept and kept[-1].digest not in unchanged else None
+
+
+def _keep(module: Model | None, folder: Path, messages: list[str]) -> dict[str, Role]:
+    """Put a PyTorch model into the artifact; one that cannot leave its place keeps nothing else from being shipped."""
+    if module is None:
+        return {}
+    target = folder / TORCH_FOLDER
+    try:
+        portable.write(module, target)
+        names = [f"{TORCH_FOLDER}/{name}" for name in list_files(target)]
+        odd = next((name for name in names if not is_safe(name)), None)
+        reason = None if odd is None else f"an artifact cannot hold a file of the name {odd!a}; rename it"
+    except ModelError as error:
+        reason = str(error.problems[0])
+    if reason is None:
+        return dict.fromkeys(names, Role.TORCH)
+    shutil.rmtree(target, ignore_errors=True)
+    messages.append(f"the PyTorch model is not kept, so `mlopt export-torch` has none: {reason}")
+    return {}
 
 
 def _seal(folder: Path, signer: Signer, *, allow_ungated: bool) -> None:

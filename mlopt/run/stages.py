@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from mlopt.artifact.signing.signers import Signer
-from mlopt.core.hardware import Hardware
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.measure.evaluate import Evaluator
-from mlopt.passes.base import Pass
-from mlopt.recipe.load import Loaded
-from mlopt.results.report import Report
+from mlopt.run.planned import Planned
 from mlopt.run.quality import QualityGates
-from mlopt.run.start import Started
 from mlopt.run.step import Job
-from mlopt.runtimes.base import RuntimeOptions
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A recipe that can work on this machine."""
-
-    started: Started
-    loaded: Loaded
-    passes: Mapping[str, Pass[Any]]
-    hardware: Hardware
-    options: RuntimeOptions
-    output: Path
-    signer: Signer | None
-    baselines: Mapping[str, Report]
-    notes: tuple[str, ...]
-    code: Mapping[str, str]
-    """Digests of the Python that the user agreed to run."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +27,8 @@ class Prepared:
     quality: QualityGates
     job: Job
     notes: tuple[str, ...]
+    source_notes: Mapping[str, Any] = field(default_factory=dict)
+    """Of how the source came to be."""
 
     @property
     def data(self) -> Mapping[str, Dataset]:

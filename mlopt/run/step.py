@@ -14,7 +14,7 @@ from typing import Any
 
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
-from mlopt.core.errors import MloptError, PassError, Problem
+from mlopt.core.errors import MloptError, ModelError, PassError, Problem
 from mlopt.core.target import AUTO, Target
 from mlopt.core.worker import Hear, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_and_hear
 from mlopt.data.dataset import Dataset
@@ -249,7 +249,8 @@ def _keep(number: int, best: Model, step: Step, job: Job, log: Path) -> str:
         data = {"evaluation": job.samples, "calibration": job.calibration, "train": job.train}
         alone = _alone(step, job)
         kept = failure_bundle.write(folder, best, alone, data, _target_of(alone, job), job.objective, log=log)
-    except OSError as error:
-        return f"{folder} could not be written: {error.strerror}"
+    except (OSError, ModelError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error.problems[0])
+        return f"{folder} could not be written: {reason}"
     consent = " --allow-code" if best.kind == TORCH and best.path.is_dir() else ""
     return f"see {kept / 'step.log'}; `mlopt optimize {kept / 'recipe.yaml'}{consent}` runs this step alone"

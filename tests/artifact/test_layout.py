@@ -46,6 +46,17 @@ def test_manifest_round_trip_keeps_interface_and_options(tmp_path: Path, fill: A
     assert read.file_of(Role.SAMPLES) == "raw/final.json"
 
 
+def test_what_a_pytorch_model_is_made_of_lies_in_one_folder(tmp_path: Path, fill: Any) -> None:
+    content = fill(nested=True)(tmp_path)
+    for name, allowed in (("torch/net.py", True), ("raw/net.py", False)):
+        files = {"files": {**content.files, name: Role.TORCH}}
+        if allowed:
+            assert Content.model_validate(dict(content) | files).files[name] is Role.TORCH
+        else:
+            with pytest.raises(ValueError, match="lies in torch/"):
+                Content.model_validate(dict(content) | files)
+
+
 def test_manifest_text(tmp_path: Path, fill: Any, golden: Callable[[str, str], None]) -> None:
     manifest = write(tmp_path / "digits", fill()).model_copy(update={"created": "2026-01-02T03:04:05Z", "mlopt": "1.0"})
     golden("artifact/mlopt.json", manifest.to_json().decode())

@@ -81,3 +81,44 @@ def test_a_torchmetrics_metric_needs_evaluation_data(tmp_path: Path, passes: dic
     text = "\n".join(metric if line.startswith("metric:") else line for line in kept) + "\n"
     with pytest.raises(RecipeError, match="needs data to be evaluated on"):
         parse(text, tmp_path / "recipe.yaml", passes=passes)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "said"),
+    [
+        ("source: ./net.py:build, weights: ./net.py:fit", "train: {source: ./x.npz}", "both say where the weights"),
+        ("source: ./net.py:build", "evaluation: {source: ./x.npz}", "model.train needs data to train on"),
+        ("source: ./net.onnx", "train: {source: ./x.npz}", "this is a model file"),
+        ("source: ./net.pt2", "train: {source: ./x.npz}", "this is a model file"),
+    ],
+)
+def test_what_speaks_against_training_the_source_is_told_at_its_line(
+    tmp_path: Path, passes: dict[str, Pass[Any]], model: str, data: str, said: str
+) -> None:
+    for name in ("net.py", "net.onnx", "net.pt2", "x.npz"):
+        (tmp_path / name).touch()
+    text = (
+        f"apiVersion: mlopt/v1\nname: net\ndata: {{{data}}}\npasses: [simplify]\nmodel: {{{model},\n"
+        "  inputs: {x: {dtype: float32, shape: [batch, 4]}},\n  train: {epochs: 3}}\n"
+    )
+    if "build" not in model:
+        text = text.replace("  inputs: {x: {dtype: float32, shape: [batch, 4]}},\n", "\n")
+    with pytest.raises(RecipeError, match=said) as caught:
+        parse(text, tmp_path / "net.yaml", passes=passes)
+    (problem,) = caught.value.problems
+    assert str(problem.where).endswith("net.yaml:7:10")
+    assert problem.fix
+
+
+def test_what_is_trained_says_what_it_takes_and_which_files_it_names(
+    tmp_path: Path, passes: dict[str, Pass[Any]]
+) -> None:
+    (tmp_path / "net.py").touch()
+    text = (
+        "apiVersion: mlopt/v1\nname: net\ndata: {train: {source: ./net.py:data}}\npasses: [simplify]\n"
+        "model: {source: ./net.py:build, train: {step: ./gone.py:step}}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        parse(text, tmp_path / "net.yaml", passes=passes)
+    said = [problem.what for problem in caught.value.problems]
+    assert sorted(said) == ["the file does not exist", "what mlopt trains does not say what it takes"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from report_example import example_report
 
-from mlopt.report import search, training
+from mlopt.report import markdown, search, training
 
 EPOCHS = [
     {"number": n, "loss": 1.0 / n, "held_out": 1.1 / n, "score": 0.5 + n / 20, "learning_rate": 0.1, "seconds": 2.0}
@@ -45,6 +45,13 @@ def test_another_shape_is_no_training(notes: dict[str, Any]) -> None:
 
 def test_what_curves_show_is_in_no_line() -> None:
     assert search.others({"trainings": [NOTE], "macs": [2, 1]}) == {"macs": [2, 1]}
+
+
+def test_of_a_source_too() -> None:
+    made = example_report().model_copy(update={"source_notes": {"trainings": [{**NOTE, "name": "model.train"}]}})
+    (picture,) = training.pictures(made)
+    assert picture.title == "How the source was trained: model.train"
+    assert "- the source was trained (model.train): 3 epochs" in markdown.render(made)
 
 
 def test_each_training_has_its_curves() -> None:

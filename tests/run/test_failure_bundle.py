@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from campaign_parts import model
+from plain_modules import answers, narrowed
 
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset, Samples, store
+from mlopt.formats.torch import portable
 from mlopt.passes.table import table
 from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
@@ -47,3 +49,14 @@ def test_data_that_the_run_had_not_is_not_made_up(tmp_path: Path) -> None:
         tmp_path / "repro", model(tmp_path, "net"), steps, data, Target(), Objective.SIZE, log=tmp_path / "no"
     )
     assert sorted(file.name for file in kept.glob("*.npz")) == ["evaluation.npz"]
+
+
+def test_a_module_that_was_made_smaller_is_made_so_by_what_lies_beside(tmp_path: Path) -> None:
+    made = narrowed(tmp_path)
+    data = {"evaluation": samples(tmp_path / "e", 4)}
+    steps = [Step(name="simplify", config=table()["simplify"].config())]
+    kept = failure_bundle.write(tmp_path / "repro", made, steps, data, Target(), Objective.SIZE, log=tmp_path / "no")
+    recipe = load_source(kept / "recipe.yaml", None, passes=table(), overrides=()).recipe
+    assert recipe.model.source == "./model/build.py:build"
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(answers(portable.opened(kept / "model"), x), answers(made, x))

@@ -95,6 +95,36 @@ def test_a_source_is_built_again_if_its_code_or_weights_changed(here: Path, chan
     assert of_source(recipe(BUILT)) != before
 
 
+def test_a_source_that_mlopt_trains_depends_on_how_and_on_what(here: Path) -> None:
+    model = BUILT.replace("weights: ./w.safetensors", "train: {epochs: 3, step: './own.py:step'}")
+    assert model != BUILT
+    (here / "own.py").write_text("def step(): ...\n")
+    np.savez("t.npz", x=np.zeros((3, 4), np.float32))
+    data = "{train: {source: t.npz}}"
+    found = [of_source(recipe(model, data))]
+    assert of_source(recipe(model, data)) == found[0]
+    found.append(of_source(recipe(model.replace("epochs: 3", "epochs: 3, seed: 1"), data)))
+    found.append(of_source(recipe(model, "{train: {source: t.npz, limit: 2}}")))
+    (here / "own.py").write_text("def step(): return 1\n")
+    found.append(of_source(recipe(model, data)))
+    np.savez("t.npz", x=np.ones((3, 4), np.float32))
+    found.append(of_source(recipe(model, data)))
+    assert len(set(found)) == 5
+
+
+def test_of_a_folder_that_mlopt_wrote_its_weights_count_too(here: Path) -> None:
+    """Of a ``build()`` that reads them: no other says what it reads."""
+    (here / "build.py").write_text("def build(): ...\n")
+    model = BUILT.replace("net.py", "build.py")
+    before = of_source(recipe(model))
+    (here / "weights.safetensors").write_bytes(b"one")
+    assert of_source(recipe(model)) == before
+    (here / "source.json").write_text("{}")
+    first = of_source(recipe(model))
+    (here / "weights.safetensors").write_bytes(b"two")
+    assert len({before, first, of_source(recipe(model))}) == 3
+
+
 def test_another_shape_or_function_is_another_source_and_a_file_is_built_by_nobody(here: Path) -> None:
     loaded = recipe(BUILT)
     other = inputs.source_key(loaded.recipe, loaded.base, (TensorSpec("x", "float32", ("batch", 5)),))
@@ -114,7 +144,7 @@ def test_weights_that_are_not_there_are_named(here: Path) -> None:
 
 def test_a_source_that_is_a_file_needs_no_work(here: Path) -> None:
     loaded, log = recipe(), here / "log"
-    found, hit = inputs.source(loaded.recipe, loaded.base, (), Store(here / "cache"), log)
+    found, hit, _ = inputs.source(loaded.recipe, loaded.base, (), Store(here / "cache"), log)
     assert (found.path, hit) == (here / "net.onnx", True)
     assert not (here / "cache").exists()
     (here / "net.onnx").unlink()

@@ -13,6 +13,7 @@ from bench_models import dense
 from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from packed_artifact import evidence, pack, verdict
+from plain_modules import NET, narrowed
 
 from mlopt.artifact import layout
 from mlopt.artifact.claims import PREDICATES
@@ -23,8 +24,13 @@ from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import ExitCode, IntegrityError, ModelError, OutputError
 from mlopt.core.hardware import INT8_DOT
+from mlopt.formats.model import Kind, Model
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.passes.base import PassConfig
+from mlopt.recipe.schema import Step
 from mlopt.run import packaging
+from mlopt.run.outcomes import Outcome
+from mlopt.runtimes.base import Deployable, RuntimeOptions
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
 
@@ -157,3 +163,41 @@ def test_the_manifest_says_which_cpus_compute_the_weights_right(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, tmp_path / "source.onnx")
     assert layout.read_manifest(pack(tmp_path, None).path).safe_isa == safe
+
+
+def test_a_pytorch_model_that_cannot_leave_its_place_keeps_nothing_else_from_being_shipped(
+    tmp_path: Path, signer: KeySigner
+) -> None:
+    model = narrowed(tmp_path)
+    (tmp_path / "widths.py").write_text("WIDTH = 16\n")
+    made = pack(tmp_path, signer, module=model)
+    assert "the PyTorch model is not kept, so `mlopt export-torch` has none" in made.messages[0]
+    assert "changed after the model was built" in made.messages[0]
+    assert not (made.path / "torch").exists()
+    verify(made.path, KeyTrust(signer.private.public_key()))
+
+
+def test_a_file_whose_name_no_artifact_holds_is_named(tmp_path: Path, signer: KeySigner) -> None:
+    (tmp_path / "größe.py").write_text("WIDTH = 8\n")
+    made = pack(tmp_path, signer, module=narrowed(tmp_path, NET.replace("from widths", "from größe")))
+    assert r"the name 'torch/gr\xf6\xdfe.py'; rename it" in made.messages[0]
+
+
+def outcome(model: Model, name: str = "prune", status: str = "applied") -> Outcome:
+    return Outcome(
+        Step(name=name, config=PassConfig()), 1, status, None, Deployable(model, "x", RuntimeOptions(threads=1))
+    )
+
+
+def test_what_is_kept_is_the_last_pytorch_model_that_a_step_changed(tmp_path: Path) -> None:
+    def model(kind: str, digest: str) -> Model:
+        return Model(Kind(kind), tmp_path, digest, (), (), ())
+
+    source, pruned, final = model("torch", "a"), model("torch", "b"), model("onnx", "c")
+    shipped = (outcome(pruned), outcome(final, "export"))
+    assert packaging.changed_module(shipped, source, final) == pruned
+    assert packaging.changed_module((outcome(pruned), *shipped), source, final) == pruned
+    assert packaging.changed_module(shipped[1:], source, final) is None
+    assert packaging.changed_module((outcome(source), shipped[1]), source, final) is None
+    assert packaging.changed_module((outcome(pruned, status="dropped"), shipped[1]), source, final) is None
+    assert packaging.changed_module((outcome(pruned),), source, pruned) is None, "it is what is shipped"

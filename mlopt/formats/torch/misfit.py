@@ -11,15 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.torch.state import load_state
+from mlopt.formats.torch.rebuild import load_state
 
 if TYPE_CHECKING:
     import torch
 
 SAME_LAYERS = "make the same layers and buffers, of the same sizes, in build(): train() may change their values only"
-_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module",
-             "AveragedModel": "module"}  # fmt: skip
-"""PyTorch's modules that only hold another one, and their name for it."""
 _UNDO = {
     "parametrizations.": "end train() with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')",
     "_mask": "end train() with torch.nn.utils.prune.remove(layer, 'weight')",
@@ -27,13 +24,6 @@ _UNDO = {
     "lora_": "end train() with `return model.merge_and_unload()`",
 }
 """By what names of tensors tell that something was put on a module, how to take it off."""
-
-
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """Return the module inside ``torch.compile``, ``DataParallel`` and their like, which answers the same."""
-    while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
-        module = getattr(module, _WRAPPERS[type(module).__name__])
-    return module
 
 
 def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> str | None:

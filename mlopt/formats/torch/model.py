@@ -26,17 +26,18 @@ from mlopt.core.usercode import CodeReference, globals_of, own_line, seeded, wit
 from mlopt.formats.model import TORCH, Model, TensorSpec, digest_file
 from mlopt.formats.torch.advice import known_fix
 from mlopt.formats.torch.call import bind
-from mlopt.formats.torch.misfit import fit, unfitting, unwrapped
+from mlopt.formats.torch.misfit import fit, unfitting
 from mlopt.formats.torch.program import not_a_program, plain_copy
-from mlopt.formats.torch.resized import changed, resize, sizes
-from mlopt.formats.torch.state import check_present, check_sized, read_state, save_state
+from mlopt.formats.torch.rebuild import read_state, resize, unwrapped
+from mlopt.formats.torch.resized import changed, sizes
+from mlopt.formats.torch.state import check_present, check_sized, save_state
 
 if TYPE_CHECKING:
     import torch
 
     from mlopt.formats.torch.module import Flat
 
-SOURCE, WEIGHTS = "source.json", "weights.safetensors"
+SOURCE, WEIGHTS, BUILD = "source.json", "weights.safetensors", "build.py"
 
 
 def open_torch(path: Path) -> Model:
@@ -63,8 +64,7 @@ def origin(model: Model) -> str:
     """Return what its author calls the model: ``file.py:build``, or the ``.pt2`` file."""
     if not model.path.is_dir():
         return str(model.path)
-    source = read_source(model.path)
-    return str(CodeReference(Path(source["code"]), source["function"]))
+    return str(code_of(model.path))
 
 
 def load_module(model: Model) -> Flat:
@@ -76,13 +76,18 @@ def load_module(model: Model) -> Flat:
 
     if not model.path.is_dir():
         return Flat(*_program_call(model))
-    source = read_source(model.path)
-    code = CodeReference(Path(source["code"]), source["function"])
+    source, code = read_source(model.path), code_of(model.path)
     if code.digest != source["code_digest"]:
         raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
     module = unwrapped(call(code))
     check_sized(module, str(code))
-    resize(module, source.get("sizes", {}), str(code))
+    try:
+        resize(module, source.get("sizes", {}))
+    except LookupError as error:
+        raise ModelError(
+            "the module has no such layer any more", where=str(code), got=str(error.args[0]),
+            expected="the layers that were resized", fix="run the passes again",
+        ) from error  # fmt: skip
     misfit = fit(module, read_state(model.path / WEIGHTS))
     if misfit:
         raise unfitting(misfit, source["weights"] or str(code))
@@ -104,16 +109,26 @@ def build(code: CodeReference, inputs: Sequence[TensorSpec], outputs: Sequence[s
     return Flat(evaluating(module), *bound, outputs, rebuild, globals_of(code.path))
 
 
-def save_changed(model: Model, module: torch.nn.Module, out: Path, code: CodeReference | None = None) -> Path:
+def save_changed(
+    model: Model,
+    module: torch.nn.Module,
+    out: Path,
+    code: CodeReference | None = None,
+    *,
+    trained_by: str | None = None,
+) -> Path:
     """Write what a pass made of a module, a directory like that of ``model``, and return it.
 
     It has other weights, and may have layers of other sizes than ``build()`` makes; or ``code`` builds it. The folder
-    is there whole, or not at all.
+    is there whole, or not at all. ``trained_by`` is what messages name for weights that are the source's own.
     """
-    source = read_source(model.path)
-    if code is not None:
-        source |= {"code": str(code.path), "function": code.function, "code_digest": code.digest, "weights": None}
-    fresh = unwrapped(call(CodeReference(Path(source["code"]), source["function"])))
+    source, own = read_source(model.path), code_of(model.path)
+    found = authors_own(code or own)
+    if code is not None or found != own:
+        source |= {"code": str(found.path), "function": found.function, "code_digest": found.digest, "weights": None}
+    if trained_by is not None:
+        source |= {"weights": trained_by, "trained": True}
+    fresh = unwrapped(call(found))
     source["sizes"] = changed(sizes(fresh), sizes(module))
     work = out.with_name(f"{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
@@ -121,6 +136,21 @@ def save_changed(model: Model, module: torch.nn.Module, out: Path, code: CodeRef
     save_state(module, work / WEIGHTS, origin(model))
     (work / SOURCE).write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
     return work.rename(out)
+
+
+def code_of(path: Path) -> CodeReference:
+    """Return the function that builds the module of a directory; its file may be named relative to that."""
+    source = read_source(path)
+    return CodeReference(path / source["code"], source["function"])
+
+
+def authors_own(code: CodeReference) -> CodeReference:
+    """Return the function that a ``build()`` which mlopt wrote beside a model calls; any other as it is."""
+    folder = code.path.parent
+    written = read_source(folder).get("build_digest") if (folder / SOURCE).is_file() else None
+    if written is None or code != CodeReference(folder / BUILD, "build") or digest_file(code.path) != written:
+        return code
+    return code_of(folder)
 
 
 def output_names(declared: Sequence[str], count: int, where: str) -> tuple[str, ...]:

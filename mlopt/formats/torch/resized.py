@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlopt.core.errors import ModelError
-
 if TYPE_CHECKING:
     import torch
 
@@ -35,33 +33,6 @@ def changed(before: Sizes, after: Sizes) -> dict[str, dict[str, Any]]:
         if any(differing.values()):
             found[name] = {kind: values for kind, values in differing.items() if values}
     return found
-
-
-def resize(module: torch.nn.Module, wanted: Sizes, where: str) -> None:
-    """Give layers other sizes; their tensors then hold no values, and share memory where they did.
-
-    Raises ``ModelError`` if the module has no such layer.
-    """
-    import torch
-
-    parts = dict(module.named_modules())
-    made: dict[int, torch.Tensor] = {}
-    for name, own in wanted.items():
-        part = parts.get(name)
-        if part is None:
-            raise ModelError("the module has no such layer any more", where=where, got=name,
-                             expected="the layers that were resized", fix="run the passes again")  # fmt: skip
-        for key, value in own.get("numbers", {}).items():
-            setattr(part, key, tuple(value) if isinstance(value, list) else value)
-        for key, shape in own.get("shapes", {}).items():
-            old = getattr(part, key)
-            new = made.get(id(old))
-            if new is None or list(new.shape) != list(shape):
-                new = torch.empty(shape, dtype=old.dtype, device=old.device)
-                if isinstance(old, torch.nn.Parameter):
-                    new = torch.nn.Parameter(new, requires_grad=old.requires_grad)
-                made[id(old)] = new
-            setattr(part, key, new)
 
 
 def _numbers(part: torch.nn.Module) -> dict[str, Any]:

@@ -16,17 +16,18 @@ from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.call import bind
-from mlopt.formats.torch.misfit import unwrapped
 from mlopt.formats.torch.model import (
     SOURCE,
     WEIGHTS,
     call,
+    code_of,
     evaluating,
     import_torch,
     load_module,
     open_torch,
     read_source,
 )
+from mlopt.formats.torch.rebuild import unwrapped
 from mlopt.formats.torch.state import check_present, check_sized, save_state
 from mlopt.formats.torch.trained import not_rebuilt, trained
 from mlopt.formats.torch.weights import load_weights
@@ -110,8 +111,7 @@ def check_rebuilt(made: Made, feeds: Sequence[Feed]) -> None:
     """Raise ``ModelError`` if the module that is made from what was kept is not the one that was; in a new process."""
     if made.witness is None:
         return
-    source = read_source(made.model.path)
-    code = CodeReference(Path(source["code"]), source["function"])
+    source, code = read_source(made.model.path), code_of(made.model.path)
     now = observe(load_module(made.model), made.model.inputs, feeds, code)
     reason = answers_differ(made.witness, now)
     if reason is not None:

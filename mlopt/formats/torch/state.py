@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError
+from mlopt.formats.torch.rebuild import TIED, identity
 
 if TYPE_CHECKING:
     import torch
 
-_TIED = "tied"
 _FLOAT = "build the model in float32: mlopt quantizes it, `passes: [export, simplify, quantize, fuse]`"
 _SAVABLE = "tensors of float, integer, bool or complex64, in memory"
 
@@ -36,43 +36,13 @@ def save_state(module: torch.nn.Module, path: Path, where: str) -> None:
         if not isinstance(value, torch.Tensor) and name.endswith("_extra_state"):
             continue
         _check(name, value, where)
-        same = _identity(value)
+        same = identity(value)
         if same in first:
             tied[name] = first[same]
         else:
             first[same] = name
             written[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    save_file(written, path, metadata={_TIED: json.dumps(tied)})
-
-
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file of safetensors by name, those that are tied under each of their names."""
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping, but a file
-        tied = (file.metadata() or {}).get(_TIED, "{}")
-    return state | {name: state[kept] for name, kept in json.loads(tied).items()}
-
-
-def load_state(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[list[str], list[str]]:
-    """Load tensors into the module; return the names that it lacks and those that it does not know.
-
-    Raises ``RuntimeError`` for other shapes. A tensor may come under any one of the names that the module has for it;
-    what is no tensor keeps the value that it has.
-    """
-    import torch
-
-    for part in module.modules():
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
-            if tensor is not None and _overlaps(tensor):  # nothing can be written into it
-                tensor.data = tensor.data.contiguous()
-    empty = any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
-    missing, unexpected = module.load_state_dict(state, strict=False, assign=empty)
-    own = module.state_dict()
-    given = {_identity(own[name]) for name in state if isinstance(own.get(name), torch.Tensor)}
-    lacking = [name for name in missing if not name.endswith("_extra_state")]
-    return [name for name in lacking if name not in own or _identity(own[name]) not in given], list(unexpected)
+    save_file(written, path, metadata={TIED: json.dumps(tied)})
 
 
 def check_sized(module: torch.nn.Module, where: str) -> None:
@@ -128,23 +98,3 @@ def _check(name: str, value: Any, where: str) -> None:
                 f"a tensor of the state dict is {kind}, and cannot be saved", where=where, got=name,
                 expected=_SAVABLE, fix=fix,
             )  # fmt: skip
-
-
-def _identity(value: torch.Tensor) -> tuple[Any, ...]:
-    """Return what two names of one tensor have in common; an empty tensor is like no other."""
-    if not value.numel() or value.is_meta or not _has_memory(value):
-        return (id(value),)
-    return value.data_ptr(), tuple(value.shape), value.stride(), value.dtype
-
-
-def _has_memory(value: torch.Tensor) -> bool:
-    import torch
-
-    return value.layout is torch.strided and not value.is_nested
-
-
-def _overlaps(value: torch.Tensor) -> bool:
-    """Whether elements share their memory, as those of an expanded tensor do."""
-    import torch
-
-    return _has_memory(value) and not value.is_meta and bool(torch._debug_has_internal_overlap(value))

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.torch.misfit import SAME_LAYERS, fit, names_of, renaming, unwrapped
+from mlopt.formats.torch.misfit import SAME_LAYERS, fit, names_of, renaming
+from mlopt.formats.torch.rebuild import unwrapped
 from mlopt.formats.torch.witness import KINDS, Lost
 
 if TYPE_CHECKING:

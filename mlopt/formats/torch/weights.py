@@ -18,7 +18,7 @@ from mlopt.core.errors import ModelError, Problem
 from mlopt.formats.filetype import told
 from mlopt.formats.torch.files import SAFETENSORS
 from mlopt.formats.torch.misfit import fit, names_of, renaming
-from mlopt.formats.torch.state import read_state
+from mlopt.formats.torch.rebuild import read_state
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopt.formats.torch.misfit import fit, names_of, renaming, unfitting, unwrapped
+from mlopt.formats.torch.misfit import fit, names_of, renaming, unfitting
+from mlopt.formats.torch.rebuild import unwrapped
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 

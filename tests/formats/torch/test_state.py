@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mlopt.core.errors import ModelError
-from mlopt.formats.torch.state import check_present, check_sized, load_state, read_state, save_state
+from mlopt.formats.torch.rebuild import load_state, read_state
+from mlopt.formats.torch.state import check_present, check_sized, save_state
 
 torch = pytest.importorskip("torch", reason="needs the extra mlopt[torch]")
 
