@@ -72,8 +72,8 @@ def _minilm(case: Case) -> Iterator[str]:
 
 def _two_of_four(case: Case) -> Iterator[str]:
     for place, each in case["weights"].items():
-        if not each["kept"]:
-            yield f"{place}: {each}"
+        if lost := [name for name, holds in each.items() if not holds]:
+            yield f"{place}: not in {', '.join(lost)}"
 
 
 def _qat(case: Case) -> Iterator[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import compress_qat
 import numpy as np
+import onnx
 from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of
 
+from safetensors.numpy import load_file
+
+from mlopt.formats.onnx import two_of_four as patterns
 from mlopt.measure.intervals import paired_drop
 
 SEEDS = (0, 1, 2)
@@ -97,11 +102,25 @@ def minilm_small() -> dict[str, Any]:
 
 
 def two_of_four() -> dict[str, Any]:
-    """Count the groups of four in what was pruned, exported and quantized."""
-    from mlopt.artifact.patterns import two_of_four
+    """Look for the pattern where it was made, in the exported model, and in the quantized one."""
+    recipe = "fashion_resnet_2of4"
+    done = optimized(recipe, "two_of_four")
+    plain = optimized(recipe, "two_of_four_fp32", passes_of(recipe)[:3], SHORT, judged=False)
+    places = {"PyTorch": in_torch(done.path), "ONNX": in_onnx(plain.path), "ONNX, INT8": in_onnx(done.path)}
+    return done.figures() | {"weights": places}
 
-    done = optimized("fashion_resnet_2of4", "two_of_four")
-    return done.figures() | {"weights": two_of_four(done.path / "model.onnx")}
+
+def in_torch(artifact: Path) -> dict[str, bool]:
+    """Return for each weight that can have the pattern whether it has it, of the PyTorch model in an artifact."""
+    every = load_file(artifact / "torch" / "weights.safetensors")
+    able = {name: value for name, value in every.items() if value.ndim > 1 and value.shape[1] % 4 == 0}
+    zeros = {name: (np.moveaxis(value, 1, -1).reshape(-1, 4) == 0).sum(1) for name, value in able.items()}
+    return {name: bool((each >= 2).all()) for name, each in zeros.items()}
+
+
+def in_onnx(artifact: Path) -> dict[str, bool]:
+    """Return the same of the model that an artifact ships."""
+    return patterns.two_of_four(onnx.load(artifact / "model.onnx").graph, artifact)
 
 
 def qat() -> dict[str, Any]:

@@ -155,8 +155,8 @@ def _minilm(case: Case) -> Iterator[str]:
 
 
 def _two_of_four(case: Case) -> Iterator[str]:
-    for place, each in case["weights"].items():
-        yield f"- {place}: {each['groups']:,} groups of four in {each['weights']} weights, each with two zeros."
+    told = (f"{place} in {sum(each.values())} of {len(each)}" for place, each in case["weights"].items())
+    yield f"Weights whose every four neighbours have two zeros: {'; '.join(told)}. The stem, with one input, has no four."
     yield ""
     yield from table((("prune 2:4, quantize", case),))
 

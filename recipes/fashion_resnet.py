@@ -21,7 +21,6 @@ from torch.nn import functional
 FOLDERS = ("/usr/share/datasets/fashion-mnist", "/usr/share/datasets/fashion_mnist", "~/fashion-mnist")
 MEAN, STD = 0.2860, 0.3530  # of the pixels of the training pictures
 WIDTHS, DEPTH = (16, 32, 64), 3
-EPOCHS, BATCH = 8, 128
 CALIBRATION = 512
 
 
@@ -63,26 +62,6 @@ class ResNet(nn.Module):
 def build() -> nn.Module:
     torch.manual_seed(0)
     return ResNet()
-
-
-def train_original(model: nn.Module) -> None:
-    """Train ``model`` in place on all training pictures, mirrored and moved."""
-    torch.manual_seed(0)
-    images, labels = (torch.from_numpy(array) for array in _training())
-    steps = EPOCHS * (len(images) // BATCH)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=steps, pct_start=0.2)
-    model.to(memory_format=torch.channels_last).train()
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(images)).split(BATCH)[: len(images) // BATCH]:
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = model(moved(images[rows]))
-            loss = functional.cross_entropy(logits.float(), labels[rows], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    model.to(memory_format=torch.contiguous_format).eval()
 
 
 def train() -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
