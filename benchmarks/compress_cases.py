@@ -10,7 +10,6 @@ import compress_qat
 import numpy as np
 import onnx
 from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of
-
 from safetensors.numpy import load_file
 
 from mlopt.formats.onnx import two_of_four as patterns

@@ -156,7 +156,7 @@ def _minilm(case: Case) -> Iterator[str]:
 
 def _two_of_four(case: Case) -> Iterator[str]:
     told = (f"{place} in {sum(each.values())} of {len(each)}" for place, each in case["weights"].items())
-    yield f"Weights whose every four neighbours have two zeros: {'; '.join(told)}. The stem, with one input, has no four."
+    yield f"Weights whose every four neighbours have two zeros: {'; '.join(told)}. The stem has one input."
     yield ""
     yield from table((("prune 2:4, quantize", case),))
 
