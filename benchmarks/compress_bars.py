@@ -76,10 +76,17 @@ def _two_of_four(case: Case) -> Iterator[str]:
             yield f"{place}: not in {', '.join(lost)}"
 
 
+def recovered(seed: Case) -> float:
+    """Return the share of what quantization lost that training won back; 0 where nothing was lost: no harsh setting."""
+    return seed["recovered"] or 0.0
+
+
 def _qat(case: Case) -> Iterator[str]:
     for each in case["seeds"]:
-        if each["recovered"] < RECOVERED:
-            yield f"seed {each['seed']}: {each['recovered']:.0%} of what was lost"
+        if recovered(each) < RECOVERED:
+            yield f"seed {each['seed']}: {recovered(each):.0%} of the {each['lost_pt']} pt that were lost"
+        if "QLinearConv" not in each["fused"]["qat"]:
+            yield f"seed {each['seed']}: not fused, {each['fused']['qat']}"
 
 
 def _mixed(case: Case) -> Iterator[str]:

@@ -162,11 +162,12 @@ def _two_of_four(case: Case) -> Iterator[str]:
 
 
 def _qat(case: Case) -> Iterator[str]:
-    yield "| seed | FP32 | quantized | trained so | won back | fused by ONNX Runtime |"
+    yield "| seed | FP32 | quantized | trained so | won back | ONNX Runtime fuses |"
     yield "|---|---|---|---|---|---|"
     for each in case["seeds"]:
-        scores = " | ".join(f"{each[key]:.2%}" for key in ("fp32", "ptq", "qat", "recovered"))
-        yield f"| {each['seed']} | {scores} | {each['fused']} |"
+        scores = " | ".join(f"{each['accuracy'][key]:.2f} %" for key in ("fp32", "ptq", "qat"))
+        fused = ", ".join(f"{count} {name}" for name, count in each["fused"]["qat"].items())
+        yield f"| {each['seed']} | {scores} | {bars.recovered(each):.0%} | {fused} |"
 
 
 def _mixed(case: Case) -> Iterator[str]:

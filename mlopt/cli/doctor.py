@@ -114,6 +114,8 @@ EXTRAS = {
     "keyless": ("sigstore",),
     "quant": ("neural-compressor-pt", "torchao"),
     "smooth": ("nncf",),
+    "prune": ("torch-pruning",),
+    "qat": ("torchao",),
 }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -102,6 +102,7 @@ def run(model: Model, config: DistillConfig, context: Context) -> PassResult:
     from mlopt.compress.distill.objective import Distillation, Weights
     from mlopt.compress.train.feeding import batch_of
     from mlopt.formats.torch.model import build, import_torch, load_module
+    from mlopt.passes.training.distilling import settled
     from mlopt.passes.training.task import TrainingTask, written
 
     torch = import_torch()
@@ -111,7 +112,7 @@ def run(model: Model, config: DistillConfig, context: Context) -> PassResult:
     torch.manual_seed(config.train.seed)
     student = load_module(model) if code is None else build(code, task.loader.specs, names)
     with _teacher(model, config, context, task) as teacher:
-        loss = _loss(config, task, student)
+        loss = settled(config.loss, config.alpha, task, student)
         weights = Weights(
             loss=loss, temperature=config.temperature, alpha=config.alpha, beta=config.beta,
             features=config.feature_weight, feature_loss=config.feature_loss, pairs=config.features,
@@ -121,19 +122,6 @@ def run(model: Model, config: DistillConfig, context: Context) -> PassResult:
         found = task.trained(student, objective, "distill")
     notes = {"loss": loss, "teacher": config.teacher, "trainings": [{"name": "distill", **found.notes()}]}
     return PassResult(written(model, student, context.out, code=code), notes)
-
-
-def _loss(config: DistillConfig, task: TrainingTask, student: Any) -> Any:
-    """Return which loss it is to be; raises ``DataError`` for labels that are no classes of the student."""
-    from mlopt.compress.train.objectives import check_classes
-
-    labels, outputs = task.loader.data.labels, task.outputs(student)
-    classes = labels is not None and labels.dtype.kind in "iub" and outputs[0].ndim == labels.ndim + 1
-    of_classes = classes or task.context.budget.metric in {"accuracy", "agreement"}
-    loss = ("kd" if of_classes else "embedding") if config.loss == "auto" else config.loss
-    if loss != "embedding" and labels is not None and config.alpha < 1:
-        check_classes(outputs, labels, task.loader.data.source, some=True)
-    return loss
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from mlopt.passes import (
     fuse,
     neural_compressor,
     prune,
+    qat,
     quantize,
     simplify,
     specialize,
@@ -29,6 +30,7 @@ from mlopt.passes.base import Pass
 BUILTIN: tuple[Pass[Any], ...] = (
     prune.PASS,
     distill.PASS,
+    qat.PASS,
     export.PASS,
     neural_compressor.PASS,
     specialize.PASS,

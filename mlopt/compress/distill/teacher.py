@@ -16,6 +16,7 @@ from torch import Tensor
 from mlopt.compress.distill.features import watched
 from mlopt.compress.train.batch import Batch
 from mlopt.core.errors import ModelError
+from mlopt.formats.torch.model import evaluating
 from mlopt.formats.torch.module import Flat
 from mlopt.runtimes.base import Deployable, Session
 from mlopt.runtimes.table import open_session
@@ -47,7 +48,7 @@ class Module:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def lesson(self, batch: Batch, layers: Sequence[str]) -> Lesson:
         """Run it in evaluation."""
-        self.model.model.eval()
+        evaluating(self.model.model)
         self.model.to(batch.tensors[0].device)
         with watched(self.model.model, layers, self.where) as seen:
             return Lesson(self.model(*batch.tensors), dict(seen))

@@ -47,6 +47,8 @@ class Hooks:
     tell: Tell = lambda _text, _share: None
     augment: Augment | None = None
     """Changes the inputs of a batch that is learnt from."""
+    before: Callable[[float], None] = lambda _share: None
+    """Called before each step with the share of the training that is done."""
     after: Callable[[], None] = lambda: None
     """Called after each step."""
     clock: Callable[[], float] = time.monotonic
@@ -153,6 +155,7 @@ class _Run:
     def _step(self, rows: Rows) -> float:
         """Take one step, and return the loss before it."""
         self.learner.both.train()
+        self.hooks.before(self.at.done / self.at.steps)
         loss = self._loss(self._augmented(batch_of(self.loader, rows, self.learner.device)))
         value = self._finite(float(loss.detach()))
         self.learner.step(loss, self.settings.learning_rate_at(self.at.done, self.at.steps))

@@ -81,16 +81,17 @@ class TrainingTask:
         return found
 
     def trained(
-        self, module: Flat, objective: TrainingObjective, name: str, after: Callable[[], None] = lambda: None
+        self, module: Flat, objective: TrainingObjective, name: str, after: Callable[[], None] = lambda: None,
+        before: Callable[[float], None] = lambda _share: None,
     ) -> Trained:  # fmt: skip
-        """Train a module in place; ``name`` is that of this training among those of the step."""
+        """Train a module in place; ``name`` is that of this training among those of the step, the rest as of hooks."""
         saved = None if self.context.unfinished is None else self.context.unfinished / f"{name}.ckpt"
 
         def said(text: str, share: float) -> None:
             tell(f"{name}: {text}", share)
 
         changing = self._code(self.settings.augment)
-        hooks = Hooks(said, None if changing is None else changing.load(), after)
+        hooks = Hooks(said, None if changing is None else changing.load(), before, after)
         return train(module, objective, self.loader, self.settings, saved=saved, hooks=hooks)
 
     def gradients(
