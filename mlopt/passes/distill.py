@@ -141,12 +141,12 @@ def _teacher(model: Model, config: DistillConfig, context: Context, task: Traini
         code = parse_reference(config.teacher, context.base)
     names = [spec.name for spec in model.outputs] or context.outputs
     if code is not None:
-        yield Module(build(code, task.loader.specs, names), str(code))
+        yield Module(build(code, task.loader.specs, names), str(code), config.train.channels_last)
         return
     if context.source is None or context.source.kind != TORCH:
         raise ModelError("the recipe's model is no PyTorch model to learn from", where="distill.teacher",
                          fix="name a teacher: ./file.py:function, or an .onnx file")  # fmt: skip
-    yield Module(load_module(context.source), "the source")
+    yield Module(load_module(context.source), "the source", config.train.channels_last)
 
 
 PASS = Pass(

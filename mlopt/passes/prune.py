@@ -190,17 +190,15 @@ def _structured(
     }  # fmt: skip
     notes |= {"steps": [], "trainings": []}
     for number in range(1, config.steps + 1):
-        last: dict[str, Any] = {}
 
-        def pruned(module: Flat = module, number: int = number, last: dict[str, Any] = last) -> Flat:
-            pruner = Pruner(module, fed, config.structure, gradients)
-            ratio = _ratio(pruner, before, number / config.steps, config, context, last)
-            found = pruner.by(ratio)
-            last.update(ratio=round(found.ratio, 4), round_to=pruner.how.round_to, whole=dict(found.left))
-            return module
+        def pruned(module: Flat = module, number: int = number) -> tuple[Flat, dict[str, Any]]:
+            pruner, told = Pruner(module, fed, config.structure, gradients), dict[str, Any]()
+            found = pruner.by(_ratio(pruner, before, number / config.steps, config, context, told))
+            told.update(ratio=round(found.ratio, 4), round_to=pruner.how.round_to, whole=dict(found.left))
+            return module, told
 
         name = f"step {number} of {config.steps}"
-        module = pruned() if task is None else task.kept(f"pruned-{number}", pruned)
+        module, last = pruned() if task is None else task.kept(f"pruned-{number}", pruned)
         if task is not None and config.train is not None:
             notes["trainings"].append({"name": name, **task.trained(module, task.objective(module), name).notes()})
         notes["steps"].append(last)

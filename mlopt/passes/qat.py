@@ -163,7 +163,7 @@ def _objective(module: Flat, training: TrainingTask, config: QatConfig, notes: d
     if config.train.step is not None:
         return training.objective(module)
     loss = notes["loss"] = settled(config.loss, config.alpha, training, module)
-    teacher = Module(load_module(training.model), "the model as it came")
+    teacher = Module(load_module(training.model), "the model as it came", config.train.channels_last)
     objective = Distillation(teacher, Weights(loss=loss, temperature=config.temperature, alpha=config.alpha))
     objective.meet(module, batch_of(training.loader, training.loader.rows[:2], torch.device("cpu")))
     return objective

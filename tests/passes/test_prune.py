@@ -81,7 +81,8 @@ class Killed(BaseException):
 def test_a_killed_one_goes_on_with_the_same_numbers(tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = made(tmp_path, "cnn")
     config = {"macs": 0.4, "steps": 2, "round_to": 1, "train": TRAIN}
-    whole = load_module(open_torch(run(tmp_path, model, config).path)).state_dict()
+    uninterrupted = run(tmp_path, model, config)
+    whole = load_module(open_torch(uninterrupted.path)).state_dict()
     steps, unfinished, real = [], tmp_path / "unfinished", task.train
 
     def train(*args: Any, **more: Any) -> Any:
@@ -97,8 +98,10 @@ def test_a_killed_one_goes_on_with_the_same_numbers(tmp_path: Path, at: int, mon
         patch.setattr(task, "train", train)
         with pytest.raises(Killed):
             run(tmp_path, model, config, unfinished=unfinished)
-    again = load_module(open_torch(run(tmp_path, model, config, unfinished=unfinished).path)).state_dict()
+    resumed = run(tmp_path, model, config, unfinished=unfinished)
+    again = load_module(open_torch(resumed.path)).state_dict()
     assert all(torch.equal(value, whole[name]) for name, value in again.items())
+    assert resumed.notes["steps"] == uninterrupted.notes["steps"]
 
 
 def test_two_of_four_stay_zero_through_training_and_export(tmp_path: Path) -> None:

@@ -66,6 +66,19 @@ class Distillation(TrainingObjective):
 
     def forward(self, model: Flat, batch: Batch) -> Tensor:
         """Return the loss."""
+        return self._learnt(model, batch)[0]
+
+    def judged(self, model: Flat, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Against the labels, or, where there are none, against the teacher's classes."""
+        loss, outputs, lesson = self._learnt(model, batch)
+        if self.weights.loss == "embedding" or outputs[0].ndim != 2:
+            return loss, None
+        if batch.labels is None:
+            return loss, outputs[0].argmax(1) == lesson.outputs[0].argmax(1)
+        return loss, hits(outputs[0], batch.labels)
+
+    def _learnt(self, model: Flat, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...], Lesson]:
+        """Return the loss, and what student and teacher answer."""
         weights, lesson = self.weights, self._lesson(batch)
         with watched(model.model, list(weights.pairs), "the student") as ours:
             outputs = model(*batch.tensors)
@@ -74,16 +87,7 @@ class Distillation(TrainingObjective):
             total = total + (1 - weights.alpha) * cross_entropy(outputs[0], batch.labels)
         if self.projectors is not None:
             total = total + weights.features * self.projectors.loss(ours, lesson.features, weights.feature_loss)
-        return total
-
-    def hits(self, model: Flat, batch: Batch) -> Tensor | None:
-        """Return them against the labels, or, where there are none, against the teacher's classes."""
-        outputs = model(*batch.tensors)
-        if self.weights.loss == "embedding" or outputs[0].ndim != 2:
-            return None
-        if batch.labels is None:
-            return outputs[0].argmax(1) == self._lesson(batch).outputs[0].argmax(1)
-        return hits(outputs[0], batch.labels)
+        return total, outputs, lesson
 
     def _distance(self, outputs: tuple[Tensor, ...], lesson: Lesson, batch: Batch) -> Tensor:
         weights = self.weights

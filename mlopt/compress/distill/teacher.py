@@ -44,6 +44,12 @@ class Module:
 
     model: Flat
     where: str
+    channels_last: bool = False
+    """As of ``Training``."""
+
+    def __post_init__(self) -> None:
+        if self.channels_last:
+            self.model.to(memory_format=torch.channels_last)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def lesson(self, batch: Batch, layers: Sequence[str]) -> Lesson:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -33,6 +34,7 @@ from mlopt.formats.torch.module import Flat
 Augment = Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
 Tell = Callable[[str, float], None]
 """Called with how far the training is, in words, and as a share of all of it."""
+T = TypeVar("T")
 _SAVE_EVERY, _TELL_EVERY = 20.0, 1.0
 """Seconds."""
 _TIMED_STEPS = 8
@@ -156,7 +158,7 @@ class _Run:
         """Take one step, and return the loss before it."""
         self.learner.both.train()
         self.hooks.before(self.at.done / self.at.steps)
-        loss = self._loss(self._augmented(batch_of(self.loader, rows, self.learner.device)))
+        loss = self._lower(self.objective, self._augmented(batch_of(self.loader, rows, self.learner.device)))
         value = self._finite(float(loss.detach()))
         self.learner.step(loss, self.settings.learning_rate_at(self.at.done, self.at.steps))
         self.hooks.after()
@@ -190,12 +192,12 @@ class _Run:
             )
         return Batch({name: changed[name] for name in batch.inputs}, batch.labels)
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _lower(self, compute: Callable[[Flat, Batch], T], batch: Batch) -> T:
+        """Return what is computed of a batch, in the precision that is asked for."""
         precision = _DTYPES.get(self.settings.precision)
         lower = torch.autocast(self.learner.device.type, precision, enabled=precision is not None)
         with lower, foreign_code("forward() fails in training", "train"):
-            loss: torch.Tensor = self.objective(self.model, batch)
-        return loss
+            return compute(self.model, batch)
 
     def _end_of_epoch(self, number: int) -> None:
         steps = self.at.done - number * self.loader.batches
@@ -219,8 +221,9 @@ class _Run:
         with self.learner.evaluating():
             for rows in batches:
                 batch = batch_of(self.loader, rows, self.learner.device)
-                losses += self._finite(float(self._loss(batch))) * len(rows)
-                if (hits := self.objective.hits(self.model, batch)) is not None:
+                loss, hits = self._lower(self.objective.judged, batch)
+                losses += self._finite(float(loss)) * len(rows)
+                if hits is not None:
                     right, counted = right + int(hits.sum()), counted + len(hits)
         return losses / len(self.loader.held_out), right / counted if counted else None
 

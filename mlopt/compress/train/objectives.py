@@ -27,10 +27,9 @@ _INTEGERS = "iub"
 class TrainingObjective(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy here
     """Its ``forward(model, batch)`` returns the mean loss of the samples, a scalar."""
 
-    def hits(self, model: Flat, batch: Batch) -> Tensor | None:
-        """Return for each sample whether the model names its class, [samples]; None where there are no classes."""
-        del model, batch
-        return None
+    def judged(self, model: Flat, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the loss and, for each sample, whether the model names its class, [samples]; None without classes."""
+        return self(model, batch), None
 
 
 class Classification(TrainingObjective):
@@ -42,11 +41,12 @@ class Classification(TrainingObjective):
 
     def forward(self, model: Flat, batch: Batch) -> Tensor:
         """Return the mean over all labels that are not ``UNLABELLED``; 0 if there is none."""
-        return cross_entropy(model(*batch.tensors)[0], batch.labels, self.label_smoothing)
+        return self.judged(model, batch)[0]
 
-    def hits(self, model: Flat, batch: Batch) -> Tensor | None:
-        """Return them of labelled samples with one label each."""
-        return hits(model(*batch.tensors)[0], batch.labels)
+    def judged(self, model: Flat, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Of samples with one label each."""
+        logits = model(*batch.tensors)[0]
+        return cross_entropy(logits, batch.labels, self.label_smoothing), hits(logits, batch.labels)
 
 
 class Own(TrainingObjective):

@@ -5,6 +5,7 @@ This module imports torch: import it inside functions only.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from mlopt.formats.torch.model import foreign_code, load_module, open_torch, ori
 from mlopt.formats.torch.module import Flat
 from mlopt.passes.base import Context
 
+Notes = dict[str, Any]
 _FEW = 2
 _CPU = torch.device("cpu")
 
@@ -110,16 +112,18 @@ class TrainingTask:
 
         return each
 
-    def kept(self, name: str, make: Callable[[], Flat]) -> Flat:
-        """Return what ``make`` made, of a killed run if that came so far; raises what ``make`` raises."""
+    def kept(self, name: str, make: Callable[[], tuple[Flat, Notes]]) -> tuple[Flat, Notes]:
+        """Return what ``make`` made and noted, of a killed run if that came so far; raises what ``make`` raises."""
         if self.context.unfinished is None:
             return make()
-        place = self.context.unfinished / name
+        place, told = self.context.unfinished / name, self.context.unfinished / f"{name}.json"
         if place.is_dir():
-            return load_module(open_torch(place))
-        made = make()
-        save_changed(self.model, made.model, place)
-        return made
+            return load_module(open_torch(place)), json.loads(told.read_text(encoding="utf-8"))
+        module, notes = make()
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.write_text(json.dumps(notes), encoding="utf-8")
+        save_changed(self.model, module.model, place)
+        return module, notes
 
 
 def examples(model: Model, context: Context, batch_size: int) -> tuple[torch.Tensor, ...]:

@@ -47,13 +47,13 @@ def test_the_teacher_is_no_part_of_what_learns() -> None:
 
 def test_right_classes_are_those_of_the_labels_or_else_of_the_teacher() -> None:
     model, teacher = net(), net(seed=1)
-    labelled, not_labelled = distillation().hits(model, BATCH), distillation().hits(model, UNLABELLED)
+    (_, labelled), (_, not_labelled) = (distillation().judged(model, batch) for batch in (BATCH, UNLABELLED))
     assert labelled is not None
     assert not_labelled is not None
     assert len(labelled) == 6
     ours, theirs = (each(*BATCH.tensors)[0].argmax(1) for each in (model, teacher))
     assert not_labelled.tolist() == (ours == theirs).tolist()
-    assert distillation(loss="embedding").hits(model, BATCH) is None
+    assert distillation(loss="embedding").judged(model, BATCH)[1] is None
 
 
 def test_dkd_without_labels_is_told() -> None:

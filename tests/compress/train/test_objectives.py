@@ -54,7 +54,7 @@ def test_a_classifier_is_asked_for_its_first_output() -> None:
     assert objective(model, batch).item() == pytest.approx(
         cross_entropy(model(batch.inputs["x"])[0], batch.labels).item()
     )
-    found = objective.hits(model, batch)
+    _, found = objective.judged(model, batch)
     assert found is not None
     assert found.shape == (4,)
     assert len(batch) == 4
