@@ -16,7 +16,7 @@ from mlopt.formats.onnx import two_of_four as patterns
 from mlopt.measure.intervals import paired_drop
 
 SEEDS = (0, 1, 2)
-LEFT = (0.5, 0.25, 0.125)
+LEFT = (0.5, 0.25)
 """Shares of the MACs in the front of importances."""
 IMPORTANCES = ("magnitude", "taylor", "random")
 FRONT_TRAINING: dict[str, Any] = {
