@@ -106,9 +106,13 @@ class PruneConfig(PassConfig):
         return (_RATIOS if self.sensitivity else ()) if isinstance(self.sensitivity, bool) else self.sensitivity
 
     @property
+    def single(self) -> bool:
+        """Whether single weights go, and not channels."""
+        return self.sparsity is not None or self.pattern is not None
+
+    @property
     def _by_loss(self) -> bool:
-        structured = self.sparsity is None and self.pattern is None
-        return structured and self.importance in {"taylor", "hessian"}
+        return not self.single and self.importance in {"taylor", "hessian"}
 
     @property
     def named(self) -> Mapping[str, str]:
@@ -145,7 +149,7 @@ def run(model: Model, config: PruneConfig, context: Context) -> PassResult:
     task = TrainingTask.of(model, context, config.train or Training()) if config.trains else None
     fed = examples(model, context, _COUNTED_ON)
     before = cost(module, fed)
-    if config.sparsity is not None or config.pattern is not None:
+    if config.single:
         module, notes = _sparse(module, config, task)
     else:
         module, notes = _structured(module, fed, (model, before), config, context, task)
@@ -153,7 +157,22 @@ def run(model: Model, config: PruneConfig, context: Context) -> PassResult:
     notes |= {
         "macs": [before.macs // _COUNTED_ON, after.macs // _COUNTED_ON], "params": [before.params, after.params],
     }  # fmt: skip
-    return PassResult(written(model, module, context.out), notes)
+    path = written(model, module, context.out)
+    if config.single:
+        notes["compressed"] = _compressed(model.path, path)
+    return PassResult(path, notes)
+
+
+def _compressed(before: Path, after: Path) -> dict[str, Any]:
+    """Return how large the files of weights are on disk, and after compression, in bytes: input, then result."""
+    from mlopt.compress.prune.compressed import CODEC, compressed_bytes
+    from mlopt.formats.torch.model import WEIGHTS
+
+    files = before / WEIGHTS, after / WEIGHTS
+    return {
+        "codec": CODEC, "bytes": [file.stat().st_size for file in files],
+        "compressed_bytes": [compressed_bytes(file) for file in files],
+    }  # fmt: skip
 
 
 def _sparse(module: Flat, config: PruneConfig, task: TrainingTask | None) -> tuple[Flat, dict[str, Any]]:
@@ -255,7 +274,7 @@ def _exported(model: Model, context: Context, fed: Sequence[Tensor], module: Fla
 
 PASS = Pass(
     name="prune",
-    version=1,
+    version=2,
     summary="fewer channels and heads, or weights that are zero, with training after it",
     accepts=frozenset({TORCH}),
     produces=TORCH,

@@ -219,7 +219,8 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     planned.started.notify("pack", str(planned.output), None)
     sources = inputs.digests(planned.loaded, prepared.source, prepared.data)
     final = measured.candidate_set.final
-    module = packaging.changed_module(measured.choice.outcomes, prepared.source, final.model)
+    outcomes, trained = measured.choice.outcomes, planned.loaded.recipe.model.train is not None
+    module = packaging.changed_module(outcomes, prepared.source, final.model, trained=trained)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
     return packaging.write(
         planned.output, report, final, loaded=planned.loaded,

@@ -132,11 +132,15 @@ def write(
     return Artifact(output, report, who is not None, manifest.version, tuple(messages))
 
 
-def changed_module(outcomes: Sequence[Outcome], source: Model, final: Model) -> Model | None:
-    """Return the last PyTorch model on the way to what is shipped, if steps changed it and it is not that itself."""
-    kept = [each.kept.model for each in outcomes if each.kept is not None and each.kept.model.kind == TORCH]
-    unchanged = {source.digest, final.digest}
-    return kept[-1] if kept and kept[-1].digest not in unchanged else None
+def changed_module(outcomes: Sequence[Outcome], source: Model, final: Model, *, trained: bool = False) -> Model | None:
+    """Return the last PyTorch model on the way to what is shipped, if steps changed it and it is not that itself.
+
+    A source that mlopt ``trained`` is one, too: its weights lie in the cache alone.
+    """
+    made = [each.kept.model for each in outcomes if each.kept is not None]
+    last = next((model for model in reversed([source, *made]) if model.kind == TORCH), None)
+    there = {final.digest} if trained else {final.digest, source.digest}
+    return last if last is not None and last.digest not in there else None
 
 
 def _keep(module: Model | None, folder: Path, messages: list[str]) -> dict[str, Role]:

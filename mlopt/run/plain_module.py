@@ -126,10 +126,11 @@ def _none(verified: Verified, passes: Mapping[str, Pass[Any]]) -> UserError:
         )  # fmt: skip
     steps = [next(iter(step)) if isinstance(step, dict) else step for step in recipe.get("passes", ())]
     changing = [name for name in steps if name in passes and passes[name].produces == TORCH]
+    changing += ["model.train"] if model.get("train") else []
     if not changing:
         return UserError(
             "the artifact holds no PyTorch model of its own: no pass changed the source's", **told,
-            got=f"model.source: {source}", fix=f"that function is the model: call it, and load what {_weights(model)}",
+            got=f"model.source: {source}", fix=f"that function is the model: call it{_weights(model)}",
         )  # fmt: skip
     if model.get("keep_torch") is False:
         return UserError("the artifact holds no PyTorch model: its recipe leaves it out", **told,
@@ -137,12 +138,15 @@ def _none(verified: Verified, passes: Mapping[str, Pass[Any]]) -> UserError:
     return UserError(
         "the artifact holds no PyTorch model", **told, got=f"made by mlopt {manifest.mlopt}, by {', '.join(changing)}",
         expected=f"the files of what was shipped in {TORCH_FOLDER}/",
-        fix=f"where the report says that those steps were kept, an older mlopt made it: {_AGAIN}",
+        fix=f"where the report says that they were kept, an older mlopt made it: {_AGAIN}",
     )  # fmt: skip
 
 
 def _weights(model: Mapping[str, Any]) -> str:
-    return f"model.weights names: {model['weights']}" if model.get("weights") else "weights you have"
+    weights = str(model.get("weights") or "")
+    if not weights:
+        return ""
+    return f", and then {weights}, which trains it" if is_code(weights) else f", and load {weights}"
 
 
 def _text(verified: Verified, name: str) -> str:

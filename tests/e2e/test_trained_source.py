@@ -95,6 +95,7 @@ def test_it_goes_on_after_kill_9_and_the_report_says_so(
     assert "How the source was trained: model.train" in page
     assert "went on at step 27" in Path("artifacts/net/report.md").read_text()
     assert not list((killed / "unfinished").glob("*"))
+    assert "net.py" in {file.name for file in Path("artifacts/net/torch").iterdir()}, "its weights are nowhere else"
 
     monkeypatch.setenv("MLOPT_CACHE", str(whole))
     assert run(["optimize", written(recipe), "--allow-code", "--no-sign"]) == 0

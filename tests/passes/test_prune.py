@@ -14,11 +14,13 @@ from pass_runs import applied, run_pass
 from prunable_models import EVERY, IMAGE, made, samples
 from pydantic import ValidationError
 
+from mlopt.compress.prune.compressed import compressed_bytes
 from mlopt.core.errors import DataError, PassError
 from mlopt.data.dataset import Samples, store
 from mlopt.formats.model import Model
+from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.model import load_module, open_torch
-from mlopt.passes import export
+from mlopt.passes import export, simplify
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.prune import PASS, PruneConfig
 from mlopt.passes.training import task
@@ -148,6 +150,29 @@ def test_without_labels_it_is_how_close_the_output_stays(tmp_path: Path) -> None
 def test_single_weights_go_without_any_training(tmp_path: Path) -> None:
     found = run(tmp_path, made(tmp_path, "cnn"), {"sparsity": 0.8}, train=None)
     assert found.notes["zeros"] == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_file_that_is_shipped_compresses_as_the_step_says(tmp_path: Path) -> None:
+    model = made(tmp_path, "cnn")
+    found = run(tmp_path, model, {"sparsity": 0.8, "train": TRAIN})
+    noted = found.notes["compressed"]
+    assert noted["codec"] == "DEFLATE (zlib), level 6"
+    before, after = noted["compressed_bytes"]
+    assert noted["bytes"][0] == pytest.approx(noted["bytes"][1], rel=0.01), "the file itself is as large as it was"
+    assert after < 0.4 * before
+    few = dict(samples(tmp_path / "few", model.inputs, 8, seed=1).inputs)
+
+    def shipped(source: Model) -> int:
+        exported = applied(run_pass(export.PASS, source, {}, tmp_path, inputs=model.inputs, samples=few))
+        simplified = applied(run_pass(simplify.PASS, open_onnx(exported.path), {}, tmp_path, samples=few))
+        return compressed_bytes(simplified.path)
+
+    assert shipped(open_torch(found.path)) == pytest.approx(shipped(model) * after / before, rel=0.15)
+
+
+def test_of_channels_that_went_the_file_itself_tells(tmp_path: Path) -> None:
+    found = run(tmp_path, made(tmp_path, "cnn"), {"params": 0.5, "importance": "magnitude"}, train=None)
+    assert "compressed" not in found.notes
 
 
 @pytest.mark.slow

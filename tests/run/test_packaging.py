@@ -199,5 +199,8 @@ def test_what_is_kept_is_the_last_pytorch_model_that_a_step_changed(tmp_path: Pa
     assert packaging.changed_module((outcome(pruned), *shipped), source, final) == pruned
     assert packaging.changed_module(shipped[1:], source, final) is None
     assert packaging.changed_module((outcome(source), shipped[1]), source, final) is None
+    assert packaging.changed_module(shipped[1:], source, final, trained=True) == source
+    assert packaging.changed_module(shipped, source, final, trained=True) == pruned
+    assert packaging.changed_module(shipped[1:], final, final, trained=True) is None
     assert packaging.changed_module((outcome(pruned, status="dropped"), shipped[1]), source, final) is None
     assert packaging.changed_module((outcome(pruned),), source, pruned) is None, "it is what is shipped"
