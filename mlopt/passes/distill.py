@@ -102,7 +102,6 @@ def run(model: Model, config: DistillConfig, context: Context) -> PassResult:
     from mlopt.compress.distill.objective import Distillation, Weights
     from mlopt.compress.train.feeding import batch_of
     from mlopt.formats.torch.model import build, import_torch, load_module
-    from mlopt.passes.training.distilling import settled
     from mlopt.passes.training.task import TrainingTask, written
 
     torch = import_torch()
@@ -112,7 +111,7 @@ def run(model: Model, config: DistillConfig, context: Context) -> PassResult:
     torch.manual_seed(config.train.seed)
     student = load_module(model) if code is None else build(code, task.loader.specs, names)
     with _teacher(model, config, context, task) as teacher:
-        loss = settled(config.loss, config.alpha, task, student)
+        loss = task.loss_from_teacher(config.loss, config.alpha, student)
         weights = Weights(
             loss=loss, temperature=config.temperature, alpha=config.alpha, beta=config.beta,
             features=config.feature_weight, feature_loss=config.feature_loss, pairs=config.features,

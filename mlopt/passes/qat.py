@@ -31,7 +31,7 @@ from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Re
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlopt.compress.qat.prepared import Prepared
+    from mlopt.compress.qat.fake_quantized import FakeQuantized
     from mlopt.compress.train.objectives import TrainingObjective
     from mlopt.formats.torch.module import Flat
     from mlopt.passes.exporting.tracing import Task
@@ -114,9 +114,9 @@ def run(model: Model, config: QatConfig, context: Context) -> PassResult | Refus
         return PassResult(_exported(prepared, task, config.opset, context.out / "model.onnx", notes), notes)
 
 
-def _prepared(task: Task, config: QatConfig, integers: Integers) -> Prepared:
+def _prepared(task: Task, config: QatConfig, integers: Integers) -> FakeQuantized:
     """Trace the model, and say where it rounds; raises ``PassError`` where it cannot be traced."""
-    from mlopt.compress.qat.prepared import Prepared
+    from mlopt.compress.qat.fake_quantized import FakeQuantized
     from mlopt.compress.quantization.torch_static import trace
     from mlopt.passes.exporting.exporter_errors import HERE, explain
 
@@ -126,10 +126,10 @@ def _prepared(task: Task, config: QatConfig, integers: Integers) -> Prepared:
         problem = explain("dynamo", error, task.module, task.specs, task.examples)
         where = _HERE if problem.where == HERE else problem.where
         raise PassError(replace(problem, what="torch.export cannot trace the model", where=where)) from error
-    return Prepared(graph, FakeQuantization(config.per_channel, integers.reduce_range))
+    return FakeQuantized(graph, FakeQuantization(config.per_channel, integers.reduce_range))
 
 
-def _calibrate(prepared: Prepared, training: TrainingTask, batches: int) -> None:
+def _calibrate(prepared: FakeQuantized, training: TrainingTask, batches: int) -> None:
     import torch
 
     from mlopt.compress.train.feeding import batch_of
@@ -139,7 +139,7 @@ def _calibrate(prepared: Prepared, training: TrainingTask, batches: int) -> None
 
 
 def _trained(
-    prepared: Prepared, task: Task, training: TrainingTask, config: QatConfig, notes: dict[str, Any]
+    prepared: FakeQuantized, task: Task, training: TrainingTask, config: QatConfig, notes: dict[str, Any]
 ) -> dict[str, Any]:
     """Train in place; return what the report says of it."""
     from mlopt.formats.torch.module import Flat
@@ -158,18 +158,17 @@ def _objective(module: Flat, training: TrainingTask, config: QatConfig, notes: d
     from mlopt.compress.distill.teacher import Module
     from mlopt.compress.train.feeding import batch_of
     from mlopt.formats.torch.model import load_module
-    from mlopt.passes.training.distilling import settled
 
     if config.train.step is not None:
         return training.objective(module)
-    loss = notes["loss"] = settled(config.loss, config.alpha, training, module)
+    loss = notes["loss"] = training.loss_from_teacher(config.loss, config.alpha, module)
     teacher = Module(load_module(training.model), "the model as it came", config.train.channels_last)
     objective = Distillation(teacher, Weights(loss=loss, temperature=config.temperature, alpha=config.alpha))
     objective.meet(module, batch_of(training.loader, training.loader.rows[:2], torch.device("cpu")))
     return objective
 
 
-def _exported(prepared: Prepared, task: Task, opset: int, path: Path, notes: dict[str, Any]) -> Path:
+def _exported(prepared: FakeQuantized, task: Task, opset: int, path: Path, notes: dict[str, Any]) -> Path:
     """Convert, export and write; raises ``PassError`` for operators that ONNX lacks."""
     import torch
 

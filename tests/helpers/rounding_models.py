@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mlopt.compress.qat.prepared import Prepared
+from mlopt.compress.qat.fake_quantized import FakeQuantized
 from mlopt.compress.qat.settings import FakeQuantization
 from mlopt.compress.quantization.torch_static import trace
 from mlopt.formats.model import TensorSpec
@@ -54,13 +54,13 @@ def traced(module: nn.Module, example: torch.Tensor) -> Any:
     return trace(Flat(module, 1, ()), [spec], (example,))
 
 
-def prepared(**settings: Any) -> Prepared:
+def prepared(**settings: Any) -> FakeQuantized:
     """Return the network, calibrated on a few images."""
     return copy.deepcopy(_prepared(FakeQuantization(**settings)))
 
 
 @cache
-def _prepared(settings: FakeQuantization) -> Prepared:
-    made = Prepared(traced(net(), images()), settings)
+def _prepared(settings: FakeQuantization) -> FakeQuantized:
+    made = FakeQuantized(traced(net(), images()), settings)
     made.calibrate([(images(),)])
     return made

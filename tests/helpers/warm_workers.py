@@ -89,6 +89,7 @@ def read_operators_once() -> None:
     read = getattr(registry, "from_torchlib", None)
     if read is None or isinstance(vars(registry)["from_torchlib"], staticmethod):
         return
+    importlib.import_module("torch.ao.quantization.fx._decomposed")  # Q/DQ, which is read only if it is there by now
     once = functools.cache(read)
 
     def copied(*args: Any, **kwargs: Any) -> Any:

@@ -13,9 +13,11 @@ import torch
 from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from prunable_models import CNN, IMAGE, TRANSFORMER, built, made, samples
 from pydantic import ValidationError
+from torch_sources import make
 
 from mlopt.core.errors import DataError, MissingPackage, PassError
 from mlopt.core.target import Target
+from mlopt.core.usercode import CodeReference
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
@@ -27,6 +29,7 @@ pytest.importorskip("torchao", reason="needs the extra mlopt[qat]")
 pytestmark = pytest.mark.heavy
 
 TRAIN = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "threads": 1, "held_out": 0.2}
+RECIPES = Path(__file__).parents[2] / "recipes"
 UNCHANGED = {"epochs": 1, "learning_rate": 1e-9}
 VNNI = PLAIN_X86.model_copy(update={"isa": (*PLAIN_X86.isa, "avx512f", "avx512_vnni")})
 
@@ -74,8 +77,7 @@ def drift(model: Model, path: Path, data: Dataset) -> float:
 
 
 def test_convolutions_learn_and_are_fused(tmp_path: Path) -> None:
-    model = made(tmp_path, "cnn")
-    found = run(tmp_path, model, {})
+    found = run(tmp_path, made(tmp_path, "cnn"), {"train": {"epochs": 10}})
     fused = optimized(found.path)
     assert fused["QLinearConv"] == 3
     assert fused["QGemm"] == 1
@@ -95,7 +97,7 @@ def test_convolutions_learn_and_are_fused(tmp_path: Path) -> None:
 def test_it_learns_from_the_model_without_labels(tmp_path: Path) -> None:
     model = made(tmp_path, "cnn")
     data = samples(tmp_path / "train", IMAGE)
-    found = run(tmp_path, model, {}, train=without_labels(data, tmp_path / "unlabelled"))
+    found = run(tmp_path, model, {"freeze": 0.0}, train=without_labels(data, tmp_path / "unlabelled"))
     assert found.notes["loss"] == "embedding"
     assert drift(model, found.path, data) < 0.1
 
@@ -122,6 +124,17 @@ def test_of_a_transformer_only_products_are_rounded(tmp_path: Path) -> None:
     assert found.notes["layers"] == 13
     assert fused["MatMulIntegerToFloat"] + fused["QGemm"] + fused["DynamicQuantizeMatMul"] == 13
     assert drift(model, found.path, samples(tmp_path / "train", model.inputs)) < 0.2
+
+
+def test_every_layer_of_a_residual_network_is_fused(tmp_path: Path) -> None:
+    digits = (TensorSpec("image", "float32", ("batch", 1, 28, 28)),)
+    model = make(tmp_path, CodeReference(RECIPES / "mnist_cnn.py", "build"), inputs=digits)
+    found = run(tmp_path, model, {"per_channel": False, "loss": "embedding", "train": {"epochs": 1}})
+    assert found.notes["layers"] == 9
+    fused = optimized(found.path)
+    assert {name: fused[name] for name in ("QLinearConv", "QLinearAdd", "QGemm")} == {
+        "QLinearConv": 8, "QLinearAdd": 3, "QGemm": 1,
+    }  # fmt: skip
 
 
 ODD = """

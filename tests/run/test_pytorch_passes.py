@@ -127,3 +127,22 @@ def test_without_training_data_the_chain_is_refused(recipe: dict[str, Any], caps
     message = capsys.readouterr().err
     assert "'tune' needs training data" in message
     assert "add data.train to the recipe" in message
+
+
+@pytest.mark.slow
+def test_qat_may_be_dropped_and_export_stands_in_for_it(recipe: dict[str, Any]) -> None:
+    """Required, it goes on to `simplify`; optional, it gains nothing in so small a net, and `export` has its turn."""
+    pytest.importorskip("torchao", reason="needs the extra mlopt[qat]")
+    qat = {"train": {"epochs": 2, "batch_size": 4, "threads": 1}}
+    report = optimize(recipe, {"qat": qat}, "simplify").report
+    assert [step.status for step in report.steps] == ["applied", "applied"]
+    assert report.steps[0].notes["layers"] == 2
+    assert report.steps[0].notes["trainings"][0]["name"] == "qat"
+    graph = onnx.load("artifacts/net/model.onnx").graph
+    assert {each.data_type for each in graph.initializer} >= {TensorProto.INT8, TensorProto.INT32}
+    assert graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    report = optimize(recipe, {"qat": {**qat, "optional": True}}, "export").report
+    qat_step, export_step = report.steps
+    assert qat_step.status == "dropped"
+    assert "the speed of the model before it" in str(qat_step.reason)
+    assert export_step.status in {"applied", "cached"}

@@ -78,11 +78,14 @@ def _prepared(norm: Node) -> _Parts | None:
 
 def _fold(graph: GraphModule, norm: Node, parts: _Parts, name: str) -> None:
     """Put one batch norm into new parameters of the layer before it."""
-    factor, offset, mean, variance = (None if e is None else _value(graph, cast("Node", e)) for e in norm.args[1:5])
-    own_bias = None if parts.bias is None else _value(graph, parts.bias)
+    own = [None if each is None else _value(graph, each) for each in (parts.weight, parts.bias)]
+    names = ("bn_w", "bn_b", "bn_rm", "bn_rv")
+    of_norm = {
+        name: None if each is None else _value(graph, cast("Node", each))
+        for name, each in zip(names, norm.args[1:5], strict=True)
+    }
     fused = fuse_linear_bn_weights if parts.layer.target is LINEAR else fuse_conv_bn_weights
-    epsilon = cast("float", norm.args[7])
-    folded = fused(_value(graph, parts.weight), own_bias, mean, variance, epsilon, factor, offset)
+    folded = fused(*own, **of_norm, bn_eps=norm.args[7])
     nodes = []
     with graph.graph.inserting_before(parts.holder):
         for what, value in zip(("weight", "bias"), folded, strict=True):

@@ -63,6 +63,19 @@ class TrainingTask:
         check_classes(self.outputs(module), self.loader.data.labels, self.loader.data.source)
         return Classification(self.settings.label_smoothing)
 
+    def loss_from_teacher(self, wanted: str, alpha: float, student: Flat) -> Any:
+        """Return which loss of distillation it is to be; ``auto`` depends on labels and metric.
+
+        Raises ``DataError`` for labels that are no classes of the student, if they take part.
+        """
+        labels, outputs = self.loader.data.labels, self.outputs(student)
+        classes = labels is not None and labels.dtype.kind in "iub" and outputs[0].ndim == labels.ndim + 1
+        of_classes = classes or self.context.budget.metric in {"accuracy", "agreement"}
+        loss = ("kd" if of_classes else "embedding") if wanted == "auto" else wanted
+        if loss != "embedding" and labels is not None and alpha < 1:
+            check_classes(outputs, labels, self.loader.data.source, some=True)
+        return loss
+
     def _code(self, text: str | None) -> CodeReference | None:
         return None if text is None else parse_reference(text, self.context.base)
 

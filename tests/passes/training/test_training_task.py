@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,23 @@ def test_labels_that_are_no_classes_are_told(tmp_path: Path) -> None:
     other = TrainingTask.of(one.model, Context(**{**vars(one.context), "train": wrong}), Training())
     with pytest.raises(DataError, match="is no class of the model"):
         other.objective(load_module(one.model))
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "found"),
+    [(True, "auto", "kd"), (False, "auto", "embedding"), (True, "embedding", "embedding"), (False, "kd", "kd")],
+)
+def test_which_loss_a_teacher_gives_depends_on_labels(tmp_path: Path, labels: bool, wanted: str, found: str) -> None:
+    with_labels = task(tmp_path)
+    data = with_labels.loader.data
+    if not labels:
+        data = store(Samples(dict(data.inputs)), tmp_path / "unlabelled", "made")
+    one = replace(with_labels, loader=replace(with_labels.loader, data=data))
+    assert one.loss_from_teacher(wanted, 0.9, load_module(one.model)) == found
+
+
+def test_what_is_to_be_done_before_and_after_each_step_is_done(tmp_path: Path) -> None:
+    one, shares, steps = task(tmp_path, epochs=2, batch_size=8, threads=1), list[float](), list[int]()
+    module = load_module(one.model)
+    one.trained(module, one.objective(module), "own", lambda: steps.append(1), shares.append)
+    assert shares == [number / len(steps) for number in range(len(steps))]

@@ -31,7 +31,7 @@ _LEAST = 1e-6
 """Instead of 0 as the factor of a batch norm: torchao divides by it."""
 
 
-class Prepared(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy here
+class FakeQuantized(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy here
     """Takes the tensors of the traced model by position, and returns a tuple of tensors, rounded on the way."""
 
     def __init__(self, graph: GraphModule, settings: FakeQuantization) -> None:
