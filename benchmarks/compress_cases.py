@@ -9,7 +9,7 @@ from typing import Any
 import compress_qat
 import numpy as np
 import onnx
-from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of
+from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of, start
 from safetensors.numpy import load_file
 
 from mlopt.formats.onnx import two_of_four as patterns
@@ -29,6 +29,7 @@ SHORT = "measure.seconds=1"
 def fashion_resnet() -> dict[str, Any]:
     """Pruned and taught; with INT8 on top; all of it from nothing."""
     recipe = "fashion_resnet_pruned"
+    start()
     whole = optimized(recipe, "fashion_resnet_int8")
     without = [each for each in passes_of(recipe) if "quantize" not in each]
     plain = optimized(recipe, "fashion_resnet_plain", without)

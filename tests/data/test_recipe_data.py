@@ -169,3 +169,28 @@ def test_file_types_are_told_from_their_bytes() -> None:
     guesses = session.run(None, dict(found.inputs))[0].argmax(1)
     assert (guesses == found.labels).mean() > 0.85
     assert len(np.unique(found.labels)) >= 15
+
+
+def test_the_small_embedder_is_a_part_of_the_whole_one() -> None:
+    need("minilm")
+    import torch
+
+    small, whole = (function(name, "build")() for name in ("minilm_small", "minilm"))
+    assert len(small.encoder.encoder.layer) == 3
+    assert {tuple(layer.intermediate.dense.weight.shape) for layer in small.encoder.encoder.layer} == {(768, 384)}
+    kept, first = (model.encoder.encoder.layer[0] for model in (small, whole))
+    every = {row.numpy().tobytes() for row in first.intermediate.dense.weight.detach()}
+    assert {row.numpy().tobytes() for row in kept.intermediate.dense.weight.detach()} < every
+    ids = torch.arange(12).reshape(2, 6)
+    with torch.no_grad():
+        found, wanted = (model(ids, torch.ones_like(ids)) for model in (small, whole))
+    assert found.shape == wanted.shape
+
+
+def test_the_small_embedder_is_judged_on_text_that_it_did_not_read() -> None:
+    need("minilm")
+    module = code("minilm_small")
+    assert not set(module.READ_IN_TRAINING) & set(module.READ_IN_JUDGING)
+    found = module.evaluation()
+    assert {array.shape for array in found.values()} == {(module.JUDGED_ON, 64)}
+    assert len(np.unique(found["input_ids"], axis=0)) == module.JUDGED_ON

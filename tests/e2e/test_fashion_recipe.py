@@ -42,7 +42,7 @@ def write(path: Path, values: NDArray[np.uint8]) -> None:
 def test_what_is_pruned_and_taught_is_smaller(recipes: Path, tmp_path: Path) -> None:
     done = api.optimize(
         recipes / "fashion_resnet_pruned.yaml", output=tmp_path / "out", allow_code=True,
-        overrides=(*SHORT, "passes.distill.train.epochs=1"),
+        overrides=(*SHORT, "model.train.epochs=2", "passes.distill.train.epochs=1"),
     )  # fmt: skip
     steps = {step.name: step for step in done.report.steps}
     assert {steps[name].status for name in ("prune", "distill", "export", "simplify")} == {"applied"}

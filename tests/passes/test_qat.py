@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from openvino_models import agree, needed
 from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from prunable_models import CNN, IMAGE, TRANSFORMER, built, made, samples
 from pydantic import ValidationError
@@ -24,6 +25,7 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.model import load_module, open_program
 from mlopt.passes.base import PassResult, Refusal
 from mlopt.passes.qat import PASS, QatConfig
+from mlopt.runtimes.openvino_options import OpenVinoOptions
 
 pytest.importorskip("torchao", reason="needs the extra mlopt[qat]")
 pytestmark = pytest.mark.heavy
@@ -92,6 +94,19 @@ def test_convolutions_learn_and_are_fused(tmp_path: Path) -> None:
     for size in (1, 5):  # the batch is still free
         (got,) = outputs_of(found.path, {"image": np.zeros((size, 3, 16, 16), np.float32)}).values()
         assert got.shape == (size, 4)
+
+
+@needed
+def test_openvino_computes_it_in_integers(tmp_path: Path) -> None:
+    from mlopt.runtimes import openvino
+
+    model = made(tmp_path, "cnn")
+    found = open_onnx(run(tmp_path, model, {}).path)
+    layers = openvino.layers(found, OpenVinoOptions(threads=1))
+    computing = {"Convolution", "FullyConnected"}
+    found_in = {(each.op_type, each.precision) for each in layers if each.op_type in computing}
+    assert found_in == {(name, "u8") for name in computing}
+    agree(found, {"image": np.array(next(iter(samples(tmp_path / "some", IMAGE).inputs.values())))[:4]}, tolerance=0.1)
 
 
 def test_it_learns_from_the_model_without_labels(tmp_path: Path) -> None:
