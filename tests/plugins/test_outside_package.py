@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -233,10 +234,7 @@ def test_the_first_runtime_that_takes_the_result_is_chosen(
 def test_options_that_the_runtime_does_not_know_are_an_integrity_failure(
     here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    hostile = tmp_path / "hostile"
-    hostile.mkdir()
-    for file in (here / "made").iterdir():
-        (hostile / file.name).write_bytes(file.read_bytes())
+    hostile = Path(shutil.copytree(here / "made", tmp_path / "hostile"))
     said = manifest(hostile)
     (hostile / "mlopt.json").write_text(json.dumps(said | {"options": said["options"] | options}))
     assert "the model cannot be opened as the manifest says" in told(capsys, ["bench", str(hostile)], code=4)

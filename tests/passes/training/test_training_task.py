@@ -74,12 +74,13 @@ def test_gradients_of_batches_come_one_by_one(tmp_path: Path) -> None:
 
 def test_what_was_made_before_a_run_was_killed_is_loaded(tmp_path: Path) -> None:
     one = task(tmp_path)
-    first = one.kept("half", lambda: load_module(one.model))
+    first, _ = one.kept("half", lambda: (load_module(one.model), {"ratio": 0.5}))
 
     def never() -> Any:
         raise AssertionError("it is there")
 
-    again = one.kept("half", never)
+    again, notes = one.kept("half", never)
+    assert notes == {"ratio": 0.5}
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
 
 
