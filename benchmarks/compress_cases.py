@@ -9,13 +9,14 @@ from typing import Any
 import compress_qat
 import numpy as np
 import onnx
-from compress_runs import AFTERWARDS, PLACE, ROOT, Done, optimized, passes_of, start
+from compress_runs import AFTERWARDS, PLACE, ROOT, KEPT, Done, optimized, passes_of
 from safetensors.numpy import load_file
 
 from mlopt.formats.onnx import two_of_four as patterns
 from mlopt.measure.intervals import paired_drop
 
 SEEDS = (0, 1, 2)
+THREADS = (2, 1)
 LEFT = (0.5, 0.25)
 """Shares of the MACs in the front of importances."""
 IMPORTANCES = ("magnitude", "taylor", "random")
@@ -27,13 +28,17 @@ SHORT = "measure.seconds=1"
 
 
 def fashion_resnet() -> dict[str, Any]:
-    """Pruned and taught; with INT8 on top; all of it from nothing."""
-    recipe = "fashion_resnet_pruned"
-    start()
-    whole = optimized(recipe, "fashion_resnet_int8")
+    """Pruned and taught; with INT8 on top; on as many threads as the recipe says, and on one."""
+    recipe, runs = "fashion_resnet_pruned", []
     without = [each for each in passes_of(recipe) if "quantize" not in each]
-    plain = optimized(recipe, "fashion_resnet_plain", without)
-    return {"pruned": plain.figures() | {"macs": plain.notes("prune")["macs"]}, "int8": whole.figures()}
+    for threads in THREADS:
+        for title, passes in (("prune, distill", without), ("prune, distill, quantize", None)):
+            name = f"fashion_resnet_{threads}_{'whole' if passes is None else 'fp32'}"
+            done = optimized(recipe, name, passes, f"target.threads={threads}", judged=False)
+            macs = done.notes("prune")["macs"]
+            quantized = any(step.name == "quantize" and step.status in KEPT for step in done.report.steps)
+            runs.append({"threads": threads, "title": title, "quantized": quantized, "macs": macs, **done.figures()})
+    return {"runs": runs}
 
 
 def front() -> dict[str, Any]:
