@@ -9,7 +9,7 @@ from typing import Any
 import compress_qat
 import numpy as np
 import onnx
-from compress_runs import AFTERWARDS, PLACE, ROOT, KEPT, Done, optimized, passes_of
+from compress_runs import AFTERWARDS, KEPT, PLACE, ROOT, Done, optimized, passes_of
 from safetensors.numpy import load_file
 
 from mlopt.formats.onnx import two_of_four as patterns
@@ -34,7 +34,7 @@ def fashion_resnet() -> dict[str, Any]:
     for threads in THREADS:
         for title, passes in (("prune, distill", without), ("prune, distill, quantize", None)):
             name = f"fashion_resnet_{threads}_{'whole' if passes is None else 'fp32'}"
-            done = optimized(recipe, name, passes, f"target.threads={threads}", judged=False)
+            done = optimized(recipe, name, passes, f"target.threads={threads}")
             macs = done.notes("prune")["macs"]
             quantized = any(step.name == "quantize" and step.status in KEPT for step in done.report.steps)
             runs.append({"threads": threads, "title": title, "quantized": quantized, "macs": macs, **done.figures()})

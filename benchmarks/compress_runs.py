@@ -42,7 +42,7 @@ class Done:
 
     @property
     def seconds(self) -> float:
-        """What it takes from nothing: training the source, the steps (also those from the cache), choosing, measuring."""
+        """What it takes from nothing: training the source, all steps (cached ones, too), choosing, measuring."""
         report = self.report
         trained = sum(each["seconds"] for each in report.source_notes.get("trainings", ()))
         steps = sum(each.seconds or 0.0 for each in report.steps)
