@@ -42,7 +42,7 @@ def _front(case: Case) -> Iterator[str]:
         for importance in dict.fromkeys(each["importance"] for each in trained)
     }
     if min(means, key=lambda each: means[each]) != "random":
-        yield f"random is not the worst: {', '.join(f'{name} {value:.2%}' for name, value in means.items())} in the mean"
+        yield f"random is not the worst: {', '.join(f'{name} {value:.2%}' for name, value in means.items())}"
 
 
 def _latency_target(case: Case) -> Iterator[str]:
