@@ -89,24 +89,25 @@ def _front(case: Case) -> Iterator[str]:
     picture(case)
     yield (
         f"`prune` of the same original to shares of its MACs, by three importances: without training, and after "
-        f"{case['epochs']} epoch of it. One run each; in `scope: layer` all have one width, and so one time."
+        f"{case['epochs']} epoch of it. One run each; in `scope: layer` all have the same widths."
+        " Untrained, the statistics of batch norms fit no more, and most are at chance: it is the training that tells."
     )
     yield ""
     yield f"![Accuracy and latency by importance](images/{PICTURE.name})"
     yield ""
-    yield "| importance | MACs left | p50 | accuracy untrained | accuracy trained |"
-    yield "|---|---|---|---|---|"
+    yield "| importance | MACs asked for | left | speedup | accuracy untrained | accuracy trained |"
+    yield "|---|---|---|---|---|---|"
     raw = {(each["importance"], each["left"]): each for each in case["points"] if not each["trained"]}
     for each in (each for each in case["points"] if each["trained"]):
         before = raw[each["importance"], each["left"]]
         yield (
-            f"| {each['importance']} | {each['macs'][1] / each['macs'][0]:.0%} | {ms(each['p50_ms'][1])} | "
+            f"| {each['importance']} | {each['left']:.0%} | {each['macs'][1] / each['macs'][0]:.0%} | {speed(each)} | "
             f"{before['score'][1]:.2%} | {each['score'][1]:.2%} |"
         )
 
 
 def picture(case: Case) -> None:
-    """Draw accuracy against latency, a line for each importance."""
+    """Draw accuracy against latency, as a share of the original's in the same run, a line for each importance."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -118,10 +119,13 @@ def picture(case: Case) -> None:
                     each for each in case["points"] if (each["importance"], each["trained"]) == (importance, trained)
                 ]
                 axes.plot(
-                    [each["p50_ms"][1] for each in found], [100 * each["score"][1] for each in found], marker="o",
+                    [100 / each["speedup"]["median"] for each in found], [100 * each["score"][1] for each in found], marker="o",
                     label=importance,
                 )  # fmt: skip
-            axes.set(title="after training" if trained else "before training", xlabel="p50 of a batch of 8, ms")
+            axes.set(
+                title="after training" if trained else "before training",
+                xlabel="time of a batch of 8, % of the original's",
+            )
             axes.grid(visible=True, alpha=0.3)
         figure.axes[0].set_ylabel("accuracy, %")
         figure.axes[1].legend(frameon=False, loc="lower right")

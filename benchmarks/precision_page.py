@@ -106,14 +106,15 @@ def beside(found: Mapping[str, Any] | None) -> str:
 
 
 def machine(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where and with what the figures were measured."""
-    where, settings = document["environment"], document["settings"]
+    """Yield where and with what the figures were measured; how often they were timed, if it was so for all."""
+    where, settings = document["environment"], document.get("settings")
     packages = ", ".join(f"{name} {version}" for name, version in {**where["packages"], **document["versions"]}.items())
-    isa = ", ".join(where["cpu"]["isa"])
-    each = f"{settings['seconds']:g} s for each contender in " if "seconds" in settings else ""
-    timed = f"{each}{settings['rounds']} rounds"
-    cpu = f"{where['cpu']['model']}, {where['cpu']['cores']} cores ({isa}), {settings['threads']} threads"
-    yield f"{cpu}, {timed}; Python {where['python']}, {packages}."
+    cpu = f"{where['cpu']['model']}, {where['cpu']['cores']} cores ({', '.join(where['cpu']['isa'])})"
+    timed = ""
+    if settings is not None:
+        each = f"{settings['seconds']:g} s for each contender in " if "seconds" in settings else ""
+        timed = f", {settings['threads']} threads, {each}{settings['rounds']} rounds"
+    yield f"{cpu}{timed}; Python {where['python']}, {packages}."
 
 
 def section(name: str, case: Mapping[str, Any]) -> Iterator[str]:
