@@ -118,10 +118,8 @@ def picture(case: Case) -> None:
                 found = [
                     each for each in case["points"] if (each["importance"], each["trained"]) == (importance, trained)
                 ]
-                axes.plot(
-                    [100 / each["speedup"]["median"] for each in found], [100 * each["score"][1] for each in found], marker="o",
-                    label=importance,
-                )  # fmt: skip
+                times = [100 / each["speedup"]["median"] for each in found]
+                axes.plot(times, [100 * each["score"][1] for each in found], marker="o", label=importance)
             axes.set(
                 title="after training" if trained else "before training",
                 xlabel="time of a batch of 8, % of the original's",
