@@ -48,7 +48,7 @@ def _borne(path: Path) -> list[tuple[str, SensitivityRecord]]:
 
 
 def show(listing: Listing) -> None:
-    """Print both as tables."""
+    """Print both as tables; what is wide and seldom asked for (domains, shapes of outputs) is in the JSON."""
     from rich.text import Text
 
     from mlopt.cli import console
@@ -66,15 +66,16 @@ def _table(layers: tuple[LayerCost, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("layer", "operator", "weight", "output"):
-        table.add_column(head, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("operator", overflow="fold")
+    table.add_column("weight", no_wrap=True)
     for head in ("parameters", "share", "MACs", "share"):
         table.add_column(head, justify="right", no_wrap=True)
     for each in layers:
-        shapes = (_shape(shape) for shape in (each.weight, each.output))
+        texts = each.name, each.operator.rpartition("::")[2], _shape(each.weight)
         table.add_row(
-            *(Text(text) for text in (each.name, each.operator, *shapes)), f"{each.parameters:,}",
+            *map(Text, texts), f"{each.parameters:,}",
             _share(each.parameters_share), "?" if each.macs is None else f"{each.macs:,}", _share(each.macs_share),
         )  # fmt: skip
     return table
