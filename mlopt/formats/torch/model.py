@@ -77,8 +77,7 @@ def load_module(model: Model) -> Flat:
     if not model.path.is_dir():
         return Flat(*_program_call(model))
     source, code = read_source(model.path), code_of(model.path)
-    if code.digest != source["code_digest"]:
-        raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
+    check_unchanged(code, source["code_digest"])
     module = unwrapped(call(code))
     check_sized(module, str(code))
     try:
@@ -142,6 +141,15 @@ def code_of(path: Path) -> CodeReference:
     """Return the function that builds the module of a directory; its file may be named relative to that."""
     source = read_source(path)
     return CodeReference(path / source["code"], source["function"])
+
+
+def check_unchanged(code: CodeReference, digest: str) -> None:
+    """Raise ``ModelError`` unless the Python that builds a model is there, and as it was."""
+    if not code.path.is_file():
+        raise ModelError("the Python file that built the model is not there any more", where=str(code),
+                         fix="put it back, or run again with --no-cache")  # fmt: skip
+    if code.digest != digest:
+        raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
 
 
 def authors_own(code: CodeReference) -> CodeReference:

@@ -17,7 +17,16 @@ from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference, local_files
 from mlopt.formats.model import Model, TensorSpec, digest_file
 from mlopt.formats.torch import rebuild
-from mlopt.formats.torch.model import BUILD, SOURCE, WEIGHTS, code_of, open_program, open_torch, read_source
+from mlopt.formats.torch.model import (
+    BUILD,
+    SOURCE,
+    WEIGHTS,
+    check_unchanged,
+    code_of,
+    open_program,
+    open_torch,
+    read_source,
+)
 from mlopt.formats.torch.program import plain_copy
 
 PROGRAM = "model.pt2"
@@ -102,8 +111,7 @@ def read_by(code: CodeReference) -> list[Path]:
 
 def _write_built(model: Model, folder: Path) -> None:
     source, code = read_source(model.path), code_of(model.path)
-    if code.digest != source["code_digest"]:
-        raise ModelError("the Python file changed after the model was built", where=str(code), fix="run it again")
+    check_unchanged(code, source["code_digest"])
     main = _copy_code(code, folder)
     shutil.copyfile(model.path / WEIGHTS, folder / WEIGHTS)
     shutil.copyfile(rebuild.__file__, folder / _REBUILD)
