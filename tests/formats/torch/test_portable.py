@@ -15,7 +15,7 @@ from torch_sources import INPUTS, make
 from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.torch import portable
-from mlopt.formats.torch.model import (
+from mlopt.formats.torch.model import code_of, (
     authors_own,
     load_module,
     open_program,
@@ -92,6 +92,14 @@ def test_python_that_has_changed_since_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "widths.py").write_text("WIDTH = 16\n")
     with pytest.raises(ModelError, match="changed after the model was built"):
         portable.write(model, tmp_path / "out")
+
+
+def test_python_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
+    model = narrowed(tmp_path)
+    code_of(model.path).path.unlink()
+    for use in (load_module, lambda one: portable.write(one, tmp_path / "out")):
+        with pytest.raises(ModelError, match="not there any more"):
+            use(model)
 
 
 def test_python_beside_is_all_that_such_a_folder_may_name(tmp_path: Path) -> None:
