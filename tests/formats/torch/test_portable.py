@@ -15,8 +15,9 @@ from torch_sources import INPUTS, make
 from mlopt.core.errors import ModelError
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.torch import portable
-from mlopt.formats.torch.model import code_of, (
+from mlopt.formats.torch.model import (
     authors_own,
+    code_of,
     load_module,
     open_program,
     open_torch,
