@@ -11,6 +11,7 @@ FEWER_MACS, FASTER, FASTER_INT8, FASTER_MINILM = 2.0, 1.5, 2.0, 1.7
 DROP_PT = 0.5
 NEAR_HALF = (0.45, 0.55)
 RECOVERED = 0.5
+QUARTER, NEAR_MACS = 0.25, 0.02
 
 Case = Mapping[str, Any]
 
@@ -35,14 +36,25 @@ def _fashion_resnet(case: Case) -> Iterator[str]:
         yield f"INT8 is nowhere {FASTER_INT8:g}x"
 
 
-def _front(case: Case) -> Iterator[str]:
-    trained = [each for each in case["points"] if each["trained"]]
-    means = {
-        importance: fmean(each["score"][1] for each in trained if each["importance"] == importance)
-        for importance in dict.fromkeys(each["importance"] for each in trained)
+def _mean_scores(case: Case, left: float, trained: bool) -> dict[str, float]:
+    """Return the accuracy that each importance leaves at a share of the MACs, the mean of its seeds."""
+    found = [each for each in case["points"] if (each["left"], each["trained"]) == (left, trained)]
+    return {
+        importance: fmean(each["score"][1] for each in found if each["importance"] == importance)
+        for importance in dict.fromkeys(each["importance"] for each in found)
     }
-    if min(means, key=lambda each: means[each]) != "random":
-        yield f"random is not the worst: {', '.join(f'{name} {value:.2%}' for name, value in means.items())}"
+
+
+def _front(case: Case) -> Iterator[str]:
+    for trained in (False, True):
+        means = _mean_scores(case, QUARTER, trained)
+        if min(means, key=lambda each: means[each]) != "random":
+            told = ", ".join(f"{name} {value:.2%}" for name, value in means.items())
+            yield f"random is not the worst {'after' if trained else 'before'} training: {told}"
+    for each in case["points"]:
+        before, after = each["macs"]
+        if not each["left"] - NEAR_MACS <= after / before <= each["left"]:
+            yield f"{each['importance']} leaves {after / before:.1%} of the MACs, and not {each['left']:.0%}"
 
 
 def _latency_target(case: Case) -> Iterator[str]:
@@ -83,11 +95,12 @@ def _qat(case: Case) -> Iterator[str]:
 
 
 def _mixed(case: Case) -> Iterator[str]:
-    before, after = case["macs"]
-    if after > 0.6 * before:
-        yield f"{after / before:.0%} of the MACs are left"
-    if case["speedup"]["ci95"][0] <= 1:
-        yield f"{case['speedup']['median']:.2f}x"
+    for each in case["seeds"]:
+        before, after = each["macs"]
+        if after > 0.6 * before:
+            yield f"seed {each['seed']}: {after / before:.0%} of the MACs are left"
+        if each["speedup"]["ci95"][0] <= 1:
+            yield f"seed {each['seed']}: {each['speedup']['median']:.2f}x"
 
 
 _BARS: Mapping[str, Callable[[Case], Iterator[str]]] = {

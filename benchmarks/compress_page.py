@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import compress_bars as bars
@@ -87,39 +88,47 @@ def refused(run: Case) -> str:
 
 def _front(case: Case) -> Iterator[str]:
     picture(case)
+    seeds = sorted({each["seed"] for each in case["points"]})
     yield (
-        f"`prune` of the same original to shares of its MACs, by three importances: without training, and after "
-        f"{case['epochs']} epoch of it. One run each; in `scope: layer` all have the same widths."
-        " Untrained, the statistics of batch norms fit no more, and most are at chance: it is the training that tells."
+        f"`prune` of the same original to shares of its MACs, by three importances: before training, where only the "
+        f"statistics of batch norms are estimated anew, and after {case['epochs']} epoch. In `scope: layer` all "
+        f"have the same widths. {len(seeds)} seeds where there are several accuracies; the line is their mean."
     )
     yield ""
     yield f"![Accuracy and latency by importance](images/{PICTURE.name})"
     yield ""
-    yield "| importance | MACs asked for | left | speedup | accuracy untrained | accuracy trained |"
+    yield "| importance | MACs asked for | left | speedup | accuracy before training | after it |"
     yield "|---|---|---|---|---|---|"
-    raw = {(each["importance"], each["left"]): each for each in case["points"] if not each["trained"]}
-    for each in (each for each in case["points"] if each["trained"]):
-        before = raw[each["importance"], each["left"]]
-        yield (
-            f"| {each['importance']} | {each['left']:.0%} | {each['macs'][1] / each['macs'][0]:.0%} | {speed(each)} | "
-            f"{before['score'][1]:.2%} | {each['score'][1]:.2%} |"
-        )
+    for importance, left in dict.fromkeys((each["importance"], each["left"]) for each in case["points"]):
+        rows = {
+            trained: [each for each in case["points"] if _key(each) == (importance, left, trained)]
+            for trained in (False, True)
+        }
+        first = rows[True][0]
+        scores = " | ".join(", ".join(f"{each['score'][1]:.2%}" for each in rows[trained]) for trained in rows)
+        yield (f"| {importance} | {left:.0%} | {first['macs'][1] / first['macs'][0]:.1%} | {speed(first)} | {scores} |")
+
+
+def _key(point: Case) -> tuple[str, float, bool]:
+    return point["importance"], point["left"], point["trained"]
 
 
 def picture(case: Case) -> None:
-    """Draw accuracy against latency, as a share of the original's in the same run, a line for each importance."""
+    """Draw accuracy against latency, as a share of the original's in the same run: a dot per run, a line of means."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context({"svg.hashsalt": "importances", "svg.fonttype": "none"}):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         for axes, trained in zip(figure.subplots(1, 2, sharex=True), (False, True), strict=True):
-            for importance in dict.fromkeys(each["importance"] for each in case["points"]):
-                found = [
-                    each for each in case["points"] if (each["importance"], each["trained"]) == (importance, trained)
-                ]
-                times = [100 / each["speedup"]["median"] for each in found]
-                axes.plot(times, [100 * each["score"][1] for each in found], marker="o", label=importance)
+            for number, importance in enumerate(dict.fromkeys(each["importance"] for each in case["points"])):
+                line = []
+                for left in dict.fromkeys(each["left"] for each in case["points"]):
+                    found = [each for each in case["points"] if _key(each) == (importance, left, trained)]
+                    dots = [(100 / each["speedup"]["median"], 100 * each["score"][1]) for each in found]
+                    axes.plot(*zip(*dots, strict=True), "o", color=f"C{number}", alpha=0.6)
+                    line.append([fmean(values) for values in zip(*dots, strict=True)])
+                axes.plot(*zip(*line, strict=True), color=f"C{number}", label=importance)
             axes.set(
                 title="after training" if trained else "before training",
                 xlabel="time of a batch of 8, % of the original's",
@@ -181,10 +190,10 @@ def _qat(case: Case) -> Iterator[str]:
 def _mixed(case: Case) -> Iterator[str]:
     yield (
         "Depthwise and grouped convolutions, squeeze-excite, a concatenation and attention "
-        f"(`benchmarks/compress_mixed.py`), `prune: {{macs: 0.6}}` with six epochs: {macs(case)}."
+        f"(`benchmarks/compress_mixed.py`), `prune: {{macs: 0.6}}` with six epochs: {macs(case['seeds'][0])}."
     )
     yield ""
-    yield from table((("prune", case),))
+    yield from table([(f"prune, seed {each['seed']}", each) for each in case["seeds"]])
 
 
 SECTIONS = {

@@ -28,7 +28,7 @@ from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mlopt.compress.prune.structured import Cost, Pruner
+    from mlopt.compress.prune.structured import Amount, Cost, Pruner
     from mlopt.formats.torch.module import Flat
     from mlopt.passes.training.task import TrainingTask
 
@@ -123,8 +123,9 @@ class PruneConfig(PassConfig):
     def structure(self) -> Structure:
         """How channels are chosen."""
         return Structure(
-            importance=self.importance, scope=self.scope, round_to=self.round_to, ratios=self.layers, keep=self.keep
-        )
+            importance=self.importance, scope=self.scope, round_to=self.round_to, ratios=self.layers, keep=self.keep,
+            seed=self.train.seed if self.train else 0,
+        )  # fmt: skip
 
 
 def _default(name: str) -> Any:
@@ -212,8 +213,12 @@ def _structured(
 
         def pruned(module: Flat = module, number: int = number) -> tuple[Flat, dict[str, Any]]:
             pruner, told = Pruner(module, fed, config.structure, gradients), dict[str, Any]()
-            found = pruner.by(_ratio(pruner, before, number / config.steps, config, context, told))
-            told.update(ratio=round(found.ratio, 4), round_to=pruner.how.round_to, whole=dict(found.left))
+            amount = _amount(pruner, before, number / config.steps, config, context, told)
+            found = pruner.by(amount.ratio, amount.less)
+            told.update(
+                ratio=round(amount.ratio, 4), less={name: round(ratio, 4) for name, ratio in amount.less.items()},
+                round_to=pruner.how.round_to, whole=dict(found.left),
+            )  # fmt: skip
             return module, told
 
         name = f"step {number} of {config.steps}"
@@ -240,26 +245,27 @@ def _sensitivity(pruner: Pruner, ratios: Sequence[float], task: TrainingTask) ->
     }  # fmt: skip
 
 
-def _ratio(
+def _amount(
     pruner: Pruner, before: tuple[Model, Cost], share: float, config: PruneConfig, context: Context,
     notes: dict[str, Any],
-) -> float:  # fmt: skip
-    """Return by how much to prune now, when ``share`` of all that is to go shall be gone."""
+) -> Amount:  # fmt: skip
+    """Return how much has to go now, when ``share`` of all that is to go shall be gone."""
     if config.latency is not None:
+        from mlopt.compress.prune.structured import Amount
         from mlopt.formats.torch.model import load_module
         from mlopt.passes.training.latency import LatencySearch
 
         export = partial(_exported, before[0], context, pruner.examples)
         search = LatencySearch(load_module(before[0]), pruner, 1 - share * (1 - config.latency), context, export)
         ratio, pruner.how = search.found(notes)
-        return ratio
+        return Amount(ratio)
     size = before[1]
     left = 1 - share * (1 - (config.macs or config.params or 0.0))
-    wanted: Callable[[Cost], bool] = (
-        (lambda now: now.macs <= left * size.macs) if config.macs is not None
-        else (lambda now: now.params <= left * size.params)
+    used: Callable[[Cost], float] = (
+        (lambda now: now.macs / (left * size.macs)) if config.macs is not None
+        else (lambda now: now.params / (left * size.params))
     )  # fmt: skip
-    return pruner.least_ratio(wanted, f"{left:.0%} of the {'MACs' if config.macs is not None else 'parameters'}")
+    return pruner.least(used, f"{left:.0%} of the {'MACs' if config.macs is not None else 'parameters'}")
 
 
 def _exported(model: Model, context: Context, fed: Sequence[Tensor], module: Flat, path: Path) -> Path:
@@ -274,7 +280,7 @@ def _exported(model: Model, context: Context, fed: Sequence[Tensor], module: Fla
 
 PASS = Pass(
     name="prune",
-    version=2,
+    version=3,
     summary="fewer channels and heads, or weights that are zero, with training after it",
     accepts=frozenset({TORCH}),
     produces=TORCH,
