@@ -5,6 +5,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 OPENVINO := $(CURDIR)/.bench/openvino/site-packages
+TENSORRT_RTX := $(CURDIR)/.bench/tensorrt_rtx/site-packages
 RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 
 # A test run starts hundreds of Python processes, which would each compile all that they import.
@@ -23,10 +24,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/mlopt optimize recipes/mnist_cnn.yaml --allow-code
 
-# The second time with OpenVINO beside the environment: what needs it, which the first time skips.
-test: $(STAMP) .bench/openvino/.installed
+# Again with OpenVINO, and with TensorRT-RTX, beside the environment: what needs them, which the first time skips.
+test: $(STAMP) .bench/openvino/.installed .bench/tensorrt_rtx/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 	PYTHONPATH=$(OPENVINO) $(BIN)/python -m pytest -n 2 --dist worksteal -m "openvino and not slow"
+	PYTHONPATH=$(TENSORRT_RTX) $(BIN)/python -m pytest -n 2 --dist worksteal -m "rtx and not slow"
 
 # What needs no child process and no long computing: under a minute, for between two edits.
 quick: $(STAMP)
@@ -64,6 +66,11 @@ compress: $(STAMP)
 
 # OpenVINO and NNCF, beside the environment and not in it, so that everything else is as it is without them.
 .bench/openvino/.installed: benchmarks/precision_requirements/openvino.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
+	touch $@
+
+# Builds engines without a GPU; 220 MB.
+.bench/tensorrt_rtx/.installed: benchmarks/precision_requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
 	touch $@
 

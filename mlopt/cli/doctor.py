@@ -64,6 +64,7 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     yield from doctor_runtimes.nncf_checks(notify)
     yield from doctor_runtimes.range_checks(tuple(EXTRAS), installation.requirements())
     yield doctor_runtimes.compiler_check()
+    yield from doctor_runtimes.engine_checks(hardware)
     yield folder("cache", default_root(), "MLOPT_CACHE")
     yield folder("keys", user_key_path().parent, "MLOPT_CONFIG")
 
@@ -90,7 +91,7 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
         found = ", ".join(f"{name} {installed[name]}" for name in names if installed.get(name))
         if not missing:
             yield Check(f"extra {extra}", "ok", found)
-        elif extra not in {"cpu", "gpu", "openvino"}:
+        elif extra not in {"cpu", "gpu", "openvino", "tensorrt-rtx"}:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
 
 
@@ -116,6 +117,7 @@ EXTRAS = {
     "smooth": ("nncf",),
     "prune": ("torch-pruning",),
     "qat": ("torchao",),
+    "tensorrt-rtx": ("tensorrt-rtx-cu12",),
 }
 
 

@@ -128,6 +128,20 @@ def nncf_checks(notify: Callable[[str], None]) -> Iterator[Check]:
         yield Check("nncf", "ok", f"{found}; telemetry: {looked.about['telemetry']}")
 
 
+def engine_checks(hardware: Hardware) -> Iterator[Check]:
+    """Say of both libraries that build engines whether they can here, and what brings them; neither is imported."""
+    from mlopt.runtimes.tensorrt_library import LIBRARIES
+
+    for library in LIBRARIES.values():
+        lacks = library.lacking(hardware.gpu)
+        if lacks is None:
+            where = "for the GPU that is here" if library.needs_gpu else "for GPUs that need not be here"
+            yield Check(f"engines {library.name}", "ok", f"{library.version}, builds {where}")
+        else:
+            said = ", ".join(filter(None, (library.version, lacks.what)))
+            yield Check(f"engines {library.name}", "note", said, lacks.fix)
+
+
 def compiler_check() -> Check:
     """Say whether ``torch.compile`` has its compiler, which one reference takes."""
     from mlopt.results.roles import COMPILED

@@ -73,11 +73,12 @@ def _type(schema: dict[str, Any], named: dict[str, Any]) -> str:
 
 def _show_all(described: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from mlopt.cli import console
 
-    table = Table("pass", "from", "to", "results", "extra", "what it does", box=box.SIMPLE_HEAD)
+    name = Column("pass", min_width=max(len(one["name"]) for one in described))
+    table = Table(name, "from", "to", "results", "extra", "what it does", box=box.SIMPLE_HEAD)
     for one in described:
         cells = [
             one["name"],

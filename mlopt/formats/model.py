@@ -26,7 +26,7 @@ _LONGEST = 60
 
 Kind = NewType("Kind", str)
 """The form in which a model exists: the name of a format in ``mlopt.formats``, to which other packages add."""
-TORCH, ONNX = Kind("torch"), Kind("onnx")
+TORCH, ONNX, TENSORRT = Kind("torch"), Kind("onnx"), Kind("tensorrt")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ class Model:
     """The inputs, not among ``inputs``, that a caller may leave out, since the model has a value for them. What is
     measured and compared is the model with these values. At IR version 3 every weight had to be such an input, so there
     they are taken for weights and not listed."""
+    carried: tuple[Path, ...] = ()
+    """Those of ``files`` that only some of the runtimes read which run this kind: they are not in its size."""
     sizes: tuple[tuple[str, int], ...] = ()
     """The dimensions that a pass fixed, each with its size, by the names that they had before."""
 
@@ -110,7 +112,7 @@ class Model:
     @property
     def size_bytes(self) -> int:
         """What the model occupies on disk, external data included."""
-        return sum(file.stat().st_size for file in self.files)
+        return sum(file.stat().st_size for file in self.files if file not in self.carried)
 
 
 def digest_file(path: Path) -> str:

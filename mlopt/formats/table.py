@@ -17,6 +17,7 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.formats.base import Allowed, Format, check_same, copy_files
 from mlopt.formats.model import ONNX, Kind, Model, TensorSpec
 from mlopt.formats.onnx.entry import FORMAT as ONNX_FORMAT
+from mlopt.formats.tensorrt import FORMAT as TENSORRT_FORMAT
 from mlopt.formats.torch.entry import FORMAT as TORCH_FORMAT
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BUILTIN: tuple[Format, ...] = (
     ONNX_FORMAT,
     TORCH_FORMAT,
+    TENSORRT_FORMAT,
 )
 _GROUP = "mlopt.formats"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlopt.core.cache import Store
 from mlopt.core.errors import Problem
-from mlopt.core.hardware import Hardware
+from mlopt.core.hardware import Gpu, Hardware
 from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Kind, Model, TensorSpec
@@ -77,6 +77,14 @@ class PassConfig(BaseModel):
         """
         del source
         return None
+
+    def lacking(self, gpu: Gpu | None) -> Iterable[Problem]:
+        """Return what the pass, so configured, needs beyond what it declares, and this machine lacks.
+
+        ``where`` is the key, such as ``backend``, if it is about one.
+        """
+        del gpu
+        return ()
 
     @property
     def foreign(self) -> bool:

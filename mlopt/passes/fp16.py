@@ -16,6 +16,7 @@ from pydantic import Field
 
 from mlopt.compress.half.convert import HalfPrecision, halve
 from mlopt.compress.half.graph import FP16
+from mlopt.compress.quantization.scheme import Reader
 from mlopt.core.target import Objective
 from mlopt.formats.model import ONNX, Model
 from mlopt.passes import half_precision
@@ -34,17 +35,25 @@ class Fp16Config(PassConfig):
         default=25.0, ge=0, description="signal to noise that outputs keep on samples: 25 dB is an error of 6 %"
     )
     seconds: float = Field(default=60.0, gt=0, description="time for the search; what is undecided then stays FP32")
+    placement: Reader = Field(
+        default="onnxruntime", description="tensorrt: for its engines, whatever this CPU makes of FP16"
+    )
     exclude: tuple[str, ...] = Field(
         default=(), description="nodes to leave alone: names or patterns such as '/head/*'"
     )
 
+    @property
+    def foreign(self) -> bool:
+        """Whether another runtime will read the result."""
+        return self.placement != "onnxruntime"
 
-def refuse(model: Model, _config: Fp16Config, context: Context) -> str | None:
+
+def refuse(model: Model, config: Fp16Config, context: Context) -> str | None:
     """Return why the pass does not apply, from the target and the graph alone."""
-    if _computes_in_fp32(context):
+    if not config.foreign and _computes_in_fp32(context):
         return (
             f"onnxruntime computes FP16 in FP32 on this CPU ({context.hardware.architecture}): half the size, no "
-            f"faster; it serves objective size or device cuda, not {context.objective.value}"
+            f"faster; it serves objective size, device cuda or `placement: tensorrt`, not {context.objective.value}"
         )
     return half_precision.objection(model, context)
 

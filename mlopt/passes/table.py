@@ -23,6 +23,7 @@ from mlopt.passes import (
     quantize,
     simplify,
     specialize,
+    tensorrt,
     tune_session,
 )
 from mlopt.passes.base import Pass
@@ -40,6 +41,7 @@ BUILTIN: tuple[Pass[Any], ...] = (
     bf16.PASS,
     fuse.PASS,
     tune_session.PASS,
+    tensorrt.PASS,
 )
 
 

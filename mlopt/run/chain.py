@@ -254,6 +254,8 @@ def _missing(
         yield Problem(f"'{pass_.name}' needs {', '.join(absent)}", where, "not installed", fix=fix)
     if needs.gpu and hardware.gpu is None:
         yield Problem(f"'{pass_.name}' needs a GPU, and this machine has none", where, fix="run on a machine with one")
+    for lacking in step.config.lacking(hardware.gpu):
+        yield replace(lacking, where=f"{where}.{lacking.where}" if lacking.where else where)
     if needs.calibration and recipe.data.calibration is None:
         yield Problem(f"'{pass_.name}' needs calibration data", where, fix="add data.calibration to the recipe")
     if pass_.trains(step.config) and recipe.data.train is None:

@@ -6,7 +6,7 @@ ONNX model in ONNX Runtime with all its graph optimizations, twice, so that the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,10 +100,25 @@ def report(
             "accuracy_drop": evaluator.drop(candidate_set.final),
             "steps": _steps(outcomes, candidate_set.steps, candidates, absent),
             "data": {role: _of_data(dataset) for role, dataset in data.items()},
-            "notes": (*notes, *run.notes, *(f"{name} was not measured: {cause}" for name, cause in absent.items())),
+            "notes": (
+                *notes,
+                *run.notes,
+                *_carried(candidate_set.final),
+                *(f"{name} was not measured: {cause}" for name, cause in absent.items()),
+            ),
             "differing": evaluator.differing(candidate_set.final),
         }
     )
+
+
+def _carried(final: Deployable) -> Iterator[str]:
+    """Say of files that the shipped model brings along, and that its runtime does not read, that nobody ran them."""
+    names = [file.stem for file in final.model.carried if file.suffix != ".json"]
+    if names:
+        yield (
+            f"the engines beside the model ({', '.join(names)}) were built and not run: every figure is of "
+            f"{final.model.path.name}, in {final.runtime}"
+        )
 
 
 def described(measured: Mapping[str, Measured], dataset: Dataset, alpha: float) -> dict[str, CandidateRecord]:

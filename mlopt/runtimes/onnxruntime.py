@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
-from mlopt.formats.model import ONNX, Model
+from mlopt.formats.model import ONNX, TENSORRT, Model
 from mlopt.formats.onnx.file import check_tensors, read_graph
 from mlopt.formats.onnx.int8 import EXACT
 from mlopt.formats.onnx.int8_constants import for_exact_mode
@@ -270,7 +270,7 @@ def _no_cuda(got: str) -> MissingPackage:
 
 RUNTIME = Runtime(
     name="onnxruntime",
-    kinds=frozenset({ONNX}),
+    kinds=frozenset({ONNX, TENSORRT}),  # of engines, the ONNX file that they were built from
     options=OnnxRuntimeOptions,
     open=open_,
     devices=frozenset({"cpu", "cuda"}),

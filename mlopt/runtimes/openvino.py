@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
-from mlopt.formats.model import ONNX, Model
+from mlopt.formats.model import ONNX, TENSORRT, Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes.base import Array, Feeds, Runtime, Session
@@ -274,7 +274,7 @@ def _refused(model: Model, text: str) -> ModelError:
 
 RUNTIME = Runtime(
     name="openvino",
-    kinds=frozenset({ONNX}),
+    kinds=frozenset({ONNX, TENSORRT}),  # of engines, the ONNX file that they were built from
     options=OpenVinoOptions,
     open=open_,
     packages=("openvino",),

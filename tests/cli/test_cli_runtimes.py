@@ -21,7 +21,7 @@ def test_the_list_has_every_runtime_in_the_table(capsys: pytest.CaptureFixture[s
     assert run(["runtimes", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert list(found) == list(runtimes.table())
-    assert (found["onnxruntime"]["installed"], found["onnxruntime"]["reads"]) == (True, ["onnx"])
+    assert (found["onnxruntime"]["installed"], found["onnxruntime"]["reads"]) == (True, ["onnx", "tensorrt"])
     assert found["torch"]["packages"]["torch"]
 
 
@@ -31,12 +31,12 @@ def test_one_that_is_not_there_says_what_brings_it(
     monkeypatch.setattr(runtimes, "BUILTIN", (ABSENT,))
     assert run(["runtimes"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert 'openvino no - onnx pip install "mlopt[openvino]"' in told
+    assert 'openvino no - onnx, tensorrt pip install "mlopt[openvino]"' in told
     assert "openvino is not installed and may be faster here" in told  # and how much, on CPUs that were measured
     assert ': pip install "mlopt[openvino]" A recipe' in told
     assert describe(ABSENT, PLAIN) == {
         "name": "openvino", "installed": False, "packages": {"mlopt-is-not-installed": None}, "devices": [],
-        "reads": ["onnx"], "install": 'pip install "mlopt[openvino]"',
+        "reads": ["onnx", "tensorrt"], "install": 'pip install "mlopt[openvino]"',
         "hint": 'openvino is not installed and may be faster here: pip install "mlopt[openvino]"',
     }  # fmt: skip
 
