@@ -11,7 +11,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench precision runtimes compress zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench precision runtimes compress test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -63,6 +63,19 @@ runtimes: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/
 # Pruning, distillation and training for INT8, on Fashion-MNIST too (apt install dataset-fashion-mnist); about an hour.
 compress: $(STAMP)
 	$(BIN)/python benchmarks/compress.py; status=$$?; $(BIN)/python benchmarks/compress_page.py && exit $$status
+
+# On a machine with a GPU and nothing but Python: an environment with CUDA builds, the tests that need a GPU, and every
+# runtime that installs there, measured. TensorRT comes from its vendor's index; without it, the others are measured.
+test-gpu: .bench/gpu/.installed
+	.bench/gpu/bin/python -m pytest -m gpu; status=$$?; .bench/gpu/bin/python benchmarks/gpu.py && exit $$status
+
+.bench/gpu/.installed: pyproject.toml benchmarks/precision_requirements/gpu.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gpu,torch,tensorrt,tensorrt-rtx]' \
+		-r benchmarks/precision_requirements/gpu.txt
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check tensorrt --extra-index-url https://pypi.nvidia.com \
+		|| echo "TensorRT cannot be installed here: it is left out"
+	touch $@
 
 # OpenVINO and NNCF, beside the environment and not in it, so that everything else is as it is without them.
 .bench/openvino/.installed: benchmarks/precision_requirements/openvino.txt $(STAMP)

@@ -91,7 +91,7 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
         found = ", ".join(f"{name} {installed[name]}" for name in names if installed.get(name))
         if not missing:
             yield Check(f"extra {extra}", "ok", found)
-        elif extra not in {"cpu", "gpu", "openvino", "tensorrt-rtx"}:
+        elif extra not in {"cpu", "gpu", "openvino", "tensorrt", "tensorrt-rtx"}:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
 
 
@@ -117,6 +117,7 @@ EXTRAS = {
     "smooth": ("nncf",),
     "prune": ("torch-pruning",),
     "qat": ("torchao",),
+    "tensorrt": ("cuda-bindings",),
     "tensorrt-rtx": ("tensorrt-rtx-cu12",),
 }
 

@@ -25,7 +25,7 @@ from mlopt.results.report import CandidateRecord, Report, StepRecord
 from mlopt.results.roles import BASELINE, COMPILED, CONTROL, FASTEST, FINAL, ON_REQUEST, SOURCE
 from mlopt.run.outcomes import Outcome, TrialVerdict
 from mlopt.runtimes.base import Deployable
-from mlopt.runtimes.table import deploy
+from mlopt.runtimes.table import deploy, runtime_named
 
 ROLES = Roles(BASELINE, CONTROL, FINAL)
 
@@ -114,7 +114,7 @@ def report(
 def _carried(final: Deployable) -> Iterator[str]:
     """Say of files that the shipped model brings along, and that its runtime does not read, that nobody ran them."""
     names = [file.stem for file in final.model.carried if file.suffix != ".json"]
-    if names:
+    if names and runtime_named(final.runtime).kinds != {final.model.kind}:
         yield (
             f"the engines beside the model ({', '.join(names)}) were built and not run: every figure is of "
             f"{final.model.path.name}, in {final.runtime}"

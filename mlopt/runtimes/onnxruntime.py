@@ -52,7 +52,7 @@ def open_(model: Model, options: OnnxRuntimeOptions) -> Iterator[Session]:
     """Load the file by its path, so that external data of any size is found beside it."""
     check_tensors(model)
     with exact.explained(model, options):
-        session = create_session(model, session_options(options, model), options.device)
+        session = create_session(model, session_options(options, model), options.device, options.provider)
     yield _Session(model, session)
 
 
@@ -62,7 +62,7 @@ def profile(model: Model, options: OnnxRuntimeOptions, feeds: Iterator[Feeds], s
         native = session_options(options, model)
         native.enable_profiling = True
         native.profile_file_prefix = str(Path(folder) / "profile")
-        return nodes_of(create_session(model, native, options.device), feeds, seconds)
+        return nodes_of(create_session(model, native, options.device, options.provider), feeds, seconds)
 
 
 class _Session:
@@ -156,10 +156,12 @@ def _entries(options: OnnxRuntimeOptions) -> dict[str, str]:
     }
 
 
-def create_session(model: Model, native: onnxruntime.SessionOptions, device: str) -> onnxruntime.InferenceSession:
+def create_session(
+    model: Model, native: onnxruntime.SessionOptions, device: str, provider: str = "default"
+) -> onnxruntime.InferenceSession:
     """Load the model; raises ``ModelError`` when it is refused, ``MissingPackage`` without the device's provider."""
     ort = import_onnxruntime()
-    providers = _providers(ort, device)
+    providers = _providers(ort, device, provider)
     try:
         session = _load(ort, model.path, native, providers)
     except runtime_errors() as error:
@@ -252,12 +254,15 @@ def quiet_session(path: Path, level: str = "all") -> onnxruntime.InferenceSessio
     return _load(ort, path, options, ["CPUExecutionProvider"])
 
 
-def _providers(ort: Any, device: str) -> list[str]:
+def _providers(ort: Any, device: str, provider: str) -> list[str]:
+    """Return what may compute, the first before the others; raises ``MissingPackage`` if that is not there."""
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise _no_cuda(f"providers: {', '.join(ort.get_available_providers())}")
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    wanted = ["TensorrtExecutionProvider"] if provider == "tensorrt" else []
+    wanted += ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if wanted[0] not in ort.get_available_providers():
+        raise _no_cuda(f"no {wanted[0]} among {', '.join(ort.get_available_providers())}")
+    return wanted
 
 
 def _no_cuda(got: str) -> MissingPackage:

@@ -34,6 +34,10 @@ class OnnxRuntimeOptions(RuntimeOptions):
         default=0, ge=0, le=MAX_BLOCK_BASE, description="parts per thread that work is cut into, ever smaller; 0: equal"
     )
 
+    provider: Literal["default", "tensorrt"] = Field(
+        default="default", description="of device cuda: CUDA's kernels, or TensorRT's where it takes the operators"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _as_once(cls, value: object) -> object:

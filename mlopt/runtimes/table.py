@@ -13,7 +13,7 @@ from typing import Any
 from mlopt.core import plugins
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.formats.model import Kind, Model
-from mlopt.runtimes import onnxruntime, openvino, torch
+from mlopt.runtimes import onnxruntime, openvino, tensorrt, torch
 from mlopt.runtimes.base import Array, Deployable, Feeds, Runtime, RuntimeOptions, Session
 from mlopt.runtimes.fixed import held
 
@@ -21,6 +21,7 @@ BUILTIN: tuple[Runtime[Any], ...] = (
     onnxruntime.RUNTIME,
     torch.RUNTIME,
     openvino.RUNTIME,
+    tensorrt.RUNTIME,
 )
 _GROUP = "mlopt.runtimes"
 

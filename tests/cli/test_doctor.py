@@ -24,7 +24,7 @@ def test_this_machine_can_optimize(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"mlopt", "python", "cpu", "instructions", "gpu", "providers", "compiler", "cache", "keys"} <= {
         check["name"] for check in found["checks"]
     }
-    assert {one["name"] for one in found["runtimes"]} == {"onnxruntime", "torch", "openvino"}
+    assert {one["name"] for one in found["runtimes"]} == {"onnxruntime", "torch", "openvino", "tensorrt"}
     (ours,) = (one for one in found["runtimes"] if one["name"] == "onnxruntime")
     assert (ours["imports"], ours["failure"], list(ours["versions"])) == (True, None, ["onnxruntime"])
     assert ours["about"]["telemetry"].startswith("off")

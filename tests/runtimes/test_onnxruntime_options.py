@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from mlopt.core.errors import MissingPackage
+from mlopt.runtimes import onnxruntime
 from mlopt.runtimes.onnxruntime import session_options
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
@@ -51,7 +54,23 @@ def test_by_default_onnxruntime_is_told_what_it_always_was() -> None:
 
 
 def test_every_option_is_looked_at_here() -> None:
-    assert set(OTHERWISE) == set(OnnxRuntimeOptions.model_fields) - {"device"}
+    assert set(OTHERWISE) == set(OnnxRuntimeOptions.model_fields) - {"device", "provider"}
+
+
+def test_the_device_and_its_provider_are_what_the_session_is_made_with() -> None:
+    ort = SimpleNamespace(get_available_providers=lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider"])
+    cpu = ["CPUExecutionProvider"]
+    assert onnxruntime._providers(ort, "cpu", "default") == cpu
+    assert onnxruntime._providers(ort, "cuda", "default") == ["CUDAExecutionProvider", *cpu]
+    assert onnxruntime._providers(ort, "cuda", "tensorrt") == [*ort.get_available_providers(), *cpu]
+
+
+@pytest.mark.parametrize(("provider", "lacks"), [("default", "CUDA"), ("tensorrt", "Tensorrt")])
+def test_a_provider_that_is_not_there_is_named(provider: str, lacks: str) -> None:
+    ort = SimpleNamespace(get_available_providers=lambda: ["CPUExecutionProvider"])
+    with pytest.raises(MissingPackage) as caught:
+        onnxruntime._providers(ort, "cuda", provider)
+    assert f"no {lacks}ExecutionProvider" in str(caught.value.problems[0].got)
 
 
 @pytest.mark.parametrize("key", OTHERWISE)
