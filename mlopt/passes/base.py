@@ -89,7 +89,17 @@ class PassConfig(BaseModel):
     @property
     def foreign(self) -> bool:
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""
-        return False
+        return self.writes_form not in (None, "onnxruntime")
+
+    @property
+    def writes_form(self) -> str | None:
+        """The runtime in whose form of INT8 or of operators the pass, so configured, writes; None: all read it."""
+        return None
+
+    @property
+    def reads_form(self) -> str | None:
+        """The only such form that the pass, so configured, reads; None: any."""
+        return None
 
     @property
     def only_in(self) -> tuple[str, str] | None:

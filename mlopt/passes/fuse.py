@@ -54,6 +54,11 @@ class FuseConfig(PassConfig):
         """ONNX Runtime, unless its own operators are left out."""
         return None if self.level == "basic" else ("onnxruntime", "fuse: {level: basic}")
 
+    @property
+    def writes_form(self) -> str | None:
+        """Its own operators are onnxruntime's."""
+        return None if self.only_in is None else self.only_in[0]
+
 
 def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
     """Load the model once with the optimizer's result written to a file.

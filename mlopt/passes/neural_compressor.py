@@ -64,6 +64,11 @@ class NeuralCompressorConfig(PassConfig):
     symmetric: bool = Field(default=True, description="weight_only: no zero points")
     opset: int = Field(default=21, ge=18, le=23, description="version of the ONNX operators")
 
+    @property
+    def writes_form(self) -> str:
+        """Its Q/DQ is for CPUs: ONNX Runtime and OpenVINO read it."""
+        return "onnxruntime"
+
     @model_validator(mode="after")
     def _opset_fits(self) -> Self:
         if self.mode == "weight_only" and self.opset < _BLOCKS_SINCE:

@@ -79,6 +79,11 @@ class QatConfig(PassConfig):
         return self
 
     @property
+    def writes_form(self) -> str:
+        """Its Q/DQ is for CPUs, which ONNX Runtime and OpenVINO read."""
+        return "onnxruntime"
+
+    @property
     def trains(self) -> bool:
         """It does."""
         return True

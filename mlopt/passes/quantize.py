@@ -110,9 +110,9 @@ class QuantizeConfig(PassConfig):
         return self.mode is Mode.AUTO
 
     @property
-    def foreign(self) -> bool:
-        """Whether another runtime will read the result."""
-        return self.placement != "onnxruntime"
+    def writes_form(self) -> str:
+        """Whose Q/DQ, or operators, it writes."""
+        return self.placement
 
     @property
     def weight_only(self) -> WeightOnly:

@@ -106,6 +106,11 @@ class TensorRtConfig(PassConfig):
         """Whether another runtime will read the result."""
         return True
 
+    @property
+    def reads_form(self) -> str:
+        """Signed Q/DQ around FP32 biases, and ONNX's own operators."""
+        return "tensorrt"
+
     def lacking(self, gpu: Gpu | None) -> Iterator[Problem]:
         """Yield what this machine lacks, unless the recipe goes on without it."""
         problem = chosen(self.backend, gpu).lacking(gpu)

@@ -41,7 +41,7 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
             problems.extend(_missing(pass_, step, where, recipe, hardware))
     found = misfits(kind, recipe, passes)
     wrong = [each for each in found if not lacking or each.where != "passes"]  # what runs it is said to be missing
-    return [*problems, *_foreign(recipe), *_unread(kind, recipe, passes), *wrong]
+    return [*problems, *_foreign(recipe), *_misread(recipe), *_unread(kind, recipe, passes), *wrong]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:
@@ -183,6 +183,22 @@ def _foreign(recipe: Recipe) -> Iterator[Problem]:
             what = f"'fuse' writes operators that only onnxruntime knows, and '{written}' writes for another runtime"
             yield Problem(what, where, fix="remove 'fuse'")
         written = step.name if step.config.foreign else written
+
+
+def _misread(recipe: Recipe) -> Iterator[Problem]:
+    """Yield steps that do not read what a step before them writes for another runtime."""
+    for number, step in enumerate(recipe.passes):
+        wanted = step.config.reads_form
+        for earlier in recipe.passes[:number]:
+            form = earlier.config.writes_form
+            if wanted is None or form in (None, wanted):
+                continue
+            has_form = "placement" in type(earlier.config).model_fields
+            say = f"`{earlier.name}: {{mode: static, placement: {wanted}}}`" if has_form else f"remove '{earlier.name}'"
+            yield Problem(
+                f"'{step.name}' does not read what '{earlier.name}' writes", f"passes.{number}.{step.name}",
+                f"a model in the form of {form}", f"in that of {wanted}", say,
+            )  # fmt: skip
 
 
 def _unread(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:

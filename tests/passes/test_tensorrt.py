@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pass_runs import applied, run_pass
+from pass_runs import PLAIN_X86, applied, run_pass
 from pydantic import ValidationError
 from tensorrt_graphs import needed, product, quantized
 
 from mlopt.core.errors import MissingPackage, PassError
 from mlopt.formats.tensorrt import open_engines, read
 from mlopt.passes.base import PassResult
+from mlopt.passes.fp16 import Fp16Config
+from mlopt.passes.fuse import FuseConfig
+from mlopt.passes.quantize import QuantizeConfig
+from mlopt.passes.table import table
 from mlopt.passes.tensorrt import PASS, TensorRtConfig
+from mlopt.recipe.schema import Recipe, Step
+from mlopt.run import chain
 from mlopt.runtimes import tensorrt_library
 
 RTX = {"backend": "tensorrt_rtx", "targets": ("sm86", "sm89")}
@@ -59,6 +65,20 @@ def test_or_it_goes_on_without_engines_and_the_artifact_says_why(tmp_path: Path,
     assert "not installed" in found.notes["skipped"]
     assert "not installed" in str(read(found.path).skipped)
     assert open_engines(found.path).carried == (found.path.parent / "engines" / "engines.json",)
+
+
+@pytest.mark.parametrize(("before", "fix"), [
+    (Step(name="quantize", config=QuantizeConfig()), "`quantize: {mode: static, placement: tensorrt}`"),
+    (Step(name="fuse", config=FuseConfig()), "remove 'fuse'"),
+    (Step(name="quantize", config=QuantizeConfig(mode="static", placement="tensorrt")), None),
+    (Step(name="fuse", config=FuseConfig(level="basic")), None),
+    (Step(name="fp16", config=Fp16Config(placement="tensorrt")), None),
+])  # fmt: skip
+def test_what_it_does_not_read_is_told_before_any_work(before: Step, fix: str | None, absent: None) -> None:
+    last = Step(name="tensorrt", config=TensorRtConfig(on_unavailable="skip"))
+    recipe = Recipe(apiVersion="mlopt/v1", name="m", model={"source": "m.onnx"}, passes=[before, last], gates=[])
+    found = [each for each in chain.check(recipe, table(), PLAIN_X86) if "does not read" in each.what]
+    assert [each.fix for each in found] == ([] if fix is None else [fix])
 
 
 @pytest.mark.rtx
