@@ -270,5 +270,5 @@ PASS = Pass(
     produces=TENSORRT,
     config=TensorRtConfig,
     run=run,
-    requires=Requires(uses=DISTRIBUTIONS, packages=("onnx",)),
+    requires=Requires(uses=DISTRIBUTIONS, packages=("onnx",), device_bound=True),
 )
