@@ -61,6 +61,7 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     yield from doctor_runtimes.clash_checks(runtimes, hardware, installation.modules())
     yield from packages(_installed())
     yield from doctor_runtimes.runtime_checks(examined, hardware)
+    yield from doctor_runtimes.cuda_checks(examined, hardware)
     yield from doctor_runtimes.nncf_checks(notify)
     yield from doctor_runtimes.range_checks(tuple(EXTRAS), installation.requirements())
     yield doctor_runtimes.compiler_check()

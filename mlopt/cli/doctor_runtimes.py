@@ -81,6 +81,23 @@ def runtime_checks(examined: Sequence[Examined], hardware: Hardware) -> Iterator
     yield from _providers(examined, hardware)
 
 
+def cuda_checks(examined: Sequence[Examined], hardware: Hardware) -> Iterator[Check]:
+    """Say of each library that is built for a later CUDA than the driver of the GPU knows, and what to do."""
+    if hardware.gpu is None:
+        return
+    driver = hardware.gpu.driver
+    for one in examined:
+        built = one.looked.about.get("cuda", "") if one.looked is not None else ""
+        if built and _major(built) > _major(driver):
+            said = f"{one.runtime.name} is built for CUDA {built}, and the driver knows {driver} and what is before it"
+            fix = f"update the driver, or install a build of {one.runtime.name} for CUDA {_major(driver)}"
+            yield Check(f"cuda of {one.runtime.name}", "note", said, fix)
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
+
+
 def clash_checks(
     runtimes: Sequence[Runtime[Any]], hardware: Hardware, givers: Mapping[str, Sequence[str]]
 ) -> Iterator[Check]:

@@ -103,10 +103,15 @@ def import_onnxruntime() -> Any:
 
 
 def about() -> dict[str, str]:
-    """Return the providers that it can use, and whether its telemetry is off."""
-    names = import_onnxruntime().get_available_providers()
+    """Return the providers that it can use, whether its telemetry is off, and the CUDA that it is built for."""
+    ort = import_onnxruntime()
     off = os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
-    return {"providers": ", ".join(names), "telemetry": "off, by ORT_DISABLE_TELEMETRY=1" if off else "on"}
+    cuda = getattr(ort.capi.build_and_package_info, "cuda_version", "")
+    return {
+        "providers": ", ".join(ort.get_available_providers()),
+        "telemetry": "off, by ORT_DISABLE_TELEMETRY=1" if off else "on",
+        **({"cuda": cuda} if cuda else {}),
+    }
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:

@@ -53,10 +53,11 @@ def open_(model: Model, options: TorchOptions) -> Iterator[Session]:
 
 
 def about() -> dict[str, str]:
-    """Return the devices that it can use, and the instructions that it computes with on the CPU."""
+    """Return the devices that it can use, the instructions it computes with on a CPU, and the CUDA it is built for."""
     torch = import_torch()
     cuda = torch.cuda.is_available()
-    return {"devices": "cpu, cuda" if cuda else "cpu", "kernels": torch.backends.cpu.get_cpu_capability()}
+    built = {} if torch.version.cuda is None else {"cuda": torch.version.cuda}
+    return {"devices": "cpu, cuda" if cuda else "cpu", "kernels": torch.backends.cpu.get_cpu_capability(), **built}
 
 
 def under_compile(source: Deployable) -> Deployable:

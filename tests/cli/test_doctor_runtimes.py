@@ -12,13 +12,15 @@ from mlopt.cli.doctor_runtimes import (
     Examined,
     clash_checks,
     compiler_check,
+    cuda_checks,
+    engine_checks,
     examine_runtimes,
     nncf_checks,
     range_checks,
     runtime_checks,
 )
 from mlopt.core.hardware import Gpu, Hardware
-from mlopt.runtimes import look, onnxruntime, openvino
+from mlopt.runtimes import look, onnxruntime, openvino, tensorrt_library
 from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime
 from mlopt.runtimes.look import Looked
@@ -136,3 +138,19 @@ def test_a_missing_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (check.status, check.fix is not None) == ("note", True)
     monkeypatch.setattr("mlopt.runtimes.torch_compile.missing_compiler", lambda: None)
     assert doctor_runtimes.compiler_check().status == "ok"
+
+
+@pytest.mark.parametrize(("built", "driver", "told"), [("13.0", "12.4", 1), ("12.8", "12.4", 0), ("12.8", "13.0", 0)])
+def test_a_library_for_a_later_cuda_than_the_driver_knows_is_told(built: str, driver: str, told: int) -> None:
+    here = PLAIN.model_copy(update={"gpu": CARD.model_copy(update={"driver": driver})})
+    checks = list(cuda_checks([seen(ORT, cuda=built)], here))
+    assert len(checks) == told
+    assert all("update the driver" in str(each.fix) and built in each.found for each in checks)
+    assert list(cuda_checks([seen(ORT, cuda=built)], PLAIN)) == []
+
+
+def test_what_builds_engines_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_library, "find_spec", lambda _name: None)
+    found = list(engine_checks(PLAIN))
+    assert [each.name for each in found] == ["engines tensorrt", "engines tensorrt_rtx"]
+    assert all(each.status == "note" and str(each.fix).startswith("pip install ") for each in found)
