@@ -65,7 +65,9 @@ def broken(model: torch.nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize(("what", "seed"), [("conv", 0), ("conv", 1), ("conv", 2), ("conv", 3), ("attention", 0)])
+@pytest.mark.parametrize(("what", "seed"), [
+    ("conv", 0), ("attention", 0), *(pytest.param("conv", seed, marks=pytest.mark.slow) for seed in (1, 2, 3)),
+])  # fmt: skip
 def test_through_the_whole_chain(tmp_path: Path, what: str, seed: int, trained: bool) -> None:
     model = made(tmp_path, what, seed)
     few = dict(samples(tmp_path / "few", model.inputs, 16, seed=1).inputs)
@@ -136,7 +138,7 @@ CONFIGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_in_every_way_of_writing_int8(tmp_path: Path, config: dict[str, Any], seed: int) -> None:
     rng = np.random.default_rng(seed)
     images = {"image": rng.normal(size=(16, 8, 6, 6)).astype(np.float32)}
