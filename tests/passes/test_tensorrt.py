@@ -132,5 +132,5 @@ def test_a_build_that_takes_too_long_is_told_with_the_key(tmp_path: Path) -> Non
 @needed
 def test_a_build_that_takes_too_much_is_told(tmp_path: Path) -> None:
     with pytest.raises(PassError) as caught:
-        run(tmp_path, product(tmp_path / "m.onnx"), memory_gb=0.001)
+        run(tmp_path, product(tmp_path / "m.onnx"), memory_gb=0.001, timeout_s=20)
     assert "memory_gb" in str(caught.value)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from deployables import in_runtime
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from pass_runs import PLAIN_X86, applied, outputs_of, run_pass
 from pydantic import ValidationError
 from quantization_models import FLOAT, cnn, cosine, random, write
@@ -156,6 +156,30 @@ def test_what_a_chain_says_of_a_step_for_another_runtime(
     speed = [gate.metric for gate in gates(recipe)]
     foreign = steps[0][0].get("placement") == "tensorrt"
     assert speed == ([] if foreign or objective == "size" else ["speedup.median"])
+
+
+def test_only_weights_become_integers_beside_what_flows(tmp_path: Path) -> None:
+    """TensorRT refuses a constant in INT8 that it has to stretch: a number that is added to all channels."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c", "three"], ["a"], "add"),
+        helper.make_node("Mul", ["a", "scale"], ["m"], "mul"),
+        helper.make_node("Conv", ["m", "v"], ["y"], "last", pads=[1, 1, 1, 1]),
+    ]
+    held = {
+        "w": rng.normal(size=(8, 3, 3, 3)).astype(np.float32), "v": rng.normal(size=(4, 8, 3, 3)).astype(np.float32),
+        "three": np.array(3, np.float32), "scale": rng.random((1, 8, 1, 1)).astype(np.float32),
+    }  # fmt: skip
+    ports = ("image", FLOAT, ["n", 3, 8, 8]), ("y", FLOAT, ["n", 4, 8, 8])
+    model = write(tmp_path / "m.onnx", nodes, held, ports[:1], ports[1:])
+    path = applied(run_pass(PASS, model, TENSORRT, tmp_path, calibration=IMAGES)).path
+    graph = onnx.load(path).graph
+    readers = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    integers = [t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.name in readers]
+    assert len(integers) == 2
+    for name in integers:
+        assert {node.op_type for node in graph.node if readers[name] in node.input} == {"Conv"}
 
 
 BUILD = """

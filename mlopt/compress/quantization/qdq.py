@@ -45,6 +45,15 @@ class Quantizer(QDQQuantizer):  # type: ignore[misc]  # onnxruntime is not typed
         written: onnx.ModelProto = self.model.model
         return written
 
+    def quantize_activation_tensor(self, tensor_name: str) -> None:
+        """Leave constants that are no weights as they are, where each reader has a pair of its own: for TensorRT.
+
+        It refuses one in INT8 that it has to stretch before a DequantizeLinear reads it, and gains nothing by others.
+        """
+        if self.dedicated_qdq_pair and self.model.get_initializer(tensor_name) is not None:
+            return
+        super().quantize_activation_tensor(tensor_name)
+
     def adjust_tensor_ranges(self) -> None:
         """Give a layer the range of its activation, unless its own output is seen."""
         if self.tensors_range is None:

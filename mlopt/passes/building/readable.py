@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,18 @@ def precisions(path: Path) -> dict[str, float]:
 
     Layers are convolutions and products of matrices. INT8: both factors come out of a DequantizeLinear.
     """
-    graph = read_graph(path).graph
+    import onnx
+
+    proto = read_graph(path)
+    del proto.graph.value_info[:]
+    try:
+        graph = onnx.shape_inference.infer_shapes(proto).graph
+    except onnx.shape_inference.InferenceError:  # what nothing can be inferred of has the types that it states
+        graph = read_graph(path).graph
     makers = {name: node for node in graph.node for name in node.output}
-    found = Counter(_precision(node, makers, _types(graph)) for node in graph.node if node.op_type in _LAYERS)
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input)}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    found = Counter(_precision(node, makers, types) for node in graph.node if node.op_type in _LAYERS)
     total = sum(found.values())
     return {name: found[name] / total if total else 0.0 for name in ("int8", "fp16")}
 
@@ -61,23 +70,4 @@ def _precision(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto], types
     factors = node.input[:2]
     if all(name in makers and makers[name].op_type == "DequantizeLinear" for name in factors):
         return "int8"
-    return "fp16" if any(_type(name, makers, types) == onnx.TensorProto.FLOAT16 for name in factors) else "fp32"
-
-
-def _type(name: str, makers: Mapping[str, onnx.NodeProto], types: Mapping[str, int]) -> int | None:
-    if name in types:
-        return types[name]
-    node = makers.get(name)
-    cast = next((each.i for each in node.attribute if each.name == "to"), None) if node is not None else None
-    return int(cast) if cast is not None else None
-
-
-def _types(graph: onnx.GraphProto) -> dict[str, int]:
-    return dict(_typed(graph))
-
-
-def _typed(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:
-    for tensor in graph.initializer:
-        yield tensor.name, tensor.data_type
-    for value in (*graph.value_info, *graph.input):
-        yield value.name, value.type.tensor_type.elem_type
+    return "fp16" if any(types.get(name) == onnx.TensorProto.FLOAT16 for name in factors) else "fp32"
