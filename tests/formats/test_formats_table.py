@@ -62,7 +62,7 @@ def test_a_suffix_that_nobody_knows_is_taken_for_onnx_only_where_a_model_must_be
 
 
 def test_a_kind_that_nobody_knows_is_told_with_those_there_are() -> None:
-    with pytest.raises(ModelError, match=r"(?s)no installed package knows this kind.*onnx, torch") as caught:
+    with pytest.raises(ModelError, match=r"(?s)no installed package knows this kind.*onnx, tensorrt, torch") as caught:
         formats.format_of(ODD)
     assert "mlopt.formats" in str(caught.value)
 
