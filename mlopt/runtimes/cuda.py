@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.packages import install_command
 from mlopt.runtimes.base import Array
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def import_cuda() -> Any:
@@ -95,6 +96,8 @@ class Buffer:
 
     def get(self, stream: Stream) -> Array:
         """Return what will be the array once the stream is done."""
+        import numpy as np
+
         array = np.empty(self._shape, self._dtype)
         from_gpu = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         checked(self._cuda.cudaMemcpyAsync(array.ctypes.data, self.address, array.nbytes, from_gpu, stream.handle))

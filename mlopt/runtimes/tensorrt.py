@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from mlopt.core.errors import MissingPackage, ModelError
@@ -112,6 +111,8 @@ class _Session:
         self._graph: Graph | None = None
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
+        import numpy as np
+
         check_feeds(feeds, self.inputs, self._where)
         shapes = {name: array.shape for name, array in feeds.items()}
         if shapes != self._shapes:
@@ -125,6 +126,8 @@ class _Session:
 
     def _fit(self, shapes: Shapes) -> None:
         """Take memory for these sizes, and tell the engine where it lies."""
+        import numpy as np
+
         context, stream = self._context, self._stream
         context.set_optimization_profile_async(profile_for(self._profiles, shapes, self._where), stream.handle)
         stream.wait()
