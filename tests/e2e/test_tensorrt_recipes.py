@@ -19,10 +19,11 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 IMAGE = {"image": np.zeros((1, 3, 224, 224), np.float32)}
 
 
+@pytest.mark.timeout(900)
 def test_efficientnet_has_engines_for_four_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = api.optimize(
         RECIPES / "efficientnet_lite0_trt.yaml", output=tmp_path / "out", allow_code=True,
-        overrides=("measure.seconds=0.1",),
+        overrides=("measure.seconds=0.1", "data.calibration.limit=32", "gates=[{metric: fidelity.cosine, min: 0.9}]"),
     )  # fmt: skip
     assert made.signed
     found = read(made.path / "model.onnx")
