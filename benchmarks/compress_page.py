@@ -24,7 +24,8 @@ Measured by `make compress` (`benchmarks/compress.py --update --cases NAME` meas
 this page is `python benchmarks/compress_page.py`. Every figure is of the report of an `mlopt optimize` run: original
 and result are exported, and timed in one interleaved run in a process each. Speedups are against the trained
 original in ONNX Runtime with all optimizations, and have 95 % intervals; so have drops of accuracy, which are paired:
-the same samples through both. Where there is one seed, another seed gives other figures.
+the same samples through both. Where there is one seed, another seed gives other figures. An interval that is far wider
+than its neighbours is of a run beside which something else computed for a while.
 """
 Case = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from mlopt.core.errors import ModelError
 from mlopt.formats.base import Format
-from mlopt.formats.model import TENSORRT, Model, digest_file, digest_files
+from mlopt.formats.model import TENSORRT, Model, digest_file
 from mlopt.formats.onnx.entry import FORMAT as ONNX_FORMAT
 from mlopt.formats.onnx.file import open_onnx
 
@@ -34,7 +34,7 @@ Sizes = tuple[Annotated[int, Field(ge=0)], ...]
 class Range(BaseModel):
     """The sizes of an input that an engine takes, and those that it is fastest at."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     min: Sizes
     opt: Sizes
@@ -44,7 +44,7 @@ class Range(BaseModel):
 class Engine(BaseModel):
     """One engine."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     file: Annotated[str, Field(pattern=rf"^{FOLDER}/[a-z0-9_]{{1,32}}\.engine$")]
     target: Annotated[str, Field(pattern=r"^sm[0-9]{2,3}$", description="the compute capability that it is for")]
@@ -56,7 +56,7 @@ class Engine(BaseModel):
 class EngineSet(BaseModel):
     """``engines/engines.json``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     schema_: Literal["mlopt.engines/v1"] = Field(default="mlopt.engines/v1", alias="schema")
     backend: Literal["tensorrt", "tensorrt_rtx"]
@@ -102,7 +102,10 @@ def write(found: EngineSet, folder: Path) -> None:
 
 
 def open_engines(path: Path) -> Model:
-    """Return the model at ``path``, its ONNX file; raises ``ModelError`` if the engines are not what they were."""
+    """Return the model at ``path``, its ONNX file; raises ``ModelError`` if the engines are not what they were.
+
+    Its digest is that of the description, which has those of the ONNX model and of every engine.
+    """
     model, found = open_onnx(path), read(path)
     if found.source != model.digest:
         raise ModelError("the engines were built from another model", where=str(path), got=model.digest,
@@ -114,8 +117,8 @@ def open_engines(path: Path) -> Model:
             raise ModelError("an engine is not the one that was built", where=str(file), fix=_REBUILD)
         files.append(file)
     carried = (path.parent / DOCUMENT, *files)
-    every = (*model.files, *carried)
-    return replace(model, kind=TENSORRT, files=every, carried=carried, digest=digest_files(every, path.parent))
+    digest = digest_file(carried[0])
+    return replace(model, kind=TENSORRT, files=(*model.files, *carried), carried=carried, digest=digest)
 
 
 def _graph(model: Model) -> onnx.ModelProto:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from packaging.version import Version
-
 from mlopt.core.errors import MissingPackage, PassError, Problem
 from mlopt.core.hardware import Gpu
 from mlopt.core.packages import install_command, version
@@ -49,6 +47,8 @@ class Library:
 
     def lacking(self, gpu: Gpu | None) -> Problem | None:
         """Return what is missing for building an engine, and what brings it; None if nothing is."""
+        from packaging.version import Version
+
         if not self.installed:
             return Problem(f"{self.label} is not installed", fix=self.install)
         if self.version is not None and Version(self.version) < Version(self.oldest):

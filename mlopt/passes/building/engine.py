@@ -46,11 +46,13 @@ _ADVICE = {
     "placement: tensorrt}`",
     "Quantized constant": "have a DequantizeLinear read each weight in INT8: `quantize: {mode: static, placement: "
     "tensorrt}` writes them so",
+    "for Turing (SM75)": "leave sm75 out, or put `fp16: {placement: tensorrt}` before it",
     "bad_alloc": _MEMORY,
     "Resource temporarily unavailable": _MEMORY,
     "Plugin not found": "TensorRT has no such operator: `fuse` and onnxruntime's own quantization write such, leave "
     "them out before it; else compute it by others in the model",
 }  # fmt: skip
+_OTHERWISE = "change what it names, in the model or among the options of 'tensorrt', or remove that step"
 _UNKNOWN_OPERATOR = "TensorRT has no such operator: compute it by others in the model, or before it"
 
 
@@ -160,7 +162,7 @@ def _parse(trt: Any, network: Any, logger: Any, order: EngineOrder, library: Lib
     found = [parser.get_error(number) for number in range(parser.num_errors)]
     raise PassError.of(
         [_problem(each, order, library) for each in found]
-        or [Problem(f"{library.label} does not read the model", order.model.name)]
+        or [Problem(f"{library.label} does not read the model", order.model.name, fix=_OTHERWISE)]
     )
 
 
@@ -173,8 +175,8 @@ def _problem(error: Any, order: EngineOrder, library: Library) -> Problem:
     return Problem(what, where, got, fix=_UNKNOWN_OPERATOR if unknown else _fix(text))
 
 
-def _fix(text: str) -> str | None:
-    return next((advice for mark, advice in _ADVICE.items() if mark in text), None)
+def _fix(text: str) -> str:
+    return next((advice for mark, advice in _ADVICE.items() if mark in text), _OTHERWISE)
 
 
 def _configure(trt: Any, config: Any, settings: EngineSettings, library: Library) -> None:
@@ -226,7 +228,7 @@ def _add_profiles(builder: Any, config: Any, profiles: tuple[Profile, ...], said
             profile.set_shape(name, wanted.min, wanted.opt, wanted.max)
         if config.add_optimization_profile(profile) < 0:
             raise PassError("the library does not take a profile", where=f"passes.tensorrt.profiles.{number}",
-                            got="; ".join(said.errors)[:_LONGEST])  # fmt: skip
+                            got="; ".join(said.errors)[:_LONGEST], fix=_OTHERWISE)  # fmt: skip
 
 
 @contextmanager

@@ -42,16 +42,17 @@ def _of_input(wanted: Range, spec: TensorSpec, where: str) -> Iterator[Problem]:
         return
     for key, sizes in wanted.model_dump(mode="json").items():
         if len(sizes) != len(spec.shape):
-            yield Problem("a profile has as many sizes as the input", f"{where}.{key}", str(sizes), str(spec))
+            yield Problem("a profile has as many sizes as the input", f"{where}.{key}", str(sizes), str(spec),
+                          "give one for each axis")  # fmt: skip
             return
         wrong = [axis for axis, size in enumerate(spec.shape) if isinstance(size, int) and size != sizes[axis]]
         if wrong:
             yield Problem(f"axis {wrong[0]} of input '{spec.name}' has one size", f"{where}.{key}",
-                          str(sizes[wrong[0]]), str(spec.shape[wrong[0]]))  # fmt: skip
+                          str(sizes[wrong[0]]), str(spec.shape[wrong[0]]), "give that size there")  # fmt: skip
             return
     if not all(a <= b <= c for a, b, c in zip(wanted.min, wanted.opt, wanted.max, strict=True)):
         got = "; ".join(f"{key} {sizes}" for key, sizes in wanted.model_dump(mode="json").items())
-        yield Problem("a profile's sizes go up", where, got, "min <= opt <= max in each axis")
+        yield Problem("a profile's sizes go up", where, got, "min <= opt <= max in each axis", "put them in that order")
 
 
 def made_from(inputs: Sequence[TensorSpec], samples: Dataset, batch_size: int) -> tuple[Profile, ...]:

@@ -55,15 +55,28 @@ def refused(one: EngineOrder, tmp_path: Path) -> MloptError:
     with pytest.raises(MloptError) as caught:
         built(one, tmp_path)
     assert not one.out.exists()
+    assert all(each.fix for each in caught.value.problems)
     return caught.value
 
 
-@pytest.mark.parametrize("target", ["sm80", "sm86", "sm89", "sm120"])
+@pytest.mark.parametrize("target", ["sm80", "sm86", "sm89", "sm120", "sm121"])
 def test_an_engine_is_built_for_a_gpu_that_is_not_here(tmp_path: Path, target: str) -> None:
     one = order(product(tmp_path / "m.onnx"), tmp_path, target=target)
     found = built(one, tmp_path)
     assert (found.target, found.size_bytes) == (target, one.out.stat().st_size)
     assert found.digest == digest_file(one.out)
+
+
+def test_what_sm75_computes_in_fp16_alone_is_told_with_the_step_that_writes_it(tmp_path: Path) -> None:
+    (problem,) = refused(order(product(tmp_path / "m.onnx"), tmp_path, target="sm75"), tmp_path).problems
+    assert "fp16: {placement: tensorrt}" in str(problem.fix)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], "down", to=onnx.TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["h", "w"], ["m"], "half"),
+        helper.make_node("Cast", ["m"], ["y"], "up", to=onnx.TensorProto.FLOAT),
+    ]
+    half = graph(tmp_path / "h.onnx", nodes, {"x": (1, 8)}, {"y": (1, 8)}, w=np.eye(8, dtype=np.float16))
+    assert built(order(half, tmp_path, target="sm75"), tmp_path).size_bytes > 0
 
 
 def test_two_builds_of_fixed_sizes_are_the_same_bytes(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ GOOD = {"image": Range(min=(1, 3, 4, 8), opt=(2, 3, 8, 8), max=(4, 3, 8, 8))}
 
 
 def told(profile: dict[str, Range]) -> list[str]:
-    return [f"{each.where}: {each.what}" for each in profile_problems([profile], (IMAGE, FIXED))]
+    found = list(profile_problems([profile], (IMAGE, FIXED)))
+    assert all(each.fix for each in found)
+    return [f"{each.where}: {each.what}" for each in found]
 
 
 def test_one_that_fits_is_taken() -> None:
