@@ -15,11 +15,10 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from precision_figures import RESULTS, store
@@ -118,11 +117,10 @@ def measured(name: str, subject: Subject, hardware: Hardware, seconds: float, fo
     candidates = dict(made(name, subject, samples, Work(hardware, folder, absent)))
     candidates |= {AGAIN: candidates[BASE]} if BASE in candidates else {}
     schedule = Schedule(seconds, 7, MAX_TIME, looks=1)
-    with Watch() as watch:
-        run = compare(
-            [Candidate(label, each, BATCH) for label, each in candidates.items()], samples, schedule,
-            copies=(BASE, AGAIN), undecided=None, notify=lambda _text, _share: None,
-        )  # fmt: skip
+    run = compare(
+        [Candidate(label, each, BATCH) for label, each in candidates.items()], samples, schedule,
+        copies=(BASE, AGAIN), undecided=None, notify=lambda _text, _share: None,
+    )  # fmt: skip
     found = dict(figures(run))
     pairs = ((f"{library} int8", f"{library} fp16") for library in LIBRARIES)
     slower = [
@@ -131,46 +129,7 @@ def measured(name: str, subject: Subject, hardware: Hardware, seconds: float, fo
     ]  # fmt: skip
     return {
         "candidates": found, "lost": {**absent, **run.lost}, "remarks": slower, "notes": list(run.notes),
-        "gpu": watch.told,
     }  # fmt: skip
-
-
-class Watch:
-    """What NVML says of the GPU meanwhile, five times a second; nothing without nvidia-ml-py."""
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[int, int]] = []
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        try:
-            import pynvml
-        except ImportError:
-            return self
-        pynvml.nvmlInit()
-        self._nvml, self._gpu = pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if hasattr(self, "_thread"):
-            self._thread.join()
-            self._nvml.nvmlShutdown()
-
-    @property
-    def told(self) -> dict[str, float] | None:
-        """The most memory in use on the GPU, in bytes, and how busy it was, in percent, on average."""
-        if not self._seen:
-            return None
-        memory, busy = zip(*self._seen, strict=True)
-        return {"most_memory_bytes": max(memory), "mean_utilization_percent": sum(busy) / len(busy)}
-
-    def _look(self) -> None:
-        while not self._over.wait(0.2):
-            memory = self._nvml.nvmlDeviceGetMemoryInfo(self._gpu).used
-            self._seen.append((memory, self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu))
 
 
 def figures(run: Run) -> Iterator[tuple[str, dict[str, Any]]]:

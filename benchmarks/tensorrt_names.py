@@ -27,7 +27,7 @@ CLASSES = (
     "ILogger.Severity", "IErrorRecorder", "IHostMemory", "ITimingCache", "Runtime", "ICudaEngine", "EngineInspector",
     "IExecutionContext", "BuilderFlag", "NetworkDefinitionCreationFlag", "MemoryPoolType", "ProfilingVerbosity",
     "TilingOptimizationLevel", "HardwareCompatibilityLevel", "LayerInformationFormat", "ErrorCodeTRT",
-    "ComputeCapability",
+    "ComputeCapability", "ITensor",
 )  # fmt: skip
 """Those that mlopt uses; what it uses of the module itself is listed under an empty name."""
 STUBS = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in (

@@ -27,7 +27,10 @@ DOCUMENT = f"{FOLDER}/engines.json"
 _MAX_BYTES = 1 << 20
 _REBUILD = "run the recipe again: `mlopt optimize`"
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,300}$")]
+Precision = Literal["fp32", "fp16", "int8"]
+Shapes = Literal["dynamic", "static"]
 Sizes = tuple[Annotated[int, Field(ge=0)], ...]
 
 
@@ -48,7 +51,14 @@ class Engine(BaseModel):
 
     file: Annotated[str, Field(pattern=rf"^{FOLDER}/[a-z0-9_]{{1,32}}\.engine$")]
     target: Annotated[str, Field(pattern=r"^sm[0-9]{2,3}$", description="the compute capability that it is for")]
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    precision: Precision | None = Field(
+        default=None, description="of most layers; absent in what was built before 2026-12"
+    )
+    shapes: Shapes | None = Field(default=None, description="static: it takes the first profile's `opt`, and no other")
+    source: Digest | None = Field(
+        default=None, description="of the ONNX it was built from; absent: the model beside it"
+    )
+    digest: Digest
     size_bytes: int = Field(ge=1)
     seconds: float = Field(ge=0, description="that it took to build it")
 
@@ -63,7 +73,7 @@ class EngineSet(BaseModel):
     version: Line | None = Field(description="of the library; an engine is read by this version alone")
     gpu: Line | None = Field(default=None, description="that it was built on, if it was")
     driver: Line | None = Field(default=None, description="the CUDA version of its driver")
-    source: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="the digest of the ONNX model")]
+    source: Digest = Field(description="of the ONNX model beside them")
     profiles: tuple[dict[Line, Range], ...] = Field(description="of inputs whose sizes vary")
     settings: dict[Line, JsonValue] = Field(description="how they were built")
     reproducible: bool = Field(

@@ -6,10 +6,12 @@ They differ in what they still want to know, and that they pass in; who then goe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from mlopt.data.dataset import Dataset
 from mlopt.measure import latency, statistics
 from mlopt.measure.candidate import Candidate, Measured, Run
+from mlopt.measure.gpu_watch import GpuWatch
 from mlopt.measure.latency import Undecided
 from mlopt.measure.schedule import Notify, Schedule
 
@@ -36,9 +38,15 @@ def compare(
     def interim(measured: Mapping[str, Measured]) -> str:
         return "" if final is None else _speed(measured, base, final, alpha)
 
-    return latency.measure(
-        candidates, samples, schedule, notify=notify, undecided=None if undecided is None else wanted, interim=interim
-    )
+    def measured() -> Run:
+        ask = None if undecided is None else wanted
+        return latency.measure(candidates, samples, schedule, notify=notify, undecided=ask, interim=interim)
+
+    if all(each.deployable.options.device == "cpu" for each in candidates):
+        return measured()
+    with GpuWatch() as watch:
+        run = measured()
+    return replace(run, notes=(*run.notes, *watch.told))
 
 
 def _speed(measured: Mapping[str, Measured], base: str, final: str, alpha: float) -> str:

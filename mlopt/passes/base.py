@@ -63,6 +63,14 @@ class PassConfig(BaseModel):
         return False
 
     @property
+    def takes_exact(self) -> bool:
+        """Whether the pass, so configured, works on the model before the first lossy step as well.
+
+        It then gets that (``Context.exact``) and calibration data, where there are any.
+        """
+        return False
+
+    @property
     def named(self) -> Mapping[str, str]:
         """The files, and functions such as ``./file.py:function``, that the configuration names, by key.
 
@@ -184,6 +192,8 @@ class Context:
     """The recipe's folder: what ``PassConfig.named`` gives lies there."""
     source: Model | None = None
     """The recipe's model, as it was before any step."""
+    exact: Model | None = None
+    """The ONNX model before the first lossy step, for a pass that takes it; None if there was no such step."""
     unfinished: Path | None = None
     """A folder that outlives the run if it is killed, for a pass that can go on; it need not be there yet."""
 

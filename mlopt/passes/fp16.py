@@ -14,7 +14,7 @@ from functools import partial
 
 from pydantic import Field
 
-from mlopt.compress.half.convert import HalfPrecision, halve
+from mlopt.compress.half.convert import USUAL, HalfPrecision, halve
 from mlopt.compress.half.graph import FP16
 from mlopt.compress.quantization.scheme import Reader
 from mlopt.core.target import Objective
@@ -26,15 +26,21 @@ from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Re
 class Fp16Config(PassConfig):
     """What stays in FP32."""
 
-    bound: float = Field(default=512.0, gt=0, le=FP16.largest, description="nodes beyond this magnitude are tried last")
+    bound: float = Field(
+        default=USUAL.bound, gt=0, le=FP16.largest, description="nodes beyond this magnitude are tried last"
+    )
     ceiling: float = Field(
-        default=FP16.largest / 2, gt=0, le=FP16.largest,
+        default=USUAL.ceiling, gt=0, le=FP16.largest,
         description="nodes beyond this magnitude stay FP32; half of what FP16 holds, as other data may reach further",
     )  # fmt: skip
     min_sqnr_db: float = Field(
-        default=25.0, ge=0, description="signal to noise that outputs keep on samples: 25 dB is an error of 6 %"
+        default=USUAL.min_sqnr_db,
+        ge=0,
+        description="signal to noise that outputs keep on samples: 25 dB is an error of 6 %",
     )
-    seconds: float = Field(default=60.0, gt=0, description="time for the search; what is undecided then stays FP32")
+    seconds: float = Field(
+        default=USUAL.seconds, gt=0, description="time for the search; what is undecided then stays FP32"
+    )
     placement: Reader = Field(
         default="onnxruntime", description="tensorrt: for its engines, whatever this CPU makes of FP16"
     )

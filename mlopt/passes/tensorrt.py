@@ -5,6 +5,8 @@ result is the ONNX model as it was, with engines beside it (``mlopt.formats.tens
 ONNX model is what is measured, judged and served, and the artifact says of each engine that it was not measured.
 Precision is what the ONNX says: put `fp16` or `quantize: {mode: static, placement: tensorrt}` before it.
 
+``beside`` adds engines of the model before it was quantized: what INT8 is worth on a GPU is known only beside FP16.
+
 Limits: latency and outputs of an engine are known only where a GPU runs it. Operators that TensorRT lacks end in an
 error that names the nodes.
 """
@@ -13,8 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -25,11 +30,14 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker_
 from mlopt.formats import tensorrt as engines
 from mlopt.formats.model import ONNX, TENSORRT, Model
 from mlopt.formats.onnx.entry import FORMAT as ONNX_FORMAT
-from mlopt.formats.tensorrt import Engine, EngineSet, Range
+from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.tensorrt import EngineSet, Range, Shapes
 from mlopt.passes.base import Context, Interface, Pass, PassConfig, PassResult, Requires
 from mlopt.passes.building.engine import build
+from mlopt.passes.building.forms import BESIDE, TypedModel, beside, own
+from mlopt.passes.building.precise import by_graph, by_layers
 from mlopt.passes.building.profiles import made_from, profile_problems
-from mlopt.passes.building.readable import precisions, write_readable
+from mlopt.passes.building.readable import write_readable
 from mlopt.passes.building.settings import Built, EngineOrder, EngineSettings, HardwareCompatible, Profile, Tiling
 from mlopt.runtimes.tensorrt_library import (
     DISTRIBUTIONS,
@@ -63,6 +71,13 @@ class TensorRtConfig(PassConfig):
     profiles: tuple[dict[str, Range], ...] = Field(
         default=(), description="of inputs whose sizes vary: {min, opt, max}, each with the input's sizes; by itself "
         "one, of batches of one to four times the target's, and of the sizes of the samples",
+    )  # fmt: skip
+    beside: tuple[Literal["fp32", "fp16"], ...] = Field(
+        default=(), description="engines, too, of the model as it was before it was quantized, in these precisions"
+    )
+    shapes: tuple[Shapes, ...] = Field(
+        default=("dynamic",), min_length=1,
+        description="where sizes vary: dynamic, what the profiles take; static, the first profile's opt alone",
     )  # fmt: skip
     require_precision: dict[Literal["int8", "fp16"], float] = Field(
         default_factory=dict, description="the least share of Conv, MatMul and Gemm layers in that precision"
@@ -111,6 +126,11 @@ class TensorRtConfig(PassConfig):
         """Signed Q/DQ around FP32 biases, and ONNX's own operators."""
         return "tensorrt"
 
+    @property
+    def takes_exact(self) -> bool:
+        """For the engines beside."""
+        return bool(self.beside)
+
     def lacking(self, gpu: Gpu | None) -> Iterator[Problem]:
         """Yield what this machine lacks, unless the recipe goes on without it."""
         problem = chosen(self.backend, gpu).lacking(gpu)
@@ -147,6 +167,20 @@ class _Work:
         """What to build for; None is the GPU that is here."""
         return (None,) if self.library is FULL else self.config.targets or _TARGETS
 
+    def orders(self, form: TypedModel, profiles: tuple[Profile, ...], scratch: Path) -> Iterator[EngineOrder]:
+        """Yield what is to be built of a model, which is written to ``scratch`` if the parser needs it otherwise."""
+        config, context = self.config, self.context
+        readable = write_readable(form.model, scratch / f"{form.precision}.onnx")
+        varies = any(spec.dynamic_axes for spec in form.model.inputs)
+        for shapes, target in product(config.shapes if varies else ("static",), self.targets):
+            yield EngineOrder(
+                backend=self.library.name, model=readable, folder=context.out / engines.FOLDER, target=target,
+                precision=form.precision, shapes=shapes, source=form.model.digest, profiles=profiles,
+                settings=config.settings,
+                timing_cache=context.store.root / "tensorrt.timings" if config.timing_cache and context.store else None,
+                memory_bytes=None if config.memory_gb is None else int(config.memory_gb * 2**30),
+            )  # fmt: skip
+
 
 def run(model: Model, config: TensorRtConfig, context: Context) -> PassResult:
     """Build an engine for each target; raises ``PassError`` for the first that cannot be."""
@@ -162,54 +196,48 @@ def run(model: Model, config: TensorRtConfig, context: Context) -> PassResult:
         raise MissingPackage(lacks)
     if lacks is not None:
         return _written(work, kept, skipped=lacks.what)
-    shares, profiles = _precise_enough(model, config), work.sizes(model)
-    readable = write_readable(model, context.out / "readable.onnx")
-    built = [_built(work, readable, target, profiles) for target in work.targets]
-    for file in context.out.glob("readable.onnx*"):
-        file.unlink()
+    shares, profiles = by_graph(model, config.require_precision), work.sizes(model)
+    with TemporaryDirectory(dir=context.out) as scratch:
+        half = partial(_in_fp16, context, Path(scratch) / "half")
+        forms = (own(model), *beside(model, config.beside, context.exact, half))
+        built = [_built(work, order) for form in forms for order in work.orders(form, profiles, Path(scratch))]
     result = _written(work, kept, built, profiles)
     return replace(result, notes={**result.notes, "layers in": {name: round(each, 4) for name, each in shares.items()}})
 
 
-def _built(work: _Work, readable: Path, target: str | None, profiles: tuple[Profile, ...]) -> Built:
+def _in_fp16(context: Context, folder: Path, model: Model) -> Model:
+    """Convert to FP16 what real samples let have it, as the pass `fp16` does; raises ``PassError`` if nothing can."""
+    from mlopt.compress.half.convert import USUAL, halve
+
+    data, path = context.calibration or context.samples, folder / "model.onnx"
+    if data is None:
+        raise PassError("without samples nobody knows which values fit into FP16", where=BESIDE,
+                        fix="name `data.calibration`, or leave fp16 out")  # fmt: skip
+    folder.mkdir()
+    wanted = replace(USUAL, device=context.target.device, batch_size=context.target.batch_size)
+    done = halve(model, wanted, data, path)
+    if isinstance(done, str):
+        raise PassError("nothing of the model can have FP16", where=BESIDE, got=done, fix="leave fp16 out")
+    return open_onnx(path)
+
+
+def _built(work: _Work, order: EngineOrder) -> Built:
     """Build one in a child process, whose end is told as an error."""
-    config, context, library, label = work.config, work.context, work.library, target or "this GPU"
-    out = context.out / engines.FOLDER / f"{target or 'here'}.engine"
-    memory = None if config.memory_gb is None else int(config.memory_gb * 2**30)
-    order = EngineOrder(
-        backend=library.name, model=readable, out=out, target=target, profiles=profiles, settings=config.settings,
-        timing_cache=context.store.root / "tensorrt.timings" if config.timing_cache and context.store else None,
-        memory_bytes=memory,
-    )  # fmt: skip
-    log = context.out / f"{label}.log"
+    config, library, log = work.config, work.library, work.context.out / "build.log"
     try:
         found = run_in_worker_for(config.timeout_s, log, build, order)
     except WorkerDiedError as error:
         raise PassError(
-            f"{library.label} did not end the build of an engine", where=f"for {label}", got=str(error),
+            f"{library.label} did not end the build of an engine", where=f"for {order.label}", got=str(error),
             expected=f"an engine within timeout_s ({config.timeout_s:g} s)"
-            + (f" and memory_gb ({config.memory_gb:g} GB)" if memory is not None else ""),
+            + (f" and memory_gb ({config.memory_gb:g} GB)" if config.memory_gb is not None else ""),
             fix="give it more, or a smaller model; `mlopt doctor` says whether its driver answers",
         ) from error  # fmt: skip
     except WorkerRaisedError as error:
-        raise PassError(f"{library.label} failed", where=f"for {label}", got=str(error)) from error
+        raise PassError(f"{library.label} failed", where=f"for {order.label}", got=str(error)) from error
     log.unlink()
-    if target is None:
-        out.rename(out.with_name(f"{found.target}.engine"))
-    return found
-
-
-def _precise_enough(model: Model, config: TensorRtConfig) -> dict[str, float]:
-    """Return the shares of layers in each precision; raises ``PassError`` if they are less than what is asked for."""
-    found = precisions(model.path)
-    for name, share in config.require_precision.items():
-        if found[name] < share:
-            step = "quantize: {mode: static, placement: tensorrt}" if name == "int8" else "fp16: {placement: tensorrt}"
-            raise PassError(
-                f"fewer layers are in {name} than the recipe asks for",
-                where=f"passes.tensorrt.require_precision.{name}", got=f"{found[name]:.0%} of them",
-                expected=f"at least {share:.0%}", fix=f"put `{step}` before it",
-            )  # fmt: skip
+    wanted = {name: share for name, share in config.require_precision.items() if name == order.precision}
+    by_layers(found.layers, wanted, order.label)
     return found
 
 
@@ -218,15 +246,13 @@ def _written(
     skipped: str | None = None,
 ) -> PassResult:  # fmt: skip
     """Describe the engines beside the model."""
-    library, gpu, varying = work.library, work.gpu, any(spec.dynamic_axes for spec in kept.inputs)
+    library, gpu = work.library, work.gpu
     described = EngineSet(
         backend=library.name, version=library.version, gpu=gpu.name if gpu else None,
         driver=gpu.driver if gpu else None, source=kept.digest, profiles=profiles,
-        settings=work.config.settings.as_dict(), reproducible=not varying, measured=False, skipped=skipped,
-        engines=tuple(
-            Engine(file=f"{engines.FOLDER}/{each.target}.engine", target=each.target, digest=each.digest,
-                   size_bytes=each.size_bytes, seconds=each.seconds) for each in built
-        ),
+        settings=work.config.settings.as_dict(), measured=False, skipped=skipped,
+        reproducible=all(each.engine.shapes == "static" for each in built),
+        engines=tuple(each.engine for each in built),
     )  # fmt: skip
     engines.write(described, work.context.out)
     return PassResult(kept.path, dict(_notes(work, described, built)))
@@ -234,18 +260,11 @@ def _written(
 
 def _notes(work: _Work, described: EngineSet, built: Sequence[Built]) -> Iterator[tuple[str, Any]]:
     """Yield what the report should say."""
+    told = {"target", "precision", "shapes", "seconds", "size_bytes"}
     yield "backend", f"{work.library.label} {work.library.version}"
     yield (
         "engines",
-        [
-            {
-                "target": each.target,
-                "seconds": each.seconds,
-                "size_bytes": each.size_bytes,
-                "measured": described.measured,
-            }
-            for each in described.engines
-        ],
+        [{**each.model_dump(include=told), "measured": described.measured} for each in described.engines],
     )
     yield (
         "profiles",
@@ -259,12 +278,12 @@ def _notes(work: _Work, described: EngineSet, built: Sequence[Built]) -> Iterato
     if work.config.backend == "auto" and work.library is RTX:
         yield "chosen", "TensorRT-RTX, since TensorRT needs a GPU that answers, and its library"
     if layers := next((each.layers for each in built if each.layers), None):
-        yield "layers", list(layers)
+        yield "layers", [asdict(each) for each in layers]
 
 
 PASS = Pass(
     name="tensorrt",
-    version=1,
+    version=2,
     summary="engines of TensorRT or TensorRT-RTX beside the ONNX model",
     accepts=frozenset({ONNX}),
     produces=TENSORRT,

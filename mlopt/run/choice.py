@@ -7,7 +7,7 @@ once more, for longer: one that is measurably faster there takes the place of th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,6 +127,19 @@ def settled(choice: Choice, run: Run) -> tuple[Choice, Run]:
     tried = _reassigned(choice.tried, rival.deployable, times)
     new = replace(_shipping(choice, rival), tried=tried, notes=(*choice.notes, told))
     return new, _with_fastest(choice, _with_final(run, best))
+
+
+def worth(tried: Sequence[Tried]) -> Iterator[str]:
+    """Yield where an engine beside the model, in another precision, is faster than what the steps came to."""
+    seen = [each for each in tried if each.latency_ms is not None and "precision" in each.options]
+    for other in (each for each in seen if each.options["precision"] is not None):
+        alike = [each for each in seen if (each.runtime, each.digest) == (other.runtime, other.digest)]
+        own = min((each.latency_ms or 0.0 for each in alike if each.options["precision"] is None), default=0.0)
+        if (ms := other.latency_ms or 0.0) < own:
+            yield (
+                f"in {other.runtime}, {other.options['precision']} is faster than what the steps came to: {ms:.3g} "
+                f"against {own:.3g} ms"
+            )
 
 
 def _measured(tried: Sequence[Tried], run: Run, alpha: float) -> tuple[Tried, ...]:

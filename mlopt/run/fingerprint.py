@@ -39,6 +39,8 @@ class Setting:
     budget: Budget
     source_digest: str | None = None
     """Of the recipe's model, from which passes that train may learn."""
+    exact_digest: str | None = None
+    """Of the ONNX model before the first lossy step."""
     base: Path = Path()
     """The recipe's folder."""
     beside: tuple[str, ...] = ()
@@ -62,7 +64,9 @@ def key_of(digest: str, number: int, step: Step, job: Setting, deployed: Mapping
     if TORCH in pass_.accepts:
         parts["inputs"] = [str(spec) for spec in job.inputs]
         parts["outputs"] = list(job.outputs)
-    if pass_.lossy:
+    if step.config.takes_exact:
+        parts["exact"] = job.exact_digest
+    if pass_.lossy or step.config.takes_exact:
         parts["calibration"] = job.calibration_digest
     if pass_.trains(step.config):
         parts["train"] = job.train_digest

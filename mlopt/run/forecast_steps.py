@@ -14,7 +14,7 @@ from typing import Any
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError
 from mlopt.core.target import Objective
-from mlopt.formats.model import TORCH, Kind, Model
+from mlopt.formats.model import ONNX, TORCH, Kind, Model
 from mlopt.passes.base import Pass
 from mlopt.recipe.schema import Step
 from mlopt.run import chain, forms
@@ -141,6 +141,7 @@ class _WayAhead:
 
     def _walk(self) -> Iterator[_StepAhead]:
         before = [self.start] if self.ahead.source is not None else []
+        exact: list[str | None] = [None]
         apart = False
         for number, step in enumerate(self.ahead.planned.loaded.recipe.passes):
             reason = elsewhere(step, self.name) if self.name else None
@@ -152,15 +153,17 @@ class _WayAhead:
             passed = [each for each in before if each not in met]  # the step is there for another way, not for these
             lossy = pass_.lossy or step.config.searches
             opened = [self._preferred(each) if lossy else [each] for each in met]
-            row = replace(self._row(number, step, opened, apart=apart), unfit=bool(before) and not met)
+            onnx: list[str | None] = [each.model.digest for each in met if each.model.kind == ONNX]
+            exact = onnx if pass_.lossy and onnx and exact == [None] else exact
+            keys = [[self._key(each, number, step, known) for each in ways for known in exact] for ways in opened]
+            row = replace(self._row(number, step, keys, apart=apart), unfit=bool(before) and not met)
             yield row
             apart = apart or (row.own and not row.refused)
             before = [*self._after(row, [each for ways in opened for each in ways], pass_), *passed]
 
-    def _row(self, number: int, step: Step, met: Sequence[Sequence[Deployable]], *, apart: bool) -> _StepAhead:
+    def _row(self, number: int, step: Step, opened: Sequence[Sequence[Key]], *, apart: bool) -> _StepAhead:
         """Look a step up for each model that it may meet, however that may be opened."""
         ahead, pass_ = self.ahead, self.ahead.planned.passes[step.name]
-        opened = [[self._key(each, number, step) for each in ways] for ways in met]
         keys = tuple(key for several in opened for key in several)
         trains = pass_.trains(step.config) and "train" in ahead.unread
         blocked = not keys or "evaluation" in ahead.unread or (pass_.lossy and "calibration" in ahead.unread) or trains
@@ -172,9 +175,9 @@ class _WayAhead:
         unsure = own and bool(others) and all(store.get(key) is None for key in others)
         return _StepAhead(number, step, keys, entry, blocked, own, unsure=unsure)
 
-    def _key(self, met: Deployable, number: int, step: Step) -> Key:
+    def _key(self, met: Deployable, number: int, step: Step, exact: str | None) -> Key:
         how = how_run(met, self.ahead.planned.options, self.setting.target)
-        return key_of(met.model.digest, number, step, self.setting, how)
+        return key_of(met.model.digest, number, step, replace(self.setting, exact_digest=exact), how)
 
     def _shared(self, number: int) -> Sequence[Key]:
         """Return the keys under which the first way has a step."""

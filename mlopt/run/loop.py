@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from mlopt.core.errors import MloptError, PassError
 from mlopt.core.target import Target
-from mlopt.formats.model import TORCH, Kind
+from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.recipe.schema import Step
 from mlopt.run.chain import a_kind, unrun
 from mlopt.run.outcomes import Outcome, Trial, TrialVerdict
@@ -41,6 +41,8 @@ def run(source: Deployable, steps: Sequence[Step], job: Job, trial: Trial | None
         if best.model.kind not in pass_.accepts:
             yield _unfit(best, number, step, job, passed_by, left_out)
             continue
+        if pass_.lossy and best.model.kind == ONNX and loop.job.exact is None:
+            loop = loop.knowing(best)
         if pass_.lossy or step.config.searches:
             best = job.prefer(best)
         outcome = loop.outcome(best, number)
@@ -75,6 +77,10 @@ class _Loop:
     """What steps came to that were run for a comparison, by their number and the identity of their input."""
     enabled_by: dict[int, str] = field(default_factory=dict)
     """Of a step that works only after an optional one: that one's name, by the step's number."""
+
+    def knowing(self, exact: Deployable) -> _Loop:
+        """Return the same with the model before the first lossy step."""
+        return replace(self, job=replace(self.job, exact=exact.model, exact_digest=exact.model.digest))
 
     def outcome(self, model: Deployable, number: int) -> Outcome:
         """Run a step, unless a comparison has done so in this run."""

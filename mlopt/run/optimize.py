@@ -202,7 +202,7 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
     recipe = planned.loaded.recipe
     report = report_builder.report(
         recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
-        notes=(*prepared.notes, *chosen.notes, *findings.notes),
+        notes=(*prepared.notes, *chosen.notes, *findings.notes, *choice.worth(chosen.tried)),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
         "tried": chosen.tried, "spent": dict(chosen.spent),

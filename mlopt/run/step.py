@@ -46,6 +46,8 @@ class Job(Setting):
     repro: Path
     source: Model | None = None
     """The recipe's model, for passes that learn from it."""
+    exact: Model | None = None
+    """The ONNX model before the first lossy step."""
     hear: Hear = lambda _text, _share: None
     """Told how far a step is, of those that take long."""
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
@@ -163,7 +165,8 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
     def make(out: Path) -> Mapping[str, Any]:
         context = Context(
             out=out, target=job.target, objective=job.objective, hardware=job.hardware,
-            calibration=job.calibration if pass_.lossy else None,
+            calibration=job.calibration if pass_.lossy or step.config.takes_exact else None,
+            exact=job.exact if step.config.takes_exact else None,
             train=job.train if pass_.trains(step.config) else None,
             samples=job.samples, inputs=job.inputs, outputs=job.outputs, budget=job.budget, deployable=before,
             rival=job.rival(before) if step.config.searches else None, store=job.store, measuring=job.measuring,

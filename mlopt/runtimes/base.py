@@ -121,6 +121,8 @@ class Runtime(Generic[O]):
     choices: Callable[[O, bool], tuple[O, ...]] = as_given
     """``choices(options, one_size)``: the ways to open a model among which a recipe looks for the fastest, those that
     keep full precision first; ``one_size``: all that it is fed with has the same sizes."""
+    has: Callable[[Model, O], bool] = lambda _model, _options: True
+    """Whether a model has what options ask for, of those with files for several ways to run it."""
     exactly: Callable[[O], O] = lambda options: options
     """The same options, computing in the model's own precision: what says whether a step changed the model."""
     checks_sizes: bool = True

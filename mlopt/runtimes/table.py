@@ -126,8 +126,9 @@ def choices(deployable: Deployable, *, one_size: bool) -> tuple[Deployable, ...]
 
     ``one_size``: all that it is fed with has the same sizes.
     """
-    found = runtime_named(deployable.runtime).choices(deployable.options, one_size)
-    return tuple(Deployable(deployable.model, deployable.runtime, options) for options in found)
+    runtime, model = runtime_named(deployable.runtime), deployable.model
+    found = runtime.choices(deployable.options, one_size)
+    return tuple(Deployable(model, runtime.name, options) for options in found if runtime.has(model, options))
 
 
 def that_checks_sizes(deployable: Deployable) -> Deployable:

@@ -8,10 +8,9 @@ refused before the library sees it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field
 
@@ -19,11 +18,13 @@ from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.hardware import Gpu, detect
 from mlopt.core.packages import install_command
 from mlopt.formats.model import TENSORRT, Model
-from mlopt.formats.tensorrt import Engine, EngineSet, Range, read
+from mlopt.formats.tensorrt import Engine, EngineSet, Precision, Range, read
+from mlopt.formats.tensorrt import Shapes as EngineShapes
 from mlopt.results.timing import Layer
 from mlopt.runtimes.base import Array, Feeds, Runtime, RuntimeOptions, Session
 from mlopt.runtimes.cuda import Buffer, Graph, Stream, import_cuda
 from mlopt.runtimes.feeds import check_feeds
+from mlopt.runtimes.tensorrt_layers import layers_of
 from mlopt.runtimes.tensorrt_library import LIBRARIES, import_library
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -36,9 +37,23 @@ class TensorRtOptions(RuntimeOptions):
     """How an engine is launched."""
 
     cuda_graph: bool = Field(default=False, description="record the launches once for each set of sizes, as a whole")
+    precision: Precision | None = Field(default=None, description="of the engine; None: that of the ONNX model")
+    shapes: EngineShapes | None = Field(default=None, description="of the engine; None: dynamic, where there is one")
 
 
-def engine_for(found: EngineSet, gpu: Gpu | None, version: str | None, where: str) -> Engine:
+def asked_for(found: EngineSet, options: TensorRtOptions) -> list[Engine]:
+    """Return the engines that are as options ask, for any GPU; those that take more sizes come first."""
+    fit = [
+        each for each in found.engines
+        if (each.precision == options.precision or (options.precision is None and each.source in (None, found.source)))
+        and options.shapes in (None, each.shapes)
+    ]  # fmt: skip
+    return sorted(fit, key=lambda each: each.shapes == "static")
+
+
+def engine_for(
+    found: EngineSet, gpu: Gpu | None, version: str | None, where: str, options: TensorRtOptions
+) -> Engine:  # fmt: skip
     """Return the engine for a GPU and a version of the library; raises ``ModelError`` if there is none.
 
     Raises ``MissingPackage`` without a GPU.
@@ -56,15 +71,29 @@ def engine_for(found: EngineSet, gpu: Gpu | None, version: str | None, where: st
             expected=f"{found.backend} {found.version}", fix=f"install that version, or {_REBUILD}",
         )  # fmt: skip
     target = f"sm{gpu.compute_capability.replace('.', '')}"
-    engine = next((each for each in found.engines if each.target == target), None)
-    if engine is None and found.engines and found.settings.get("hardware_compatible"):
-        engine = found.engines[0]
+    every = asked_for(found, options)
+    engine = next((each for each in every if each.target == target), None)
+    if engine is None and every and found.settings.get("hardware_compatible"):
+        engine = every[0]
     if engine is None:
         raise ModelError(
-            "there is no engine for this GPU", where=where, got=f"{target} ({gpu.name})",
-            expected=" or ".join(each.target for each in found.engines), fix=_REBUILD,
+            "there is no such engine for this GPU", where=where, got=" ".join((target, options.beyond_defaults)),
+            expected=" or ".join(map(_told, found.engines)), fix=_REBUILD,
         )  # fmt: skip
     return engine
+
+
+def _told(engine: Engine) -> str:
+    return " ".join(filter(None, (engine.target, engine.precision, engine.shapes)))
+
+
+def sizes_taken(found: EngineSet, engine: Engine) -> tuple[Mapping[str, Range], ...]:
+    """Return the profiles of an engine; of a static one, those that take its sizes alone."""
+    if engine.shapes != "static":
+        return found.profiles
+    return tuple(
+        {name: Range(min=of.opt, opt=of.opt, max=of.opt) for name, of in each.items()} for each in found.profiles[:1]
+    )
 
 
 def profile_for(profiles: Sequence[Mapping[str, Range]], shapes: Shapes, where: str) -> int:
@@ -102,8 +131,7 @@ class _Session:
     def __init__(self, model: Model, options: TensorRtOptions, stack: ExitStack) -> None:
         self.inputs, self.outputs = model.inputs, model.outputs
         self._where, self._options, self._stack = str(model.path), options, stack
-        self._profiles = read(model.path).profiles
-        self._trt, self._engine = _load(model)
+        self._trt, self._engine, self._profiles = _load(model, options)
         self._context = self._engine.create_execution_context()
         self._stream = stack.enter_context(Stream())
         self._shapes: Shapes | None = None
@@ -167,11 +195,11 @@ class _Session:
             raise ModelError("the engine could not be run", where=self._where, got="execute_async_v3 says no")
 
 
-def _load(model: Model) -> tuple[Any, Any]:
-    """Return the library and the engine for this GPU."""
+def _load(model: Model, options: TensorRtOptions) -> tuple[Any, Any, Sequence[Mapping[str, Range]]]:
+    """Return the library, the engine for this GPU, and the sizes that it takes."""
     found, gpu, where = read(model.path), detect().gpu, str(model.path)
     library = LIBRARIES[found.backend]
-    engine = engine_for(found, gpu, library.version, where)
+    engine = engine_for(found, gpu, library.version, where, options)
     trt = import_library(library, gpu)
     import_cuda()
     logger = trt.Logger(trt.Logger.ERROR)
@@ -180,24 +208,13 @@ def _load(model: Model) -> tuple[Any, Any]:
     loaded = runtime.deserialize_cuda_engine((model.path.parent / engine.file).read_bytes())
     if loaded is None:
         raise ModelError(f"{library.label} does not read the engine on this GPU", where=engine.file, fix=_REBUILD)
-    return trt, loaded
+    return trt, loaded, sizes_taken(found, engine)
 
 
-def layers(model: Model, _options: TensorRtOptions) -> list[Layer]:
+def layers(model: Model, options: TensorRtOptions) -> list[Layer]:
     """Return what the engine is made of, as its inspector tells."""
-    trt, engine = _load(model)
-    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    return [_layer(each) for each in json.loads(text).get("Layers", ())]
-
-
-def _layer(told: Any) -> Layer:
-    """Read what the inspector tells of a layer: its name alone, or what it was built from."""
-    if not isinstance(told, dict):
-        return Layer(str(told), "", "", "", ())
-    outputs: Sequence[Mapping[str, Any]] = told.get("Outputs") or ({},)
-    precision = str(outputs[0].get("Format/Datatype", outputs[0].get("Format", "")))
-    name = str(told.get("Name", ""))
-    return Layer(name, str(told.get("LayerType", "")), precision, str(told.get("TacticName", "")), (name,))
+    trt, engine, _ = _load(model, options)
+    return layers_of(trt, engine)
 
 
 def remark(_model: Model, options: TensorRtOptions) -> str | None:
@@ -207,8 +224,25 @@ def remark(_model: Model, options: TensorRtOptions) -> str | None:
 
 
 def choices(options: TensorRtOptions, one_size: bool) -> tuple[TensorRtOptions, ...]:
-    """Return the ways to launch: as a graph, where all feeds have the same sizes."""
-    return (options, options.model_copy(update={"cuda_graph": True})) if one_size else (options,)
+    """Return the ways to run: each precision, as it is and, where all feeds have one size, static and as a graph."""
+    ways: tuple[dict[str, Any], ...] = ({}, {"cuda_graph": True}, {"shapes": "static", "cuda_graph": True})
+    return tuple(
+        options.model_copy(update={**way, "precision": precision})
+        for precision in (None, *get_args(Precision)) for way in (ways if one_size else ways[:1])
+    )  # fmt: skip
+
+
+def has(model: Model, options: TensorRtOptions) -> bool:
+    """Whether there is an engine as options ask, which no other way of asking names."""
+    found = read(model.path)
+    own = options.precision is not None and asked_for(found, options.model_copy(update={"precision": None}))
+    same = {each.file for each in own or ()} & {each.file for each in asked_for(found, options)}
+    return bool(asked_for(found, options)) and not same
+
+
+def exactly(options: TensorRtOptions) -> TensorRtOptions:
+    """Return the same in the precision of the ONNX model."""
+    return options.model_copy(update={"precision": None})
 
 
 def about() -> dict[str, str]:
@@ -231,6 +265,8 @@ RUNTIME = Runtime(
     layers=layers,
     remark=remark,
     choices=choices,
+    has=has,
+    exactly=exactly,
     about=about,
     library=import_cuda,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from tensorrt_graphs import needed
 import mlopt
 from mlopt import api
 from mlopt.cli.app import run
-from mlopt.formats.tensorrt import read
+from mlopt.formats.tensorrt import Precision, Shapes, read
 
 pytestmark = [pytest.mark.rtx, needed]
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+SECONDS = 60
 IMAGE = {"image": np.zeros((1, 3, 224, 224), np.float32)}
 
 
@@ -27,15 +30,18 @@ def test_efficientnet_has_engines_for_four_gpus(tmp_path: Path, capsys: pytest.C
     )  # fmt: skip
     assert made.signed
     found = read(made.path / "model.onnx")
-    assert [each.target for each in found.engines] == ["sm80", "sm86", "sm89", "sm120"]
+    every = set(product(("sm80", "sm86", "sm89", "sm120"), get_args(Precision), get_args(Shapes)))
+    assert {(each.target, each.precision, each.shapes) for each in found.engines} == every
+    assert len(found.engines) == len(every)
+    assert max(each.seconds for each in found.engines) < SECONDS
     assert not found.measured
     notes = next(step.notes for step in made.report.steps if step.name == "tensorrt")
-    assert [each["measured"] for each in notes["engines"]] == [False] * 4
+    assert [each["measured"] for each in notes["engines"]] == [False] * len(every)
     assert any("were built and not run" in note for note in made.report.notes)
     assert made.report.final.size_bytes == (made.path / "model.onnx").stat().st_size
     assert run(["verify", str(made.path)]) == 0
     with mlopt.load(made.path) as session:
         assert session.run(IMAGE)["logits"].shape == (1, 1000)
-    (made.path / "engines" / "sm89.engine").write_bytes(b"another")
+    (made.path / "engines" / "sm89_int8_static.engine").write_bytes(b"another")
     assert run(["verify", str(made.path)]) == 4
     capsys.readouterr()

@@ -87,7 +87,11 @@ def test_engines_stand_beside_the_model_which_is_as_it_was(tmp_path: Path) -> No
     model = product(tmp_path / "m.onnx", "batch")
     found = run(tmp_path, model)
     written = open_engines(found.path)
-    assert [each.name for each in written.carried] == ["engines.json", "sm86.engine", "sm89.engine"]
+    assert [each.name for each in written.carried] == [
+        "engines.json",
+        "sm86_fp32_dynamic.engine",
+        "sm89_fp32_dynamic.engine",
+    ]
     assert sorted(file.name for file in found.path.parent.iterdir()) == ["engines", "model.onnx"]
     described = read(found.path)
     assert (described.source, described.measured, described.backend) == (model.digest, False, "tensorrt_rtx")
@@ -134,3 +138,37 @@ def test_a_build_that_takes_too_much_is_told(tmp_path: Path) -> None:
     with pytest.raises(PassError) as caught:
         run(tmp_path, product(tmp_path / "m.onnx"), memory_gb=0.001, timeout_s=20)
     assert "memory_gb" in str(caught.value)
+
+
+@pytest.mark.rtx
+@needed
+def test_engines_of_the_model_before_it_was_quantized_stand_beside(tmp_path: Path) -> None:
+    whole, int8 = product(tmp_path / "m.onnx"), quantized(tmp_path / "q.onnx")
+    config = {**RTX, "targets": ("sm89",), "beside": ("fp32", "fp16", "fp16")}
+    done = applied(run_pass(PASS, int8, config, tmp_path, calibration=ROWS, samples=ROWS, exact=whole))
+    found = read(done.path)
+    assert [(each.precision, each.shapes) for each in found.engines] == [
+        ("int8", "static"), ("fp32", "static"), ("fp16", "static")
+    ]  # fmt: skip
+    assert [each.source == found.source for each in found.engines] == [True, False, False]
+    assert found.engines[1].source == whole.digest
+    assert sorted(file.name for file in done.path.parent.iterdir()) == ["engines", "model.onnx"]
+
+
+@pytest.mark.rtx
+@needed
+def test_of_sizes_that_vary_engines_are_dynamic_static_or_both(tmp_path: Path) -> None:
+    found = read(run(tmp_path, product(tmp_path / "m.onnx", "batch"), shapes=("dynamic", "static")).path)
+    assert {(each.target, each.shapes) for each in found.engines} == {
+        (target, shapes) for target in RTX["targets"] for shapes in ("dynamic", "static")
+    }
+    assert not found.reproducible
+
+
+@pytest.mark.rtx
+@needed
+@pytest.mark.parametrize(("beside", "said"), [(("fp32",), "no model in fp32"), (("fp16",), "no model in fp32")])
+def test_a_model_that_came_in_int8_has_no_other_beside_it(tmp_path: Path, beside: tuple[str, ...], said: str) -> None:
+    with pytest.raises(PassError, match=said) as caught:
+        run(tmp_path, quantized(tmp_path / "q.onnx"), beside=beside)
+    assert "leave `beside` out" in str(caught.value.problems[0].fix)

@@ -90,4 +90,5 @@ def test_engines_are_built_in_time(exported: Exported, precision: str, fixed: bo
     assert [each.target for each in found.engines] == list(TARGETS)
     assert max(each.seconds for each in found.engines) < SECONDS
     assert found.reproducible is fixed
+    assert {each.precision for each in found.engines} == {precision}
     assert precision == "fp32" or done.notes["layers in"][precision] > 0.5

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tensorrt_graphs import needed, product
@@ -17,15 +17,16 @@ from tensorrt_graphs import needed, product
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.hardware import Gpu, detect
 from mlopt.core.packages import version
-from mlopt.formats.tensorrt import FOLDER, Engine, EngineSet, Range, open_engines, write
-from mlopt.runtimes import tensorrt
-from mlopt.runtimes.tensorrt import RUNTIME, TensorRtOptions, choices, engine_for, profile_for
+from mlopt.formats.tensorrt import FOLDER, Engine, EngineSet, Precision, Range, Shapes, open_engines, write
+from mlopt.runtimes import tensorrt, tensorrt_layers
+from mlopt.runtimes.tensorrt import RUNTIME, TensorRtOptions, choices, engine_for, profile_for, sizes_taken
 
+PLAIN = TensorRtOptions(threads=1, device="cuda")
 GPU = Gpu(name="a GPU", compute_capability="8.9", memory_bytes=8 << 30, driver="13.0")
 NAMES = json.loads((Path(__file__).parents[1] / "goldens" / "tensorrt_names.json").read_text(encoding="utf-8"))
 HOLDS = {"runtime": "Runtime", "engine": "ICudaEngine", "_engine": "ICudaEngine", "context": "IExecutionContext",
          "_context": "IExecutionContext", "trt": "", "_trt": ""}  # fmt: skip
-OWN = {"digest", "file", "target"}
+OWN = {"digest", "file", "target", "precision", "shapes", "source"}
 """What an engine in the artifact has, which the code calls an engine as well."""
 
 
@@ -38,29 +39,29 @@ def engines(*targets: str, **settings: Any) -> EngineSet:
 
 
 def test_the_engine_for_this_gpu_is_taken() -> None:
-    assert engine_for(engines("sm86", "sm89"), GPU, "1.7", "").target == "sm89"
+    assert engine_for(engines("sm86", "sm89"), GPU, "1.7", "", PLAIN).target == "sm89"
 
 
 @pytest.mark.parametrize(("found", "installed", "said"), [
-    (engines("sm86"), "1.7", "no engine for this GPU"),
+    (engines("sm86"), "1.7", "no such engine for this GPU"),
     (engines("sm89"), "1.8", "another version of the library"),
     (engines("sm89"), None, "another version of the library"),
     (engines().model_copy(update={"skipped": "not installed"}), "1.7", "there are no engines: not installed"),
 ])  # fmt: skip
 def test_one_that_does_not_match_is_refused_with_what_to_do(found: EngineSet, installed: str | None, said: str) -> None:
     with pytest.raises(ModelError, match=said) as caught:
-        engine_for(found, GPU, installed, "model.onnx")
+        engine_for(found, GPU, installed, "model.onnx", PLAIN)
     assert "onnxruntime" in str(caught.value.problems[0].fix)
 
 
 def test_what_was_built_to_run_elsewhere_does() -> None:
-    assert engine_for(engines("sm86", hardware_compatible="ampere_plus"), GPU, "1.7", "").target == "sm86"
-    assert engine_for(engines("sm89", version_compatible=True), GPU, "1.8", "").target == "sm89"
+    assert engine_for(engines("sm86", hardware_compatible="ampere_plus"), GPU, "1.7", "", PLAIN).target == "sm86"
+    assert engine_for(engines("sm89", version_compatible=True), GPU, "1.8", "", PLAIN).target == "sm89"
 
 
 def test_without_a_gpu_nothing_is_read() -> None:
     with pytest.raises(MissingPackage, match="no GPU answers"):
-        engine_for(engines("sm89"), None, "1.7", "")
+        engine_for(engines("sm89"), None, "1.7", "", PLAIN)
 
 
 PROFILES = ({"x": Range(min=(1, 8), opt=(1, 8), max=(2, 8))}, {"x": Range(min=(4, 8), opt=(8, 8), max=(8, 8))})
@@ -82,15 +83,59 @@ def test_fixed_sizes_have_no_profile() -> None:
     assert profile_for((), {"x": (1, 8)}, "") == 0
 
 
-def test_a_graph_is_tried_where_all_feeds_have_one_size() -> None:
-    plain = TensorRtOptions(threads=1, device="cuda")
-    assert choices(plain, one_size=False) == (plain,)
-    assert [each.cuda_graph for each in choices(plain, one_size=True)] == [False, True]
+VARIANTS = tuple(
+    Engine(file=f"engines/sm89_{precision}_{shapes}.engine", target="sm89", precision=precision, shapes=shapes,
+           source=("0" if precision == "int8" else "1") * 64, digest="0" * 64, size_bytes=1, seconds=0)
+    for precision in get_args(Precision) for shapes in get_args(Shapes)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "name"), [
+    ({}, "int8_dynamic"), ({"shapes": "static"}, "int8_static"), ({"precision": "fp16"}, "fp16_dynamic"),
+    ({"precision": "fp32", "shapes": "static"}, "fp32_static"), ({"precision": "int8"}, "int8_dynamic"),
+])  # fmt: skip
+def test_of_several_the_one_is_taken_that_options_ask_for(options: dict[str, Any], name: str) -> None:
+    every = engines().model_copy(update={"engines": VARIANTS})
+    found = engine_for(every, GPU, "1.7", "", TensorRtOptions(threads=1, **options))
+    assert found.file == f"engines/sm89_{name}.engine"
+    only = every.model_copy(update={"engines": tuple(each for each in VARIANTS if each != found)})
+    if options.get("shapes"):
+        with pytest.raises(ModelError, match="no such engine"):
+            engine_for(only, GPU, "1.7", "", TensorRtOptions(threads=1, **options))
+
+
+def test_a_static_engine_takes_the_sizes_that_the_first_profile_is_best_at() -> None:
+    every = engines().model_copy(
+        update={"engines": VARIANTS, "profiles": ({"x": Range(min=(1,), opt=(4,), max=(8,))},)}
+    )
+    static, dynamic = (next(each for each in VARIANTS if each.shapes == shapes) for shapes in ("static", "dynamic"))
+    assert sizes_taken(every, static) == ({"x": Range(min=(4,), opt=(4,), max=(4,))},)
+    assert sizes_taken(every, dynamic) == every.profiles
+
+
+def test_graphs_and_static_engines_are_tried_where_all_feeds_have_one_size() -> None:
+    assert {each.cuda_graph for each in choices(PLAIN, one_size=False)} == {False}
+    ways = choices(PLAIN, one_size=True)
+    assert ways[0] == PLAIN
+    assert len(set(ways)) == len(ways) == 3 * len(choices(PLAIN, one_size=False))
+
+
+def test_each_engine_is_tried_once(tmp_path: Path) -> None:
+    model = product(tmp_path / "model.onnx")
+    (tmp_path / FOLDER).mkdir()
+    every = tuple(
+        each.model_copy(update={"source": model.digest}) if each.precision == "int8" else each for each in VARIANTS
+    )
+    write(engines().model_copy(update={"source": model.digest, "engines": every}), tmp_path)
+    able = [each for each in choices(PLAIN, one_size=True) if RUNTIME.has(model, each)]
+    assert {each.precision for each in able} == {None, "fp32", "fp16"}
+    assert {RUNTIME.exactly(each).precision for each in able} == {None}
 
 
 def test_the_code_uses_what_each_version_has() -> None:
     wanted = set()
-    for node in ast.walk(ast.parse(Path(tensorrt.__file__).read_text(encoding="utf-8"))):
+    files = [Path(module.__file__) for module in (tensorrt, tensorrt_layers)]
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))):
         if isinstance(node, ast.Attribute) and (name := _name(node.value)) in HOLDS and node.attr not in OWN:
             wanted.add((HOLDS[name], node.attr))
     assert len(wanted) > 12

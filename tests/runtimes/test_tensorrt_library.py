@@ -21,7 +21,7 @@ GPU = Gpu(name="a GPU", compute_capability="8.9", memory_bytes=8 << 30, driver="
 NAMES = json.loads((Path(__file__).parents[1] / "goldens" / "tensorrt_names.json").read_text(encoding="utf-8"))
 HOLDS = {
     "trt": "", "builder": "Builder", "network": "INetworkDefinition", "parser": "OnnxParser", "error": "ParserError",
-    "config": "IBuilderConfig", "profile": "IOptimizationProfile",
+    "tensor": "ITensor", "config": "IBuilderConfig", "profile": "IOptimizationProfile",
 }  # fmt: skip
 """What the code calls an object, and of which class it is."""
 RTX_ALONE = {

@@ -41,6 +41,13 @@ class HalfPrecision:
     batch_size: int
 
 
+USUAL = HalfPrecision(
+    FP16, bound=512.0, ceiling=FP16.largest / 2, min_sqnr_db=25.0, seconds=60.0, exclude=(), excluded_by="",
+    device="cpu", batch_size=1,
+)  # fmt: skip
+"""FP16 as it is converted unless a recipe says otherwise."""
+
+
 @dataclass(frozen=True)
 class _Nodes:
     """The nodes that touch floating-point tensors, in order, and what speaks against some of them."""

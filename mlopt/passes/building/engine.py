@@ -6,7 +6,6 @@ all errors of its parser, with the node, and what its recorder and its log have.
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections.abc import Iterator
@@ -18,7 +17,10 @@ from mlopt.core.errors import MissingPackage, PassError, Problem
 from mlopt.core.hardware import Gpu, detect
 from mlopt.core.locks import locked
 from mlopt.formats.model import digest_file
+from mlopt.formats.tensorrt import FOLDER, Engine
 from mlopt.passes.building.settings import Built, EngineOrder, EngineSettings, Profile
+from mlopt.results.timing import Layer
+from mlopt.runtimes.tensorrt_layers import layers_of
 from mlopt.runtimes.tensorrt_library import LIBRARIES, Library, import_library, try_set
 
 _LOG_LINES = 40
@@ -70,7 +72,10 @@ def build(order: EngineOrder) -> Built:
     config = builder.create_builder_config()
     _configure(trt, config, order.settings, library)
     target = _for_target(trt, config, order.target, library, gpu)
-    _add_profiles(builder, config, order.profiles, said)
+    if order.shapes == "static":
+        _fix_sizes(network, order.profiles)
+    else:
+        _add_profiles(builder, config, order.profiles, said)
     started = time.monotonic()
     with _timing_cache(config, order.timing_cache):
         plan = builder.build_serialized_network(network, config)
@@ -80,13 +85,15 @@ def build(order: EngineOrder) -> Built:
             got="; ".join(said.errors)[:_LONGEST] or "nothing that it told", fix=_fix(" ".join(said.errors)),
         )  # fmt: skip
     seconds = time.monotonic() - started
-    partial = order.out.with_suffix(".partial")
+    out = order.file(target)
+    partial = out.with_suffix(".partial")
     partial.write_bytes(memoryview(plan))
-    partial.replace(order.out)
-    return Built(
-        target=target, seconds=round(seconds, 3), size_bytes=order.out.stat().st_size, digest=digest_file(order.out),
-        log=said.told, layers=_layers(trt, logger, order.out) if gpu is not None else None,
+    partial.replace(out)
+    engine = Engine(
+        file=f"{FOLDER}/{out.name}", target=target, precision=order.precision, shapes=order.shapes, source=order.source,
+        digest=digest_file(out), size_bytes=out.stat().st_size, seconds=round(seconds, 3),
     )  # fmt: skip
+    return Built(engine, said.told, _layers(trt, logger, out) if gpu is not None else ())
 
 
 class _Said:
@@ -221,6 +228,14 @@ def _for_target(trt: Any, config: Any, target: str | None, library: Library, gpu
     return target
 
 
+def _fix_sizes(network: Any, profiles: tuple[Profile, ...]) -> None:
+    """Let inputs whose sizes vary have those that the first profile is best at."""
+    for number in range(network.num_inputs if profiles else 0):
+        tensor = network.get_input(number)
+        if (wanted := profiles[0].get(tensor.name)) is not None:
+            tensor.shape = wanted.opt
+
+
 def _add_profiles(builder: Any, config: Any, profiles: tuple[Profile, ...], said: _Said) -> None:
     for number, sizes in enumerate(profiles):
         profile = builder.create_optimization_profile()
@@ -246,11 +261,7 @@ def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
         partial.replace(path)
 
 
-def _layers(trt: Any, logger: Any, path: Path) -> tuple[dict[str, Any], ...] | None:
-    """Ask the engine what it is made of; None if this GPU does not read it."""
+def _layers(trt: Any, logger: Any, path: Path) -> tuple[Layer, ...]:
+    """Ask the engine what it is made of; nothing if this GPU does not read it."""
     engine = trt.Runtime(logger).deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        return None
-    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    every = json.loads(text).get("Layers", ())
-    return tuple(each if isinstance(each, dict) else {"Name": str(each)} for each in every)
+    return () if engine is None else tuple(layers_of(trt, engine))

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mlopt.formats.tensorrt import Range
+from mlopt.formats.tensorrt import Engine, Precision, Range, Shapes
+from mlopt.results.timing import Layer
 from mlopt.runtimes.tensorrt_library import Backend
 
 Tiling = Literal["none", "fast", "moderate", "full"]
@@ -40,26 +41,38 @@ class EngineOrder:
     backend: Backend
     model: Path
     """The ONNX file."""
-    out: Path
+    folder: Path
     """Where the engine goes; it is there as a whole or not at all."""
     target: str | None
     """The compute capability to build for, such as ``sm89``; None: the GPU that is here."""
+    precision: Precision
+    """Of most layers: what the engine is called after. What is built is what the ONNX file says."""
+    shapes: Shapes
+    """``static``: it takes the first profile's ``opt`` alone, or the model's own sizes."""
+    source: str
+    """The digest of the model in the artifact's terms, before it was made readable."""
     profiles: tuple[Profile, ...]
-    settings: EngineSettings
+    settings: EngineSettings = EngineSettings()
     timing_cache: Path | None = None
     memory_bytes: int | None = None
     """What the child may take beside the library; None: as much as there is."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in errors: ``sm89 int8 static``."""
+        return f"{self.target or 'this GPU'} {self.precision} {self.shapes}"
+
+    def file(self, target: str) -> Path:
+        """Where it goes, once it is known what it is for."""
+        return self.folder / f"{target}_{self.precision}_{self.shapes}.engine"
 
 
 @dataclass(frozen=True)
 class Built:
     """What came of it."""
 
-    target: str
-    seconds: float
-    size_bytes: int
-    digest: str
+    engine: Engine
     log: tuple[str, ...]
     """What the library warned of, and what its error recorder has, each once."""
-    layers: tuple[dict[str, Any], ...] | None
-    """What it made of the model, layer by layer; None where no driver lets it tell."""
+    layers: tuple[Layer, ...] = ()
+    """What it made of the model, layer by layer; none where no driver lets it tell."""

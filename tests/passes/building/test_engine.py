@@ -10,13 +10,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from pass_runs import fresh
 from tensorrt_graphs import graph, needed, product, quantized
 
 from mlopt.core.errors import MloptError, PassError
 from mlopt.core.worker import WorkerDiedError, run_in_worker, run_in_worker_for
 from mlopt.formats.model import Model, digest_file
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.formats.tensorrt import Range
+from mlopt.formats.tensorrt import Range, Shapes
 from mlopt.passes.building.engine import build
 from mlopt.passes.building.profiles import sizes_of
 from mlopt.passes.building.readable import write_readable
@@ -28,16 +29,18 @@ GRAPHS = Path(onnx.__file__).parent / "backend/test/data/light"
 BATCHES = {"x": Range(min=(1, 8), opt=(2, 8), max=(4, 8))}
 
 
-def order(model: Model, tmp_path: Path, *profiles: Profile, target: str = "sm89", **settings: Any) -> EngineOrder:
-    out = tmp_path / f"{len(list(tmp_path.glob('*.engine')))}.engine"
+def order(
+    model: Model, tmp_path: Path, *profiles: Profile, target: str = "sm89", shapes: Shapes = "dynamic", **settings: Any
+) -> EngineOrder:  # fmt: skip
+    readable = write_readable(model, tmp_path / "readable.onnx")
     return EngineOrder(
-        "tensorrt_rtx",
-        write_readable(model, tmp_path / "readable.onnx"),
-        out,
-        target,
-        profiles,
+        "tensorrt_rtx", readable, fresh(tmp_path, "engines"), target, "fp32", shapes, model.digest, profiles,
         EngineSettings(**settings),
-    )
+    )  # fmt: skip
+
+
+def written(one: EngineOrder) -> Path:
+    return one.file(str(one.target))
 
 
 def built(one: EngineOrder, tmp_path: Path) -> Built:
@@ -54,7 +57,7 @@ def settled(one: EngineOrder, tmp_path: Path) -> Built | PassError:
 def refused(one: EngineOrder, tmp_path: Path) -> MloptError:
     with pytest.raises(MloptError) as caught:
         built(one, tmp_path)
-    assert not one.out.exists()
+    assert not list(one.folder.iterdir())
     assert all(each.fix for each in caught.value.problems)
     return caught.value
 
@@ -62,9 +65,9 @@ def refused(one: EngineOrder, tmp_path: Path) -> MloptError:
 @pytest.mark.parametrize("target", ["sm80", "sm86", "sm89", "sm120", "sm121"])
 def test_an_engine_is_built_for_a_gpu_that_is_not_here(tmp_path: Path, target: str) -> None:
     one = order(product(tmp_path / "m.onnx"), tmp_path, target=target)
-    found = built(one, tmp_path)
-    assert (found.target, found.size_bytes) == (target, one.out.stat().st_size)
-    assert found.digest == digest_file(one.out)
+    found = built(one, tmp_path).engine
+    assert (found.target, found.size_bytes) == (target, written(one).stat().st_size)
+    assert found.digest == digest_file(written(one))
 
 
 def test_what_sm75_computes_in_fp16_alone_is_told_with_the_step_that_writes_it(tmp_path: Path) -> None:
@@ -76,21 +79,31 @@ def test_what_sm75_computes_in_fp16_alone_is_told_with_the_step_that_writes_it(t
         helper.make_node("Cast", ["m"], ["y"], "up", to=onnx.TensorProto.FLOAT),
     ]
     half = graph(tmp_path / "h.onnx", nodes, {"x": (1, 8)}, {"y": (1, 8)}, w=np.eye(8, dtype=np.float16))
-    assert built(order(half, tmp_path, target="sm75"), tmp_path).size_bytes > 0
+    assert built(order(half, tmp_path, target="sm75"), tmp_path).engine.size_bytes > 0
 
 
 def test_two_builds_of_fixed_sizes_are_the_same_bytes(tmp_path: Path) -> None:
     model = product(tmp_path / "m.onnx")
-    assert built(order(model, tmp_path), tmp_path).digest == built(order(model, tmp_path), tmp_path).digest
+    first, second = (built(order(model, tmp_path), tmp_path) for _ in range(2))
+    assert first.engine.digest == second.engine.digest
+
+
+def test_sizes_that_vary_are_static_in_a_static_engine_whose_bytes_are_the_same_again(tmp_path: Path) -> None:
+    model = product(tmp_path / "m.onnx", "n")
+    one, again = (built(order(model, tmp_path, BATCHES, shapes="static"), tmp_path) for _ in range(2))
+    other = built(order(product(tmp_path / "two.onnx", 2), tmp_path), tmp_path)
+    dynamic = built(order(model, tmp_path, BATCHES), tmp_path)
+    assert one.engine.digest == again.engine.digest
+    assert one.engine.size_bytes == other.engine.size_bytes != dynamic.engine.size_bytes
 
 
 def test_sizes_that_vary_take_several_profiles(tmp_path: Path) -> None:
     one = order(product(tmp_path / "m.onnx", "n"), tmp_path, BATCHES, {"x": Range(min=(8, 8), opt=(8, 8), max=(8, 8))})
-    assert built(one, tmp_path).size_bytes > 0
+    assert built(one, tmp_path).engine.size_bytes > 0
 
 
 def test_int8_is_read(tmp_path: Path) -> None:
-    assert built(order(quantized(tmp_path / "m.onnx"), tmp_path), tmp_path).size_bytes > 0
+    assert built(order(quantized(tmp_path / "m.onnx"), tmp_path), tmp_path).engine.size_bytes > 0
 
 
 def test_a_bias_in_int32_is_named_and_what_writes_none(tmp_path: Path) -> None:
@@ -137,7 +150,7 @@ def test_sizes_that_vary_without_a_profile_are_told_in_the_librarys_words(tmp_pa
     {"hardware_compatible": "ampere_plus"},
 ])  # fmt: skip
 def test_options_that_it_has_are_taken(tmp_path: Path, settings: dict[str, Any]) -> None:
-    assert built(order(product(tmp_path / "m.onnx"), tmp_path, **settings), tmp_path).size_bytes > 0
+    assert built(order(product(tmp_path / "m.onnx"), tmp_path, **settings), tmp_path).engine.size_bytes > 0
 
 
 @pytest.mark.parametrize("settings", [{"refit": True}, {"strip_weights": True}, {"version_compatible": True}])
@@ -159,7 +172,7 @@ def test_a_child_that_may_not_have_the_memory_ends_as_an_error(tmp_path: Path) -
     with pytest.raises((MloptError, WorkerDiedError)) as caught:  # without threads it may wait for one, too
         run_in_worker_for(20, tmp_path / "log", build, one)
     assert isinstance(caught.value, WorkerDiedError) or "memory_gb" in str(caught.value)
-    assert not one.out.exists()
+    assert not list(one.folder.iterdir())
 
 
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
