@@ -16,6 +16,7 @@ from mlopt.formats import table as formats
 from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.formats.onnx.graph import default_opset, node_names, nodes, operators, subgraphs
 from mlopt.formats.onnx.macs import UnknownError, count_macs, input_shapes
+from mlopt.formats.onnx.trees import Trees, learnt, trees_in
 from mlopt.formats.onnx.two_of_four import two_of_four
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class Inspection:
     outputs: tuple[TensorSpec, ...]
     operators: dict[str, int]
     parameters: int
-    """Values in all initializers."""
+    """Values in all initializers, and those that operators of ``ai.onnx.ml`` have as attributes."""
     values: dict[str, int]
     """The same by dtype; weights of a few bits count one by one, though several share a byte."""
     weights: dict[str, int]
-    """Bytes of initializers, by dtype."""
+    """Their bytes, by dtype."""
     precision: Precision
     two_of_four: dict[str, bool]
     """For the nodes whose weight can have the pattern 2:4 (four inputs, two zeros), whether it has it."""
@@ -92,6 +93,8 @@ class Inspection:
     """Dynamic dimensions are 1 unless others were asked for."""
     macs_reason: str | None
     """Why they cannot be counted."""
+    trees: Trees | None = None
+    """Of an ensemble of trees, which compares instead of multiplying."""
     deployed: Deployment | None = None
     """Of an artifact: a file alone says nothing of it."""
 
@@ -132,6 +135,9 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         sizes[dtype] += _bytes(tensor)
         kind, count = packed.get(tensor.name, (dtype, math.prod(tensor.dims)))
         values[kind] += count
+    for dtype, count in learnt(proto.graph):
+        values[dtype] += count
+        sizes[dtype] += count * _width(dtype)
     whole = input_shapes(model.inputs, shapes or {})
     macs, reason = _macs(proto, model.inputs, whole)
     return Inspection(
@@ -154,6 +160,7 @@ def inspect_model(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = Non
         macs=macs,
         macs_shapes=whole,
         macs_reason=reason,
+        trees=trees_in(proto.graph),
         deployed=_deployed(path),
     )
 
@@ -242,6 +249,12 @@ def _macs(
         return count_macs(proto, inputs, shapes), None
     except UnknownError as error:
         return None, str(error)
+
+
+def _width(dtype: str) -> int:
+    import numpy as np
+
+    return np.dtype(dtype).itemsize
 
 
 def _dtype(data_type: int) -> str:

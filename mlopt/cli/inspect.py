@@ -115,17 +115,33 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("parameters", _parameters(found)),
         ("weights", ", ".join(f"{dtype} {size / 1e6:.2f} MB" for dtype, size in found.weights.items()) or "none"),
         ("precision", _precision(found)),
+        *_trees(found),
         *_two_of_four(found),
         ("MACs", _macs(found)),
     ]
 
 
 def _parameters(found: Inspection) -> str:
+    if not found.parameters:
+        return "none"
     return f"{found.parameters:,} ({', '.join(f'{count:,} {dtype}' for dtype, count in found.values.items())})"
+
+
+def _trees(found: Inspection) -> list[tuple[str, str]]:
+    if (trees := found.trees) is None:
+        return []
+    return [
+        (
+            "trees",
+            f"{trees.trees:,} of {trees.nodes:,} nodes; one sample takes at most {trees.comparisons:,} comparisons",
+        )
+    ]
 
 
 def _precision(found: Inspection) -> str:
     precision = found.precision
+    if not precision.total:
+        return "no layers of convolutions or products of matrices"
     text = f"{len(precision.integers)} of {precision.total} layers in integers"
     if precision.weight_only:
         text += f", {len(precision.weight_only)} with integer weights alone"
@@ -144,6 +160,8 @@ def _macs(found: Inspection) -> str:
     free = any(found.macs_shapes[spec.name][axis] == 1 for spec in found.inputs for axis in spec.dynamic_axes)
     if found.macs is None:
         return f"unknown: {found.macs_reason}{'; --shape or --data says how large inputs are' * free}"
+    if not found.macs:
+        return "none: it multiplies no matrices"
     shapes = "; ".join(f"{name} {list(shape)}" for name, shape in found.macs_shapes.items())
     one = any(found.macs_shapes[spec.name][axis] == 1 for spec in found.inputs for axis in spec.dynamic_axes if axis)
     return f"{found.macs:,} ({shapes}{'; --shape or --data gives real sizes' * one})"

@@ -72,8 +72,8 @@ def _row(
 
 
 def work(report: Report) -> str | None:
-    """Return what to call multiplications in this report, with how many samples they are of; None if there are none."""
-    if all(one.macs is None for one in stages(report)):
+    """Return what to call multiplications here, with how many samples they are of; None where none were counted."""
+    if not any(one.macs for one in stages(report)):
         return None
     batch = report.final.batch_size
     return "MACs" if batch in (None, 1) else f"MACs of {batch:,} samples"

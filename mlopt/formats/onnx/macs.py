@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mlopt.core.errors import Problem, UserError
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.graph import nodes, subgraphs
+from mlopt.formats.onnx.trees import DOMAIN, multiplied
 
 if TYPE_CHECKING:
     import onnx
@@ -196,6 +197,8 @@ def _node_macs(node: onnx.NodeProto, shapes: Shapes) -> int:
     bodies = [_graph_macs(body, shapes) for body in subgraphs(node)]
     if any(bodies) and node.op_type != "If":
         raise UnknownError(f"how often node '{node.name}' ({node.op_type}) repeats its body is not known")
+    if node.domain == DOMAIN and (each := multiplied(node)) is not None:
+        return each * _shape(node, node.input, 0, shapes)[0] if each else 0
     if node.domain not in _OF_ONNX or node.op_type in _UNCOUNTED:
         raise UnknownError(f"the cost of node '{node.name}' ({node.op_type}) is not known")
     if node.op_type in _CONVOLUTIONS:
