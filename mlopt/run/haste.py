@@ -8,11 +8,12 @@ wider, and searches find less.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mlopt.recipe.schema import Measure, Recipe, Step
 from mlopt.results.report import Effort
+from mlopt.run.outcomes import Outcome
 
 _QUICK = Measure(seconds=1.0, rounds=7, max_time=20.0)
 _QUICK_SEARCH = 30.0
@@ -42,11 +43,13 @@ class Haste:
         """Say why what need not be done is left out, if so."""
         return SPENT if self.left() <= 0 else None
 
-    def effort(self, shortened: tuple[str, ...]) -> Effort | None:
-        """Return what the report says of it; None of a whole run."""
-        if not self.quick and self.time_limit is None:
-            return None
-        return Effort(quick=self.quick, time_limit_s=self.time_limit, shortened=shortened)
+
+def effort_of(haste: Haste, shortened: Sequence[str], outcomes: Sequence[Outcome]) -> Effort | None:
+    """Return what the report says of a run in haste: what was made shorter, and which steps were left out."""
+    if not haste.quick and haste.time_limit is None:
+        return None
+    left_out = (f"{each.step.name}: {each.reason}" for each in outcomes if each.reason == SPENT)
+    return Effort(quick=haste.quick, time_limit_s=haste.time_limit, shortened=(*shortened, *left_out))
 
 
 def hastened(recipe: Recipe, *, quick: bool, time_limit: float | None) -> tuple[Recipe, tuple[str, ...]]:
@@ -63,12 +66,14 @@ def hastened(recipe: Recipe, *, quick: bool, time_limit: float | None) -> tuple[
     return after, tuple(_changes(recipe, after))
 
 
-def told_of(effort: Effort) -> str:
-    """Say in a sentence that a run was in haste, and what for."""
+def told_of(effort: Effort | None) -> tuple[str, ...]:
+    """Say in a sentence that a run was in haste, and what came of it; nothing of a whole run."""
+    if effort is None:
+        return ()
     asked = [*(["--quick"] if effort.quick else [])]
     asked += [] if effort.time_limit_s is None else [f"--budget {effort.time_limit_s:g}s"]
     less = "; ".join(effort.shortened) or "nothing had to be made shorter for it"
-    return f"this run was to take less time ({', '.join(asked)}), so searches find less and intervals are wider: {less}"
+    return (f"this run was to take less time ({', '.join(asked)}): searches find less, intervals are wider; {less}",)
 
 
 def _within(measure: Measure, seconds: float) -> Measure:

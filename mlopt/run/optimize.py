@@ -30,6 +30,7 @@ from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
 from mlopt.run import (
+    ahead,
     chain,
     choice,
     declared,
@@ -43,7 +44,7 @@ from mlopt.run import (
     ways,
 )
 from mlopt.run.choice import Choice
-from mlopt.run.haste import SPENT, Haste, hastened, told_of
+from mlopt.run.haste import Haste, effort_of, hastened, told_of
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
 from mlopt.run.planned import Planned
@@ -83,7 +84,9 @@ def execute(request: Request, notify: Notify = silent, say: Say = unsaid) -> Art
         measured = measure(prepared, chosen)
         report = judge(prepared, measured)
         artifact = pack(prepared, measured, report)
-        return replace(artifact, took=started.timeline.seconds)
+        took = started.timeline.seconds
+        ahead.remember(planned, measured.choice.baseline.model, prepared.evaluation, measured.choice.outcomes, took)
+        return replace(artifact, took=took)
 
 
 @contextmanager
@@ -211,16 +214,16 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
     planned, findings, chosen = prepared.planned, measured.findings, measured.choice
     planned.started.notify("judge", "accuracy and gates", None)
     inputs.check_unchanged(planned.code, planned.loaded, prepared.source)
-    recipe = planned.loaded.recipe
+    recipe, effort = planned.loaded.recipe, effort_of(planned.haste, planned.shortened, chosen.outcomes)
     report = report_builder.report(
         recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
-        notes=(*_in_haste(planned, chosen), *prepared.notes, *chosen.notes, *findings.notes),
+        notes=(*told_of(effort), *prepared.notes, *chosen.notes, *findings.notes),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
         "tried": chosen.tried, "spent": dict(chosen.spent),
         "source_notes": dict(prepared.source_notes),
         "took": planned.started.timeline.seconds,
-        "effort": planned.haste.effort(_shortened(planned, chosen)),
+        "effort": effort,
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
@@ -241,18 +244,6 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
     )  # fmt: skip
-
-
-def _shortened(planned: Planned, chosen: Choice) -> tuple[str, ...]:
-    """Say what was made shorter, and which steps a time limit left out."""
-    left_out = (f"{each.step.name}: {each.reason}" for each in chosen.outcomes if each.reason == SPENT)
-    return (*planned.shortened, *left_out)
-
-
-def _in_haste(planned: Planned, chosen: Choice) -> tuple[str, ...]:
-    """Return the note of a run that was to take less time."""
-    effort = planned.haste.effort(_shortened(planned, chosen))
-    return () if effort is None else (told_of(effort),)
 
 
 def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:

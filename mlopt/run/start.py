@@ -54,7 +54,9 @@ def start(request: Request, notify: Notify, say: voice.Say = voice.unsaid) -> It
     ):  # fmt: skip
         store = Store(_cache(request) or Path(folder) / "cache")
         with store.in_use():
-            yield Started(request, timeline.tell, store, Path(folder), now(), say, timeline)
+            yield Started(
+                request, timeline.tell, store, Path(folder), begun=now(), say=say, timeline=timeline
+            )  # fmt: skip
 
 
 def _cache(request: Request) -> Path | None:

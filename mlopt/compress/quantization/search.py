@@ -144,7 +144,7 @@ class Search:
 
     def _rough_times(self, mode: Mode, layers: Collection[str], told: str) -> list[NodeTime] | None:
         """Time the layers of a mode; None, with the reason in the account, if there is no telling."""
-        if self._time_until(_TIMING_ENDS) <= 0:
+        if mode is not self._modes[0] and self._time_until(_TIMING_ENDS) <= 0:
             self.search_log.modes[mode] = "not tried: the time was up"
             return None
         path = self._roughly(mode, layers)
@@ -229,10 +229,7 @@ class Search:
         return {name: errors.get(name, unknown) for name in estimate.savings}
 
     def _write(self, mode: Mode, layers: Collection[str]) -> Version | None:
-        """Write and judge one version; None, with the reason in the account, if that cannot be done.
-
-        When the time is up, only the first version is still written.
-        """
+        """Write and judge one version, the first even if the time is up; None, with the reason, if that cannot be."""
         if self.search_log.front and self._time_until(1) < 0:
             self.search_log.modes[mode] = "the time was up before a version was written"
             return None
