@@ -13,7 +13,7 @@ from mlopt.measure.work import macs
 from mlopt.recipe.schema import Step
 from mlopt.run import ledger
 from mlopt.run.estimate import Estimate, Guess, estimate
-from mlopt.run.ledger import Size, Spent
+from mlopt.run.ledger import Workload, Spent
 from mlopt.run.outcomes import Outcome
 from mlopt.run.outlook import Outlook
 from mlopt.run.planned import Planned
@@ -29,7 +29,7 @@ _About = Callable[[str, float], Estimate]
 class Known:
     """What of a run's size is known before it."""
 
-    size: Size
+    size: Workload
     exact: bool
     """Whether model and data are there to be counted; else ``size`` is a guess."""
 
@@ -42,7 +42,7 @@ def size_of(model: Model | None, data: Dataset | None, planned: Planned) -> Know
     if model is not None and model.kind == ONNX and data is not None:
         counted = macs(model, data, planned.loaded.recipe.target.batch_size)
     multiplications = float(counted) if counted is not None else _MACS_PER_BYTE * _bytes(model)
-    return Known(Size(multiplications, samples), counted is not None)
+    return Known(Workload(multiplications, samples), counted is not None)
 
 
 def _bytes(model: Model | None) -> int:
@@ -109,7 +109,7 @@ def remember(
     counted = macs(model, data, planned.loaded.recipe.target.batch_size)
     cached = {f"pass {each.step.name}" for each in outcomes if each.status == "cached"}
     seconds = {phase: spent for phase, spent in ledger.by_phase(took).items() if phase not in cached}
-    spent = Spent(planned.loaded.recipe.name, Size(float(counted or 0), data.count), seconds, planned.haste.quick)
+    spent = Spent(planned.loaded.recipe.name, Workload(float(counted or 0), data.count), seconds, planned.haste.quick)
     ledger.add(planned.started.store.root, spent)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from mlopt.recipe.schema import Measure, Step
-from mlopt.run.ledger import Size, Spent
+from mlopt.run.ledger import Workload, Spent
 
 _LATEST = 5
 _LEAST_RATIO, _MOST_RATIO = 0.02, 50.0
@@ -32,7 +32,7 @@ class Estimate:
     basis: str
 
 
-def estimate(phase: str, name: str, size: Size | None, runs: Sequence[Spent], guess: float) -> Estimate:
+def estimate(phase: str, name: str, size: Workload | None, runs: Sequence[Spent], guess: float) -> Estimate:
     """Return what a phase will take a recipe called ``name``; ``runs`` are those before, ``guess`` is for lack of any.
 
     Without ``size``, which is not known before the data are read, nothing is scaled.
@@ -53,7 +53,7 @@ def estimate(phase: str, name: str, size: Size | None, runs: Sequence[Spent], gu
     return Estimate(max(0.0, guess), "no earlier run: a guess from sizes and settings")
 
 
-def _scaled(seconds: float, then: Size, now: Size | None) -> float:
+def _scaled(seconds: float, then: Workload, now: Workload | None) -> float:
     """Return what took one model so long for another: processes start as fast, and work grows in proportion."""
     ratio = now.work / then.work if now is not None and then.work > 0 and now.work > 0 else 1.0
     fixed = min(seconds, _START)
@@ -64,7 +64,7 @@ def _scaled(seconds: float, then: Size, now: Size | None) -> float:
 class Guess:
     """What is taken for granted where nothing ran before."""
 
-    size: Size
+    size: Workload
     threads: int
     measure: Measure
 

@@ -23,7 +23,7 @@ _PLACE = re.compile(r" \(\d+ of \d+\).*")
 
 
 @dataclass(frozen=True)
-class Size:
+class Workload:
     """What the time of a run grows with."""
 
     macs: float
@@ -43,7 +43,7 @@ class Spent:
 
     name: str
     """The recipe's."""
-    size: Size
+    size: Workload
     seconds: Mapping[str, float]
     """By phase, of those that had work to do: once each, however often it came."""
     quick: bool = False
@@ -93,7 +93,7 @@ def _run(line: bytes) -> Spent | None:
     try:
         found = json.loads(line)
         seconds = {str(phase): float(each) for phase, each in found["seconds"].items() if 0 <= float(each) < 1e7}
-        size = Size(max(0.0, float(found["size"]["macs"])), max(0, int(found["size"]["samples"])))
+        size = Workload(max(0.0, float(found["size"]["macs"])), max(0, int(found["size"]["samples"])))
         return Spent(str(found["name"]), size, seconds, bool(found["quick"]))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Measure, Step
 from mlopt.run.estimate import Guess, estimate
-from mlopt.run.ledger import Size, Spent
+from mlopt.run.ledger import Workload, Spent
 
-SMALL, LARGE = Size(1e6, 100), Size(1e7, 100)
-SIZES = st.builds(Size, st.floats(0, 1e13), st.integers(0, 10**7))
+SMALL, LARGE = Workload(1e6, 100), Workload(1e7, 100)
+SIZES = st.builds(Workload, st.floats(0, 1e13), st.integers(0, 10**7))
 RUNS = st.lists(st.builds(
     Spent, st.sampled_from(["a", "b"]), SIZES, st.dictionaries(st.sampled_from(["data", "x"]), st.floats(0, 1e6))
 ), max_size=8)  # fmt: skip
 
 
 @given(SIZES | st.none(), RUNS, st.floats(0, 1e6))
-def test_an_estimate_is_a_time(size: Size | None, runs: list[Spent], guess: float) -> None:
+def test_an_estimate_is_a_time(size: Workload | None, runs: list[Spent], guess: float) -> None:
     found = estimate("data", "a", size, runs, guess)
     assert 0 <= found.seconds < math.inf
     guessed = not any("data" in run.seconds for run in runs)
@@ -44,9 +44,9 @@ def test_what_another_model_took_is_scaled_but_for_the_starts() -> None:
 
 
 @given(SIZES, st.integers(1, 64), st.floats(0.01, 10), st.integers(7, 30))
-def test_a_guess_is_a_time_and_grows_with_the_work(size: Size, threads: int, seconds: float, rounds: int) -> None:
+def test_a_guess_is_a_time_and_grows_with_the_work(size: Workload, threads: int, seconds: float, rounds: int) -> None:
     guess = Guess(size, threads, Measure(seconds=seconds, rounds=rounds))
-    twice = Guess(Size(2 * size.macs, 2 * size.samples), threads, Measure(seconds=seconds, rounds=rounds))
+    twice = Guess(Workload(2 * size.macs, 2 * size.samples), threads, Measure(seconds=seconds, rounds=rounds))
     for name in ("simplify", "quantize"):
         step = Step(name=name, config=table()[name].config())
         assert 0 < guess.step(step, trains=False) <= guess.step(step, trains=True) <= twice.step(step, trains=True)

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopt.run import ledger
-from mlopt.run.ledger import Size, Spent
+from mlopt.run.ledger import Workload, Spent
 
-ONE = Spent("net", Size(1e6, 200), {"measure": 9.5})
+ONE = Spent("net", Workload(1e6, 200), {"measure": 9.5})
 
 
 def test_what_is_added_is_read_in_order_and_only_the_latest_stay(tmp_path: Path) -> None:
     assert ledger.read(tmp_path) == []
     for number in range(205):
-        ledger.add(tmp_path, Spent(f"net {number}", Size(number, 1), {"data": 1.0}, quick=number % 2 == 0))
+        ledger.add(tmp_path, Spent(f"net {number}", Workload(number, 1), {"data": 1.0}, quick=number % 2 == 0))
     names = [run.name for run in ledger.read(tmp_path)]
     assert names == [f"net {number}" for number in range(5, 205)]
     assert (tmp_path / "runs.jsonl").stat().st_mode & 0o777 == 0o600
