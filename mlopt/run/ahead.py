@@ -13,7 +13,7 @@ from mlopt.measure.work import macs
 from mlopt.recipe.schema import Step
 from mlopt.run import ledger
 from mlopt.run.estimate import Estimate, Guess, estimate
-from mlopt.run.ledger import Workload, Spent
+from mlopt.run.ledger import Spent, Workload
 from mlopt.run.outcomes import Outcome
 from mlopt.run.outlook import Outlook
 from mlopt.run.planned import Planned

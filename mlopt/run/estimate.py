@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from mlopt.recipe.schema import Measure, Step
-from mlopt.run.ledger import Workload, Spent
+from mlopt.run.ledger import Spent, Workload
 
 _LATEST = 5
 _LEAST_RATIO, _MOST_RATIO = 0.02, 50.0

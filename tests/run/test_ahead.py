@@ -11,7 +11,7 @@ from bench_models import dense
 from mlopt.run import ledger
 from mlopt.run.ahead import summary
 from mlopt.run.forecast import foresee, foresee_times
-from mlopt.run.ledger import Workload, Spent
+from mlopt.run.ledger import Spent, Workload
 from mlopt.run.outlook import Outlook
 from mlopt.run.request import Request
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopt.run import ledger
-from mlopt.run.ledger import Workload, Spent
+from mlopt.run.ledger import Spent, Workload
 
 ONE = Spent("net", Workload(1e6, 200), {"measure": 9.5})
 

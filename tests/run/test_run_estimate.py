@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlopt.passes.table import table
 from mlopt.recipe.schema import Measure, Step
 from mlopt.run.estimate import Guess, estimate
-from mlopt.run.ledger import Workload, Spent
+from mlopt.run.ledger import Spent, Workload
 
 SMALL, LARGE = Workload(1e6, 100), Workload(1e7, 100)
 SIZES = st.builds(Workload, st.floats(0, 1e13), st.integers(0, 10**7))
