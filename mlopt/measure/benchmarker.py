@@ -54,7 +54,9 @@ class Benchmarker:
         def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
             return [n for n, speed in _speeds(measured).items() if speed.median > _PROMISING and not speed.faster]
 
-        run = compare.compare(candidates, self.samples, schedule, copies=_COPIES, undecided=undecided, notify=tell)
+        run = compare.compare(
+            candidates, self.samples, schedule, copies=_COPIES, undecided=undecided, notify=tell, cold=False
+        )
         if _FP32 not in run.measured:
             raise MeasureError("the FP32 model could not be measured", got=run.lost.get(_FP32))
         return _speeds(run.measured)
@@ -82,7 +84,7 @@ class Benchmarker:
 
         run = compare.compare(
             candidates, self.samples, schedule, copies=_SAME, needs=_SAME, undecided=undecided if max_time else None,
-            notify=tell,
+            notify=tell, cold=False,
         )  # fmt: skip
         if gone := [name for name in _SAME if name not in run.measured]:
             raise MeasureError("the model as it is could not be measured", got=run.lost.get(gone[0]))

@@ -98,7 +98,7 @@ def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: No
     )  # fmt: skip
     run = compare.compare(
         candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
-        undecided=undecided, notify=notify, cold=True,
+        undecided=undecided, notify=notify,
     )  # fmt: skip
     _refuse_the_loss(run, wanted, experiment)
     return run
@@ -134,7 +134,7 @@ def short(experiment: Experiment, candidates: Sequence[Candidate], notify: Notif
 
     run = compare.compare(
         candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
-        notify=notify,
+        notify=notify, cold=False,
     )  # fmt: skip
     _refuse_the_loss(run, names, experiment)
     return run
