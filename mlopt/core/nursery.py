@@ -45,13 +45,15 @@ class Nursery:
     ) -> subprocess.Popen[bytes]:  # fmt: skip
         """Start a worker as ``subprocess.Popen`` would; by ``popen``, cold, if that cannot be."""
         order = pickle.dumps((command[2], str(Path.cwd()), env))
+        if len(order) > _LARGEST:
+            return popen(command, pass_fds=pass_fds, env=env, stdout=stdout, **how)
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)  # whose parent has ended becomes a child of this process
             try:
                 socket.send_fds(self._ours, [order], [*pass_fds, stdout.fileno()])
                 pid = int(self._ours.recv(16))
-            except (OSError, ValueError):  # it is gone, or the order is too long
+            except (OSError, ValueError):  # it is gone
                 return popen(command, pass_fds=pass_fds, env=env, stdout=stdout, **how)
             finally:
                 prctl(_PR_SET_CHILD_SUBREAPER, 0)

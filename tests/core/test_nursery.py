@@ -89,6 +89,14 @@ def test_without_its_nursery_a_worker_starts_cold(tmp_path: Path) -> None:
     assert not run_in_worker(tmp_path / "log", facts)[2]
 
 
+def test_an_environment_that_is_too_large_to_hand_on_is_one_for_a_cold_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        monkeypatch.setenv(f"LARGE_{number}", "x" * 60_000)
+    assert not run_in_worker(tmp_path / "log", facts)[2]
+
+
 def test_when_it_is_closed_nothing_of_it_is_left(tmp_path: Path) -> None:
     with nursery.opened(["json"]):  # within another one, which stays
         run_in_worker(tmp_path / "log", peak_rss_bytes)
