@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import tempfile
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from warm_workers import Nursery, read_operators_once
+
+from mlopt.core import nursery as product
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -127,6 +130,18 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("MLOPT_CONFIG", str(home / "config"))
 
 
+def _only_where_cold(
+    opened: Callable[..., AbstractContextManager[None]],
+) -> Callable[..., AbstractContextManager[None]]:
+    """Tests have a nursery of their own, which has imported PyTorch, too."""
+
+    def chosen(modules: Sequence[str]) -> AbstractContextManager[None]:
+        cold = _running and _running[-1].get_closest_marker("cold")
+        return opened(modules) if cold else nullcontext()
+
+    return chosen
+
+
 @pytest.fixture(scope="session", autouse=True)
 def workers_start_warm(starts_are_watched: None) -> Iterator[None]:
     nursery = Nursery()
@@ -136,6 +151,7 @@ def workers_start_warm(starts_are_watched: None) -> Iterator[None]:
         return subprocess.Popen(command, **how) if cold else nursery.popen(command, **how)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlopt.core.nursery.opened", _only_where_cold(product.opened))
         patch.setattr(
             "mlopt.core.worker.subprocess", types.SimpleNamespace(**{**vars(subprocess), "Popen": _watched(start)})
         )

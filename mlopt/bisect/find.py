@@ -24,8 +24,8 @@ from mlopt.run.optimize import planned_for, ready
 from mlopt.run.outcomes import Outcome
 from mlopt.run.request import Request
 from mlopt.run.stages import Prepared
-from mlopt.run.start import Notify
 from mlopt.run.step import begin
+from mlopt.run.timeline import Notify
 
 
 def bisect(request: Request, notify: Notify) -> Finding:

@@ -22,6 +22,7 @@ _AS_REPORTED = (
     "data",
     "sampling",
     "notes",
+    "effort",
 )
 
 

@@ -9,11 +9,14 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.duration import duration
 from mlopt.cli.runtime_option import ForTarget, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
 _DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_QUICK = "A few minutes: smaller searches, shorter measuring. The report and the claims say so."
+_BUDGET = "The most that searches, retries and measuring may take: 5m, 90s. The report says what was left out."
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 
@@ -33,14 +36,14 @@ def optimize(
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
+    quick: Annotated[bool, typer.Option("--quick", help=_QUICK)] = False,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="TIME", parser=duration, help=_BUDGET)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, signed artifact."""
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
-    from mlopt.cli.summary import show
-    from mlopt.run.optimize import execute
     from mlopt.run.request import Request
 
     named = key or passphrase_file or chain or keyless or keys.has_user_key()
@@ -50,11 +53,18 @@ def optimize(
     request = Request(
         source=source, data=data, output=output, overrides=with_runtime(overrides, runtime), signer=who, sign=sign,
         allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
+        quick=quick, time_limit=budget,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
-        artifact = execute(request, progress.update)
+        progress.update("start")
+        from mlopt.run.optimize import execute  # may take seconds where disks are slow, so it is shown
+
+        artifact = execute(request, progress.update, progress.say)
+    from mlopt.cli.summary import show, show_spent
+
     screen = err if json else out
     show(artifact.report, screen)
+    show_spent(artifact.took, screen)
     screen.print(f"report    {artifact.path / 'report.html'}")
     screen.print(f"artifact  {artifact.path}{'' if artifact.signed else '  (not signed)'}")
     for line in artifact.messages:

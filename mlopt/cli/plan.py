@@ -17,18 +17,19 @@ def plan(
     runtime: ForTarget = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Show the steps, what they need, and which the cache has; runs nothing."""
+    """Show the steps, which of them the cache has, and about how long all takes; runs nothing."""
     from mlopt.cli.console import emit_json, err
-    from mlopt.cli.outlook import show
-    from mlopt.run.forecast import foresee
+    from mlopt.cli.outlook import show, show_times
+    from mlopt.run.forecast import foresee_times
     from mlopt.run.request import Request
 
     chosen = with_runtime(overrides, runtime)
     request = Request(source=source, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
-    steps, notes = foresee(request)
+    steps, notes = foresee_times(request)
     if json:
         emit_json([step.as_json() for step in steps])
     else:
         show(steps)
+        show_times(steps)
     for note in notes:
         err.print(f"note: {note}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlopt.core.foreign_text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -59,6 +59,14 @@ def show(report: Report, console: Console) -> None:
     whose = merit.sentence(report)
     if whose is not None:
         line(Text(whose))
+
+
+def show_spent(took: Mapping[str, float], console: Console) -> None:
+    """Print what a run took, by phase: what is under 2 % of it together with what else is."""
+    from mlopt.report import spending
+
+    if said := spending.sentence(took):
+        console.print(plain(said), style="dim")
 
 
 def _show_tried(report: Report, line: Callable[[RenderableType], None], screen: int) -> None:

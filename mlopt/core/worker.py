@@ -25,9 +25,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
-from mlopt.core import network
+from mlopt.core import network, nursery, voice
 from mlopt.core.errors import MloptError
 from mlopt.core.packages import GENERATED
+from mlopt.core.voice import Hear
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +40,7 @@ _SECRETS = frozenset({
     "BUILDKITE_AGENT_ACCESS_TOKEN",
 })  # fmt: skip
 """What lets its holder sign: with the user's key, or as the identity of a CI job."""
-_START = "import sys; sys.path[:] = {path!r}; from mlopt.core.worker import serve; serve({fd})"
+_START = "import sys; sys.path[:] = {path!r}; from mlopt.core.worker import serve; serve({fd}, {echo})"
 
 
 class WorkerDiedError(Exception):
@@ -50,34 +51,24 @@ class WorkerRaisedError(Exception):
     """The child's function raised something that mlopt did not foresee; the message is its last line."""
 
 
-Hear = Callable[[str, float | None], None]
-"""Called with how far a child is: in words, and as a share of its work, 0 to 1."""
-_parent: Connection | None = None
-"""In a child, the pipe to its parent."""
-
-
-def tell(text: str, share: float | None = None) -> None:
-    """Tell the parent how far the work is; nobody hears it outside a child."""
-    if _parent is not None:
-        _parent.send(("told", (text, share)))
-
-
 class Worker:
     """One child process; use as a context manager. ``log`` gets everything that it prints.
 
-    ``hear`` gets what it tells of its work.
+    ``hear`` gets what it tells of its work, by default whoever listens (``mlopt.core.voice``). A ``quiet`` one passes
+    on nothing of what is printed; a ``cold`` one has imported nothing that it did not need itself.
     """
 
-    def __init__(self, log: Path, hear: Hear = lambda _text, _share: None) -> None:
-        self.log, self._hear = log, hear
+    def __init__(self, log: Path, hear: Hear | None = None, *, quiet: bool = False, cold: bool = False) -> None:
+        heard = voice.listener()
+        self.log, self._hear, self._say = log, hear or heard.hear, heard.say
         parent, child = _pipe()
         environment = child_environment() | {
             "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(log.resolve().parent / "generated"),
         }  # fmt: skip
         with log.open("ab") as stream:
             self._printed_before = stream.tell()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START.format(path=sys.path, fd=child.fileno())],
+            self._process = nursery.started(subprocess.Popen, child_environment(), cold=cold)(
+                [sys.executable, "-c", _START.format(path=sys.path, fd=child.fileno(), echo=not quiet)],
                 pass_fds=[child.fileno()], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment,
             )  # fmt: skip
         child.close()
@@ -159,20 +150,17 @@ class Worker:
                 if time.monotonic() >= deadline:
                     raise TimeoutError
             outcome, value = self._pipe.recv()
-            if outcome != "told":
+            if outcome == "told":
+                self._hear(*value)
+            elif outcome == "printed":
+                self._say(value)
+            else:
                 return outcome, value
-            self._hear(*value)
 
 
 def run_in_worker(log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run one function in a child of its own."""
     with Worker(log) as worker:
-        return worker.call(function, *args, **kwargs)
-
-
-def run_and_hear(hear: Hear, log: Path, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run one function in a child of its own, and hear how far it is."""
-    with Worker(log, hear) as worker:
         return worker.call(function, *args, **kwargs)
 
 
@@ -201,13 +189,15 @@ def peak_rss_bytes() -> int:
     raise OSError("/proc/self/status has no VmHWM line")
 
 
-def serve(descriptor: int) -> None:
-    """Answer the parent until it closes the pipe. The child's side of the protocol."""
+def serve(descriptor: int, echo: bool = False) -> None:
+    """Answer the parent until it closes the pipe: the child's side. ``echo`` passes on what is printed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     network.close()
-    global _parent  # noqa: PLW0603 - a process has one
-    pipe = _parent = Connection(descriptor)
+    pipe = Connection(descriptor)
+    voice.connect(pipe)
+    if echo:
+        sys.stdout = voice.Echo(sys.stdout)
     hosted: Any = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -217,13 +207,13 @@ def serve(descriptor: int) -> None:
                     hosted, value = what(*args), None
                 else:
                     value = (getattr(hosted, what) if verb == "invoke" else what)(*args, **kwargs)
-                pipe.send(("ok", value))
+                voice.answer(pipe, "ok", value)
             except MloptError as error:
                 traceback.print_exc()  # the log is what a failed step leaves behind
-                pipe.send(("error", error) if _travels(error) else ("raised", _in_words(error)))
+                voice.answer(pipe, *(("error", error) if _travels(error) else ("raised", _in_words(error))))
             except Exception as error:  # noqa: BLE001 - the boundary of the process: told to the parent in full
                 traceback.print_exc()
-                pipe.send(("raised", _in_words(error)))
+                voice.answer(pipe, "raised", _in_words(error))
 
 
 def _pipe() -> tuple[Connection, Connection]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopt.core.errors import DataError, Problem
+from mlopt.core.voice import Count
 from mlopt.data.dataset import Array, Dataset, Samples
 from mlopt.data.fixed import value_problem
 from mlopt.data.ragged import joined, ragged
@@ -122,8 +123,10 @@ def predict(
     """
     size = batch_of(data, specs, batch_size)
     calls: list[tuple[Mapping[str, Array], int]] = []
+    done, count = 0, Count("sample", len(data.inputs[specs[0].name]) if indices is None else len(indices))
     for feeds, real in batches(data, specs, batch_size, indices):
         outputs = _own(run(feeds))
+        count(done := done + real)
         if size > 1 and not all(_batched(output, size) for output in outputs.values()):
             calls, size = _alone(run, data, specs, indices), batch_of(data, specs, 1)
             break

@@ -259,5 +259,6 @@ READINGS: Mapping[str, Read] = {
     "fidelity.worst_part": _fidelity(_worst_part, lambda found: found.part),
     "fidelity.max_abs": _fidelity(lambda found: found.max_abs),
     "fidelity.matched": _matched,
+    "run.quick": lambda asked: Evidence(float(asked.report.effort is not None and asked.report.effort.quick)),
 }
 """For each metric of the vocabulary."""

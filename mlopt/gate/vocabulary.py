@@ -49,6 +49,7 @@ METRICS: Mapping[str, GateMetric] = {
     "fidelity.worst_part": GateMetric(_MILDER),
     "fidelity.max_abs": GateMetric(_MILDER),
     "fidelity.matched": GateMetric(_MILDER),
+    "run.quick": GateMetric("a run without --quick"),
 }
 """In the order in which they are listed to people."""
 

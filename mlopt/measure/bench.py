@@ -24,7 +24,7 @@ from mlopt.results.figures import ColdStart
 from mlopt.runtimes.base import Array, Feeds
 from mlopt.runtimes.table import open_session, runtime_named
 
-SETTLE_SECONDS = 0.1
+SETTLE_SECONDS, LEAST_SETTLE_SECONDS = 0.1, 0.03
 """Without it, EfficientNet-Lite0 starts each block at half its speed, and two copies of it differ by 21 %, not 8 %."""
 WARM_UP_SECONDS = 3.0
 WARM_UP_CALLS = 3
@@ -48,6 +48,7 @@ class Bench:
         loaded = time.perf_counter()
         self._session.run(self._feeds[0])
         self._cold = ColdStart(load_ms=1e3 * (loaded - opened), first_ms=1e3 * (time.perf_counter() - loaded))
+        self._block_seconds = math.inf
         self._clients = candidate.concurrency
         self._pool = self._stack.enter_context(ThreadPoolExecutor(self._clients)) if self._clients > 1 else None
 
@@ -78,13 +79,16 @@ class Bench:
         """Return the wall times of inferences, in milliseconds: as many as ``seconds`` hold, at least ``least``.
 
         To settle, some come first that are not counted, for as long again but at most 0.1 s: the threads of the
-        candidate before still spin for a while, and the caches hold what it left there.
+        candidate before still spin for a while, and the caches hold what it left there. Of a model so small that a
+        block ends with its number of calls, that is soon over, and 0.03 s are enough.
         """
         if settle:
-            self._timed(min(SETTLE_SECONDS, seconds), least=1)
+            self._timed(min(SETTLE_SECONDS, seconds, max(LEAST_SETTLE_SECONDS, self._block_seconds)), least=1)
+        started = time.perf_counter()
         gc.disable()
         times = self._timed(seconds, least, most=_MAX_CALLS)
         gc.enable()
+        self._block_seconds = time.perf_counter() - started
         return times
 
     def peak_rss_bytes(self) -> int:

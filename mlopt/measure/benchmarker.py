@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlopt.core.errors import MeasureError
+from mlopt.core.voice import tell
 from mlopt.data.dataset import Dataset
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.measure import compare, operators, statistics
@@ -32,9 +34,10 @@ class Benchmarker:
     batch_size: int
     logs: Path
 
-    def profile(self, path: Path) -> list[NodeTime]:
-        """Time the nodes of one version."""
-        return operators.profile(self._candidate("profile", path), self.samples, _PROFILE_SECONDS, self.logs / "log")
+    def profile(self, path: Path, max_time: float = math.inf) -> list[NodeTime]:
+        """Time the nodes of one version; raises ``MeasureError`` if that takes longer than ``max_time`` seconds."""
+        candidate = self._candidate("profile", path)
+        return operators.profile(candidate, self.samples, _PROFILE_SECONDS, self.logs / "log", max_time)
 
     def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
         """Compare versions with the FP32 model in one interleaved run; a version that died is left out.
@@ -52,7 +55,7 @@ class Benchmarker:
             return [n for n, speed in _speeds(measured).items() if speed.median > _PROMISING and not speed.faster]
 
         run = compare.compare(
-            candidates, self.samples, schedule, copies=_COPIES, undecided=undecided, notify=lambda _text, _share: None
+            candidates, self.samples, schedule, copies=_COPIES, undecided=undecided, notify=tell, cold=False
         )
         if _FP32 not in run.measured:
             raise MeasureError("the FP32 model could not be measured", got=run.lost.get(_FP32))
@@ -81,7 +84,7 @@ class Benchmarker:
 
         run = compare.compare(
             candidates, self.samples, schedule, copies=_SAME, needs=_SAME, undecided=undecided if max_time else None,
-            notify=lambda _text, _share: None,
+            notify=tell, cold=False,
         )  # fmt: skip
         if gone := [name for name in _SAME if name not in run.measured]:
             raise MeasureError("the model as it is could not be measured", got=run.lost.get(gone[0]))

@@ -19,12 +19,14 @@ from mlopt.measure.schedule import Notify, Schedule
 def compare(
     candidates: Sequence[Candidate], samples: Dataset, schedule: Schedule, *, copies: tuple[str, str],
     undecided: Undecided | None, notify: Notify, final: str | None = None, needs: Collection[str] = (),
+    cold: bool = True,
 ) -> Run:  # fmt: skip
     """Measure until ``undecided`` names nobody, or the schedule ends.
 
     ``copies`` are the two candidates that are one model: ratios rest on them, so they go on with whatever goes on
     beside ``final``, which alone may go on by itself. Without one of ``needs`` nothing could be decided, and nothing is
-    asked. While it goes on, the speed of ``final`` against the first of the copies is told.
+    asked. While it goes on, the speed of ``final`` against the first of the copies is told. A search, which is
+    after speed alone, needs no ``cold`` processes (``latency.measure``).
     """
 
     def wanted(measured: Mapping[str, Measured]) -> Collection[str]:
@@ -39,8 +41,10 @@ def compare(
         return "" if final is None else _speed(measured, base, final, alpha)
 
     def measured() -> Run:
-        ask = None if undecided is None else wanted
-        return latency.measure(candidates, samples, schedule, notify=notify, undecided=ask, interim=interim)
+        return latency.measure(
+            candidates, samples, schedule, notify=notify, undecided=None if undecided is None else wanted,
+            interim=interim, cold=cold,
+        )  # fmt: skip
 
     if all(each.deployable.options.device == "cpu" for each in candidates):
         return measured()

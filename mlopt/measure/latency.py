@@ -50,17 +50,19 @@ def measure(
     undecided: Undecided | None = None,
     interim: Callable[[Mapping[str, Measured]], str] | None = None,
     patience: Patience = Patience(),
+    cold: bool = True,
 ) -> Run:
     """Measure all candidates in one interleaved run.
 
     ``undecided`` is asked after each look, and only what it names goes on; without it there is one look. ``interim``
     says in a few words what the samples show so far; it gets those with enough rounds for an interval. Of several
     ``mlopt`` processes on a machine, one measures at a time. A candidate that cannot be opened, raises, dies or hangs
-    is in ``Run.lost``; nothing is raised for it.
+    is in ``Run.lost``; nothing is raised for it. Processes that are not ``cold`` start sooner, and are timed alike; the
+    memory that they hold, and what a model's first answer takes, are then no evidence.
     """
     with alone(notify), tempfile.TemporaryDirectory(prefix="mlopt-measure-") as folder:
         turns = [
-            _Turn(candidate, samples, Path(folder) / f"{number}.log", patience)
+            _Turn(candidate, samples, Path(folder) / f"{number}.log", patience, cold=cold)
             for number, candidate in enumerate(candidates)
         ]
 
@@ -103,8 +105,10 @@ def alone(notify: Notify) -> Iterator[None]:
 class _Turn:
     """One candidate's side of the interleaving, in the measuring process."""
 
-    def __init__(self, candidate: Candidate, samples: Dataset, log: Path, patience: Patience) -> None:
-        self.candidate = candidate
+    def __init__(
+        self, candidate: Candidate, samples: Dataset, log: Path, patience: Patience, *, cold: bool = True
+    ) -> None:
+        self.candidate, self._cold = candidate, cold
         self.lost: str | None = None
         self.fix: str | None = None
         self.notes: list[str] = []
@@ -159,7 +163,7 @@ class _Turn:
 
     def _start(self) -> Worker:
         self.close()
-        worker = self._worker = Worker(self._log)
+        worker = self._worker = Worker(self._log, quiet=True, cold=self._cold)
         worker.host(Bench, self.candidate, self._samples, timeout=self._patience.opening)
         self._cold_starts.append(worker.invoke("cold_start", timeout=self._patience.answer))
         worker.invoke("warm_up", timeout=self._limit(WARM_UP_SECONDS, WARM_UP_CALLS))

@@ -6,7 +6,9 @@ name.
 
 from __future__ import annotations
 
+import math
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,17 +66,21 @@ def profiles(candidates: Sequence[Candidate], samples: Dataset, logs: Path, noti
     return Profiles(operators, precisions, tuple(notes))
 
 
-def profile(candidate: Candidate, samples: Dataset, seconds: float, log: Path) -> list[NodeTime]:
+def profile(
+    candidate: Candidate, samples: Dataset, seconds: float, log: Path, max_time: float = math.inf
+) -> list[NodeTime]:
     """Run the candidate for about ``seconds`` in a process of its own; warming up comes first and is not counted.
 
     Returns the nodes in the order in which they first ran. Raises ``MeasureError``: for a runtime without a
-    profile, too.
+    profile, too, or one that takes longer than ``max_time`` seconds in all.
     """
     _profile_of(candidate)
-    with tempfile.TemporaryDirectory(prefix="mlopt-profile-") as folder, Worker(log) as worker:
+    end = time.monotonic() + max_time
+    with tempfile.TemporaryDirectory(prefix="mlopt-profile-") as folder, Worker(log, quiet=True) as worker:
         try:
-            worker.host(_Profiled, candidate, samples, folder, timeout=_TIMEOUT)
-            nodes: list[NodeTime] = worker.invoke("nodes", seconds, timeout=_TIMEOUT + 20 * seconds)
+            worker.host(_Profiled, candidate, samples, folder, timeout=min(_TIMEOUT, max_time))
+            left = max(0.0, end - time.monotonic())
+            nodes: list[NodeTime] = worker.invoke("nodes", seconds, timeout=min(_TIMEOUT + 20 * seconds, left))
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise MeasureError("the model could not be profiled", where=candidate.name, got=str(error)) from error
     return nodes

@@ -94,6 +94,11 @@ class PassConfig(BaseModel):
         del gpu
         return ()
 
+    def within(self, seconds: float) -> Self:
+        """Return the configuration whose search takes no longer: where a key ``seconds`` limits it, that is lowered."""
+        limit = getattr(self, "seconds", None)
+        return self if limit is None or limit <= seconds else self.model_copy(update={"seconds": seconds})
+
     @property
     def foreign(self) -> bool:
         """Whether the pass, so configured, writes for a runtime that is not measured here: speed then says nothing."""

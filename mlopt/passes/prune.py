@@ -232,7 +232,7 @@ def _structured(
 def _sensitivity(pruner: Pruner, ratios: Sequence[float], task: TrainingTask) -> dict[str, Any]:
     """Return what each layer bears, as a note."""
     from mlopt.compress.prune.sensitivity import Judge, points
-    from mlopt.core.worker import tell
+    from mlopt.core.voice import tell
 
     judge = Judge.of(pruner.model, task.judging(_JUDGED_ON))
     found = points(pruner, ratios, judge, lambda layer, share: tell(f"how sensitive is {layer}", share))

@@ -21,6 +21,7 @@ from mlopt.report import (
     quality,
     search,
     sensitivity,
+    spending,
     training,
     tried_list,
     trust,
@@ -55,9 +56,17 @@ def render(report: Report) -> str:
         _environment(report),
         _data(report),
         _notes(report),
+        _took(report),
         ("## Do it again", "", "```sh", *facts.reproduce(report), "```"),
     )
     return "\n\n".join("\n".join(lines) for lines in map(tuple, sections) if lines) + "\n"
+
+
+def _took(report: Report) -> Iterator[str]:
+    if said := spending.sentence(report.took):
+        yield "## What the run took"
+        yield ""
+        yield text(facts.upper_first(said)) + "."
 
 
 def text(value: str) -> str:

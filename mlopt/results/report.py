@@ -143,6 +143,17 @@ class Tried(Section):
     """Why it is not what is shipped; null for the one that is."""
 
 
+class Effort(Section):
+    """What was asked to take less time than a whole run: the figures are as honest, and their intervals wider."""
+
+    quick: bool
+    """Whether measuring and searches were kept short: ``--quick``."""
+    time_limit_s: float | None
+    """What ``--budget`` allowed searches, retries and measuring, in seconds."""
+    shortened: Many[tuple[str, ...]]
+    """What was cut short, or left out, and how."""
+
+
 class MadeBy(Section):
     """How a run was started, and where its result went: of what lies elsewhere, only the name."""
 
@@ -188,8 +199,13 @@ class Report(Section):
     """Every deployable that was looked at; empty where a recipe leaves no choice, and in older reports."""
     spent: Many[dict[str, float]] = Field(default_factory=dict)
     """Seconds of wall time of choosing among ``tried``, by what they went to."""
+    took: Many[dict[str, float]] = Field(default_factory=dict)
+    """Seconds of wall time of each phase of the run up to the verdict, in the order in which they began; empty in older
+    reports."""
     source_notes: Free = Field(default_factory=dict)
     """How the source came to be, as of a step's notes: the note ``trainings``, if the recipe trains it."""
+    effort: Effort | None = None
+    """Null for a whole run, and in older reports."""
     made_by: MadeBy | None = None
     """Absent in reports of ``mlopt bench``, and in those of older versions."""
 

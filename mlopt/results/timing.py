@@ -96,8 +96,8 @@ class Rival:
 class Measuring(Protocol):
     """Times versions of one model on real samples, or one model run in several ways."""
 
-    def profile(self, path: Path) -> list[NodeTime]:
-        """Time the nodes of one version."""
+    def profile(self, path: Path, max_time: float = ...) -> list[NodeTime]:
+        """Time the nodes of one version, in ``max_time`` seconds; raises ``MeasureError``, if they are up too."""
         ...
 
     def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:

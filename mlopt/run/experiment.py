@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from mlopt.runtimes.base import Deployable
 
 _ENDS, _COPIES = (BASELINE, FINAL), (BASELINE, CONTROL)
 _TRIAL_SHARE, _TRIAL_SAMPLES, _TRIAL_LOOKS = 0.5, 20, 2
+_LATE = "other batch sizes and operators were not measured: the time that --budget allows was spent"
 _PROMISING = 1.05
 """A trial's gain that is looked at again if the machine was too noisy to tell."""
 
@@ -42,6 +44,8 @@ class Experiment:
     """The stored reports that gates compare with."""
     keep: Path
     """The folder for the samples of a run that cannot be judged."""
+    left: Callable[[], float] = lambda: math.inf
+    """The seconds that measuring may still take; what a verdict takes is measured all the same."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,14 @@ def explained(experiment: Experiment, run: Run, notify: Callable[[str, str, floa
     """
     ends = [run.measured[name].candidate for name in _ENDS]
     clients = experiment.recipe.target.clients
-    loads = [Load(batch_size=size, concurrency=clients) for size in experiment.recipe.measure.batch_sizes]
+    late = experiment.left() <= 0
+    sizes = () if late else experiment.recipe.measure.batch_sizes
+    loads = [Load(batch_size=size, concurrency=clients) for size in sizes]
     points, gaps = sweep(ends, loads, experiment.evaluator.dataset, partial(notify, "batch sizes"))
-    timed = ends if experiment.recipe.measure.operators else []
+    timed = ends if experiment.recipe.measure.operators and not late else []
     logs = experiment.evaluator.logs
     found = operators.profiles(timed, experiment.evaluator.dataset, logs, partial(notify, "operators"))
-    return Findings(run, points, found.operators, found.layers, (*gaps, *found.notes))
+    return Findings(run, points, found.operators, found.layers, (*gaps, *found.notes, *([_LATE] if late else [])))
 
 
 def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: Notify) -> Run:
@@ -87,7 +93,8 @@ def compared(experiment: Experiment, candidates: Sequence[Candidate], notify: No
 
     least = statistics.samples_for_percentile(0.95, statistics.ALPHA / looks)
     schedule = Schedule(
-        measure.seconds, measure.rounds, measure.max_time, looks=looks, least=least, seed=recipe.seed
+        measure.seconds, measure.rounds, min(measure.max_time, experiment.left()), looks=looks, least=least,
+        seed=recipe.seed,
     )  # fmt: skip
     run = compare.compare(
         candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, final=FINAL, needs=wanted,
@@ -117,8 +124,8 @@ def short(experiment: Experiment, candidates: Sequence[Candidate], notify: Notif
     """
     measure, names = experiment.recipe.measure, {each.name for each in candidates}
     schedule = Schedule(
-        _TRIAL_SHARE * measure.seconds, measure.rounds, measure.max_time, looks=_TRIAL_LOOKS, least=_TRIAL_SAMPLES,
-        seed=experiment.recipe.seed,
+        _TRIAL_SHARE * measure.seconds, measure.rounds, min(measure.max_time, experiment.left()), looks=_TRIAL_LOOKS,
+        least=_TRIAL_SAMPLES, seed=experiment.recipe.seed,
     )  # fmt: skip
 
     def undecided(measured: Mapping[str, Measured]) -> Collection[str]:
@@ -127,7 +134,7 @@ def short(experiment: Experiment, candidates: Sequence[Candidate], notify: Notif
 
     run = compare.compare(
         candidates, experiment.evaluator.dataset, schedule, copies=_COPIES, needs=names, undecided=undecided,
-        notify=notify,
+        notify=notify, cold=False,
     )  # fmt: skip
     _refuse_the_loss(run, names, experiment)
     return run

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.data.dataset import Dataset, open_dataset
-from mlopt.formats.model import Kind, TensorSpec
+from mlopt.formats.model import Kind, Model, TensorSpec
 from mlopt.formats.table import opened
-from mlopt.run import inputs
+from mlopt.run import ahead, inputs
 from mlopt.run.chain import source_kind
 from mlopt.run.declared import fixed_inputs
 from mlopt.run.fingerprint import Setting
@@ -25,12 +25,23 @@ def foresee(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
         return outlook(planned), planned.notes
 
 
+def foresee_times(request: Request) -> tuple[list[Outlook], tuple[str, ...]]:
+    """Return the same with what each should take, and with what every run measures and writes."""
+    with planned_for(request) as planned:
+        rows, known = _looked_ahead(planned)
+        return ahead.with_times(rows, planned, known, ahead.remembered(planned)), planned.notes
+
+
 def outlook(planned: Planned) -> list[Outlook]:
     """Return the source, the data sets and the passes of a planned run, in order."""
+    return _looked_ahead(planned)[0]
+
+
+def _looked_ahead(planned: Planned) -> tuple[list[Outlook], ahead.Known]:
     recipe, base = planned.loaded.recipe, planned.loaded.base
     rows: list[Outlook] = []
     source_key = inputs.source_key(recipe, base, recipe.model.specs)
-    digest, kind, specs = _source(planned, source_key, rows)
+    model, digest, kind, specs = _source(planned, source_key, rows)
     sets: dict[str, Dataset] = {}
     for role in ("evaluation", "calibration", "train"):
         described = getattr(recipe.data, role)
@@ -55,11 +66,11 @@ def outlook(planned: Planned) -> list[Outlook]:
         samples_digest=digests.get("evaluation", ""), budget=recipe.budget(base), source_digest=digest, base=base,
     )  # fmt: skip
     one_size = "evaluation" in sets and sets["evaluation"].one_size
-    ahead = Ahead(planned, setting, kind, digest, frozenset(unread), one_size)
-    return [*rows, *outlook_of_steps(ahead)]
+    steps = outlook_of_steps(Ahead(planned, setting, kind, digest, frozenset(unread), one_size))
+    return [*rows, *steps], ahead.size_of(model, sets.get("evaluation"), planned)
 
 
-_Source = tuple[str | None, Kind, tuple[TensorSpec, ...] | None]
+_Source = tuple[Model | None, str | None, Kind, tuple[TensorSpec, ...] | None]
 
 
 def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
@@ -69,14 +80,15 @@ def _source(planned: Planned, key: Key | None, rows: list[Outlook]) -> _Source:
             recipe, planned.loaded.base, recipe.model.specs, planned.started.store, planned.started.scratch / "plan.log"
         ).model
         rows.append(Outlook("source", recipe.model.source, True, "a file, used as it is"))
-        return model.digest, model.kind, model.inputs
+        return model, model.digest, model.kind, model.inputs
     trained = "" if recipe.model.train is None else ", trained on data.train"
     entry = _look(planned, [key], "source", f"{recipe.model.source}{trained}", rows)
     if entry is None:
-        return None, source_kind(recipe, planned.passes), recipe.model.specs or None
+        return None, None, source_kind(recipe, planned.passes), recipe.model.specs or None
     declared, kind = recipe.model.specs, Kind(entry.result["kind"])
     path, log = entry.out / entry.result["path"], planned.started.scratch / "plan.log"
-    return entry.result["digest"], kind, declared or opened(kind, path, log).inputs
+    made = None if declared else opened(kind, path, log)
+    return made, entry.result["digest"], kind, declared or (made.inputs if made is not None else None)
 
 
 def _look(planned: Planned, keys: Sequence[Key], name: str, detail: str, rows: list[Outlook]) -> Entry | None:

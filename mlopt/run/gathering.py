@@ -28,7 +28,6 @@ def source(planned: Planned) -> inputs.Source:
     started.notify("source", recipe.model.source, None)
     built = inputs.source(
         recipe, base, specs, started.store, log(started), samples, training=training,
-        hear=partial(started.notify, "training"),
     )  # fmt: skip
     model = built.model
     misfits = [*chain.misfits(model.kind, recipe, planned.passes), *declared.misfits(recipe, Interface.of(model))]

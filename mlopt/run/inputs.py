@@ -16,7 +16,7 @@ from mlopt.core.cache_entry import Key
 from mlopt.core.errors import DataError, ModelError, Problem
 from mlopt.core.packages import versions
 from mlopt.core.usercode import CodeReference, distributions, parse_reference
-from mlopt.core.worker import Hear, WorkerDiedError, WorkerRaisedError, run_and_hear, run_in_worker
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
@@ -145,7 +145,7 @@ class Source(NamedTuple):
 
 def source(
     recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path,
-    samples: Dataset | None = None, *, training: Training | None = None, hear: Hear = lambda _text, _share: None,
+    samples: Dataset | None = None, *, training: Training | None = None,
 ) -> Source:  # fmt: skip
     """Return the source model, which ``training`` makes if the recipe says that mlopt trains it.
 
@@ -160,8 +160,8 @@ def source(
         try:
             notes: Mapping[str, Any] = {}
             if training is not None:
-                made, notes = run_and_hear(
-                    hear, log, training, code, inputs, recipe.model.outputs, out=out, feeds=feeds,
+                made, notes = run_in_worker(
+                    log, training, code, inputs, recipe.model.outputs, out=out, feeds=feeds,
                     unfinished=store.unfinished(key),
                 )  # fmt: skip
             else:

@@ -35,7 +35,7 @@ def run(source: Deployable, steps: Sequence[Step], job: Job, trial: Trial | None
     for number, step in enumerate(steps):
         notify(f"{step.name} ({number + 1} of {len(steps)})")
         pass_ = job.passes[step.name]
-        if (reason := job.skips(step)) is not None:
+        if (reason := job.skips(step) or (job.spent() if step.optional else None)) is not None:
             yield Outcome(step, pass_.version, "refused", reason)
             continue
         if best.model.kind not in pass_.accepts:

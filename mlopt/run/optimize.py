@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlopt.core.errors import MeasureError, RecipeError
 from mlopt.core.hardware import detect
+from mlopt.core.voice import Say, unsaid
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
 from mlopt.formats.table import check_shippable
@@ -29,6 +30,7 @@ from mlopt.recipe.gates_file import load_baselines
 from mlopt.recipe.generate import load_source
 from mlopt.results.report import MadeBy, Report
 from mlopt.run import (
+    ahead,
     chain,
     choice,
     declared,
@@ -42,6 +44,7 @@ from mlopt.run import (
     ways,
 )
 from mlopt.run.choice import Choice
+from mlopt.run.haste import Haste, effort_of, hastened, told_of
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
 from mlopt.run.planned import Planned
@@ -50,8 +53,9 @@ from mlopt.run.quality import QualityGates
 from mlopt.run.request import Request, told
 from mlopt.run.rivals import Rivals
 from mlopt.run.stages import Prepared
-from mlopt.run.start import Notify, Started, silent, start
+from mlopt.run.start import Started, silent, start
 from mlopt.run.step import Job, begin, exported
+from mlopt.run.timeline import Notify
 from mlopt.run.trial import trial
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy
@@ -66,16 +70,23 @@ class Measurements:
     findings: experiment.Findings
 
 
-def execute(request: Request, notify: Notify = silent) -> Artifact:
-    """Run all stages and return the artifact; raises ``MloptError``."""
-    with start(request, notify) as started:
+def execute(request: Request, notify: Notify = silent, say: Say = unsaid) -> Artifact:
+    """Run all stages and return the artifact; raises ``MloptError``.
+
+    ``notify`` is told how far the run is, and ``say`` gets lines for whoever waits, such as what the recipe's Python
+    prints.
+    """
+    with start(request, notify, say) as started:
         planned = plan(started)
         prepared = ready(planned)
         ways = transform(prepared)
         chosen = choose(prepared, ways)
         measured = measure(prepared, chosen)
         report = judge(prepared, measured)
-        return pack(prepared, measured, report)
+        artifact = pack(prepared, measured, report)
+        took = started.timeline.seconds
+        ahead.remember(planned, measured.choice.baseline.model, prepared.evaluation, measured.choice.outcomes, took)
+        return replace(artifact, took=took)
 
 
 @contextmanager
@@ -91,6 +102,8 @@ def plan(started: Started) -> Planned:
     started.notify("plan", str(request.source), None)
     passes = table()
     loaded = load_source(request.source, request.data, passes=passes, overrides=request.overrides)
+    asked, shortened = hastened(loaded.recipe, quick=request.quick, time_limit=request.time_limit)
+    loaded, haste = replace(loaded, recipe=asked), Haste(request.quick, request.time_limit)
     recipe, hardware = loaded.recipe, detect()
     problems = [
         *chain.check(recipe, passes, hardware),
@@ -107,6 +120,7 @@ def plan(started: Started) -> Planned:
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
         output=output, signer=signer, baselines=load_baselines(recipe.gates, loaded.base),
         notes=tuple(chain.advice(recipe, passes) + inputs.advice(recipe)), code=inputs.code_digests(loaded),
+        haste=haste, shortened=shortened,
     )  # fmt: skip
 
 
@@ -129,7 +143,7 @@ def ready(planned: Planned) -> Prepared:
         *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
     )
     for notice in notices:
-        notify(notice, "", None)
+        planned.started.say(notice)
     first = next(iter(chain.ways(source.kind, recipe, planned.passes)), evaluator.source.runtime)
     quality = QualityGates(recipe, evaluator, planned.baselines, first)
     job = _job(planned, source, evaluator, fitted)
@@ -172,7 +186,8 @@ def choose(prepared: Prepared, came: Sequence[Way]) -> Choice:
     else:
         found = selection.Selection(
             able, baseline, prepared.evaluator, prepared.quality, dead=dead,
-            max_time=planned.loaded.recipe.measure.max_time, notify=partial(planned.started.notify, "choose"),
+            max_time=min(planned.loaded.recipe.measure.max_time, planned.haste.left()),
+            notify=partial(planned.started.notify, "choose"),
         ).run()  # fmt: skip
         chosen = choice.of_search(found, first, baseline, notes)
     prepared.quality.check(chosen.final)
@@ -199,14 +214,16 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
     planned, findings, chosen = prepared.planned, measured.findings, measured.choice
     planned.started.notify("judge", "accuracy and gates", None)
     inputs.check_unchanged(planned.code, planned.loaded, prepared.source)
-    recipe = planned.loaded.recipe
+    recipe, effort = planned.loaded.recipe, effort_of(planned.haste, planned.shortened, chosen.outcomes)
     report = report_builder.report(
         recipe, measured.candidate_set, chosen.outcomes, findings.run, prepared.evaluator, data=prepared.data,
-        notes=(*prepared.notes, *chosen.notes, *findings.notes, *choice.worth(chosen.tried)),
+        notes=(*told_of(effort), *prepared.notes, *chosen.notes, *findings.notes, *choice.worth(chosen.tried)),
     ).model_copy(update={
         "sweep": findings.sweep, "operators": findings.operators, "layers": findings.layers,
         "tried": chosen.tried, "spent": dict(chosen.spent),
         "source_notes": dict(prepared.source_notes),
+        "took": planned.started.timeline.seconds,
+        "effort": effort,
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
@@ -256,11 +273,11 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
         samples_digest=evaluation.digest, budget=recipe.budget(planned.loaded.base), store=planned.started.store,
         options=planned.options, samples=evaluation, calibration=calibration, train=train,
         logs=planned.started.scratch, repro=Path("repro"), changed=evaluator.changed, measuring=Benchmarker,
-        source=source, source_digest=source.digest, base=planned.loaded.base,
-        hear=partial(planned.started.notify, "training"),
+        source=source, source_digest=source.digest, base=planned.loaded.base, spent=planned.haste.spent,
     )  # fmt: skip
 
 
 def _experiment(prepared: Prepared) -> experiment.Experiment:
     planned = prepared.planned
-    return experiment.Experiment(planned.loaded.recipe, prepared.evaluator, planned.baselines, prepared.job.repro)
+    recipe, left = planned.loaded.recipe, planned.haste.left
+    return experiment.Experiment(recipe, prepared.evaluator, planned.baselines, prepared.job.repro, left)

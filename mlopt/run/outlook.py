@@ -20,6 +20,10 @@ class Outlook:
     """The runtime that it is done for, if another one has this step done otherwise; None: it is done once for all."""
     skipped: bool = False
     """Whether it has no place in the chain of that runtime; ``why`` tells the reason."""
+    seconds: float | None = None
+    """About what it will take; None if nobody asked."""
+    basis: str = ""
+    """What the seconds rest on."""
 
     @property
     def title(self) -> str:

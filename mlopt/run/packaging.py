@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Artifact:
     signed: bool
     version: int
     messages: tuple[str, ...]
+    took: Mapping[str, float] = field(default_factory=dict)
+    """The seconds of each phase of the run, writing this included."""
 
     @property
     def exit_code(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mlopt.core.hardware import Hardware
 from mlopt.passes.base import Pass
 from mlopt.recipe.load import Loaded
 from mlopt.results.report import Report
+from mlopt.run.haste import Haste
 from mlopt.run.start import Started
 from mlopt.runtimes.base import RuntimeOptions
 
@@ -31,3 +32,6 @@ class Planned:
     notes: tuple[str, ...]
     code: Mapping[str, str]
     """Digests of the Python that the user agreed to run."""
+    haste: Haste = field(default_factory=Haste)
+    shortened: tuple[str, ...] = ()
+    """What the recipe says and a run in haste makes shorter, in words."""

@@ -22,6 +22,10 @@ class Request:
     use_cache: bool = True
     allow_code: bool = False
     allow_pickle: bool = False
+    quick: bool = False
+    """Whether measuring and searches are to be short; the report says so."""
+    time_limit: float | None = None
+    """The most seconds that searches, retries and measuring may take; what was left out is said in the report."""
     signer: Signer | None = None
     """Who signs; without it ``key``, and without that the user's own key."""
 
@@ -32,7 +36,8 @@ class Request:
         words += ["--data", told(self.data)] if self.data else []
         words += ["-o", told(self.output)] if self.output else []
         words += [word for override in self.overrides for word in ("--set", override)]
-        asked = {"--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle}
+        words += ["--budget", f"{self.time_limit:g}s"] if self.time_limit is not None else []
+        asked = {"--quick": self.quick, "--allow-code": self.allow_code, "--allow-pickle": self.allow_pickle}
         return (*words, *(name for name, on in asked.items() if on))
 
 

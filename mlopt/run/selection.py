@@ -204,7 +204,7 @@ class Selection:
         run = compare.compare(
             [self._candidate(BASELINE, self.baseline), *entrants], self.evaluator.dataset, schedule,
             copies=(BASELINE, BASELINE), undecided=undecided,
-            notify=lambda text, share: self.notify(f"race, {text}", share),
+            notify=lambda text, share: self.notify(f"race, {text}", share), cold=False,
         )  # fmt: skip
         if BASELINE not in run.measured:
             raise MeasureError("the baseline could not be measured", got=run.lost.get(BASELINE))

@@ -5,19 +5,24 @@ from __future__ import annotations
 import errno
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlopt.core import nursery, voice
 from mlopt.core.cache import Store, default_root, why_unusable
 from mlopt.core.errors import OutputError
 from mlopt.results.environment import now
 from mlopt.run.request import Request
+from mlopt.run.timeline import Notify, Timeline
 
 _LOG = logging.getLogger(__name__)
-Notify = Callable[[str, str, float | None], None]
-"""Called with the stage at hand and, within it, the detail and the share that is done (0 to 1; None: not known)."""
+_WARM = (
+    "numpy", "onnx", "onnxruntime", "mlopt.run.step", "mlopt.run.inputs", "mlopt.measure.bench",
+    "mlopt.measure.outputs", "mlopt.passes.table",
+)  # fmt: skip
+"""What most workers import."""
 
 
 def silent(_stage: str, _detail: str, _share: float | None) -> None:
@@ -34,15 +39,24 @@ class Started:
     scratch: Path
     begun: str
     """When this run began: UTC, ISO 8601."""
+    say: voice.Say = voice.unsaid
+    """Called with a line for whoever waits: a remark, or what the recipe's Python prints."""
+    timeline: Timeline = field(default_factory=lambda: Timeline(silent))
 
 
 @contextmanager
-def start(request: Request, notify: Notify) -> Iterator[Started]:
-    """Make the folders of a run, and take them away in the end."""
-    with _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder:
+def start(request: Request, notify: Notify, say: voice.Say = voice.unsaid) -> Iterator[Started]:
+    """Make the folders of a run, and take them away in the end; ``say`` is as of ``Started``."""
+    timeline = Timeline(notify)
+    with (
+        _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder,
+        voice.heard(voice.Listener(timeline.within, say)), nursery.opened(_WARM),
+    ):  # fmt: skip
         store = Store(_cache(request) or Path(folder) / "cache")
         with store.in_use():
-            yield Started(request, notify, store, Path(folder), now())
+            yield Started(
+                request, timeline.tell, store, Path(folder), begun=now(), say=say, timeline=timeline
+            )  # fmt: skip
 
 
 def _cache(request: Request) -> Path | None:

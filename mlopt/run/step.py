@@ -16,7 +16,7 @@ from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Entry, Key
 from mlopt.core.errors import MloptError, ModelError, PassError, Problem
 from mlopt.core.target import AUTO, Target
-from mlopt.core.worker import Hear, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_and_hear
+from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, TORCH, Model, count_of
 from mlopt.formats.table import opened
@@ -48,14 +48,14 @@ class Job(Setting):
     """The recipe's model, for passes that learn from it."""
     exact: Model | None = None
     """The ONNX model before the first lossy step."""
-    hear: Hear = lambda _text, _share: None
-    """Told how far a step is, of those that take long."""
     measuring: Callable[[Deployable, Dataset, int, Path], Measuring] | None = None
     """As of ``Context``."""
     held_before: bool = False
     """Whether the chain was run before, in another runtime: what is the same in both was held to be lossless there."""
     skips: Callable[[Step], str | None] = lambda _step: None
     """Why a step has no place here, if the chain is run for several runtimes, and this is not the step's."""
+    spent: Callable[[], str | None] = lambda: None
+    """Why an optional step is left out, if there is no time left for any."""
     prefer: Callable[[Deployable], Deployable] = lambda best: best
     """How the model is opened that a lossy step, or one that measures, is to improve on: as fast as the gates allow."""
     rival: Callable[[Deployable], Rival | None] = lambda _best: None
@@ -173,9 +173,7 @@ def _fetch(key: Key, before: Deployable, step: Step, job: Job, log: Path) -> tup
             base=job.base, source=job.source, unfinished=job.store.unfinished(key),
         )  # fmt: skip
         try:
-            return run_and_hear(
-                job.hear, log, execute, pass_, before, config=step.config, context=context, options=job.options
-            )
+            return run_in_worker(log, execute, pass_, before, config=step.config, context=context, options=job.options)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise PassError(f"the pass '{step.name}' failed", where=key.label, got=str(error)) from error
         except MloptError as error:

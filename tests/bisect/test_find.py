@@ -55,7 +55,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for module in (inputs, trials):
         monkeypatch.setattr(module, "run_in_worker", lambda _log, function, *given, **more: function(*given, **more))
-    monkeypatch.setattr(step, "run_and_hear", lambda _hear, _log, function, *given, **more: function(*given, **more))
+    monkeypatch.setattr(step, "run_in_worker", lambda _log, function, *given, **more: function(*given, **more))
     monkeypatch.setattr(
         evaluate, "run_in_worker_for", lambda _s, _log, function, *given, **more: function(*given, **more)
     )

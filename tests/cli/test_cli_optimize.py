@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What was asked of the stages; they answer with a report whose verdict is the source's name."""
     requests: list[Request] = []
 
-    def execute(request: Request, notify: Any) -> Artifact:
+    def execute(request: Request, notify: Any, _say: Any) -> Artifact:
         requests.append(request)
         notify("measure", "round 1", 0.5)
         sys.stdout.write("a metric of the recipe prints\n")

@@ -50,9 +50,10 @@ def test_a_log_has_a_line_for_each_stage_and_one_in_ten_seconds() -> None:
     assert written(console).splitlines() == [
         "   0.0 s  plan: a.yaml",
         "   1.0 s  measure",
-        "  11.0 s  measure: 33 %, 20 s left, round 10 of 30",
-        "  21.0 s  measure: 67 %, 10 s left, round 20 of 30",
-        "  31.0 s  measure: 100 %, 0 s left, round 30 of 30",
+        "  11.0 s  measure: 10 s so far, 33 %, 20 s left, round 10 of 30",
+        "  21.0 s  measure: 20 s so far, 67 %, 10 s left, round 20 of 30",
+        "  31.0 s  measure: 30 s so far, 100 %, 0 s left, round 30 of 30",
+        "  31.0 s  measure: done in 30 s",
         "  31.0 s  judge",
     ]
 
@@ -71,11 +72,11 @@ def test_a_terminal_has_a_line_for_each_stage_and_the_moving_one_is_gone_at_the_
     assert out.endswith("\x1b[2K")  # the last thing done is to clear the moving line
 
 
-def test_nothing_moves_in_the_first_two_seconds() -> None:
+def test_nothing_moves_in_the_first_second() -> None:
     clock = Clock()
     progress = Progress(screen(terminal=True), clock)
     progress.update("measure", "round 1 of 30", 0.1)
-    clock.now += 1.9
+    clock.now += 0.9
     assert shown(progress) == ""
     clock.now += 0.1
     assert "round 1 of 30" in shown(progress)
@@ -127,6 +128,46 @@ def test_a_question_is_followed_by_no_colon() -> None:
     with Progress(console, Clock()) as progress:
         progress.update("is it worth it?", "warming up 1 of 3")
     assert written(console).splitlines() == ["   0.0 s  is it worth it? warming up 1 of 3"]
+
+
+@given(st.lists(st.floats(0.0, 600.0), min_size=1, max_size=20))
+def test_the_moving_line_changes_with_every_second_whatever_is_told(steps: list[float]) -> None:
+    clock = Clock()
+    progress = Progress(screen(terminal=True), clock)
+    progress.update("pass export")
+    clock.now += 1
+    for step in steps:
+        clock.now += step
+        before = shown(progress)
+        clock.now += 1
+        assert shown(progress) != before
+
+
+def test_a_log_says_that_a_silent_stage_goes_on() -> None:
+    console, clock = screen(terminal=False), Clock()
+    with Progress(console, clock) as progress:
+        progress.update("pass export")
+        clock.now += 9
+        progress.beat()
+        clock.now += 2
+        progress.beat()
+        progress.beat()
+    assert written(console).splitlines() == [
+        "   0.0 s  pass export", "  11.0 s  pass export: 11 s so far", "  11.0 s  pass export: done in 11 s",
+    ]  # fmt: skip
+
+
+def test_what_others_print_is_shown_as_text_and_not_without_end() -> None:
+    console, clock = screen(terminal=False), Clock()
+    with Progress(console, clock) as progress:
+        progress.update("pass distill")
+        progress.say("epoch 1\x1b[2J [bold]loss[/] 0.3\n")
+        for number in range(1000):
+            progress.say(f"line {number}")
+    lines = written(console).splitlines()
+    assert lines[1].endswith("epoch 1\ufffd[2J [bold]loss[/] 0.3")
+    assert len(lines) < 50
+    assert "\x1b" not in written(console)
 
 
 def test_without_a_share_there_is_no_percentage() -> None:

@@ -13,7 +13,7 @@ from mlopt.gate.limits import Gate
 from mlopt.gate.readings import READINGS
 from mlopt.gate.vocabulary import METRICS
 from mlopt.results.figures import ColdStart, Latency
-from mlopt.results.report import GateVerdict
+from mlopt.results.report import Effort, GateVerdict
 
 
 def one(gate: Gate, **changes: Any) -> GateVerdict:
@@ -65,7 +65,16 @@ def test_every_metric_reads_its_figure(metric: str, value: float, n: int | None)
 
 def test_all_metrics_are_tested_above():
     cases = test_every_metric_reads_its_figure.pytestmark[0].args[1]
-    assert {case[0] for case in cases} == set(METRICS) - {"latency.p99.9_ms"}
+    assert {case[0] for case in cases} == set(METRICS) - {"latency.p99.9_ms", "run.quick"}
+
+
+@pytest.mark.parametrize(("effort", "verdict"), [
+    (None, "pass"),
+    (Effort(quick=False, time_limit_s=60, shortened=()), "pass"),
+    (Effort(quick=True, time_limit_s=None, shortened=()), "fail"),
+])  # fmt: skip
+def test_a_gate_sees_a_quick_run(effort: Effort | None, verdict: str) -> None:
+    assert one(Gate(metric="run.quick", max=0), effort=effort).verdict == verdict
 
 
 def test_a_percentile_that_was_not_supported_is_inconclusive_with_its_reason():

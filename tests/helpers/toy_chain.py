@@ -211,13 +211,13 @@ class World:
     def here(self) -> Iterator[None]:
         """Do in this process, on toys, what workers do."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(step, "run_and_hear", self._work)
+            patch.setattr(step, "run_in_worker", self._work)
             patch.setattr(step, "opened", lambda kind, path, *_: handle(kind, path))
             patch.setattr(step, "_keep", lambda *_: "see repro")
             yield
 
     def _work(
-        self, _hear: Any, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any,
+        self, _log: Path, _execute: Any, pass_: Pass[Any], before: Deployable, config: Any,
         context: Context, options: RuntimeOptions,
     ) -> Mapping[str, Any]:  # fmt: skip
         assert before.model.kind in pass_.accepts, f"{pass_.name} was given {self.text(before)}"

@@ -58,7 +58,7 @@ class Machine:
     def race(self, versions: Mapping[str, Path], max_time: float) -> dict[str, Speed]:
         raise AssertionError("there are no versions here")
 
-    def profile(self, path: Path) -> list[NodeTime]:
+    def profile(self, path: Path, max_time: float = 0.0) -> list[NodeTime]:
         raise AssertionError("nobody asks for nodes")
 
 

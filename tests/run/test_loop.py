@@ -148,7 +148,7 @@ def test_a_required_step_ends_the_run_whatever_came_before() -> None:
 def test_one_after_which_the_chain_fails_is_dropped_with_that_reason() -> None:
     class Stumbles(World):
         def _work(self, *args: Any, **more: Any) -> Any:
-            if "prune" in self.text(args[4]):
+            if "prune" in self.text(args[3]):
                 raise PassError("it cannot be exported", got="pruned")
             return super()._work(*args, **more)
 

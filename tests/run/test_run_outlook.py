@@ -15,6 +15,7 @@ def test_a_step_is_told_as_json_with_all_that_is_known_of_it() -> None:
     assert json.loads(json.dumps(row.as_json())) == {
         "name": "quantize", "detail": "INT8", "cached": None, "why": "not done before", "optional": True,
         "needs": ["torch"], "runtime": None, "skipped": False,
+        "seconds": None, "basis": "",
     }  # fmt: skip
 
 

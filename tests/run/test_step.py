@@ -43,7 +43,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(notes: Mapping[str, Any], *, optional: bool = True) -> Outcome:
         answer = {"refused": "no layer is faster", "notes": dict(notes)}
-        monkeypatch.setattr(pipeline, "run_and_hear", lambda *_, **__: answer)
+        monkeypatch.setattr(pipeline, "run_in_worker", lambda *_, **__: answer)
         step = Step(name="quantize", config=setting.passes["quantize"].config(), optional=optional)
         return pipeline.held(in_runtime(model(tmp_path, "source")), 0, step, setting)
 
@@ -106,11 +106,11 @@ def test_only_a_pass_that_trains_gets_the_data_and_the_worker_gets_the_pass(
     trains = replace(simplify, name="trains", requires=Requires(training=True))
     asked = []
 
-    def work(_hear: Any, _log: Path, _execute: Any, pass_: Any, _before: Model, **given: Any) -> Any:
+    def work(_log: Path, _execute: Any, pass_: Any, _before: Model, **given: Any) -> Any:
         asked.append((pass_, given["context"].train))
         return {"refused": "never mind", "notes": {}}
 
-    monkeypatch.setattr(pipeline, "run_and_hear", work)
+    monkeypatch.setattr(pipeline, "run_in_worker", work)
     data = figures(tmp_path).dataset
     setting = job(tmp_path, passes={"simplify": simplify, "trains": trains}, train=data, train_digest=data.digest)
     for name in ("simplify", "trains"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlopt.compress.quantization.layer_selection import best_set
@@ -31,3 +31,15 @@ class ModeEstimate:
             crossed += self.boundaries.get(name, 0.0) * (inside != (name in layers))
             inside = name in layers
         return sum(self.savings[name] for name in layers) - crossed - self.boundaries.get("", 0.0) * inside
+
+
+def boundaries(layers: Sequence[str], sizes: Mapping[str, int], spent_ms: float) -> dict[str, float]:
+    """Return what it costs that the values before each layer (and after the last: "") change their type.
+
+    In proportion to their number, ``sizes``, by what the conversions at both ends of a model that is all INT8 take.
+    """
+    if not layers:
+        return {}
+    ends = sizes.get(layers[0], 0) + sizes.get("", 0)
+    each = max(spent_ms, 0.0) / ends if ends else 0.0
+    return {name: each * sizes.get(name, 0) for name in (*layers, "")}

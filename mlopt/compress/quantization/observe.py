@@ -23,6 +23,7 @@ from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Key
 from mlopt.core.errors import MeasureError
 from mlopt.core.packages import versions
+from mlopt.core.voice import Count
 from mlopt.data.choice import some
 from mlopt.data.dataset import Array, Dataset
 from mlopt.data.feeds import batches
@@ -151,7 +152,10 @@ def _run(
     fed = {spec.name for spec in inputs}
     computed = [name for name in tensors if name not in fed]
     session = _exposing(path, computed) if computed else None
-    for feeds, _real in batches(data, inputs, 1, some(data, limit).tolist()):
+    rows = some(data, limit).tolist()
+    done, count = 0, Count("looking at the values of sample", len(rows))
+    for feeds, real in batches(data, inputs, 1, rows):
+        count(done := done + real)
         values = dict(zip(computed, session.run(computed, feeds), strict=True)) if session else {}
         yield {name: values[name] if name in values else feeds[name] for name in tensors}
 

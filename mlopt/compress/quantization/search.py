@@ -5,7 +5,7 @@
 2. If that set is too lossy, find the error that each layer makes alone, and choose again with a price on errors: the
    least price, found by halving, whose set keeps the accuracy budget. Only the whole model tells what errors add up to.
 3. Measure the best sets against FP32, interleaved, and keep the fastest; of those about as fast, the most faithful.
-   Where NNCF is installed, what it makes of a transformer is one of them.
+   What NNCF makes of a transformer, where it is installed, is one of them.
 
 Quality is judged on samples that calibration does not see. When the time is up, what has been found so far counts.
 """
@@ -20,25 +20,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlopt.compress.quantization.layer_times import by_layer, conversion_ms
-from mlopt.compress.quantization.mode_estimate import ModeEstimate
+from mlopt.compress.quantization.mode_estimate import ModeEstimate, boundaries
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.search_log import SearchLog
-from mlopt.compress.quantization.versions import Judging, SearchResult, Version, Writing
-from mlopt.results.timing import Measuring, Rival, Speed
+from mlopt.compress.quantization.versions import Judging, SearchResult, Version, Writing, about_as_fast
+from mlopt.core.errors import MeasureError
+from mlopt.core.voice import Count, tell
+from mlopt.results.timing import Measuring, NodeTime, Rival
 
 _LEAST_SHARE = 0.05
 """Of the model's time: a mode whose layers take less is not tried."""
-_RANKING_ENDS, _CHOOSING_ENDS = 0.45, 0.8
+_TIMING_ENDS, _RANKING_ENDS, _CHOOSING_ENDS = 0.4, 0.45, 0.8
 """Shares of the time allowed."""
+_LEAST_SECONDS = 5.0
+"""A search that may take less than a profile needs gets one all the same."""
 _RACED = 3
 """So many sets of a mode are measured against FP32."""
 _IN_DOUBT = 1.0
 """Of the model's time: a profile that shows it so much slower in INT8 is believed without a race."""
 _NOTICED = 1.05
 """A median from which "not faster" would say more than a noisy race can."""
-_TIE, _OVERLAP = 0.98, 0.95
-"""Versions this near the fastest count as equally fast, since no short race tells them apart: within the first share,
-or within the other if their intervals overlap."""
 _SMOOTHED = "static, smoothed by NNCF"
 _BETTER = 1.05
 """What a mode must save, against the best that is known, to be worth the search."""
@@ -63,7 +64,13 @@ class Search:
 
     def fastest(self) -> SearchResult:
         """Find the fastest version that keeps the budget."""
-        contenders = [*self._valid(self._estimates()), *self._smoothed()]
+        try:
+            estimates = self._estimates()
+        except MeasureError:
+            if self._time_until(_TIMING_ENDS) > 0:
+                raise
+            return self._nothing(f"its {self._seconds:g} seconds were up before the layers were timed")
+        contenders = [*self._valid(estimates), *self._smoothed()]
         if not contenders:
             return self._nothing(self._too_slow() or "no set of layers is both faster and good enough")
         with self.search_log.spending("measuring against FP32"):
@@ -81,7 +88,7 @@ class Search:
             told = f", at best {best}" if best is not None else ""
             return self._nothing(f"nothing that keeps the accuracy is measurably faster than FP32{told}")
         best = speeds[max(faster, key=faster.__getitem__)]
-        near = [named[name] for name in faster if _about_as_fast(speeds[name], best)]
+        near = [named[name] for name in faster if about_as_fast(speeds[name], best)]
         return self._kept(max(near, key=lambda version: version.quality.cosine))
 
     def smallest(self) -> SearchResult:
@@ -100,19 +107,18 @@ class Search:
         """Return what each mode worth trying could save, the most promising first."""
         weighted = self._writer.weighted
         with self.search_log.spending("timing layers"):
-            floats = self._measuring.profile(self._writer.model.path)
+            floats = self._times(self._writer.model.path, "as they are")
         own = by_layer(floats, self._writer.graph, weighted)
         total = sum(own.values())
         estimates = []
-        for mode in self._modes:
+        for number, mode in enumerate(self._modes, 1):
             able = self._writer.layers(mode)
             if sum(own.get(name, 0.0) for name in able) < _LEAST_SHARE * total:
                 self.search_log.modes[mode] = "its layers take less than 5 % of the time"
                 continue
             with self.search_log.spending("timing layers"):
-                path = self._roughly(mode, able)
-                times = self._measuring.profile(path) if path is not None else []
-            if path is None:
+                times = self._rough_times(mode, able, f"{mode}, {number} of {len(self._modes)} modes")
+            if times is None:
                 continue
             taken = by_layer(times, self._writer.graph, weighted)
             savings = {name: own.get(name, 0.0) - taken.get(name, 0.0) for name in able}
@@ -120,8 +126,9 @@ class Search:
                 self.search_log.book(
                     mode, name, fp32_ms=round(own.get(name, 0.0), 4), ms=round(taken.get(name, 0.0), 4)
                 )
-            boundaries = self._boundaries(mode, able, conversion_ms(times) - conversion_ms(floats))
-            estimate = ModeEstimate(mode, savings, boundaries, total)
+            spent_ms = conversion_ms(times) - conversion_ms(floats)
+            crossing = boundaries(able, self._writer.activations(), spent_ms) if mode is Mode.STATIC else {}
+            estimate = ModeEstimate(mode, savings, crossing, total)
             saved = estimate.saved(estimate.best())
             self.search_log.modes[mode] = f"of {total:.3g} ms in FP32 it should save {saved:.3g} ms"
             if self._rival is not None and _HOPE * total < self._rival.times * (total - saved):
@@ -130,17 +137,24 @@ class Search:
                 estimates.append(estimate)
         return sorted(estimates, key=lambda estimate: -estimate.saved(estimate.best()))
 
-    def _boundaries(self, mode: Mode, layers: Sequence[str], spent_ms: float) -> dict[str, float]:
-        """Return what it costs that the values before each layer (and after the last: "") change their type.
+    def _times(self, path: Path, told: str) -> list[NodeTime]:
+        """Time the layers of a version for as long as that may go on; raises ``MeasureError``."""
+        tell(f"timing layers, {told}")
+        return self._measuring.profile(path, max(self._time_until(_TIMING_ENDS), _LEAST_SECONDS))
 
-        In proportion to their number, by what the conversions at both ends of a model that is all INT8 take.
-        """
-        if mode is not Mode.STATIC or not layers:
-            return {}
-        sizes = self._writer.activations()
-        ends = sizes.get(layers[0], 0) + sizes.get("", 0)
-        each = max(spent_ms, 0.0) / ends if ends else 0.0
-        return {name: each * sizes.get(name, 0) for name in (*layers, "")}
+    def _rough_times(self, mode: Mode, layers: Collection[str], told: str) -> list[NodeTime] | None:
+        """Time the layers of a mode; None, with the reason in the account, if there is no telling."""
+        if mode is not self._modes[0] and self._time_until(_TIMING_ENDS) <= 0:
+            self.search_log.modes[mode] = "not tried: the time was up"
+            return None
+        path = self._roughly(mode, layers)
+        try:
+            return None if path is None else self._times(path, told)
+        except MeasureError:
+            if self._time_until(_TIMING_ENDS) > 0:
+                raise
+            self.search_log.modes[mode] = "not tried: the time was up before its layers were timed"
+            return None
 
     def _valid(self, estimates: Sequence[ModeEstimate]) -> list[Version]:
         """Return versions that keep the budget, by what they should save; at most three of a mode.
@@ -185,7 +199,8 @@ class Search:
         balance = sum(abs(saving) for saving in estimate.savings.values()) / (sum(estimate.errors.values()) or 1.0)
         low, high = math.log10(balance) - _DECADES, math.log10(balance) + _DECADES
         with self.search_log.spending("choosing layers"):
-            for _ in range(_HALVINGS):
+            for number in range(_HALVINGS):
+                tell(f"choosing layers ({estimate.mode}), try {number + 1} of {_HALVINGS}")
                 middle = (low + high) / 2
                 layers = estimate.best(10**middle)
                 if layers and layers not in tried and self._time_until(_CHOOSING_ENDS) > 0:
@@ -200,7 +215,9 @@ class Search:
         """Return the error that each layer makes alone, those that save most first, as long as there is time."""
         errors: dict[str, float] = {}
         with self.search_log.spending("ranking layers"):
-            for name in sorted(layers, key=lambda name: -estimate.savings[name]):
+            ranked = Count(f"ranking layers ({estimate.mode}),", len(layers))
+            for number, name in enumerate(sorted(layers, key=lambda name: -estimate.savings[name])):
+                ranked(number)
                 if self._time_until(_RANKING_ENDS) < 0:
                     break
                 path = self._roughly(estimate.mode, (name,))
@@ -212,7 +229,10 @@ class Search:
         return {name: errors.get(name, unknown) for name in estimate.savings}
 
     def _write(self, mode: Mode, layers: Collection[str]) -> Version | None:
-        """Write and judge one version; None, with the reason in the account, if that cannot be done."""
+        """Write and judge one version, the first even if the time is up; None, with the reason, if that cannot be."""
+        if self.search_log.front and self._time_until(1) < 0:
+            self.search_log.modes[mode] = "the time was up before a version was written"
+            return None
         path = self._place(f"{mode}-{len(self.search_log.front)}")
         written = self._writer.write(mode, layers, path)
         self._left[mode] |= written.left
@@ -260,19 +280,9 @@ class Search:
     def _time_until(self, share: float) -> float:
         return self._start + share * self._seconds - time.monotonic()
 
-    def _why_left(self, mode: Mode, name: str) -> str:
-        """Say why a layer stays in FP32, by what is known of it."""
-        known = self.search_log.layers.get(mode.value, {}).get(name, {})
-        own, taken, alone = (known.get(key) for key in ("fp32_ms", "ms", "alone_sqnr_db"))
-        if own is not None and taken is not None and taken > own:
-            return f"slower in INT8: {taken:.3g} ms against {own:.3g} ms in FP32"
-        if alone is not None:
-            return f"too lossy for what it saves: alone it leaves the output an SQNR of {alone:.1f} dB"
-        return "what it saves is not worth its conversions or its error"
-
     def _kept(self, version: Version) -> SearchResult:
         missing = (name for name in self._writer.layers(version.mode) if name not in version.layers)
-        left = {name: self._why_left(version.mode, name) for name in missing} | self._left[version.mode]
+        left = {name: self.search_log.why_left(version.mode, name) for name in missing} | self._left[version.mode]
         return SearchResult(version, None, left, self.search_log.notes(version))
 
     def _too_slow(self) -> str | None:
@@ -285,11 +295,6 @@ class Search:
         objections = [row["objection"] for row in self.search_log.front if row["objection"] is not None]
         said = [reason, *objections[:1], *(f"{mode}: {what}" for mode, what in self.search_log.modes.items())]
         return SearchResult(None, "; ".join(said), {}, self.search_log.notes(None))
-
-
-def _about_as_fast(speed: Speed, best: Speed) -> bool:
-    share = speed.median / best.median
-    return share >= _TIE or (share >= _OVERLAP and speed.high >= best.low)
 
 
 def _good(tried: Mapping[tuple[str, ...], Version | None]) -> list[Version]:

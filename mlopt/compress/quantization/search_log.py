@@ -10,6 +10,7 @@ from typing import Any
 
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.compress.quantization.versions import Quality, Version
+from mlopt.core.voice import tell
 from mlopt.results.timing import Speed
 
 
@@ -26,6 +27,7 @@ class SearchLog:
     def spending(self, what: str) -> Iterator[None]:
         """Book the time of a stage."""
         started = time.monotonic()
+        tell(what)
         try:
             yield
         finally:
@@ -49,6 +51,16 @@ class SearchLog:
     def book(self, mode: Mode, layer: str, **facts: Any) -> None:
         """Add what is known of a layer in a mode."""
         self.layers.setdefault(mode.value, {}).setdefault(layer, {}).update(facts)
+
+    def why_left(self, mode: Mode, layer: str) -> str:
+        """Say why a layer stays in FP32, by what is known of it."""
+        known = self.layers.get(mode.value, {}).get(layer, {})
+        own, taken, alone = (known.get(key) for key in ("fp32_ms", "ms", "alone_sqnr_db"))
+        if own is not None and taken is not None and taken > own:
+            return f"slower in INT8: {taken:.3g} ms against {own:.3g} ms in FP32"
+        if alone is not None:
+            return f"too lossy for what it saves: alone it leaves the output an SQNR of {alone:.1f} dB"
+        return "what it saves is not worth its conversions or its error"
 
     def notes(self, kept: Version | None) -> dict[str, Any]:
         """Return it all as JSON for the report, of the shape that ``mlopt.report.search`` reads."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlopt.compress.quantization.scheme import Mode
 from mlopt.formats.model import Model
+from mlopt.results.timing import Speed
 
 if TYPE_CHECKING:
     import onnx
@@ -114,3 +115,14 @@ class Judging(Protocol):
 
     def quality(self, path: Path) -> Quality:
         """Judge one version."""
+
+
+_TIE, _OVERLAP = 0.98, 0.95
+"""Versions this near the fastest count as equally fast, since no short race tells them apart: within the first share,
+or within the other if their intervals overlap."""
+
+
+def about_as_fast(speed: Speed, best: Speed) -> bool:
+    """Whether a race does not tell a version from the fastest."""
+    share = speed.median / best.median
+    return share >= _TIE or (share >= _OVERLAP and speed.high >= best.low)

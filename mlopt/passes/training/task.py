@@ -22,7 +22,7 @@ from mlopt.compress.train.settings import Training
 from mlopt.core.errors import PassError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.usercode import CodeReference, parse_reference
-from mlopt.core.worker import tell
+from mlopt.core.voice import tell
 from mlopt.data.choice import typical
 from mlopt.data.loader import Loader, loader
 from mlopt.formats.model import Model

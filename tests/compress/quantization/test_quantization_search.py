@@ -71,7 +71,7 @@ class World:
         noise /= 2 if self.mends and path.with_suffix(".mended").exists() else 1
         return Quality(1 - noise, None, None, f"cosine {1 - noise:.2f}" if noise > self.allowed else None)
 
-    def profile(self, path: Path) -> list[NodeTime]:
+    def profile(self, path: Path, max_time: float = 0.0) -> list[NodeTime]:
         quantized = path.read_text().split() if path.exists() else []
         nodes = [NodeTime(f"{n}_token_1", "Conv", self.int8[n] if n in quantized else FP32[n]) for n in ALL]
         ends = [NodeTime(f"Transpose_{number}", "Transpose", self.conversion) for number in range(2) if quantized]
