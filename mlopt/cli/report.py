@@ -1,4 +1,4 @@
-"""``mlopt report``: show a report again, or write it as HTML, Markdown or JSON."""
+"""``mlopt report``: show a report again, or write it as HTML, Markdown, JSON or a card to share."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class ReportFormat(StrEnum):
 
     HTML = "html"
     MD = "md"
+    SVG = "svg"
     JSON = "json"
 
 
@@ -30,7 +31,7 @@ def report(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
-    """Show the evidence of a run: a summary here, or the whole report as HTML, Markdown or JSON."""
+    """Show the evidence of a run: a summary here, the whole report as HTML, Markdown or JSON, or a card to share."""
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.report import read
@@ -59,7 +60,7 @@ def _format(format_: ReportFormat | None, out: Path | None, *, as_json: bool) ->
         return None
     ending = out.suffix.removeprefix(".").lower()
     if ending not in list(ReportFormat):
-        fix = "end the name in .html, .md or .json, or say --format"
+        fix = "end the name in .html, .md, .svg or .json, or say --format"
         raise UserError("the format of the report is not known", where=str(out), fix=fix)
     return ReportFormat(ending)
 
@@ -69,6 +70,10 @@ def _text(evidence: Report, source: Path, wanted: ReportFormat) -> str:
         from mlopt.report import markdown
 
         return markdown.render(evidence)
+    if wanted is ReportFormat.SVG:
+        from mlopt.report import card
+
+        return card.render(evidence)
     if wanted is ReportFormat.JSON:
         from mlopt.report import to_json
 

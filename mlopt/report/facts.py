@@ -6,11 +6,10 @@ HTML, Markdown, the pictures and the terminal differ in looks only; whatever the
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import control
@@ -19,8 +18,6 @@ from mlopt.results.report import CandidateRecord, Report, StepRecord
 from mlopt.results.roles import FASTEST
 from mlopt.results.section import Interval
 
-_BENCH = "bench"
-"""What ``mlopt bench`` calls its data."""
 PERCENT_METRICS = frozenset({"accuracy", "agreement", "sequence_agreement"})
 """Metrics that are a share of the samples, and read best as a percentage."""
 
@@ -117,23 +114,6 @@ def figures(report: Report) -> tuple[Figure, ...]:
     )
 
 
-def reproduce(report: Report) -> tuple[str, ...]:
-    """Return the commands that make, check and judge this result again."""
-    if not report.steps and _BENCH in report.data:
-        return (_bench_command(report),)
-    if report.made_by is not None:
-        made = " ".join(shlex.quote(plain(word)) for word in report.made_by.command)
-        artifact = shlex.quote(plain(report.made_by.artifact))
-    else:
-        recipe, artifact = shlex.quote(f"{plain(report.name)}.yaml"), shlex.quote(f"artifacts/{plain(report.name)}")
-        made = f"mlopt optimize {recipe}  # the recipe, with the Python and the data that it names"
-    return (
-        made,
-        f"mlopt verify {artifact}",
-        f"mlopt gate {artifact}",
-    )
-
-
 def percentile(latency: Latency, name: str) -> str:
     """Return a percentile as text; ``latency.reasons`` says why one is not given."""
     value = getattr(latency, name)
@@ -141,9 +121,9 @@ def percentile(latency: Latency, name: str) -> str:
 
 
 def metric_name(report: Report) -> str:
-    """Return the name of the recipe's metric; of ``./file.py:function``, the function, of a package the class."""
+    """Return the recipe's metric in words: of ``./file.py:function`` the function, of a package the class."""
     accuracy = report.final.accuracy or report.baseline.accuracy
-    return plain(re.split("[:.]", accuracy.metric)[-1]) if accuracy is not None else "metric"
+    return plain(re.split("[:.]", accuracy.metric)[-1]).replace("_", " ") if accuracy is not None else "metric"
 
 
 def score(accuracy: Accuracy) -> str:
@@ -153,19 +133,24 @@ def score(accuracy: Accuracy) -> str:
 
 def metric_value(value: float, metric: str) -> str:
     """Return a value of ``metric`` as text."""
-    return percent(value, 2) if metric in PERCENT_METRICS else f"{value:.4f}"
+    return percent(value, 2) if metric in PERCENT_METRICS else _signed(value, 4)
 
 
 def number(value: float) -> str:
     """Return three significant digits, and whole numbers from a hundred on."""
-    if abs(value) >= 100:
+    if abs(value) >= 99.95:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
 def exact(value: float) -> str:
     """Return a value that is compared with a limit: four significant digits, no zeros added."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value or 0.0:.4g}"
+
+
+def counted(count: int) -> str:
+    """Return a count of anything: with separators, from a million on as ``4.94 M``."""
+    return macs(count) if count >= 1_000_000 else f"{count:,}"
 
 
 def ms(value: float) -> str:
@@ -174,18 +159,23 @@ def ms(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """Return a speedup."""
-    return f"{value:.2f}x"
+    """Return a speedup: two decimals, fewer where they would say nothing."""
+    return f"{value:,.{2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0}f}x"
 
 
 def percent(share: float, digits: int) -> str:
     """Return a share of one as a percentage."""
-    return f"{100 * share:.{digits}f} %"
+    return f"{_signed(100 * share, digits)} %"
 
 
 def points(value: float) -> str:
     """Return percentage points."""
-    return f"{value:.2f} pt"
+    return f"{_signed(value, 2)} pt"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Return decimals; what rounds to zero has no sign."""
+    return f"{round(value, digits) or 0.0:.{digits}f}"
 
 
 def size(bytes_: int) -> str:
@@ -225,28 +215,6 @@ def short_name(text: str, length: int) -> str:
 def upper_first(text: str) -> str:
     """Return text that begins a line."""
     return text[:1].upper() + text[1:]
-
-
-def _bench_command(report: Report) -> str:
-    """``mlopt bench`` names a model by its path, and numbers one that was given before."""
-    paths = [shlex.quote(plain(re.sub(r" \(\d+\)$", "", one.name))) for one in models(report)]
-    against = ["--against", paths[0]] if len(paths) > 1 else []
-    source = report.data[_BENCH].get("source", "synthetic")
-    data = [] if source == "synthetic" else ["--data", shlex.quote(plain(str(source)))]
-    return " ".join(["mlopt bench", *paths[len(against) // 2 :], *against, *data, *_bench_load(report)])
-
-
-def _bench_load(report: Report) -> list[str]:
-    """Return the options of a load that is not the default, as far as all models were under the same."""
-    measured = models(report)
-    loads: dict[str, list[Any]] = {
-        "--threads": [one.options.get("threads") for one in measured],
-        "--batch": [1 if one.batch_size is None else one.batch_size for one in measured],
-        "--concurrency": [one.options.get("concurrency", 1) for one in measured],
-    }
-    usual = {"--batch": 1, "--concurrency": 1}
-    same = {option: each[0] for option, each in loads.items() if all(one == each[0] for one in each)}
-    return [f"{option} {value}" for option, value in same.items() if type(value) is int and value != usual.get(option)]
 
 
 def _speedup_detail(speedup: Speedup) -> str:

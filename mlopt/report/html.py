@@ -5,14 +5,15 @@ Everything in a report is untrusted text: the template escapes it all, and the p
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from mlopt.core.foreign_text import as_shown, plain
 from mlopt.report import (
     facts,
+    gate_rows,
     load,
     merit,
     operators,
@@ -20,20 +21,34 @@ from mlopt.report import (
     plots,
     precision,
     quality,
+    reproduce,
     search,
     sensitivity,
+    spending,
+    step_words,
+    top,
     training,
     tried,
     tried_list,
     tried_picture,
     trust,
     waterfall,
+    words,
 )
 from mlopt.report.svg import PALETTE, Drawing
 from mlopt.results.report import Report
 
-_NOTE_LENGTH = 400
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|pt|B|kB|MB|GB|dB|/s)(?!\w))")
+_SECTION = re.compile(r'<section id="([^"]+)">\s*<h2>(.*?)</h2>')
+_FOLDED = re.compile(r'<summary><h2>(.*?)</h2>.*?id="([^"]+)"', re.DOTALL)
+_TOLD: tuple[ModuleType, ...] = (
+    facts, gate_rows, load, merit, operators, outcome, precision, quality, reproduce, search, sensitivity, spending,
+    step_words, top, training, tried, tried_list, tried_picture, trust, waterfall, words,
+)  # fmt: skip
+"""What the template asks, each by its own name."""
 
 
 def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) -> str:
@@ -52,28 +67,15 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         lstrip_blocks=True,
         finalize=as_shown,
     )
-    environment.filters |= {"plain": plain, "compact": _compact, "together": _together}
+    environment.filters |= {"plain": plain, "together": _together, "share": _share, "contents": _contents}
     template = environment.get_template("report.html.j2")
     drawn = {
         section: [(picture, Markup(picture.svg)) for picture in found]  # noqa: S704 - our SVG
         for section, found in pictures(report, samples).items()
     }
     return template.render(
+        {module.__name__.rpartition(".")[2]: module for module in _TOLD},
         report=report,
-        facts=facts,
-        outcome=outcome,
-        load=load,
-        merit=merit,
-        operators=operators,
-        precision=precision,
-        quality=quality,
-        search=search,
-        sensitivity=sensitivity,
-        training=training,
-        tried=tried,
-        tried_list=tried_list,
-        tried_picture=tried_picture,
-        trust=trust,
         candidates=facts.models(report),
         pictures=drawn,
         palette=PALETTE,
@@ -87,14 +89,7 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     ``samples`` are milliseconds by candidate name.
     """
     sections = {
-        "gates": (plots.gates(report),),
         "tried": (tried_picture.picture(report, tried_list.rows(report)),),
-        "steps": (
-            waterfall.latency_steps(report),
-            waterfall.size_steps(report),
-            waterfall.macs_steps(report),
-            waterfall.accuracy_steps(report),
-        ),
         "speed": (plots.distributions(report, samples), plots.speedups(report)),
         "sensitivity": sensitivity.pictures(report),
         "training": training.pictures(report),
@@ -105,11 +100,19 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     return {name: tuple(one for one in drawn if one is not None) for name, drawn in sections.items()}
 
 
-def _compact(value: Any) -> str:
-    """Return a config or a note on one line, cut where it would fill the page."""
-    return facts.shorten(json.dumps(value, ensure_ascii=False), _NOTE_LENGTH)
-
-
 def _together(text: str) -> str:
     """Keep a number and its unit on one line."""
     return _UNIT.sub("\u00a0", plain(text))
+
+
+def _share(value: float) -> str:
+    """Return a share of one as a length of CSS."""
+    return f"{100 * value:.4g}%"
+
+
+def _contents(body: Markup) -> list[tuple[Markup, Markup]]:
+    """Return id and title of each part of the page, the folded ones after those that are not."""
+    from markupsafe import Markup
+
+    open_, folded = _SECTION.findall(body), [(id_, title) for title, id_ in _FOLDED.findall(body)]
+    return [(Markup(id_), Markup(title)) for id_, title in (*open_, *folded)]  # noqa: S704 - escaped in the body

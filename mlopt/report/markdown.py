@@ -5,10 +5,8 @@ Names, reasons and messages are untrusted: outside code spans, what Markdown or 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import (
@@ -19,16 +17,19 @@ from mlopt.report import (
     outcome,
     precision,
     quality,
+    reproduce,
     search,
-    sensitivity,
     spending,
+    step_words,
     training,
     tried_list,
     trust,
 )
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
+from mlopt.report.step_words import NoteTable
 from mlopt.report.tried import TriedRow
+from mlopt.report.words import entries, words
 from mlopt.results.report import Report, StepRecord
 
 _NOTE_LENGTH = 200
@@ -57,7 +58,7 @@ def render(report: Report) -> str:
         _data(report),
         _notes(report),
         _took(report),
-        ("## Do it again", "", "```sh", *facts.reproduce(report), "```"),
+        ("## Do it again", "", "```sh", *reproduce.commands(report), "```"),
     )
     return "\n\n".join("\n".join(lines) for lines in map(tuple, sections) if lines) + "\n"
 
@@ -115,7 +116,7 @@ def _stage_row(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
     work = facts.macs(stage.macs) if stage.macs is not None else ""
     return (
         code(stage.label),
-        {"reference": "reference", "step": stage.status, "final": "**final**"}[stage.part],
+        {"reference": "reference", "step": step_words.STATUS.get(stage.status, ""), "final": "**final**"}[stage.part],
         facts.percentile(stage.latency, "p50") if stage.latency else "",
         facts.size(stage.size_bytes) if stage.size_bytes is not None else "",
         *([work] if counted else []),
@@ -127,19 +128,15 @@ def _remarks(report: Report) -> Iterator[str]:
     for one in training.read(report.source_notes):
         yield f"- {training.SOURCE} was trained ({text(one.name)}): {text(training.told(one))}"
     for step in report.steps:
-        if step.reason:
-            yield f"- {code(step.name)} {step.status}: {text(step.reason)}"
-        yield from _told(step)
-        for key, value in search.others(step.notes).items():
-            yield f"- {code(step.name)} {text(key)}: {_compact(value)}"
+        said = " ".join((*step_words.told(step), *map(_listed, step_words.tables(step))))
+        if said:
+            yield f"- {code(step.name)} {step_words.STATUS[step.status]}: {text(said)}"
 
 
-def _told(step: StepRecord) -> Iterator[str]:
-    for one in training.read(step.notes):
-        yield f"- {code(step.name)} trained ({text(one.name)}): {text(training.told(one))}"
-    borne = sensitivity.read(step.notes)
-    if borne is not None:
-        yield f"- {code(step.name)}, what each layer bears: {text(sensitivity.told(borne))}"
+def _listed(table: NoteTable) -> str:
+    rows = "; ".join(f"{name} {value}" for name, value in table.rows[:_OPERATORS])
+    more = len(table.rows) - _OPERATORS
+    return f"{facts.upper_first(table.title)}: {rows}{f'; {more:,} more' if more > 0 else ''}."
 
 
 def _searched(step: StepRecord, metric: str) -> Iterator[str]:
@@ -269,7 +266,7 @@ def _environment(report: Report) -> Iterator[str]:
     yield f"- System: {text(environment.os)}, Python {text(environment.python)}, mlopt {text(environment.mlopt)}"
     versions = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
     yield f"- Packages: {text(versions)}"
-    yield f"- Measured with: {_compact(report.final.options)}"
+    yield f"- Measured with: {text(words(report.final.options))}"
 
 
 def _data(report: Report) -> Iterator[str]:
@@ -277,7 +274,7 @@ def _data(report: Report) -> Iterator[str]:
         yield "## Data"
         yield ""
     for name, one in report.data.items():
-        yield f"- {text(name)}: " + ", ".join(f"{text(key)} {_compact(value)}" for key, value in one.items())
+        yield f"- {text(name)}: " + ", ".join(f"{text(label)} {text(value)}" for label, value in entries(one))
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -286,11 +283,6 @@ def _notes(report: Report) -> Iterator[str]:
         yield ""
     for note in report.notes:
         yield f"- {text(note)}"
-
-
-def _compact(value: Any) -> str:
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return code(facts.shorten(shown, _NOTE_LENGTH))
 
 
 def _table(columns: Mapping[str, str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -1,20 +1,20 @@
-"""The pictures of the verdict: how latency is spread, what the speedup is worth, how near the limits are.
+"""The pictures of speed: how latency is spread, and what the speedup is worth.
 
 Each is one narrow SVG: side by side on a desk, one below the other on a phone, and legible in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlopt.report import control, facts, trust
-from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head, write
+from mlopt.report import control, facts
+from mlopt.report.svg import HEAD, Drawing, Margins, Scale, colour, draw, head
 from mlopt.results.figures import Latency, Speedup
-from mlopt.results.report import GateVerdict, Report
+from mlopt.results.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,21 +69,6 @@ def speedups(report: Report) -> Drawing:
     return Drawing("What the speedup is worth", caption, svg)
 
 
-def gates(report: Report) -> Drawing | None:
-    """Draw each gate's value against its limit; None where there are no gates."""
-    if not report.gates:
-        return None
-
-    def paint(axes: Axes) -> None:
-        axes.set_xlim(0, 1)
-        for index, gate in enumerate(report.gates):
-            _gate_row(axes, index * _ROW, gate)
-
-    svg = draw("gates", "How near the limits are", len(report.gates) * _ROW, Margins(), paint)
-    caption = "The tinted side of the limit is allowed. A gate is decided when its whole interval lies on one side."
-    return Drawing("How near the limits are", caption, svg)
-
-
 @dataclass(frozen=True)
 class _Spread:
     """The samples of one candidate, and its percentiles if the report gives them."""
@@ -135,29 +120,3 @@ def _speedup_row(axes: Axes, top: float, speedup: Speedup) -> None:
 def _band(speedup: Speedup) -> tuple[float, float]:
     """Return the ratios that are no further from 1 than the A/A control's, either way."""
     return 1 / (1 + speedup.noise_floor), 1 + speedup.noise_floor
-
-
-def _gate_row(axes: Axes, top: float, gate: GateVerdict) -> None:
-    role, y = trust.mark(gate).role, top + (HEAD + _ROW) / 2
-    head(axes, top, facts.shorten(f"{gate.metric} {gate.limit}", 36), gate.found or gate.verdict, role)
-    limit = trust.limit(gate)
-    if limit is None or gate.value is None:
-        write(
-            axes, "no value to draw" if gate.value is None else f"value {facts.exact(gate.value)}", 0, y, role="muted"
-        )
-        return
-    side, bound = limit
-    low, high = gate.interval or gate.ci95 or (gate.value, gate.value)
-    place = _place(min(low, gate.value, bound), max(high, gate.value, bound))
-    axes.barh(y, 1, 14, color=colour("soft"), zorder=1)
-    start, end = (0.0, place(bound)) if side == "<=" else (place(bound), 1.0)
-    axes.barh(y, end - start, 14, left=start, color=colour("good-soft"), zorder=1)
-    axes.plot((place(bound), place(bound)), (y - 10, y + 10), color=colour("ink"), linewidth=1.6, zorder=2)
-    axes.plot((place(low), place(high)), (y, y), color=colour(role), linewidth=2.4, solid_capstyle="round", zorder=3)
-    axes.plot(place(gate.value), y, "o", color=colour(role), markersize=8, zorder=4)
-
-
-def _place(low: float, high: float) -> Callable[[float], float]:
-    """Map a gate's own range to the width of the row, with room on both sides."""
-    span = (high - low) or abs(high) or 1.0
-    return lambda value: 0.12 + 0.76 * (value - low) / span

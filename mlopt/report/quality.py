@@ -28,6 +28,12 @@ def differences(report: Report) -> str | None:
     return f"{total}: {drop.lost:,} that only the first gets right, {drop.gained:,} that only the second does."
 
 
+def shortly(report: Report) -> str:
+    """Return on how many samples the two models differ, in a few words."""
+    drop = report.accuracy_drop
+    return "" if drop is None else f"{drop.disagreements:,} of {drop.n:,} samples differ"
+
+
 def shown(report: Report) -> str | None:
     """Return how many of those samples the report lists; None where it lists none."""
     if not report.differing or report.accuracy_drop is None:

@@ -92,14 +92,14 @@ def spent(search: SearchRecord) -> str:
 
 def versions(search: SearchRecord, metric: str = "Metric") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the heads and the rows of the table of what was tried, in the order in which it was."""
-    heads = ("Numbers", "Layers", "Cosine", metric, "Size", "Speedup", "Verdict")
+    heads = ("Numbers", "Layers", "Cosine", metric, "Size", "Speedup", "Outcome")
     rows = [
         (
             one.mode, f"{one.layers:,}",
             "" if one.cosine is None else f"{one.cosine:.4f}",
             "" if one.metric is None else facts.number(one.metric),
             "" if one.size_bytes is None else facts.size(one.size_bytes),
-            "" if one.speedup is None else "{:.2f}x ({:.2f} to {:.2f})".format(*one.speedup),
+            "" if one.speedup is None else _speedup(*one.speedup),
             "chosen" if one is search.best else one.objection or "good enough",
         )
         for one in search.front
@@ -124,6 +124,10 @@ def layers(search: SearchRecord, notes: Mapping[str, Any]) -> tuple[tuple[str, .
         for name, one in sorted(known.items(), key=lambda item: -(item[1].fp32_ms or 0.0))
     ]
     return _without_empty(heads, rows)
+
+
+def _speedup(median: float, low: float, high: float) -> str:
+    return f"{facts.ratio(median)} ({facts.between((low, high), facts.ratio)})"
 
 
 def _without_empty(

@@ -35,6 +35,7 @@ PALETTE = {
     "line": ("#dbd6cd", "#363a41"),
     "soft": ("#f2efe9", "#1e2126"),
     "reference": ("#b3aca1", "#666b74"),
+    "step": ("#ccd5e8", "#37425c"),
     "final": ("#2653b8", "#84a9ff"),
     "good": ("#197a4c", "#50c790"),
     "good-soft": ("#dcefe3", "#173527"),

@@ -16,6 +16,8 @@ from mlopt.results.report import Report, Tried
 
 SHOWN = 40
 """As many are listed and drawn on a page."""
+FIRST = 5
+"""As many are not folded."""
 _MOST_PARTS, _NAME_LENGTH, _REASON_LENGTH = 6, 60, 400
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from report_example import EXAMPLE_RECIPE, P999_REASON, example_report, example_samples
+from tried_example import tried_report
 
 from mlopt.report import html, markdown, read
 from mlopt.results.figures import Disagreement, OperatorTime, Speedup
@@ -17,6 +18,28 @@ from mlopt.results.section import Verdict
 GOLDENS = Path(__file__).parent.parent / "goldens"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;"
+
+
+def pruned_report() -> Report:
+    """A step with a map of its layers, with trainings, and with notes that nothing here knows."""
+    points = [{"layer": "a", "along": [], "ratio": 0.5, "score": 0.9, "macs": 0.7}]
+    epochs = [
+        {"number": n, "loss": 1 / n, "held_out": 1 / n, "score": 0.5, "learning_rate": 0.1, "seconds": 1.0}
+        for n in (1, 2)
+    ]
+    training = {
+        "name": "step 1", "epochs": epochs, "steps": 9, "stopped": "epochs", "best": None, "resumed_at": None,
+        "seconds": 2.0,
+    }  # fmt: skip
+    notes = {
+        "sensitivity": {"measure": "accuracy", "samples": 40, "before": 0.95, "points": points},
+        "trainings": [training], "steps": [{"ratio": 0.25, "whole": {"head": "an output"}}], "macs": [4939904, 1290304],
+        "deep": {"a": {"b": [1, {"c": None}]}}, "flag": True, "nothing": None, "empty": {}, "none": [],
+    }  # fmt: skip
+    step = (
+        example_report().steps[1].model_copy(update={"notes": notes, "config": {"train": {"epochs": 3, "ema": None}}})
+    )
+    return example_report(steps=(step,))
 
 
 class Page(HTMLParser):
@@ -64,12 +87,18 @@ def page() -> str:
 
 def test_the_verdict_and_the_headline_come_first(page: str) -> None:
     text = Page(page).text
-    assert text.index("FAIL") < text.index("1.78x as fast as onnx_fp32") < text.index("What happened")
-    heads = re.findall(r"<h2>(.*?)</h2>", page)
-    assert heads == [
-        "Gates", "What happened", "How fast it is", "Under load", "What it costs in accuracy", "Where the time goes",
-        "Steps", "What quantize tried", "Models measured", "Environment", "Data", "Notes", "Do it again", "The recipe",
+    assert text.index("FAIL") < text.index("Speedup 1.78x") < text.index("1.78x as fast as onnx_fp32")
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "What each step did", "Gates", "How fast it is", "Do it again", "Notes", "All figures", "Gates, in words",
+        "The steps, one by one", "What quantize tried", "What it costs in accuracy", "Where the time goes",
+        "Under load", "Models measured", "Environment and data", "The recipe",
     ]  # fmt: skip
+
+
+def test_the_contents_lead_to_every_part(page: str) -> None:
+    links = re.findall(r'<a href="#([^"]+)">(.*?)</a>', page)
+    assert [title for _, title in links] == re.findall(r"<h2>(.*?)</h2>", page)
+    assert all(f'id="{target}"' in page for target, _ in links)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +117,7 @@ def test_the_verdict_and_the_headline_come_first(page: str) -> None:
         "cold start: load 14.2 ms, first inference 2.31 ms",
         "undecided, counts as pass",
         "Undecided counts as pass here, with a warning (on_inconclusive: warn).",
-        "1.69 to 1.88 99 %",
+        "1.69 to 1.88 (99 %)",
         "0.794 ms",
         "134 kB",
         "98.40 %",
@@ -98,7 +127,7 @@ def test_the_verdict_and_the_headline_come_first(page: str) -> None:
         "the worker was killed by signal 11; see repro/",
         "18 s (timing layers 4 s, judging 2 s, measuring against FP32 12 s); judged on 85 samples",
         "static 9 0.9987 0.940 agreement 0.9400 is below 0.95",
-        "static 8 0.9987 0.970 134 kB 1.66x (1.58 to 1.74) chosen",
+        "static 8 0.9987 0.970 134 kB 1.66x (1.58x to 1.74x) chosen",
         "conv_2 0.610 ms 0.300 ms 35.8 dB conv_1 0.220 ms 0.310 ms slower in INT8: 0.31 ms against 0.22 ms in FP32",
         f"p999 is not given: {P999_REASON}",
         "0.900 ms (0.890 to 0.911) is above 0.85 ms",
@@ -118,7 +147,8 @@ def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
     assert urls <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}, "only the names of namespaces"
     tags = Page(page).tags
     assert not {"script", "img", "link", "iframe", "object", "form"} & {tag for tag, _ in tags}
-    assert all(not key.startswith("on") and key not in ("src", "href") for _, attributes in tags for key in attributes)
+    assert all(not key.startswith("on") and key != "src" for _, attributes in tags for key in attributes)
+    assert all((attributes.get("href") or "#").startswith("#") for _, attributes in tags), "links stay on the page"
     assert "default-src 'none'" in page
     assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", page)
 
@@ -248,3 +278,25 @@ def tagged(page: str) -> dict[str, set[tuple[str, str]]]:
 
 def test_the_same_report_gives_the_same_bytes(page: str) -> None:
     assert rendered() == page
+
+
+BRACES = re.compile(r"""[{\[]\s*['"]|['"]\s*:\s|\bNone\b|\bTrue\b|\bFalse\b|\{\}|\[\]""")
+"""What JSON and Python look like, and prose does not."""
+
+
+def goldens() -> list[Report]:
+    return [read(GOLDENS / "report" / name) for name in ("report.json", "report_0.1.json")]
+
+
+@pytest.mark.parametrize("report", [*goldens(), tried_report(), pruned_report()], ids=["now", "0.1", "tried", "pruned"])
+def test_nobody_is_shown_json_python_or_minus_nothing(report: Report) -> None:
+    """Of the page all but the recipe, which is a file; and all of what goes into a pull request."""
+    page = html.render(report, {}, "")
+    for text in (Page(page).text, markdown.render(report)):
+        assert BRACES.findall(text) == []
+        assert not re.search(r"-0\.0+(?![0-9])", text)
+        assert not re.search(r"\b[0-9]{3,}\.[0-9]+x", text)
+
+
+def test_json_and_python_would_be_found() -> None:
+    assert all(BRACES.search(text) for text in ('{"a": 1}', "{'a': 1}", "['x']", '["x"]', "{}", "x is None"))

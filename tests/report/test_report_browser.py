@@ -27,7 +27,10 @@ QUIET = (
     "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
 DARK = "--blink-settings=preferredColorScheme=0"
-PICTURES = 10
+PICTURES = 5
+TALLEST = {1280: 3500, 400: 6000}
+"""Pixels of a page whose details are folded, by its width."""
+MOST_PAGES = 4
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
@@ -51,6 +54,10 @@ for (const svg of inner.querySelectorAll('svg.picture')) {
           && Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top) > 4) crossed.push(text + ' / ' + other);
     }
   });
+}
+for (const said of inner.querySelectorAll('.said')) {
+  const box = said.getBoundingClientRect(), cell = said.closest('td').getBoundingClientRect();
+  if (box.left < cell.left - 1 || box.right > cell.right + 1) cut.push(said.textContent);
 }
 document.title = JSON.stringify({
   width: inner.documentElement.scrollWidth, wide: wide.map(one => one.outerHTML.slice(0, 80)),
@@ -77,6 +84,24 @@ def layout(folder: Path, page: str, width: int) -> dict[str, Any]:
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
     assert title is not None
     return json.loads(escaping.unescape(title.group(1)))
+
+
+def layout_height(folder: Path, page: str, width: int) -> int:
+    """How tall the page is at this width, in pixels."""
+    script = "document.title = event.target.contentDocument.documentElement.scrollHeight"
+    frame = (
+        f'<iframe id="f" style="border:0;width:{width}px;height:900px" srcdoc="{escaping.escape(page)}"></iframe>'
+        f"<script>document.getElementById('f').onload = event => {{{script}}}</script>"
+    )
+    dom = browse(folder, frame, "--window-size=1400,1000", "--virtual-time-budget=4000", "--dump-dom").stdout
+    title = re.search(r"<title>(\d+)</title>", dom)
+    assert title is not None
+    return int(title.group(1))
+
+
+def unfolded(page: str) -> str:
+    """The page with all its details open."""
+    return page.replace("<details>", "<details open>")
 
 
 def traffic(folder: Path, page: str, width: int) -> tuple[list[str], list[str]]:
@@ -107,7 +132,23 @@ def page() -> str:
 @pytest.mark.parametrize("width", [400, 760, 1000, 1280])
 def test_every_picture_is_drawn_and_nothing_is_cut_off(tmp_path: Path, page: str, width: int) -> None:
     expected = {"width": width, "wide": [], "pictures": PICTURES, "small": [], "cut": [], "crossed": []}
-    assert layout(tmp_path, page, width) == expected
+    assert layout(tmp_path, unfolded(page), width) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", TALLEST)
+@pytest.mark.parametrize("report", [example_report(), tried_report()], ids=["example", "tried"])
+def test_a_page_with_its_details_folded_is_not_too_tall(tmp_path: Path, report: Report, width: int) -> None:
+    folded, open_ = (layout_height(tmp_path, page, width) for page in (rendered(report), unfolded(rendered(report))))
+    assert folded < TALLEST[width]
+    assert folded < open_, "there is something to unfold"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("report", [example_report(), tried_report()], ids=["example", "tried"])
+def test_it_prints_on_four_pages(tmp_path: Path, report: Report) -> None:
+    browse(tmp_path, rendered(report), "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) <= MOST_PAGES
 
 
 @pytest.mark.parametrize("width", [400, 1280])
@@ -132,14 +173,14 @@ def test_a_report_with_long_names_and_a_large_sweep_fits_too(tmp_path: Path, wid
         final=final, baseline=base, references={base.name: base}, speedup=doubted, speedups={base.name: doubted},
         sweep=tuple(sweep), operators=dict.fromkeys(names.values(), kinds),
     )  # fmt: skip
-    found = layout(tmp_path, rendered(long, names), width)
+    found = layout(tmp_path, unfolded(rendered(long, names)), width)
     assert found == {"width": width, "wide": [], "pictures": PICTURES + 3, "small": [], "cut": [], "crossed": []}
 
 
 @pytest.mark.parametrize("width", [400, 760, 1000, 1280])
 def test_a_list_of_what_was_tried_fits_too(tmp_path: Path, width: int) -> None:
     expected = {"width": width, "wide": [], "pictures": PICTURES - 2, "small": [], "cut": [], "crossed": []}
-    assert layout(tmp_path, rendered(tried_report()), width) == expected
+    assert layout(tmp_path, unfolded(rendered(tried_report())), width) == expected
 
 
 @pytest.mark.parametrize("width", [400, 1280])
@@ -153,7 +194,7 @@ def test_forty_deployables_in_many_runtimes_fit_too(tmp_path: Path, width: int) 
     )  # fmt: skip
     report = tried_report(tried=(*tried(), *tried(looks)))
     expected = {"width": width, "wide": [], "pictures": PICTURES - 2, "small": [], "cut": [], "crossed": []}
-    assert layout(tmp_path, rendered(report), width) == expected
+    assert layout(tmp_path, unfolded(rendered(report)), width) == expected
 
 
 def test_what_does_not_fit_is_found(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,6 @@ from report_example import P999_REASON, example_report
 from mlopt.report import control as noise
 from mlopt.report import facts, outcome
 from mlopt.results.figures import Accuracy, Speedup
-from mlopt.results.report import MadeBy
 
 NOISY = "Too noisy to tell, with {} as fast as onnx_fp32 ({}) where two copies of one model differed by up to {}"
 
@@ -27,7 +24,7 @@ def test_the_stages_are_references_then_steps_then_the_final_model() -> None:
     ("median", "ci95", "floor", "words", "side"),
     [
         (1.78, (1.71, 1.86), 0.03, "1.78x as fast as onnx_fp32 (1.71x to 1.86x)", 1),
-        (8.26, (3.4, 11.8), 1.68, "8.26x as fast as onnx_fp32 (3.40x to 11.80x)", 1),
+        (8.26, (3.4, 11.8), 1.68, "8.26x as fast as onnx_fp32 (3.40x to 11.8x)", 1),
         (1.78, (1.02, 2.5), 0.80, NOISY.format("1.78x", "1.02x to 2.50x", "80 %"), 0),
         (1.78, (0.97, 2.5), 0.0, NOISY.format("1.78x", "0.97x to 2.50x", "0 %"), 0),
         (1.02, (0.7, 2.5), 0.9, NOISY.format("1.02x", "0.70x to 2.50x", "90 %"), 0),
@@ -75,35 +72,6 @@ def test_one_model_alone_is_told_once() -> None:
     report = example_report(baseline=final, references={"final": final}, steps=())
     assert facts.models(report) == (final,)
     assert [stage.part for stage in facts.stages(report)] == ["final"]
-
-
-def test_a_bench_is_done_again_as_a_bench() -> None:
-    report = example_report()
-    base, final = (report.final.model_copy(update={"name": name}) for name in ("a b.onnx", "c.onnx (2)"))
-    bench = {"baseline": base, "references": {base.name: base}, "final": final, "steps": ()}
-    synthetic, real = ({"bench": {"source": source}} for source in ("synthetic", "data.npz"))
-    command, load = "mlopt bench c.onnx --against 'a b.onnx'", "--threads 2"
-    assert facts.reproduce(example_report(**bench, data=synthetic)) == (f"{command} {load}",)
-    assert facts.reproduce(example_report(**bench, data=real)) == (f"{command} --data data.npz {load}",)
-
-
-def test_a_bench_is_done_again_under_the_same_load() -> None:
-    def command(old: dict[str, Any], new: dict[str, Any]) -> str:
-        final = example_report().final
-        options = ({key: one[key] for key in one.keys() & {"threads", "concurrency"}} for one in (old, new))
-        sizes = (one.get("batch_size") for one in (old, new))
-        base, last = (
-            final.model_copy(update={"name": name, "options": its, "batch_size": size})
-            for name, its, size in zip("ab", options, sizes, strict=True)
-        )
-        bench = {"baseline": base, "references": {base.name: base}, "final": last, "steps": ()}
-        (found,) = facts.reproduce(example_report(**bench, data={"bench": {"source": "synthetic"}}))
-        return found.removeprefix("mlopt bench b --against a")
-
-    load = {"threads": 1, "concurrency": 4, "batch_size": 8}
-    assert command(load, load) == " --threads 1 --batch 8 --concurrency 4"
-    assert command(load, load | {"threads": 2}) == " --batch 8 --concurrency 4"
-    assert command({"threads": ["; rm"], "batch_size": 1}, {"threads": ["; rm"], "batch_size": 1}) == ""
 
 
 def test_the_headline_says_what_was_won_and_what_it_cost() -> None:
@@ -171,11 +139,6 @@ def test_sizes_are_decimal(bytes_: int, text: str) -> None:
     assert facts.size(bytes_) == text
 
 
-def test_the_commands_quote_the_name() -> None:
-    commands = facts.reproduce(example_report(name="a b; rm -rf x"))
-    assert commands[1] == "mlopt verify 'artifacts/a b; rm -rf x'"
-
-
 @given(st.text())
 def test_plain_text_is_one_line_without_control_characters(text: str) -> None:
     clean = facts.plain(text)
@@ -185,9 +148,20 @@ def test_plain_text_is_one_line_without_control_characters(text: str) -> None:
     assert len(facts.shorten(text, 9)) <= 9
 
 
-def test_a_run_is_done_again_as_it_was_done() -> None:
-    made = MadeBy(command=("mlopt", "optimize", "a b.onnx", "--set", "x=1; rm -rf ~"), artifact="out/m")
-    commands = facts.reproduce(example_report(made_by=made))
-    assert commands == (
-        "mlopt optimize 'a b.onnx' --set 'x=1; rm -rf ~'", "mlopt verify out/m", "mlopt gate out/m",
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.651, "1.65x"), (9.999, "10.0x"), (12.34, "12.3x"), (934.98, "935x"), (1234.5, "1,234x")]
+)
+def test_a_ratio_has_the_digits_that_say_something(value: float, text: str) -> None:
+    assert facts.ratio(value) == text
+
+
+@given(st.floats(-1e-4, 0.0))
+def test_what_rounds_to_zero_has_no_sign(value: float) -> None:
+    found = (
+        facts.points(value),
+        facts.percent(value / 100, 2),
+        facts.metric_value(value / 10, "loss"),
+        facts.ratio(0.0),
+    )
+    assert not any(text.startswith("-") for text in found)
+    assert facts.exact(-0.0) == facts.number(-0.0) == "0"

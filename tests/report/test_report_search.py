@@ -27,7 +27,7 @@ def test_what_was_chosen_is_told_from_what_was_good_enough() -> None:
 
 def test_columns_with_nothing_in_them_are_left_out() -> None:
     front = [example_search()["front"][0] | {"metric": None}]
-    assert table_of(front=front)[0] == ("Numbers", "Layers", "Cosine", "Verdict")
+    assert table_of(front=front)[0] == ("Numbers", "Layers", "Cosine", "Outcome")
     assert table_of(front=[]) == ((), [])
 
 

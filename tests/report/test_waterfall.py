@@ -1,26 +1,27 @@
-"""What each step did, in pictures: better is green, worse is red, noise is neither."""
+"""What each step did, as bars: better is green, worse is red, noise is neither; what dwarfs the rest is torn."""
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
-
+import pytest
 from report_example import example_report
 
 from mlopt.report import waterfall
-from mlopt.report.svg import Drawing
+from mlopt.results.report import Report
 
 
-def texts(picture: Drawing | None) -> list[str]:
-    assert picture is not None
-    root = ET.fromstring(picture.svg)
-    return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+def told(report: Report, title: str) -> list[str]:
+    return [bar.text for column in waterfall.columns(report) if column.title == title for bar in column.bars]
 
 
-def test_the_latency_of_every_stage_is_told() -> None:
-    words = texts(waterfall.latency_steps(example_report()))
-    assert words.count("quantize") == 2
-    assert {"2.87 ms", "1.40 ms", "0.840 ms", "0.794 ms", "dropped", "refused", "failed"} <= set(words)
-    assert "2.31 ms" not in words, "what was dropped did not happen"
+def roles(report: Report) -> set[str]:
+    return {bar.role for bar in waterfall.columns(report)[0].bars}
+
+
+def test_every_stage_has_a_bar_in_every_column() -> None:
+    report = example_report()
+    assert told(report, "Latency p50")[:2] == ["2.87 ms", "1.41 ms"]
+    assert told(report, "Latency p50")[-1] == "0.794 ms"
+    assert all(len(bars) == len(waterfall.columns(report)) for _, bars in waterfall.stages(report))
 
 
 def test_better_is_green_worse_is_red_and_noise_is_neither() -> None:
@@ -29,57 +30,47 @@ def test_better_is_green_worse_is_red_and_noise_is_neither() -> None:
     assert export.latency_ms is not None
     slow = export.latency_ms.model_copy(update={"p50": 9.0, "ci95": {"p50": (8.9, 9.1)}})
     worse = example_report(steps=(simplify.model_copy(update={"latency_ms": slow}),))
-    faster = example_report(steps=(export,))
     same = example_report(steps=(export, simplify), references={"onnx_fp32": report.baseline})
-    assert "var(--bad" in waterfall.latency_steps(worse).svg
-    assert "var(--good" not in waterfall.latency_steps(worse).svg
-    assert "var(--good" in waterfall.latency_steps(faster).svg
-    assert "var(--good" not in waterfall.latency_steps(same).svg
-    assert "var(--bad" not in waterfall.latency_steps(same).svg
+    assert "bad" in roles(worse)
+    assert "good" not in roles(worse)
+    assert "good" in roles(example_report(steps=(export,)))
+    assert not {"good", "bad"} & roles(same)
 
 
-def test_characters_that_no_font_here_has_are_left_to_the_browser() -> None:
-    report = example_report(steps=(example_report().steps[0].model_copy(update={"name": "量化 $x^2$ \x1b"}),))
-    assert "量化 $x^2$ \ufffd" in texts(waterfall.latency_steps(report))
-
-
-def test_without_a_score_there_is_no_picture_of_the_metric() -> None:
+def test_a_reference_that_dwarfs_the_rest_is_torn_and_the_others_keep_their_room() -> None:
     report = example_report()
-    bare = report.baseline.model_copy(update={"accuracy": None})
-    unscored = example_report(
-        steps=(),
-        baseline=bare,
-        references={"onnx_fp32": bare},
-        final=report.final.model_copy(update={"accuracy": None}),
-    )
-    assert waterfall.accuracy_steps(unscored) is None
-    assert "step by step" in (waterfall.accuracy_steps(report) or waterfall.size_steps(unscored)).title
+    eager = report.references["torch_eager"]
+    slow = eager.model_copy(update={"latency_ms": eager.latency_ms.model_copy(update={"p50": 900.0})})
+    dwarfed = example_report(references={**report.references, "torch_eager": slow})
+    first, second, *_ = waterfall.columns(dwarfed)[0].bars
+    assert (first.torn, first.text, second.torn) == (True, "900 ms", False)
+    assert second.end > 0.3
+    assert waterfall.is_torn(dwarfed)
+    assert not waterfall.is_torn(report)
 
 
-def test_the_work_of_every_stage_is_told_and_what_was_not_counted_is_not_made_up() -> None:
-    picture = waterfall.macs_steps(example_report())
-    words = texts(picture)
-    assert picture is not None
-    assert picture.title == "MACs, step by step"
-    assert words.count("1.19 M") == 6
-    assert words.count("unknown") == 1, "fuse wrote what cannot be counted"
-    assert "of one sample" in picture.caption
-
-
-def test_the_work_is_that_of_the_batch_that_was_measured() -> None:
+def test_work_that_no_step_changed_has_no_column() -> None:
     report = example_report()
-    batched = example_report(final=report.final.model_copy(update={"batch_size": 8}))
-    picture = waterfall.macs_steps(batched)
-    assert picture is not None
-    assert picture.title == "MACs of 8 samples, step by step"
+    assert [column.title for column in waterfall.columns(report)] == ["Latency p50", "Size", "Accuracy"]
+    less = report.final.model_copy(update={"macs": 1000})
+    assert told(example_report(final=less), "MACs")[-1] == "1.00 k"
+    batched = example_report(final=less.model_copy(update={"batch_size": 8}))
+    assert "MACs of 8 samples" in [column.title for column in waterfall.columns(batched)]
 
 
-def test_where_nothing_was_counted_there_is_no_picture_of_it() -> None:
-    report = example_report(steps=())
-    bare = {name: one.model_copy(update={"macs": None}) for name, one in report.references.items()}
-    final = report.final.model_copy(update={"macs": None})
-    assert waterfall.macs_steps(example_report(steps=(), references=bare, final=final)) is None
+def test_without_a_score_there_is_no_column_of_the_metric() -> None:
+    bare = example_report().baseline.model_copy(update={"accuracy": None})
+    final = example_report().final.model_copy(update={"accuracy": None})
+    unscored = example_report(steps=(), baseline=bare, references={"onnx_fp32": bare}, final=final)
+    assert len(waterfall.columns(unscored)) == 2
 
 
-def test_a_run_without_steps_is_told_model_by_model() -> None:
-    assert waterfall.size_steps(example_report(steps=())).title == "Size, model by model"
+@pytest.mark.parametrize("value", [0.0, 1e-9, 1.0, 1e12])
+def test_every_share_is_on_its_axis(value: float) -> None:
+    report = example_report()
+    latency = report.final.latency_ms.model_copy(update={"p50": value})
+    odd = example_report(final=report.final.model_copy(update={"latency_ms": latency, "size_bytes": 0}))
+    for column in waterfall.columns(odd):
+        for bar in column.bars:
+            ends = [*(bar.rest or ()), *(bar.moved or ()), *(bar.span or ()), bar.dot or 0, bar.came_from or 0, bar.end]
+            assert all(0 <= end <= 1 for end in ends)
