@@ -50,10 +50,12 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     from mlopt.cli import doctor_runtimes
     from mlopt.core import installation
     from mlopt.core.cache import default_root
+    from mlopt.core.distribution import namesake, requirements
     from mlopt.core.hardware import detect
 
     hardware = detect()
     yield Check("mlopt", "ok", __version__)
+    yield from doctor_runtimes.namesake_check(namesake())
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from processor(hardware)
     yield _gpu(hardware)
@@ -63,7 +65,7 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     yield from doctor_runtimes.runtime_checks(examined, hardware)
     yield from doctor_runtimes.cuda_checks(examined, hardware)
     yield from doctor_runtimes.nncf_checks(notify)
-    yield from doctor_runtimes.range_checks(tuple(EXTRAS), installation.requirements())
+    yield from doctor_runtimes.range_checks(tuple(EXTRAS), requirements())
     yield doctor_runtimes.compiler_check()
     yield from doctor_runtimes.engine_checks(hardware)
     yield folder("cache", default_root(), "MLOPT_CACHE")

@@ -52,16 +52,16 @@ def _show(described: list[dict[str, Any]]) -> None:
 
     from mlopt.cli import console
 
-    table = Table("runtime", "installed", "devices here", "reads", "what brings it", box=box.SIMPLE_HEAD)
+    table = Table("runtime", "installed", "devices here", "reads", box=box.SIMPLE_HEAD)
     for one in described:
         versions = ", ".join(found for found in one["packages"].values() if found)
         table.add_row(
             one["name"], (versions or "yes") if one["installed"] else "no", ", ".join(one["devices"]) or "-",
-            ", ".join(one["reads"]), one["install"],
+            ", ".join(one["reads"]),
         )  # fmt: skip
     console.out.print(table)
-    for hint in (one["hint"] for one in described if one["hint"]):
-        console.out.print(hint)
+    for one in (each for each in described if not each["installed"]):
+        console.out.print(one["hint"] or f"{one['name']} is not installed: {one['install']}")
     console.out.print(
         "A recipe tries all that are installed, unless `target.runtime` or `--runtime NAME[,NAME]` names some."
     )

@@ -27,7 +27,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from mlopt.core import network
 from mlopt.core.errors import MloptError
-from mlopt.core.packages import GENERATED
+from mlopt.core.own_files import GENERATED
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,11 +16,13 @@ import bad_inputs
 import numpy as np
 import pytest
 
+import mlopt
 from mlopt.cli.app import run
 from mlopt.core import packages
 
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)
+_CHECKOUT = Path(mlopt.__file__).parents[1]
 _MLOPT = [sys.executable, "-m", "mlopt"]
 _INTERRUPTIBLE = [
     sys.executable, "-c",
@@ -43,7 +45,7 @@ def told(folder: Path, golden: Callable[[str, str], None], capfd: pytest.Capture
     def check(name: str, code: int) -> None:
         printed = capfd.readouterr()
         assert "Traceback" not in printed.out + printed.err
-        text = _PROGRESS.sub("", printed.err).replace(str(folder), "<tmp>")
+        text = _PROGRESS.sub("", printed.err).replace(str(folder), "<tmp>").replace(str(_CHECKOUT), "<checkout>")
         text = re.sub(r"mlopt-run-\w+", "mlopt-run-<run>", text)
         golden(f"bad_inputs/{name}.txt", f"exit {code}\n{text}")
 
