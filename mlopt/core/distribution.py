@@ -85,6 +85,7 @@ def _requirement(noted: dict[str, Any]) -> str | None:
         return None
     vcs = noted.get("vcs_info", {})
     before = f"{vcs['vcs']}+" if vcs else ""
+    url = re.sub("^file:///", "file://localhost/", url) if vcs else url  # pip before 25 refuses the first
     after = f"@{vcs['requested_revision']}" if vcs.get("requested_revision") else ""
     folder = f"#subdirectory={noted['subdirectory']}" if noted.get("subdirectory") else ""
     return _word(f"{DISTRIBUTION}[{{extra}}] @ {before}{url}{after}{folder}")

@@ -58,6 +58,8 @@ def forget() -> None:
     [
         ({"url": "https://host/mlopt.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
          f'pip install "{DISTRIBUTION}[cpu] @ git+https://host/mlopt.git"'),
+        ({"url": "file:///srv/mlopt.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
+         f'pip install "{DISTRIBUTION}[cpu] @ git+file://localhost/srv/mlopt.git"'),
         ({"url": "https://host/m.git", "vcs_info": {"vcs": "git", "requested_revision": "v1", "commit_id": "ab12"},
           "subdirectory": "py"}, f'pip install "{DISTRIBUTION}[cpu] @ git+https://host/m.git@v1#subdirectory=py"'),
         ({"url": "https://host/mlopt_cli-0.1-py3-none-any.whl", "archive_info": {}},
