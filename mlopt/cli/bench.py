@@ -45,7 +45,10 @@ def bench(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
-    """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
+    """Measure models side by side: latency and speedups.
+
+    Speedups come with their intervals. With gates, exits with 0, 1 or 3 as mlopt gate does.
+    """
     from mlopt.bench.benchmark import BenchRequest, named, run
     from mlopt.cli import console
     from mlopt.cli.bench_tables import show

@@ -31,7 +31,10 @@ def bisect(
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Find the pass and the nodes that broke a limit on accuracy or fidelity, and the exclusion that mends it."""
+    """Find the pass and the nodes that broke a limit.
+
+    The limit is one on accuracy or fidelity; what is found is told as the exclusion that mends it.
+    """
     from mlopt.bisect.find import bisect as search
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.files import write_text

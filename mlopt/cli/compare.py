@@ -51,9 +51,10 @@ def compare(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Compare two versions of a model tensor by tensor, and name the first node at which they part.
+    """Compare two versions of a model, tensor by tensor.
 
-    Tensors are those of ONNX Runtime. Outputs are also compared in what an artifact is deployed in, or in --runtime.
+    Names the first node at which they part. Tensors are those of ONNX Runtime. Outputs are also compared in what an
+    artifact is deployed in, or in --runtime.
     """
     from mlopt.cli import console
     from mlopt.cli.files import write_text

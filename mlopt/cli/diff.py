@@ -36,7 +36,10 @@ def diff(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default it is shown.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Compare two reports; across differing hardware or versions nothing that depends on them is better or worse."""
+    """Compare two reports.
+
+    Across differing hardware or versions nothing that depends on them is better or worse.
+    """
     from mlopt import report
     from mlopt.cli import console
     from mlopt.cli.files import write_text

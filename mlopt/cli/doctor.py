@@ -19,7 +19,10 @@ _COLOURS: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "red"
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check this machine: packages, runtimes, processor, GPU, folders. Exits with 2 if mlopt cannot optimize here."""
+    """Check this machine: packages, runtimes, CPU, GPU, folders.
+
+    Exits with 2 if mlopt cannot optimize here.
+    """
     from mlopt.cli import console
     from mlopt.cli.doctor_runtimes import examine_runtimes
     from mlopt.cli.progress import Progress

@@ -14,9 +14,8 @@ from mlopt.core.errors import ExitCode, OutputError, UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.console import Console
-
     from mlopt.artifact.signing.base import Trust
+    from mlopt.cli.console import Screen
     from mlopt.gate.limits import Gate
     from mlopt.results.report import Report
 
@@ -50,7 +49,10 @@ def gate(
     badge: Annotated[_Output, typer.Option("--badge", help="Write a shields.io endpoint badge here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Judge measured evidence against limits: exit 0 if all pass, 1 if one fails, 3 if one cannot be decided."""
+    """Judge measured figures against limits.
+
+    Exits with 0 if all pass, 1 if one fails, 3 if one cannot be decided.
+    """
     from mlopt.cli import console
     from mlopt.report.ci import github
 
@@ -131,19 +133,17 @@ def _append_summary(evidence: Report, path: Path) -> None:
         console.err.print(f"{path} is full: GitHub shows at most 1 MiB for each step")
 
 
-def _show(evidence: Report, note: str | None, screen: Console) -> None:
+def _show(evidence: Report, note: str | None, screen: Screen) -> None:
     from mlopt.core.foreign_text import plain
     from mlopt.report.ci import accepted_undecided, title
 
     for one in evidence.gates:
         style = _STYLES["inconclusive" if accepted_undecided(one) else one.verdict]
-        screen.print(f"{one.verdict:<13}", style=style, end="")
-        screen.print(title(one))
+        screen.say(f"{one.verdict:<13}{title(one)}", style, len(one.verdict))
         screen.print(f"{'':<13}{plain(one.message)}")
     if note is not None:
         screen.print(plain(note))
-    screen.print("verdict      ", end="")
-    screen.print(evidence.verdict, style=_STYLES[evidence.verdict])
+    screen.print(f"verdict      {evidence.verdict}", style=_STYLES[evidence.verdict])
 
 
 def _check_integrity(source: Path, trust: Trust | None) -> str | None:

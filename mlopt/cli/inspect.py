@@ -26,7 +26,7 @@ def inspect(
     layers: Annotated[bool, typer.Option("--layers", help=_LAYERS)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a model's inputs, outputs, operators, weights, precision and arithmetic."""
+    """Show a model's inputs, outputs, operators and weights."""
     from dataclasses import asdict
 
     from mlopt.artifact.inspection import inspect_model, shapes_of

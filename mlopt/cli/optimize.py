@@ -35,7 +35,7 @@ def optimize(
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
-    """Optimize a model: passes, measurement, verdict, signed artifact."""
+    """Optimize a model: passes, measurement, verdict, artifact."""
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress

@@ -14,7 +14,7 @@ def passes(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One pass, with its configuration.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List all passes, or show one with every key of its configuration."""
+    """List passes, or show one with all that it can be told."""
     from mlopt.cli import console
     from mlopt.passes.table import table
 
@@ -95,13 +95,12 @@ def _show_all(described: list[dict[str, Any]]) -> None:
 
 def _show_one(one: dict[str, Any]) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from mlopt.cli import console
     from mlopt.core.packages import install_command
 
-    console.out.print(one["name"], style="bold", end=" ")
-    console.out.print(f"{one['version']}: {one['summary']}")
+    console.out.say(f"{one['name']} {one['version']}: {one['summary']}", "bold", len(one["name"]))
     wanted = {"needs_gpu": "a GPU", "needs_calibration": "calibration data", "needs_training": "training data"}
     needs = [what for key, what in wanted.items() if one[key]]
     needs += [install_command(one["extra"])] if one["extra"] else []
@@ -114,7 +113,8 @@ def _show_one(one: dict[str, Any]) -> None:
     if not one["config"]:
         console.out.print("There is nothing to configure.")
         return
-    table = Table("key", "type", "default", "meaning", box=box.SIMPLE_HEAD)
+    others = (Column(name, overflow="fold") for name in ("type", "default", "meaning"))
+    table = Table(Column("key", min_width=max(map(len, one["config"]))), *others, box=box.SIMPLE_HEAD)
     for key, entry in one["config"].items():
         table.add_row(*map(str, (key, entry["type"], _yaml(entry["default"]), entry["description"])))
     console.out.print(table)

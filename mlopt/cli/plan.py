@@ -17,7 +17,7 @@ def plan(
     runtime: ForTarget = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Show the steps, what they need, and which the cache has; runs nothing."""
+    """Show the steps, what they need and what is cached."""
     from mlopt.cli.console import emit_json, err
     from mlopt.cli.outlook import show
     from mlopt.run.forecast import foresee

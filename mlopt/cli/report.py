@@ -30,7 +30,10 @@ def report(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
-    """Show the evidence of a run: a summary here, or the whole report as HTML, Markdown or JSON."""
+    """Show the evidence of a run, or write it as a page.
+
+    A summary here, or the whole report as HTML, Markdown or JSON.
+    """
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.report import read

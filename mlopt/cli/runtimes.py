@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def runtimes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List all runtimes: installed or not, the devices that they can use here, and what they read."""
+    """List runtimes, what they read, and what brings the others."""
     from mlopt.cli import console
     from mlopt.core.hardware import detect
     from mlopt.runtimes.table import table
