@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli import signing_options as options
+from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.core.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlopt.results.report import Report
 
 _SOURCE = "An artifact directory, or a report.json."
-_GATES = "YAML with gates to judge instead of those that the report was made with."
+_GATES = "YAML with gates; they and --gate are judged instead of those that the report was made with."
 _BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
 _KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
 _ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json]"
@@ -34,6 +35,7 @@ _Output = Path | None
 def gate(
     *,
     source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
+    limits: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
     key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
@@ -57,7 +59,7 @@ def gate(
     from mlopt.report.ci import github
 
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
-    evidence = _judged(source, gates, baseline)
+    evidence = _judged(source, limits, gates, baseline)
     files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     _write_files(evidence, files)
     if summary is not None:
@@ -72,25 +74,23 @@ def gate(
     raise typer.Exit(_CODES[evidence.verdict])
 
 
-def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
+def _judged(source: Path, limits: list[str] | None, gates: Path | None, baseline: Path | None) -> Report:
     """Return the report with the verdicts that count: its own, or those on the gates that are given."""
     from mlopt import report
     from mlopt.gate.judge import judge, overall
     from mlopt.gate.limits import BASELINE
-    from mlopt.recipe.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)
     verdicts = evidence.gates
-    if gates is not None:
-        wanted = load_gates(gates)
-        stored = load_baselines([gate for gate in wanted if gate.vs not in evidence.speedups], gates.parent)
+    if limits or gates is not None:
+        wanted, stored = read_gates(limits, gates, given=evidence.speedups)
         if baseline is not None:
             stored[BASELINE] = report.read(baseline)
         verdicts = judge(wanted, evidence, samples=_samples(wanted, evidence, source), baselines=stored)
     elif baseline is not None:
         raise UserError(
-            "--baseline goes with --gates: the gates in the report were judged when it was made",
-            fix="give a file with gates, such as `- {metric: speedup.median, min: 0.97, vs: baseline}`",
+            "--baseline goes with --gate or --gates: the gates in the report were judged when it was made",
+            fix="such as --gate 'speedup.median >= 0.97 vs baseline'",
         )
     return evidence.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
 
