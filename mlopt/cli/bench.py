@@ -10,6 +10,7 @@ import typer
 
 from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.cli.runtime_option import ForBench, names_in
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -39,17 +40,19 @@ def bench(
     time: Annotated[float, typer.Option(min=0.1, help="Seconds of measuring per model, at first.")] = 3.0,
     max_time: Annotated[float, typer.Option(min=1.0, help=_MAX_TIME)] = 120.0,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Measure models side by side: latency and speedups.
 
     Speedups come with their intervals. With gates, exits with 0, 1 or 3 as mlopt gate does.
     """
     from mlopt.bench.benchmark import BenchRequest, named, run
-    from mlopt.cli import console
+    from mlopt.cli import bench_page, console
     from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress
 
+    wanted = chosen(format_, json)
     _check_output(output)
     names = names_in(runtime)
     asked, stored = read_gates(gate, gates, given=named((*models, against), names))
@@ -61,11 +64,13 @@ def bench(
     )  # fmt: skip
     with Progress(console.err) as progress:
         result = run(request, progress.update)
-    show(result, console.err if json else console.out)
+    show(result, console.out if wanted is TableFormat.TEXT else console.err)
     if output is not None:
         _write(result, output)
-    if json and result.report is not None:
+    if wanted is TableFormat.JSON and result.report is not None:
         console.emit_json(result.report.model_dump(mode="json", by_alias=True))
+    elif wanted in (TableFormat.MD, TableFormat.CSV):
+        console.emit_document((bench_page.markdown if wanted is TableFormat.MD else bench_page.csv)(result))
     _end(result, judged=bool(request.gates))
 
 

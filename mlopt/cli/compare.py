@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli.runtime_option import ForOutputs, names_in
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 from mlopt.core.foreign_text import as_json
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def compare(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help=_LIMIT)] = 20,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page here.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Compare two versions of a model, tensor by tensor.
 
@@ -61,6 +63,7 @@ def compare(
     from mlopt.cli.progress import Progress
     from mlopt.report import tensor_page
 
+    wanted = chosen(format_, json)
     if not math.isfinite(threshold):
         raise typer.BadParameter("give a number of dB", param_hint="--threshold")
     names = names_in(runtime)
@@ -73,10 +76,12 @@ def compare(
             a, b, data, names, samples=samples, threshold=threshold,
             notify=partial(progress.update, "comparing tensors", ""),
         )  # fmt: skip
-    if json:
+    if wanted is TableFormat.JSON:
         console.emit_json(tensor_page.document(found))
-    else:
+    elif wanted is TableFormat.TEXT:
         _show(found, sort, limit)
+    else:
+        emit(wanted, tensor_page.COLUMNS, map(tensor_page.cells, _chosen(found, sort, limit)))
     if output is not None:
         write_text(output, _json(found))
     if html is not None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlopt.cli.doctor_runtimes import Check, Status
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.cli.doctor_runtimes import Examined
     from mlopt.core.hardware import Hardware
 
+_HEADS = ("check", "status", "found", "fix")
 _COLOURS: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(format_: Format = TableFormat.TEXT, as_json: Json = False) -> None:
     """Check this machine: packages, runtimes, CPU, GPU, folders.
 
     Exits with 2 if mlopt cannot optimize here.
@@ -28,6 +30,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
 
+    wanted = chosen(format_, as_json)
     with Progress(console.err) as progress:
 
         def notify(name: str) -> None:
@@ -36,11 +39,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         examined = examine_runtimes(notify)
         checks = list(examine(examined, notify))
     healthy = all(check.status != "problem" for check in checks)
-    if as_json:
+    if wanted is TableFormat.JSON:
         found = {"runtimes": [one.as_json() for one in examined], "checks": [asdict(check) for check in checks]}
         console.emit_json({"ok": healthy, **found})
-    else:
+    elif wanted is TableFormat.TEXT:
         _show(checks)
+    else:
+        emit(wanted, _HEADS, ((each.name, each.status, each.found, each.fix or "") for each in checks))
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.USAGE)
 
 

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlopt.cli.table_format import TableFormat, emit
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlopt.run.outlook import Outlook
 
 
-def show(steps: Sequence[Outlook]) -> None:
-    """Print one line per step."""
+_HEADS = ("step", "cache", "why", "what")
+_WORDS = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
+
+
+def show(steps: Sequence[Outlook], wanted: TableFormat = TableFormat.TEXT) -> None:
+    """Print one line per step, or plain data."""
+    from mlopt.cli.console import emit_json
+
+    if wanted is TableFormat.JSON:
+        emit_json([step.as_json() for step in steps])
+    elif wanted is TableFormat.TEXT:
+        _show(steps)
+    else:
+        emit(wanted, _HEADS, ((_name(one), _word(one)[0], one.why, one.detail) for one in steps))
+
+
+def _name(step: Outlook) -> str:
+    return f"{step.title} (optional)" if step.optional else step.title
+
+
+def _word(step: Outlook) -> tuple[str, str]:
+    return ("left out", "dim") if step.skipped else _WORDS[step.cached]
+
+
+def _show(steps: Sequence[Outlook]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -19,16 +44,13 @@ def show(steps: Sequence[Outlook]) -> None:
     from mlopt.core.foreign_text import plain
 
     table = Table(box=None, pad_edge=False)
-    for name in ("step", "cache", "why", "what"):
+    for name in _HEADS:
         table.add_column(name, overflow="fold")
-    words = {True: ("cached", "green"), False: ("runs", "yellow"), None: ("open", "dim")}
     said: set[str] = set()
     for step in steps:
-        name = f"{step.title} (optional)" if step.optional else step.title
-        word = ("left out", "dim") if step.skipped else words[step.cached]
         detail = "" if step.name in said else plain(step.detail)  # of a step that several runtimes have, once
         said.add(step.name)
         table.add_row(
-            plain(name), Text(*word), plain(step.why), Text(detail, style="dim")
+            plain(_name(step)), Text(*_word(step)), plain(step.why), Text(detail, style="dim")
         )  # before rich measures it: what it counts as no column wide would push the end out of the table
     out.print(table)

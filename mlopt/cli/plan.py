@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 
 def plan(
@@ -15,20 +16,19 @@ def plan(
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     runtime: ForTarget = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Show the steps, what they need and what is cached."""
-    from mlopt.cli.console import emit_json, err
+    from mlopt.cli.console import err
     from mlopt.cli.outlook import show
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 
-    chosen = with_runtime(overrides, runtime)
-    request = Request(source=source, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
+    request = Request(
+        source=source, data=data, overrides=with_runtime(overrides, runtime), allow_code=True, allow_pickle=True
+    )
     steps, notes = foresee(request)
-    if json:
-        emit_json([step.as_json() for step in steps])
-    else:
-        show(steps)
+    show(steps, chosen(format_, json))
     for note in notes:
         err.print(f"note: {note}")
