@@ -141,7 +141,7 @@ def test_a_full_disk_under_the_output(small_disk: Path, told: Check) -> None:
     (small_disk / "others.bin").write_bytes(bytes((1 << 20) - 16384))
     command = [*bad_inputs.recipe(), "-o", str(small_disk / "tiny"), "--no-sign"]
     told("full_disk_under_the_output", run(command))
-    assert {file.name for file in small_disk.iterdir()} == {"others.bin", ".tiny.lock"}
+    assert {file.name for file in small_disk.iterdir()} == {"others.bin"}
 
 
 def test_the_program_itself(folder: Path, golden: Callable[[str, str], None]) -> None:
