@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from mlopt.cli import ends, log
+from mlopt.cli import ends, log, settings
 from mlopt.cli.program import GROUPS, VERBS, program
 from mlopt.core import network
 from mlopt.core.errors import ExitCode, MloptError
@@ -38,6 +38,8 @@ def run(arguments: list[str]) -> int:
     log.start()
     command = program([asked]) if asked and known else program()
     try:
+        if known:
+            settings.use_cache_of(settings.load())
         code = command.main(arguments, prog_name="mlopt", standalone_mode=False)
     except MloptError as error:
         _show(error)

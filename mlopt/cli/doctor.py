@@ -14,6 +14,7 @@ from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.cli.doctor_runtimes import Examined
+    from mlopt.cli.settings import Settings
     from mlopt.core.hardware import Hardware
 
 _HEADS = ("check", "status", "found", "fix")
@@ -55,7 +56,7 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
 
     from mlopt import __version__
     from mlopt.artifact.signing.keys import user_key_path
-    from mlopt.cli import doctor_runtimes
+    from mlopt.cli import doctor_runtimes, settings
     from mlopt.core import installation
     from mlopt.core.cache import default_root
     from mlopt.core.distribution import namesake, requirements
@@ -76,6 +77,7 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     yield from doctor_runtimes.range_checks(tuple(EXTRAS), requirements())
     yield doctor_runtimes.compiler_check()
     yield from doctor_runtimes.engine_checks(hardware)
+    yield settings_check(settings.load())
     yield folder("cache", default_root(), "MLOPT_CACHE")
     yield folder("keys", user_key_path().parent, "MLOPT_CONFIG")
 
@@ -104,6 +106,14 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
             yield Check(f"extra {extra}", "ok", found)
         elif extra not in {"cpu", "gpu", "openvino", "tensorrt", "tensorrt-rtx"}:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
+
+
+def settings_check(found: Settings) -> Check:
+    """Say which defaults hold in this folder, and where they stand."""
+    if found.file is None:
+        return Check("settings", "ok", "none: no .mlopt.toml, nor [tool.mlopt] in a pyproject.toml, here or above")
+    said = ", ".join(f"{key} {value}" for key, value in vars(found).items() if value is not None and key != "file")
+    return Check("settings", "ok", f"{found.file}: {said or 'nothing'}")
 
 
 def folder(name: str, path: Path, variable: str) -> Check:

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.runtime_option import ForTarget, with_runtime
-from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
+from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
 _DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_OUTPUT = "[default: artifacts/NAME, or NAME in the folder of the settings]"
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 
@@ -21,7 +22,7 @@ def optimize(
     *,
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     runtime: ForTarget = "",
     key: PrivateKey = None,
@@ -39,17 +40,19 @@ def optimize(
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
+    from mlopt.cli.settings import load
     from mlopt.cli.summary import show
     from mlopt.run.optimize import execute
     from mlopt.run.request import Request
 
-    named = key or passphrase_file or chain or keyless or keys.has_user_key()
+    named = chosen_key(key) or passphrase_file or chain or keyless or keys.has_user_key()
     who = signer(key, passphrase_file, chain, keyless) if sign and named else None
     if not sign:
         passphrase.forget()
     request = Request(
-        source=source, data=data, output=output, overrides=with_runtime(overrides, runtime), signer=who, sign=sign,
-        allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
+        source=source, data=data, output=output, folder=load().output or Request.folder,
+        overrides=with_runtime(overrides, runtime), signer=who, sign=sign, allow_ungated=allow_ungated,
+        use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
         artifact = execute(request, progress.update)

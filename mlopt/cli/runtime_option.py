@@ -30,14 +30,16 @@ def names_in(text: str, *more: str) -> tuple[str, ...]:
 
 
 def with_runtime(overrides: list[str] | None, text: str) -> tuple[str, ...]:
-    """Return the overrides of a recipe, and the one that says what ``--runtime`` does, if it is given."""
+    """Return the overrides of a recipe, and the one that says what ``--runtime`` does, or the project's settings."""
+    from mlopt.cli.settings import load
     from mlopt.core.target import AUTO
 
-    names = names_in(text, AUTO)
+    default = "" if text else load().runtime or ""
+    names = names_in(text or default, AUTO)
     if AUTO in names and len(names) > 1:
         raise typer.BadParameter(f"{AUTO} is all of them: name it alone", param_hint="--runtime")
     value = names[0] if len(names) == 1 else f"[{','.join(names)}]"
-    return (*(overrides or ()), *([f"target.runtime={value}"] if names else []))
+    return (*(overrides or ()), *([f"target.runtime{'?' if default else ''}={value}"] if names else []))
 
 
 def _check(names: tuple[str, ...], more: tuple[str, ...]) -> None:
