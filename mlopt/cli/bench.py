@@ -10,6 +10,7 @@ import typer
 
 from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.cli.runtime_option import ForBench, names_in
+from mlopt.cli.shape_option import ForRandom, for_random
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 from mlopt.core.errors import ExitCode
 
@@ -30,6 +31,7 @@ def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,
+    shape: ForRandom = None,
     runtime: ForBench = "",
     gate: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", metavar="FILE", help=_GATES)] = None,
@@ -57,7 +59,8 @@ def bench(
     names = names_in(runtime)
     asked, stored = read_gates(gate, gates, given=named((*models, against), names))
     request = BenchRequest(
-        models=tuple(models), against=against, runtimes=names, data=data, gates=asked, baselines=stored,
+        models=tuple(models), against=against, runtimes=names, data=data, shapes=for_random(shape, data),
+        gates=asked, baselines=stored,
         batch_sizes=_counts(batch, "--batch"), threads=_counts(threads, "--threads") if threads else (),
         concurrency=_counts(concurrency, "--concurrency"), seconds=time, max_time=max_time, operators=operators,
         raw=_samples_path(output or Path("bench.json")).name,

@@ -38,7 +38,6 @@ def csv(result: Result) -> str:
 
 
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
-    from mlopt.cli.bench_tables import ms
     from mlopt.report.facts import size
 
     base = result.report.baseline.name if result.report is not None else None
@@ -46,7 +45,7 @@ def _rows(result: Result) -> Iterator[tuple[str, ...]]:
         speedup = result.speedups.get(name) if name != base else None
         ratio = "baseline" if name == base else f"{speedup.median:.2f}x" if speedup else "-"
         between = f"{speedup.ci95[0]:.2f} to {speedup.ci95[1]:.2f}" if speedup else ""
-        timed = (ms(one.latency_ms.p50), ms(one.latency_ms.p95), f"{one.throughput_per_s:.1f}")
+        timed = (_ms(one.latency_ms.p50), _ms(one.latency_ms.p95), f"{one.throughput_per_s:.1f}")
         yield name, *timed, ratio, between, size(one.size_bytes), size(one.peak_rss_bytes)
     for name, cause in result.lost.items():
         yield name, "-", "-", "-", f"lost: {cause}", "", "", ""
@@ -70,3 +69,7 @@ def _measured_on(report: Report) -> str:
     load = [f"batch {final.batch_size}", *([f"{threads} threads"] if threads is not None else [])]
     told = (f"{environment.cpu.model}, {', '.join(load)}", sampling_line(report), warning(report))
     return "".join(f"{text(line)}  \n" for line in told if line)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

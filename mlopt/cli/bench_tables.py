@@ -56,7 +56,7 @@ def _speeds(result: Result) -> Table:
     for name, candidate in result.candidates.items():
         latency = candidate.latency_ms
         speedup = "baseline" if name == base else _ratio(result.speedups.get(name))
-        _add(table, name, ms(latency.p50), ms(latency.p95), f"{candidate.throughput_per_s:.1f}", speedup)
+        _add(table, name, _ms(latency.p50), _ms(latency.p95), f"{candidate.throughput_per_s:.1f}", speedup)
     for name, cause in result.lost.items():
         _add(table, name, "-", "-", "-", f"lost: {shorten(cause, _CAUSE)}")
     return table
@@ -69,7 +69,7 @@ def _costs(result: Result) -> Table:
     for name, candidate in result.candidates.items():
         cold = candidate.cold_start
         load, first = (cold.load_ms, cold.first_ms) if cold else (None, None)
-        _add(table, name, ms(load), ms(first), size(candidate.size_bytes), size(candidate.peak_rss_bytes))
+        _add(table, name, _ms(load), _ms(first), size(candidate.size_bytes), size(candidate.peak_rss_bytes))
     return table
 
 
@@ -87,7 +87,7 @@ def _sweep(points: Sequence[SweepPoint]) -> Table:
         latency = point.latency_ms
         load = map(str, (point.batch_size, point.threads, point.concurrency))
         name, told = "" if point.name == told else point.name, point.name
-        _add(table, name, *load, ms(latency.p50), ms(latency.p95), f"{point.throughput_per_s:.1f}")
+        _add(table, name, *load, _ms(latency.p50), _ms(latency.p95), f"{point.throughput_per_s:.1f}")
     return table
 
 
@@ -95,12 +95,12 @@ def _operators(name: str, operators: Sequence[OperatorTime]) -> Table:
     whole = sum(one.ms for one in operators)
     table = _table(f"operators of {name}", ("nodes", "ms", "share"))
     for one in operators[:_TOP]:
-        _add(table, one.op_type, str(one.nodes), ms(one.ms), f"{100 * one.ms / whole:.1f} %" if whole else "-")
+        _add(table, one.op_type, str(one.nodes), _ms(one.ms), f"{100 * one.ms / whole:.1f} %" if whole else "-")
     rest = operators[_TOP:]
     if rest:
         spent = sum(one.ms for one in rest)
         nodes = str(sum(one.nodes for one in rest))
-        _add(table, f"{len(rest)} other types", nodes, ms(spent), f"{100 * spent / whole:.1f} %" if whole else "-")
+        _add(table, f"{len(rest)} other types", nodes, _ms(spent), f"{100 * spent / whole:.1f} %" if whole else "-")
     return table
 
 
@@ -135,6 +135,5 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*(Text(plain(cell)) for cell in cells))
 
 
-def ms(value: float | None) -> str:
-    """Return milliseconds in three digits after the point."""
+def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

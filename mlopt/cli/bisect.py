@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,9 @@ _PICKLE = "Read weights out of a pickle, as in optimize."
 def bisect(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    overrides: Overrides = None,
+    runtime: ForTarget = "",
+    threads: Threads = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
@@ -43,7 +48,10 @@ def bisect(
     from mlopt.run.request import Request
 
     _check(recipe, output)
-    request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)
+    request = Request(
+        recipe, overrides=with_runtime(overrides, runtime, threads), sign=False, use_cache=cache,
+        allow_code=allow_code, allow_pickle=allow_pickle,
+    )  # fmt: skip
     with Progress(err) as progress:
         found = search(request, progress.update)
     screen = err if json else out

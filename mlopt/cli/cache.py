@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 app = typer.Typer(help="See, explain and clean the cache.", no_args_is_help=True)
@@ -57,8 +57,9 @@ def ls(format_: Format = TableFormat.TEXT, json: Json = False) -> None:
 def explain(
     recipe: Annotated[Path, typer.Argument(help="The recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
+    threads: Threads = None,
     format_: Format = TableFormat.TEXT,
     json: Json = False,
 ) -> None:
@@ -68,7 +69,11 @@ def explain(
     from mlopt.run.request import Request
 
     request = Request(
-        source=recipe, data=data, overrides=with_runtime(overrides, runtime), allow_code=True, allow_pickle=True
+        source=recipe,
+        data=data,
+        overrides=with_runtime(overrides, runtime, threads),
+        allow_code=True,
+        allow_pickle=True,
     )
     steps, _ = foresee(request)
     show(steps, chosen(format_, json))

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli.runtime_option import ForOutputs, names_in
+from mlopt.cli.shape_option import ForRandom, for_random
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 from mlopt.core.foreign_text import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlopt.data.given_sizes import Shapes
     from mlopt.report.tensor_page import PageContent
     from mlopt.runtimes.base import Deployable
     from mlopt.tensors import TensorDifference
@@ -43,6 +45,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
+    shape: ForRandom = None,
     runtime: ForOutputs = "",
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
@@ -73,7 +76,7 @@ def compare(
         )
     with Progress(console.err) as progress:
         found = _evidence(
-            a, b, data, names, samples=samples, threshold=threshold,
+            a, b, data, names, shapes=for_random(shape, data), samples=samples, threshold=threshold,
             notify=partial(progress.update, "comparing tensors", ""),
         )  # fmt: skip
     if wanted is TableFormat.JSON:
@@ -92,8 +95,8 @@ def compare(
 
 
 def _evidence(
-    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, samples: int, threshold: float,
-    notify: Callable[[float], None],
+    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, shapes: Shapes, samples: int,
+    threshold: float,     notify: Callable[[float], None],
 ) -> PageContent:  # fmt: skip
     """Open both, read or make up the samples, and compare."""
     import tempfile
@@ -116,7 +119,7 @@ def _evidence(
         at = Path(folder) / "samples"
         if data is None:
             name = "random inputs: --data FILE gives real ones"
-            stored = make_up(narrowest([first, second]), 1, at, Path(folder) / "log")
+            stored = make_up(narrowest([first, second]), 1, at, Path(folder) / "log", shapes)
         else:
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)

@@ -14,7 +14,7 @@ from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.cli.doctor_runtimes import Examined
-    from mlopt.cli.settings import Settings
+    from mlopt.cli.settings import ProjectSettings
     from mlopt.core.hardware import Hardware
 
 _HEADS = ("check", "status", "found", "fix")
@@ -108,7 +108,7 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
 
 
-def settings_check(found: Settings) -> Check:
+def settings_check(found: ProjectSettings) -> Check:
     """Say which defaults hold in this folder, and where they stand."""
     if found.file is None:
         return Check("settings", "ok", "none: no .mlopt.toml, nor [tool.mlopt] in a pyproject.toml, here or above")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.completion import limits
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 _LIMIT = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'; repeatable."
 
-Limits = Annotated[list[str] | None, typer.Option("--gate", metavar="LIMIT", help=_LIMIT)]
+Limits = Annotated[list[str] | None, typer.Option("--gate", metavar="LIMIT", help=_LIMIT, autocompletion=limits)]
 
 
 def read_gates(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
@@ -23,8 +23,9 @@ def optimize(
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
+    threads: Threads = None,
     key: PrivateKey = None,
     passphrase_file: PassphraseFile = None,
     chain: Chain = None,
@@ -51,7 +52,7 @@ def optimize(
         passphrase.forget()
     request = Request(
         source=source, data=data, output=output, folder=load().output or Request.folder,
-        overrides=with_runtime(overrides, runtime), signer=who, sign=sign, allow_ungated=allow_ungated,
+        overrides=with_runtime(overrides, runtime, threads), signer=who, sign=sign, allow_ungated=allow_ungated,
         use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli import completion
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass
 
 
+_NAME = "One pass, with its configuration."
 _HEADS = ("pass", "from", "to", "results", "extra", "what it does")
 _KEYS = ("key", "type", "default", "meaning")
 
 
 def passes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One pass, with its configuration.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=_NAME, autocompletion=completion.passes)] = None,
     format_: Format = TableFormat.TEXT,
     as_json: Json = False,
 ) -> None:

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 
 def plan(
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
+    threads: Threads = None,
     format_: Format = TableFormat.TEXT,
     json: Json = False,
 ) -> None:
@@ -26,7 +27,11 @@ def plan(
     from mlopt.run.request import Request
 
     request = Request(
-        source=source, data=data, overrides=with_runtime(overrides, runtime), allow_code=True, allow_pickle=True
+        source=source,
+        data=data,
+        overrides=with_runtime(overrides, runtime, threads),
+        allow_code=True,
+        allow_pickle=True,
     )
     steps, notes = foresee(request)
     show(steps, chosen(format_, json))

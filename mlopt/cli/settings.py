@@ -20,7 +20,7 @@ _SECTION = b"tool.mlopt"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProjectSettings:
     """What a project says; paths start from its file. Nothing is said by a field that is None."""
 
     output: Path | None = None
@@ -34,20 +34,20 @@ class Settings:
     file: Path | None = None
 
 
-_KEYS = tuple(each.name for each in fields(Settings) if each.name != "file")
+_KEYS = tuple(each.name for each in fields(ProjectSettings) if each.name != "file")
 
 
-def load(folder: Path | None = None) -> Settings:
+def load(folder: Path | None = None) -> ProjectSettings:
     """Return the settings for work in a folder; raises ``UserError`` with everything that is wrong with them."""
     here = (folder or Path.cwd()).resolve()
     for each in (here, *here.parents):
         for file in (each / NAME, each / PROJECT):
             if (found := _read(file)) is not None:
                 return _checked(found, file)
-    return Settings()
+    return ProjectSettings()
 
 
-def use_cache_of(settings: Settings) -> None:
+def use_cache_of(settings: ProjectSettings) -> None:
     """Let this process, and those that it starts, keep results where the settings say, unless a variable says it."""
     if settings.cache is not None:
         os.environ.setdefault("MLOPT_CACHE", str(settings.cache))
@@ -74,7 +74,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     return data if file.name == NAME else data.get("tool", {}).get("mlopt")
 
 
-def _checked(data: Any, file: Path) -> Settings:
+def _checked(data: Any, file: Path) -> ProjectSettings:
     from mlopt.recipe.document import closest
 
     if not isinstance(data, dict):
@@ -92,4 +92,4 @@ def _checked(data: Any, file: Path) -> Settings:
     paths: dict[str, Any] = {
         key: file.parent / Path(data[key]).expanduser() for key in ("output", "key", "cache") if key in data
     }
-    return Settings(**paths, runtime=data.get("runtime"), file=file)
+    return ProjectSettings(**paths, runtime=data.get("runtime"), file=file)

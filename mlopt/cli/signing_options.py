@@ -40,7 +40,7 @@ def chosen_key(key: Path | None) -> Path | None:
 def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, keyless: bool) -> Signer:
     """Return who signs.
 
-    Without a key, here or in the project's settings, it is the user's own, made on first use, which standard error says.
+    Without a key, here or in the project's settings, it is the user's own, made on first use, which is told.
     Asks for what it needs now, so that long work can follow. Raises ``OutputError`` or ``UserError``.
     """
     from mlopt.artifact.signing import keys, passphrase

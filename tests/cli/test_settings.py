@@ -10,7 +10,7 @@ import pytest
 from mlopt.cli.app import run
 from mlopt.cli.doctor import settings_check
 from mlopt.cli.runtime_option import with_runtime
-from mlopt.cli.settings import NAME, PROJECT, Settings, load, use_cache_of
+from mlopt.cli.settings import NAME, PROJECT, ProjectSettings, load, use_cache_of
 from mlopt.cli.signing_options import chosen_key
 from mlopt.core.errors import ExitCode, UserError
 from mlopt.recipe import overrides
@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_file_nothing_is_said(project: Path) -> None:
-    assert load() == Settings()
+    assert load() == ProjectSettings()
     assert "none" in settings_check(load()).found
 
 
@@ -40,7 +40,7 @@ def test_without_a_file_nothing_is_said(project: Path) -> None:
 def test_both_files_are_found_upwards_and_paths_start_from_them(project: Path, name: str, text: str) -> None:
     (project / name).write_text(text)
     found = load()
-    assert found == Settings(project / "out", Path.home() / "k", Path("/var/c"), "openvino", project / name)
+    assert found == ProjectSettings(project / "out", Path.home() / "k", Path("/var/c"), "openvino", project / name)
     told = settings_check(found).found
     assert all(each in told for each in (str(project / name), "runtime openvino", f"output {project / 'out'}"))
 
@@ -82,7 +82,7 @@ def test_everything_that_is_wrong_is_told_with_its_place(
 def test_what_everybody_can_write_to_is_not_used(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     (project / NAME).write_text('runtime = "torch"\n')
     (project / NAME).chmod(0o666)
-    assert load() == Settings()
+    assert load() == ProjectSettings()
     assert "is not used" in caplog.text
 
 
@@ -107,12 +107,12 @@ def test_a_key_of_the_settings_yields_to_an_option(project: Path) -> None:
 
 def test_a_cache_of_the_settings_yields_to_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.environ["MLOPT_CACHE"]
-    use_cache_of(Settings(cache=project / "c"))
+    use_cache_of(ProjectSettings(cache=project / "c"))
     assert os.environ["MLOPT_CACHE"] == before
     monkeypatch.delenv("MLOPT_CACHE")
-    use_cache_of(Settings())
+    use_cache_of(ProjectSettings())
     assert "MLOPT_CACHE" not in os.environ
     monkeypatch.setenv("MLOPT_CACHE", "")
     monkeypatch.delenv("MLOPT_CACHE")
-    use_cache_of(Settings(cache=project / "c"))
+    use_cache_of(ProjectSettings(cache=project / "c"))
     assert os.environ["MLOPT_CACHE"] == str(project / "c")

@@ -156,7 +156,12 @@ def test_the_program_itself(folder: Path, golden: Callable[[str, str], None]) ->
 def test_an_interrupt_is_one_line(folder: Path) -> None:
     long = ["--set", "measure.seconds=600", "--set", "measure.rounds=1000"]
     command = [*_INTERRUPTIBLE, *bad_inputs.recipe(), "--no-sign", *long]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )  # fmt: skip
     assert process.stderr is not None
     seen = ""
     while "measure" not in seen:
@@ -170,6 +175,7 @@ def test_an_interrupt_is_one_line(folder: Path) -> None:
     assert out == ""
     assert err == "interrupted: what was finished is in the cache, and the same command goes on from there\n"
     assert not (folder / "artifacts/tiny").exists()
+    assert [path for path in temporary.iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("arguments", [["passes"], ["passes", "--json"], ["recipe", "schema"]])
