@@ -26,6 +26,7 @@ _PICKLE = "Read weights out of a pickle, as in optimize."
 
 
 def bisect(
+    *,
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
     overrides: Overrides = None,

@@ -55,6 +55,7 @@ def ls(format_: Format = TableFormat.TEXT, json: Json = False) -> None:
 
 @app.command("explain")
 def explain(
+    *,
     recipe: Annotated[Path, typer.Argument(help="The recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
     overrides: Overrides = None,

@@ -12,6 +12,7 @@ from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 
 def plan(
+    *,
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
     overrides: Overrides = None,
