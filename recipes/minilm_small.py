@@ -84,7 +84,7 @@ def _paragraphs(packages: tuple[str, ...]) -> list[str]:
 def _files(package: str) -> list[Path]:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"the text comes from the package {package}: pip install 'mlopt[examples]'")
+        raise ModuleNotFoundError(f"the text comes from the package {package}: mlopt's extra `examples` brings it")
     return sorted(Path(spec.submodule_search_locations[0]).rglob("*.py"))
 
 

@@ -213,7 +213,7 @@ def check_output(out: Path) -> None:
     with _os_errors(target):
         _check_place(target)
         if target.exists():
-            with locked(lock_of(target)):
+            with locked(lock_of(target), remove=True):
                 _old_version(target)
 
 

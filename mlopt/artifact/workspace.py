@@ -31,7 +31,7 @@ def workspace(target: Path) -> Iterator[Path]:
     """
     import tempfile
 
-    with locked(lock_of(target)):
+    with locked(lock_of(target), remove=True):
         _recover(target)
         work = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
         try:

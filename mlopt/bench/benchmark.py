@@ -16,6 +16,7 @@ from mlopt.core.hardware import detect
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.data.feeds import batch_of, check_inputs
 from mlopt.data.fitting import check_fed, check_finite, make_up, narrowest
+from mlopt.data.given_sizes import Shapes
 from mlopt.data.made_up import fixes as made_up_fixes
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
@@ -44,7 +45,8 @@ class BenchRequest:
     gates may ask for more. Of ``batch_sizes``, ``threads`` and ``concurrency`` the first ones are those of the
     comparison; if there are more, every model is also measured at every combination. No ``threads`` means the cores,
     or what an artifact was shipped with. In each of ``runtimes`` every model is measured; none means the one in
-    which it is deployed. ``baselines`` are the stored reports that gates compare with, by what ``vs`` calls them;
+    which it is deployed. ``shapes`` are those of inputs that are made up, where
+    there are no ``data``. ``baselines`` are the stored reports that gates compare with, by what ``vs`` calls them;
     ``raw`` names the file that the samples will be written to.
     """
 
@@ -52,6 +54,7 @@ class BenchRequest:
     against: Path | None = None
     runtimes: tuple[str, ...] = ()
     data: Path | None = None
+    shapes: Shapes = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     baselines: Mapping[str, Report] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] = (1,)
@@ -87,7 +90,7 @@ def run(request: BenchRequest, notify: Notify) -> Result:
     candidates = _candidates(request)
     _check_gates(request.gates, [each.name for each in candidates], request.baselines)
     with tempfile.TemporaryDirectory(prefix="mlopt-bench-") as name:
-        dataset = _dataset(request.data, candidates, request.batch_sizes[0], Path(name) / "data")
+        dataset = _dataset(request, candidates, Path(name) / "data")
         notes = (
             *_places(candidates, request.runtimes),
             *_remarks(candidates),
@@ -178,12 +181,12 @@ def _title(path: Path) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def _dataset(data: Path | None, candidates: Sequence[Candidate], batch_size: int, folder: Path) -> Dataset:
+def _dataset(request: BenchRequest, candidates: Sequence[Candidate], folder: Path) -> Dataset:
     """Store the samples, made up if there are none; raises ``DataError`` or ``MeasureError`` if a model takes others.
 
     Models are compared only where they are fed alike, so a conversion of dtypes for one of them would not do.
     """
-    first, log = candidates[0], folder.with_suffix(".log")
+    first, log, data = candidates[0], folder.with_suffix(".log"), request.data
     specs = first.model.inputs
     for each in candidates:
         check_fed(each.model)
@@ -195,7 +198,8 @@ def _dataset(data: Path | None, candidates: Sequence[Candidate], batch_size: int
                 fix="measure it in a run of its own",
             )  # fmt: skip
     if data is None:
-        dataset = make_up(narrowest([each.deployable for each in candidates]), batch_size, folder, log)
+        model = narrowest([each.deployable for each in candidates])
+        dataset = make_up(model, request.batch_sizes[0], folder, log, request.shapes)
     else:
         given = read(DataSource(source=str(data.resolve())), Path(), specs, first.model.defaults)
         dataset = store(given, folder, str(data))

@@ -12,6 +12,7 @@ from typing import Any
 from mlopt.artifact.layout import Role
 from mlopt.claims.facts import FILE, Facts
 from mlopt.claims.naming import package_url, portable
+from mlopt.core.distribution import DISTRIBUTION
 from mlopt.recipe.lock import installed
 
 BUILD_TYPE = "https://mlopt.dev/optimize/v1"
@@ -80,7 +81,7 @@ def _sources(facts: Facts) -> Iterator[dict[str, Any]]:
 
 def _packages(facts: Facts) -> Iterator[dict[str, Any]]:
     """Yield the packages; the digest is of the list of what was installed, since the package itself is long gone."""
-    for name, version in sorted({**facts.origin.packages, "mlopt": facts.origin.mlopt}.items()):
+    for name, version in sorted({**facts.origin.packages, DISTRIBUTION: facts.origin.mlopt}.items()):
         record = facts.origin.records.get(name)
         digest = {"digest": {"sha256": record}, "annotations": {"digestOf": "RECORD"}} if record else {}
         yield {"name": name, "uri": package_url(*installed(name, version)), **digest}

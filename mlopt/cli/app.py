@@ -1,4 +1,4 @@
-"""The program: one small module per verb, and the one place that turns errors into text and exit codes.
+"""One run of the program: the one place that turns errors into text and exit codes.
 
 Verb modules import nothing heavy at their top, so that ``mlopt --help`` answers at once.
 """
@@ -7,60 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from importlib import import_module
 
 import typer
 
-from mlopt import __version__
-from mlopt.cli import ends, log
+from mlopt.cli import ends, log, settings
+from mlopt.cli.program import GROUPS, VERBS, program
 from mlopt.core import network
 from mlopt.core.errors import ExitCode, MloptError
 
-VERBS = (
-    "optimize", "plan", "bench", "gate", "report", "diff",
-    "keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch",
-    "inspect", "compare", "bisect", "passes", "runtimes", "doctor",
-)  # fmt: skip
-"""Each is a module here with a function, all of one name but for the hyphen."""
 _SHOWN_PROBLEMS = 50
-GROUPS = ("recipe", "cache")
-"""Each is a module here with an ``app`` of its own verbs."""
-
-
-def program(names: Iterable[str] = (*VERBS, *GROUPS)) -> typer.Typer:
-    """Return the program with these verbs: one that is asked for by name costs no import of the others."""
-    app = typer.Typer(
-        name="mlopt",
-        help="One recipe in; out comes the fastest model that still meets its accuracy budget, signed, with its "
-        "evidence.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-    app.callback()(_root)
-    for name in names:
-        function = name.replace("-", "_")
-        module = import_module(f"mlopt.cli.{function}")
-        if name in GROUPS:
-            app.add_typer(module.app, name=name)
-        else:
-            app.command(name)(getattr(module, function))
-    return app
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"mlopt {__version__}\n")
-        raise typer.Exit
-
-
-def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done to standard error."),
-) -> None:
-    del version
-    log.start(verbose=verbose)
 
 
 def main() -> None:
@@ -80,8 +35,11 @@ def run(arguments: list[str]) -> int:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # other packages' code has no place in a verifier
     asked = next((word for word in arguments if not word.startswith("-")), None)
     known = asked in VERBS or asked in GROUPS
-    command = typer.main.get_command(program([asked]) if asked and known else program())
+    log.start()
+    command = program([asked]) if asked and known else program()
     try:
+        if known:
+            settings.use_cache_of(settings.load())
         code = command.main(arguments, prog_name="mlopt", standalone_mode=False)
     except MloptError as error:
         _show(error)
@@ -139,7 +97,6 @@ def _bug(error: Exception) -> int:
 
 
 def _tell(what: str, text: str) -> None:
-    from mlopt.cli.console import err
+    from mlopt.cli.console import errors
 
-    err.print(f"{what}:", style="bold red", end=" ")
-    err.print(text)
+    errors.say(f"{what}: {text}", "bold red", len(what) + 1)

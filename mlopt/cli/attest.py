@@ -31,8 +31,9 @@ def attest(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make an artifact's claims again (claims.jsonl); its signature must be the same signer's, and hold.
+    """Make the claims of an artifact again.
 
+    They are in claims.jsonl; the artifact's signature must be the same signer's, and hold.
     With --chain, --root says what that signature must lead to; with --keyless, --identity and --issuer.
     """
     from mlopt.core.errors import UserError

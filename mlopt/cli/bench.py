@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.cli.runtime_option import ForBench, names_in
+from mlopt.cli.shape_option import ForRandom, for_random
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 from mlopt.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     from mlopt.bench.benchmark import Result
-    from mlopt.gate.limits import Gate
-    from mlopt.results.report import Report
 
 _MODELS = "ONNX models or artifacts; the first is what the others are compared with, unless --against is given."
-_GATE = "A limit, such as 'speedup.median >= 0.97' or 'latency.p95_ms <= 12'. It judges the last model; repeatable."
-_GATES = "YAML with gates; it judges the last model."
+_GATES = "YAML with gates; they and --gate judge the last model."
 _LIST = "or a list such as 1,8,32: all of them are measured, and the first is compared"
 _MAX_TIME = "The most seconds of comparing, while a gate is undecided."
 _OUTPUT = "Write the report (.json) here, for mlopt gate, report and diff; the samples go beside it."
@@ -33,8 +31,9 @@ def bench(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_ARTIFACT...", help=_MODELS)],
     against: Annotated[Path | None, typer.Option("--against", help="The model to compare with.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="An .npz with inputs; random inputs if absent.")] = None,
+    shape: ForRandom = None,
     runtime: ForBench = "",
-    gate: Annotated[list[str] | None, typer.Option("--gate", metavar="LIMIT", help=_GATE)] = None,
+    gate: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", metavar="FILE", help=_GATES)] = None,
     threads: Annotated[str, typer.Option(metavar="N", help=f"Threads per model, {_LIST}.  [default: the cores]")] = "",
     batch: Annotated[str, typer.Option(metavar="N", help=f"Samples in one inference, {_LIST}.")] = "1",
@@ -43,65 +42,39 @@ def bench(
     time: Annotated[float, typer.Option(min=0.1, help="Seconds of measuring per model, at first.")] = 3.0,
     max_time: Annotated[float, typer.Option(min=1.0, help=_MAX_TIME)] = 120.0,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
-    """Measure latency, and speedups with their intervals; with gates, exit 0, 1 or 3 as mlopt gate does."""
+    """Measure models side by side: latency and speedups.
+
+    Speedups come with their intervals. With gates, exits with 0, 1 or 3 as mlopt gate does.
+    """
     from mlopt.bench.benchmark import BenchRequest, named, run
-    from mlopt.cli import console
+    from mlopt.cli import bench_page, console
     from mlopt.cli.bench_tables import show
     from mlopt.cli.progress import Progress
 
+    wanted = chosen(format_, json)
     _check_output(output)
     names = names_in(runtime)
-    asked, stored = _gates(gate or (), gates, given=named((*models, against), names))
+    asked, stored = read_gates(gate, gates, given=named((*models, against), names))
     request = BenchRequest(
-        models=tuple(models), against=against, runtimes=names, data=data, gates=asked, baselines=stored,
+        models=tuple(models), against=against, runtimes=names, data=data, shapes=for_random(shape, data),
+        gates=asked, baselines=stored,
         batch_sizes=_counts(batch, "--batch"), threads=_counts(threads, "--threads") if threads else (),
         concurrency=_counts(concurrency, "--concurrency"), seconds=time, max_time=max_time, operators=operators,
         raw=_samples_path(output or Path("bench.json")).name,
     )  # fmt: skip
     with Progress(console.err) as progress:
         result = run(request, progress.update)
-    show(result, console.err if json else console.out)
+    show(result, console.out if wanted is TableFormat.TEXT else console.err)
     if output is not None:
         _write(result, output)
-    if json and result.report is not None:
+    if wanted is TableFormat.JSON and result.report is not None:
         console.emit_json(result.report.model_dump(mode="json", by_alias=True))
+    elif wanted in (TableFormat.MD, TableFormat.CSV):
+        console.emit_document((bench_page.markdown if wanted is TableFormat.MD else bench_page.csv)(result))
     _end(result, judged=bool(request.gates))
-
-
-def _gates(
-    lines: Iterable[str], file: Path | None, given: Collection[str]
-) -> tuple[tuple[Gate, ...], dict[str, Report]]:
-    """Read the gates of both options, and the stored reports that they compare with, which are none of the models.
-
-    Paths are relative to where they were written: the working directory, or the file of gates. Raises ``GateError``.
-    """
-    from mlopt.gate.baselines import load_baselines
-    from mlopt.recipe.gates_file import load_gates
-
-    here, there = _parsed(lines), load_gates(file) if file is not None else ()
-    stored: dict[str, Report] = {}
-    for gates, folder in ((here, Path()), (there, file.parent if file is not None else Path())):
-        stored |= load_baselines([gate for gate in gates if gate.vs not in given], folder)
-    return (*here, *there), stored
-
-
-def _parsed(lines: Iterable[str]) -> tuple[Gate, ...]:
-    """Parse all of them; raises ``GateError`` with everything that is wrong."""
-    from mlopt.core.errors import GateError, Problem
-    from mlopt.gate.text import parse_gate
-
-    found: list[Gate] = []
-    problems: list[Problem] = []
-    for line in lines:
-        try:
-            found.append(parse_gate(line))
-        except GateError as error:
-            problems += error.problems
-    if problems:
-        raise GateError.of(problems)
-    return tuple(found)
 
 
 def _counts(text: str, option: str) -> tuple[int, ...]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
     from rich.table import Table
 
     from mlopt.bench.benchmark import Result
+    from mlopt.cli.console import Screen
     from mlopt.results.figures import OperatorTime, Speedup, SweepPoint
     from mlopt.results.report import Report
 
@@ -19,7 +19,7 @@ _TOP = 10
 _CAUSE = 80
 
 
-def show(result: Result, console: Console) -> None:
+def show(result: Result, console: Screen) -> None:
     """Print everything; names and messages are shown as they are, without markup or control characters."""
     from mlopt.core.foreign_text import plain
     from mlopt.report.trust import sampling_line, warning
@@ -104,16 +104,14 @@ def _operators(name: str, operators: Sequence[OperatorTime]) -> Table:
     return table
 
 
-def _gates(report: Report, console: Console) -> None:
+def _gates(report: Report, console: Screen) -> None:
     from mlopt.core.foreign_text import plain
 
     for one in report.gates:
-        console.print(f"{one.verdict:<13}", style=_STYLES[one.verdict], end="")
-        console.print(plain(f"{one.metric} {one.limit}"))
+        console.say(plain(f"{one.verdict:<13}{one.metric} {one.limit}"), _STYLES[one.verdict], len(one.verdict))
         console.print(f"{'':<13}{plain(one.message)}")
     if report.gates:
-        console.print("verdict      ", end="")
-        console.print(report.verdict, style=_STYLES[report.verdict])
+        console.print(f"verdict      {report.verdict}", style=_STYLES[report.verdict])
 
 
 def _table(first: str, numbers: Sequence[str]) -> Table:

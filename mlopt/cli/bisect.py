@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,14 +26,21 @@ _PICKLE = "Read weights out of a pickle, as in optimize."
 
 
 def bisect(
+    *,
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    overrides: Overrides = None,
+    runtime: ForTarget = "",
+    threads: Threads = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Find the pass and the nodes that broke a limit on accuracy or fidelity, and the exclusion that mends it."""
+    """Find the pass and the nodes that broke a limit.
+
+    The limit is one on accuracy or fidelity; what is found is told as the exclusion that mends it.
+    """
     from mlopt.bisect.find import bisect as search
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.files import write_text
@@ -40,7 +49,10 @@ def bisect(
     from mlopt.run.request import Request
 
     _check(recipe, output)
-    request = Request(recipe, sign=False, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle)
+    request = Request(
+        recipe, overrides=with_runtime(overrides, runtime, threads), sign=False, use_cache=cache,
+        allow_code=allow_code, allow_pickle=allow_pickle,
+    )  # fmt: skip
     with Progress(err) as progress:
         found = search(request, progress.update)
     screen = err if json else out

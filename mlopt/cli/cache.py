@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 app = typer.Typer(help="See, explain and clean the cache.", no_args_is_help=True)
 
 
 @app.command("ls")
-def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False) -> None:
+def ls(format_: Format = TableFormat.TEXT, json: Json = False) -> None:
     """List what the cache holds, the latest used first."""
     from datetime import UTC, datetime
 
@@ -23,47 +24,60 @@ def ls(json: Annotated[bool, typer.Option("--json", help="Print JSON on standard
     from mlopt.core.cache import Store, default_root, size_of
     from mlopt.core.foreign_text import plain
 
+    wanted = chosen(format_, json)
     store = Store(default_root())
     rows = [
         (group, entry.label, size_of(entry.path), datetime.fromtimestamp(entry.path.stat().st_mtime, UTC), entry.path)
         for group, entry in store.entries()
     ]
-    if json:
+    if wanted is TableFormat.JSON:
         emit_json([
             {"group": group, "label": label, "size_bytes": size, "used": used.isoformat(), "path": str(path)}
             for group, label, size, used, path in rows
         ])  # fmt: skip
         return
+    heads = ("used (UTC)", "size", "what", "fingerprint")
+    cells = [
+        (f"{used:%Y-%m-%d %H:%M}", f"{size / 1e6:.1f} MB", f"{group}  {plain(label)}", path.name[:12])
+        for group, label, size, used, path in rows
+    ]
+    if wanted is not TableFormat.TEXT:
+        emit(wanted, heads, cells)
+        return
     table = Table(box=None, pad_edge=False, title=f"{store.root}", title_justify="left")
-    for name in ("used (UTC)", "size", "what", "fingerprint"):
+    for name in heads:
         table.add_column(name, justify="right" if name == "size" else "left")
-    for group, label, size, used, path in rows:
-        table.add_row(f"{used:%Y-%m-%d %H:%M}", f"{size / 1e6:.1f} MB", f"{group}  {plain(label)}", path.name[:12])
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
     out.print(f"{len(rows)} entries, {sum(row[2] for row in rows) / 1e6:.1f} MB")
 
 
 @app.command("explain")
 def explain(
+    *,
     recipe: Annotated[Path, typer.Argument(help="The recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    threads: Threads = None,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Say for every step whether it would run, and what changed since it last did."""
-    from mlopt.cli.console import emit_json
     from mlopt.cli.outlook import show
     from mlopt.run.forecast import foresee
     from mlopt.run.request import Request
 
-    chosen = with_runtime(overrides, runtime)
-    request = Request(source=recipe, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
+    request = Request(
+        source=recipe,
+        data=data,
+        overrides=with_runtime(overrides, runtime, threads),
+        allow_code=True,
+        allow_pickle=True,
+    )
     steps, _ = foresee(request)
-    if json:
-        emit_json([step.as_json() for step in steps])
-    else:
-        show(steps)
+    show(steps, chosen(format_, json))
 
 
 @app.command("gc")

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli.runtime_option import ForOutputs, names_in
+from mlopt.cli.shape_option import ForRandom, for_random
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 from mlopt.core.foreign_text import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlopt.data.given_sizes import Shapes
     from mlopt.report.tensor_page import PageContent
     from mlopt.runtimes.base import Deployable
     from mlopt.tensors import TensorDifference
@@ -42,6 +45,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help=_A)],
     b: Annotated[Path, typer.Argument(metavar="B", help=_B)],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
+    shape: ForRandom = None,
     runtime: ForOutputs = "",
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
@@ -49,17 +53,20 @@ def compare(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help=_LIMIT)] = 20,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page here.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON here.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
-    """Compare two versions of a model tensor by tensor, and name the first node at which they part.
+    """Compare two versions of a model, tensor by tensor.
 
-    Tensors are those of ONNX Runtime. Outputs are also compared in what an artifact is deployed in, or in --runtime.
+    Names the first node at which they part. Tensors are those of ONNX Runtime. Outputs are also compared in what an
+    artifact is deployed in, or in --runtime.
     """
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
     from mlopt.report import tensor_page
 
+    wanted = chosen(format_, json)
     if not math.isfinite(threshold):
         raise typer.BadParameter("give a number of dB", param_hint="--threshold")
     names = names_in(runtime)
@@ -69,13 +76,15 @@ def compare(
         )
     with Progress(console.err) as progress:
         found = _evidence(
-            a, b, data, names, samples=samples, threshold=threshold,
+            a, b, data, names, shapes=for_random(shape, data), samples=samples, threshold=threshold,
             notify=partial(progress.update, "comparing tensors", ""),
         )  # fmt: skip
-    if json:
+    if wanted is TableFormat.JSON:
         console.emit_json(tensor_page.document(found))
-    else:
+    elif wanted is TableFormat.TEXT:
         _show(found, sort, limit)
+    else:
+        emit(wanted, tensor_page.COLUMNS, map(tensor_page.cells, _chosen(found, sort, limit)))
     if output is not None:
         write_text(output, _json(found))
     if html is not None:
@@ -86,8 +95,8 @@ def compare(
 
 
 def _evidence(
-    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, samples: int, threshold: float,
-    notify: Callable[[float], None],
+    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, shapes: Shapes, samples: int,
+    threshold: float,     notify: Callable[[float], None],
 ) -> PageContent:  # fmt: skip
     """Open both, read or make up the samples, and compare."""
     import tempfile
@@ -110,7 +119,7 @@ def _evidence(
         at = Path(folder) / "samples"
         if data is None:
             name = "random inputs: --data FILE gives real ones"
-            stored = make_up(narrowest([first, second]), 1, at, Path(folder) / "log")
+            stored = make_up(narrowest([first, second]), 1, at, Path(folder) / "log", shapes)
         else:
             name = str(data)
             source = DataSource(source=str(data.resolve()), limit=samples)

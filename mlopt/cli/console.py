@@ -6,7 +6,9 @@ as JSON, goes past it.
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,20 +18,51 @@ from rich.segment import Segment
 from mlopt.core.foreign_text import as_json, inert
 
 
-class _Door(Console):
+class Screen(Console):
     """A console that shows foreign text as it is: brackets are no markup, and no character or line is a command."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, through the door."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(inert(segment.text), segment.style)
 
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        """Print: on a terminal lines break at words, elsewhere they are as long as they are."""
+        text = all(isinstance(each, str) for each in objects)
+        if soft_wrap is None and self.is_terminal and text:
+            objects = tuple(wrapped(each, self.width) for each in objects)
+        super().print(*objects, soft_wrap=(text or not self.is_terminal) if soft_wrap is None else soft_wrap, **how)
 
-def _console(*, stderr: bool = False) -> Console:
-    return _Door(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    def say(self, text: str, style: str, marked: int) -> None:
+        """Print a line of which the first ``marked`` characters have a style."""
+        from rich.text import Text
+
+        line = Text(wrapped(text, self.width) if self.is_terminal else text)
+        line.stylize(style, 0, marked)
+        self.print(line, soft_wrap=True)
+
+
+def _console(*, stderr: bool = False) -> Screen:
+    return Screen(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
 err = _console(stderr=True)
 out = _console()
+errors = _console(stderr=True)
+"""What ``--quiet`` does not silence, as it does ``err``."""
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break lines at words; what follows a label and two spaces goes on below itself. A longer word stays whole."""
+    lines = []
+    for line in text.split("\n"):
+        label = re.match(r" *(?:\S+ {2,})?", line)
+        indent = " " * min(len(label[0]) if label else 0, width // 2)
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            replace_whitespace=False,
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
 
 
 def columns(rows: Sequence[Sequence[str]], texts: int) -> Iterator[str]:

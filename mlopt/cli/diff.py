@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, csv
 from mlopt.core.foreign_text import as_json, plain
 
 if TYPE_CHECKING:
     from mlopt.report.difference import ReportDifference, Row
     from mlopt.results.report import Report
-
-
-class DiffFormat(StrEnum):
-    """What a difference can be written as."""
-
-    TEXT = "text"
-    MD = "md"
-    JSON = "json"
 
 
 _OLD = "What was: an artifact directory, or a report.json."
@@ -32,23 +24,24 @@ _VERDICTS = {"better": "better", "worse": "worse", "same": "no measurable differ
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help=_OLD)],
     new: Annotated[Path, typer.Argument(metavar="NEW", help=_NEW)],
-    format_: Annotated[DiffFormat, typer.Option("--format", "-f", help="How to write it.")] = DiffFormat.TEXT,
+    format_: Format = TableFormat.TEXT,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default it is shown.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Compare two reports; across differing hardware or versions nothing that depends on them is better or worse."""
+    """Compare two reports.
+
+    Across differing hardware or versions nothing that depends on them is better or worse.
+    """
     from mlopt import report
     from mlopt.cli import console
     from mlopt.cli.files import write_text
-    from mlopt.core.errors import UserError
     from mlopt.report.difference import compare
 
-    if as_json and format_ is DiffFormat.MD:
-        raise UserError("--json and --format md contradict each other", fix="give one of them")
+    renderers = {
+        TableFormat.TEXT: _text, TableFormat.MD: _markdown, TableFormat.JSON: _json, TableFormat.CSV: _csv,
+    }  # fmt: skip
+    render = renderers[chosen(format_, as_json)]
     was, now = report.read(old), report.read(new)
-    render = {DiffFormat.TEXT: _text, DiffFormat.MD: _markdown, DiffFormat.JSON: _json}[
-        DiffFormat.JSON if as_json else format_
-    ]
     shown = render(was, now, compare(was, now))
     if out is None:
         console.emit_document(shown)
@@ -96,6 +89,10 @@ def _json(was: Report, now: Report, found: ReportDifference) -> str:
 
     reports = {key: {"name": one.name, "created": one.created} for key, one in (("old", was), ("new", now))}
     return as_json(reports | asdict(found)) + "\n"
+
+
+def _csv(_was: Report, _now: Report, found: ReportDifference) -> str:
+    return csv((*_HEADS, "reason"), [(*_cells(row), plain(row.reason)) for row in found.rows])
 
 
 def _identity(report: Report) -> str:

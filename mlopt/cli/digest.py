@@ -10,7 +10,10 @@ def digest(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the SHA-256 of every file as sha256sum does, and last the root digest; checks no signature."""
+    """Print the SHA-256 of every file, as sha256sum does.
+
+    Last comes the root digest. Checks no signature.
+    """
     from mlopt.artifact import sign
     from mlopt.cli import console
 

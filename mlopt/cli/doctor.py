@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlopt.cli.doctor_runtimes import Check, Status
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.cli.doctor_runtimes import Examined
+    from mlopt.cli.settings import ProjectSettings
     from mlopt.core.hardware import Hardware
 
+_HEADS = ("check", "status", "found", "fix")
 _COLOURS: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check this machine: packages, runtimes, processor, GPU, folders. Exits with 2 if mlopt cannot optimize here."""
+def doctor(format_: Format = TableFormat.TEXT, as_json: Json = False) -> None:
+    """Check this machine: packages, runtimes, CPU, GPU, folders.
+
+    Exits with 2 if mlopt cannot optimize here.
+    """
     from mlopt.cli import console
     from mlopt.cli.doctor_runtimes import examine_runtimes
     from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
 
+    wanted = chosen(format_, as_json)
     with Progress(console.err) as progress:
 
         def notify(name: str) -> None:
@@ -33,11 +40,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         examined = examine_runtimes(notify)
         checks = list(examine(examined, notify))
     healthy = all(check.status != "problem" for check in checks)
-    if as_json:
+    if wanted is TableFormat.JSON:
         found = {"runtimes": [one.as_json() for one in examined], "checks": [asdict(check) for check in checks]}
         console.emit_json({"ok": healthy, **found})
-    else:
+    elif wanted is TableFormat.TEXT:
         _show(checks)
+    else:
+        emit(wanted, _HEADS, ((each.name, each.status, each.found, each.fix or "") for each in checks))
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.USAGE)
 
 
@@ -47,13 +56,15 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
 
     from mlopt import __version__
     from mlopt.artifact.signing.keys import user_key_path
-    from mlopt.cli import doctor_runtimes
+    from mlopt.cli import doctor_runtimes, settings
     from mlopt.core import installation
     from mlopt.core.cache import default_root
+    from mlopt.core.distribution import namesake, requirements
     from mlopt.core.hardware import detect
 
     hardware = detect()
     yield Check("mlopt", "ok", __version__)
+    yield from doctor_runtimes.namesake_check(namesake())
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from processor(hardware)
     yield _gpu(hardware)
@@ -63,9 +74,10 @@ def examine(examined: list[Examined], notify: Callable[[str], None]) -> Iterator
     yield from doctor_runtimes.runtime_checks(examined, hardware)
     yield from doctor_runtimes.cuda_checks(examined, hardware)
     yield from doctor_runtimes.nncf_checks(notify)
-    yield from doctor_runtimes.range_checks(tuple(EXTRAS), installation.requirements())
+    yield from doctor_runtimes.range_checks(tuple(EXTRAS), requirements())
     yield doctor_runtimes.compiler_check()
     yield from doctor_runtimes.engine_checks(hardware)
+    yield settings_check(settings.load())
     yield folder("cache", default_root(), "MLOPT_CACHE")
     yield folder("keys", user_key_path().parent, "MLOPT_CONFIG")
 
@@ -94,6 +106,14 @@ def packages(installed: dict[str, str | None]) -> Iterator[Check]:
             yield Check(f"extra {extra}", "ok", found)
         elif extra not in {"cpu", "gpu", "openvino", "tensorrt", "tensorrt-rtx"}:
             yield Check(f"extra {extra}", "note", f"lacks {', '.join(missing)}", install_command(extra))
+
+
+def settings_check(found: ProjectSettings) -> Check:
+    """Say which defaults hold in this folder, and where they stand."""
+    if found.file is None:
+        return Check("settings", "ok", "none: no .mlopt.toml, nor [tool.mlopt] in a pyproject.toml, here or above")
+    said = ", ".join(f"{key} {value}" for key, value in vars(found).items() if value is not None and key != "file")
+    return Check("settings", "ok", f"{found.file}: {said or 'nothing'}")
 
 
 def folder(name: str, path: Path, variable: str) -> Check:

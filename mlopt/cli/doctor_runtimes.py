@@ -102,7 +102,7 @@ def clash_checks(
     runtimes: Sequence[Runtime[Any]], hardware: Hardware, givers: Mapping[str, Sequence[str]]
 ) -> Iterator[Check]:
     """Say which distributions wrote over each other's files, and what to uninstall; ``givers`` are those by module."""
-    from mlopt.core.installation import clashes
+    from mlopt.core.installation import clashes, in_place_of
     from mlopt.core.packages import builds, install_command
 
     for runtime in runtimes:
@@ -114,8 +114,19 @@ def clash_checks(
                 said = f"{' and '.join(names)} overwrite each other's files: what runs is neither"
             else:
                 said = f"it is {names[0]}, and mlopt knows {' and '.join(builds(runtime.packages[0]))}"
-            fix = f"pip uninstall -y {' '.join(names)} && {install}"
-            yield Check(f"module {clash.module}", _if_wrong(runtime), said, fix)
+            yield Check(f"module {clash.module}", _if_wrong(runtime), said, in_place_of(names, install))
+
+
+def namesake_check(found: str | None) -> Iterator[Check]:
+    """Say that there is a distribution called ``mlopt``, of this version, whose files lie where those of mlopt do."""
+    from mlopt.core.distribution import DISTRIBUTION
+    from mlopt.core.installation import in_place_of
+    from mlopt.core.packages import reinstall_command
+
+    if found is not None:
+        whose = f"another project, or an earlier copy of this one, which is now called {DISTRIBUTION}"
+        said = f"mlopt {found} is installed too: {whose}; they overwrite each other's files"
+        yield Check("module mlopt", "note", said, in_place_of(["mlopt"], reinstall_command()))
 
 
 def range_checks(extras: Sequence[str], wanted: Sequence[str]) -> Iterator[Check]:
@@ -171,6 +182,7 @@ def compiler_check() -> Check:
 
 
 def _providers(examined: Sequence[Examined], hardware: Hardware) -> Iterator[Check]:
+    from mlopt.core.installation import in_place_of
     from mlopt.core.packages import install_command
 
     about = next((one.looked.about for one in examined if _is_baseline(one.runtime) and one.looked), {})
@@ -178,7 +190,7 @@ def _providers(examined: Sequence[Examined], hardware: Hardware) -> Iterator[Che
     if not names:
         return
     if hardware.gpu is not None and "CUDAExecutionProvider" not in names:
-        fix = f"pip uninstall -y onnxruntime && {install_command('gpu')}"
+        fix = in_place_of(["onnxruntime"], install_command("gpu"))
         yield Check("providers", "note", f"{names}: the GPU cannot be used", fix)
     else:
         yield Check("providers", "ok", names)

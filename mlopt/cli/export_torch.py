@@ -22,8 +22,9 @@ def export_torch(
     issuer: Issuer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write what passes such as prune made of a PyTorch model as plain Python and weights, to be trained further.
+    """Write the PyTorch model that passes made, as plain Python.
 
+    It has its weights beside it, and can be trained further; prune and distill make such models.
     The artifact is verified first; exit 4 if it is not what was signed.
     """
     from mlopt.artifact.verify import verify

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlopt.cli import signing_options as options
+from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.core.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.console import Console
-
     from mlopt.artifact.signing.base import Trust
+    from mlopt.cli.console import Screen
     from mlopt.gate.limits import Gate
     from mlopt.results.report import Report
 
 _SOURCE = "An artifact directory, or a report.json."
-_GATES = "YAML with gates to judge instead of those that the report was made with."
+_GATES = "YAML with gates; they and --gate are judged instead of those that the report was made with."
 _BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
 _KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
 _ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json]"
@@ -35,6 +35,7 @@ _Output = Path | None
 def gate(
     *,
     source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
+    limits: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
     key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
@@ -50,12 +51,15 @@ def gate(
     badge: Annotated[_Output, typer.Option("--badge", help="Write a shields.io endpoint badge here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """Judge measured evidence against limits: exit 0 if all pass, 1 if one fails, 3 if one cannot be decided."""
+    """Judge measured figures against limits.
+
+    Exits with 0 if all pass, 1 if one fails, 3 if one cannot be decided.
+    """
     from mlopt.cli import console
     from mlopt.report.ci import github
 
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
-    evidence = _judged(source, gates, baseline)
+    evidence = _judged(source, limits, gates, baseline)
     files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     _write_files(evidence, files)
     if summary is not None:
@@ -70,25 +74,23 @@ def gate(
     raise typer.Exit(_CODES[evidence.verdict])
 
 
-def _judged(source: Path, gates: Path | None, baseline: Path | None) -> Report:
+def _judged(source: Path, limits: list[str] | None, gates: Path | None, baseline: Path | None) -> Report:
     """Return the report with the verdicts that count: its own, or those on the gates that are given."""
     from mlopt import report
     from mlopt.gate.judge import judge, overall
     from mlopt.gate.limits import BASELINE
-    from mlopt.recipe.gates_file import load_baselines, load_gates
 
     evidence = report.read(source)
     verdicts = evidence.gates
-    if gates is not None:
-        wanted = load_gates(gates)
-        stored = load_baselines([gate for gate in wanted if gate.vs not in evidence.speedups], gates.parent)
+    if limits or gates is not None:
+        wanted, stored = read_gates(limits, gates, given=evidence.speedups)
         if baseline is not None:
             stored[BASELINE] = report.read(baseline)
         verdicts = judge(wanted, evidence, samples=_samples(wanted, evidence, source), baselines=stored)
     elif baseline is not None:
         raise UserError(
-            "--baseline goes with --gates: the gates in the report were judged when it was made",
-            fix="give a file with gates, such as `- {metric: speedup.median, min: 0.97, vs: baseline}`",
+            "--baseline goes with --gate or --gates: the gates in the report were judged when it was made",
+            fix="such as --gate 'speedup.median >= 0.97 vs baseline'",
         )
     return evidence.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
 
@@ -131,19 +133,17 @@ def _append_summary(evidence: Report, path: Path) -> None:
         console.err.print(f"{path} is full: GitHub shows at most 1 MiB for each step")
 
 
-def _show(evidence: Report, note: str | None, screen: Console) -> None:
+def _show(evidence: Report, note: str | None, screen: Screen) -> None:
     from mlopt.core.foreign_text import plain
     from mlopt.report.ci import accepted_undecided, title
 
     for one in evidence.gates:
         style = _STYLES["inconclusive" if accepted_undecided(one) else one.verdict]
-        screen.print(f"{one.verdict:<13}", style=style, end="")
-        screen.print(title(one))
+        screen.say(f"{one.verdict:<13}{title(one)}", style, len(one.verdict))
         screen.print(f"{'':<13}{plain(one.message)}")
     if note is not None:
         screen.print(plain(note))
-    screen.print("verdict      ", end="")
-    screen.print(evidence.verdict, style=_STYLES[evidence.verdict])
+    screen.print(f"verdict      {evidence.verdict}", style=_STYLES[evidence.verdict])
 
 
 def _check_integrity(source: Path, trust: Trust | None) -> str | None:

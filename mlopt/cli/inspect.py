@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mlopt.cli.shape_option import ForMacs, shapes_in
 
 if TYPE_CHECKING:
     from mlopt.artifact.inspection import Deployment, Inspection, Outline
 
 
 _NAMES = 8  # JSON has them all
-_SHAPE = "An input's shape for counting MACs, such as image=1,3,224,224; repeatable. Dynamic sizes are 1 if absent."
 _MODEL = "A model file, such as an .onnx one, or an artifact."
 _LAYERS = "List the layers, too; of an artifact whose report says so, with what each bears when it is pruned."
 _DATA = "An .npz whose first sample gives the shapes instead."
@@ -21,19 +21,19 @@ _DATA = "An .npz whose first sample gives the shapes instead."
 
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help=_MODEL)],
-    shape: Annotated[list[str] | None, typer.Option("--shape", metavar="INPUT=SIZES", help=_SHAPE)] = None,
+    shape: ForMacs = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
     layers: Annotated[bool, typer.Option("--layers", help=_LAYERS)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a model's inputs, outputs, operators, weights, precision and arithmetic."""
+    """Show a model's inputs, outputs, operators and weights."""
     from dataclasses import asdict
 
     from mlopt.artifact.inspection import inspect_model, shapes_of
     from mlopt.cli import console
     from mlopt.cli import inspect_layers as listing
 
-    shapes = (shapes_of(model, data) if data is not None else {}) | dict(map(_parsed, shape or ()))
+    shapes = (shapes_of(model, data) if data is not None else {}) | shapes_in(shape)
     found = inspect_model(model, shapes)
     listed = listing.of(model, shapes) if layers else None
     if as_json:
@@ -44,15 +44,6 @@ def inspect(
         _show(found)
         if listed is not None:
             listing.show(listed)
-
-
-def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
-    """Read ``image=1,3,224,224``; an input's name may itself hold a '='."""
-    name, _, sizes = text.rpartition("=")
-    parts = [part.strip() for part in sizes.split(",")] if sizes.strip() else []
-    if not name or any(re.fullmatch(r"[1-9][0-9]{0,8}", part) is None for part in parts):
-        raise typer.BadParameter(f"'{text}' is no shape; write image=1,3,224,224", param_hint="--shape")
-    return name, tuple(map(int, parts))
 
 
 def _show(found: Inspection | Outline) -> None:

@@ -27,7 +27,10 @@ def keygen(
     passphrase_file: PassphraseFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a key that is there.")] = False,
 ) -> None:
-    """Make a signing key; its public half, FILE.pub, is what others need to verify."""
+    """Make a signing key.
+
+    Its public half, FILE.pub, is what others need to verify.
+    """
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli import console
 

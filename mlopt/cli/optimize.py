@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from mlopt.cli.duration import duration
-from mlopt.cli.runtime_option import ForTarget, with_runtime
-from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
 _DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_OUTPUT = "[default: artifacts/NAME, or NAME in the folder of the settings]"
 _QUICK = "A few minutes: smaller searches, shorter measuring. The report and the claims say so."
 _BUDGET = "The most that searches, retries and measuring may take: 5m, 90s. The report says what was left out."
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
@@ -24,9 +25,10 @@ def optimize(
     *,
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
     data: Annotated[Path | None, typer.Option("--data", help=_DATA)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: artifacts/NAME]")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT)] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
+    threads: Threads = None,
     key: PrivateKey = None,
     passphrase_file: PassphraseFile = None,
     chain: Chain = None,
@@ -40,20 +42,21 @@ def optimize(
     budget: Annotated[float | None, typer.Option("--budget", metavar="TIME", parser=duration, help=_BUDGET)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
-    """Optimize a model: passes, measurement, verdict, signed artifact."""
+    """Optimize a model: passes, measurement, verdict, artifact."""
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.console import emit_json, err, out
     from mlopt.cli.progress import Progress
+    from mlopt.cli.settings import load
     from mlopt.run.request import Request
 
-    named = key or passphrase_file or chain or keyless or keys.has_user_key()
+    named = chosen_key(key) or passphrase_file or chain or keyless or keys.has_user_key()
     who = signer(key, passphrase_file, chain, keyless) if sign and named else None
     if not sign:
         passphrase.forget()
     request = Request(
-        source=source, data=data, output=output, overrides=with_runtime(overrides, runtime), signer=who, sign=sign,
-        allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
-        quick=quick, time_limit=budget,
+        source=source, data=data, output=output, folder=load().output or Request.folder,
+        overrides=with_runtime(overrides, runtime, threads), signer=who, sign=sign, allow_ungated=allow_ungated,
+        use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle, quick=quick, time_limit=budget,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
         progress.update("start")

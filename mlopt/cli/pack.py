@@ -23,7 +23,10 @@ def pack(
     issuer: Issuer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Verify an artifact and put it into one file, the same bytes everywhere; prints its SHA-256 as sha256sum does."""
+    """Verify an artifact and put it into one file.
+
+    The same bytes everywhere; prints its SHA-256 as sha256sum does.
+    """
     from mlopt.artifact import archive
     from mlopt.artifact import oci as image
     from mlopt.artifact.verify import verify

@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli import completion
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
+
 if TYPE_CHECKING:
     from mlopt.passes.base import Pass
 
 
+_NAME = "One pass, with its configuration."
+_HEADS = ("pass", "from", "to", "results", "extra", "what it does")
+_KEYS = ("key", "type", "default", "meaning")
+
+
 def passes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One pass, with its configuration.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=_NAME, autocompletion=completion.passes)] = None,
+    format_: Format = TableFormat.TEXT,
+    as_json: Json = False,
 ) -> None:
-    """List all passes, or show one with every key of its configuration."""
+    """List passes, or show one with all that it can be told."""
     from mlopt.cli import console
     from mlopt.passes.table import table
 
@@ -25,8 +34,12 @@ def passes(
         described = [describe(known[name])]
     else:
         raise _unknown(name, list(known))
-    if as_json:
+    wanted = chosen(format_, as_json)
+    if wanted is TableFormat.JSON:
         console.emit_json(described if name is None else described[0])
+    elif wanted is not TableFormat.TEXT:
+        heads, rows = (_HEADS, map(_row, described)) if name is None else (_KEYS, _keys(described[0]))
+        emit(wanted, heads, rows)
     elif name is None:
         _show_all(described)
     else:
@@ -78,30 +91,21 @@ def _show_all(described: list[dict[str, Any]]) -> None:
     from mlopt.cli import console
 
     name = Column("pass", min_width=max(len(one["name"]) for one in described))
-    table = Table(name, "from", "to", "results", "extra", "what it does", box=box.SIMPLE_HEAD)
+    table = Table(name, *_HEADS[1:], box=box.SIMPLE_HEAD)
     for one in described:
-        cells = [
-            one["name"],
-            ", ".join(one["accepts"]),
-            one["produces"],
-            _results(one),
-            one["extra"] or "-",
-            one["summary"],
-        ]
-        table.add_row(*cells)
+        table.add_row(*_row(one))
     console.out.print(table)
     console.out.print("`mlopt passes NAME` shows what a pass can be told.")
 
 
 def _show_one(one: dict[str, Any]) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from mlopt.cli import console
     from mlopt.core.packages import install_command
 
-    console.out.print(one["name"], style="bold", end=" ")
-    console.out.print(f"{one['version']}: {one['summary']}")
+    console.out.say(f"{one['name']} {one['version']}: {one['summary']}", "bold", len(one["name"]))
     wanted = {"needs_gpu": "a GPU", "needs_calibration": "calibration data", "needs_training": "training data"}
     needs = [what for key, what in wanted.items() if one[key]]
     needs += [install_command(one["extra"])] if one["extra"] else []
@@ -114,10 +118,19 @@ def _show_one(one: dict[str, Any]) -> None:
     if not one["config"]:
         console.out.print("There is nothing to configure.")
         return
-    table = Table("key", "type", "default", "meaning", box=box.SIMPLE_HEAD)
-    for key, entry in one["config"].items():
-        table.add_row(*map(str, (key, entry["type"], _yaml(entry["default"]), entry["description"])))
+    others = (Column(name, overflow="fold") for name in _KEYS[1:])
+    table = Table(Column(_KEYS[0], min_width=max(map(len, one["config"]))), *others, box=box.SIMPLE_HEAD)
+    for row in _keys(one):
+        table.add_row(*row)
     console.out.print(table)
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    return one["name"], ", ".join(one["accepts"]), one["produces"], _results(one), one["extra"] or "-", one["summary"]
+
+
+def _keys(one: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(key, entry["type"], _yaml(entry["default"]), entry["description"]) for key, entry in one["config"].items()]
 
 
 def _results(one: dict[str, Any]) -> str:

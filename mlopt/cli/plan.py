@@ -7,29 +7,31 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 
 def plan(
+    *,
     source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
     data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    overrides: Overrides = None,
     runtime: ForTarget = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    threads: Threads = None,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
-    """Show the steps, which of them the cache has, and about how long all takes; runs nothing."""
-    from mlopt.cli.console import emit_json, err
+    """Show the steps, what is cached, and how long all takes."""
+    from mlopt.cli.console import err
     from mlopt.cli.outlook import show, show_times
     from mlopt.run.forecast import foresee_times
     from mlopt.run.request import Request
 
-    chosen = with_runtime(overrides, runtime)
-    request = Request(source=source, data=data, overrides=chosen, allow_code=True, allow_pickle=True)
+    changed, wanted = with_runtime(overrides, runtime, threads), chosen(format_, json)
+    request = Request(source=source, data=data, overrides=changed, allow_code=True, allow_pickle=True)
     steps, notes = foresee_times(request)
-    if json:
-        emit_json([step.as_json() for step in steps])
-    else:
-        show(steps)
+    show(steps, wanted)
+    if wanted is TableFormat.TEXT:
         show_times(steps)
     for note in notes:
         err.print(f"note: {note}")

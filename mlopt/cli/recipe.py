@@ -5,14 +5,11 @@ from typing import Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForTarget, with_runtime
+from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 
 app = typer.Typer(help="Make and check recipes.", no_args_is_help=True)
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: passes.quantize.scheme=u8s8")
-]
 
 
 @app.command()
@@ -54,6 +51,7 @@ def check(
     recipe: RecipePath,
     overrides: Overrides = None,
     runtime: ForTarget = "",
+    threads: Threads = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -67,7 +65,7 @@ def check(
     from mlopt.run import chain, declared
 
     passes = table()
-    loaded = load(recipe, passes=passes, overrides=with_runtime(overrides, runtime))
+    loaded = load(recipe, passes=passes, overrides=with_runtime(overrides, runtime, threads))
     found = [*chain.check(loaded.recipe, passes, detect()), *declared.foreseen(loaded)]
     problems = [loaded.located(problem) for problem in found]
     if problems:

@@ -30,15 +30,22 @@ def report(
         Path | None, typer.Option("--out", "-o", help="the file to write instead of standard output")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="show the page in a browser: -o, or the artifact's")] = False,
 ) -> None:
-    """Show the evidence of a run: a summary here, the whole report as HTML, Markdown or JSON, or a card to share."""
+    """Show the evidence of a run, or write it as a page.
+
+    A summary here, the whole report as HTML, Markdown or JSON, or a card to share as SVG.
+    """
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.report import read
 
     wanted = _format(format_, out, as_json=as_json)
     evidence = read(source)
-    if wanted is None:
+    page = _page(source, wanted, out) if open_ else None
+    if page is not None and out is None:
+        _browse(page)
+    elif wanted is None:
         from mlopt.cli.summary import show
 
         show(evidence, console.out)
@@ -47,6 +54,31 @@ def report(
     else:
         write_text(out, _text(evidence, source, wanted))
         console.err.print(f"wrote {out}")
+        if page is not None:
+            _browse(page)
+
+
+def _page(source: Path, wanted: ReportFormat | None, out: Path | None) -> Path:
+    """Return the page that a browser is to show: what is written, or what lies in the artifact."""
+    from mlopt.core.errors import UserError
+
+    if wanted not in (None, ReportFormat.HTML):
+        raise UserError(f"a browser shows no {wanted}", fix="leave out --open, or write -o FILE.html")
+    if out is not None:
+        return out
+    page = source / "report.html"
+    if wanted is None and page.is_file():
+        return page
+    raise UserError("there is no page to open", where=str(page), fix=f"mlopt report {source} -o report.html --open")
+
+
+def _browse(page: Path) -> None:
+    import webbrowser
+
+    from mlopt.core.errors import UserError
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise UserError("no browser could be started", where=str(page), fix="open this file where there is one")
 
 
 def _format(format_: ReportFormat | None, out: Path | None, *, as_json: bool) -> ReportFormat | None:

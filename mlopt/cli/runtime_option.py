@@ -6,14 +6,20 @@ from typing import Annotated
 
 import typer
 
+from mlopt.cli.completion import keys, runtimes
+
 _NAMES = "NAME[,NAME]"
+_THREADS = "As target.threads of the recipe."
+_SET = "Override a key of the recipe, such as passes.quantize.scheme=u8s8; repeatable."
 _TARGET = "As target.runtime: a runtime, several of which the fastest is shipped, or auto, all that are installed."
 _COMPARED = "Also compare the outputs in this runtime; of two, A in the first and B in the second."
 _MEASURED = "A runtime, or several such as onnxruntime,openvino: every model is measured in each."
 
-ForTarget = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_TARGET)]
-ForOutputs = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_COMPARED)]
-ForBench = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_MEASURED)]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_SET, autocompletion=keys)]
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help=_THREADS)]
+ForTarget = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_TARGET, autocompletion=runtimes)]
+ForOutputs = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_COMPARED, autocompletion=runtimes)]
+ForBench = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_MEASURED, autocompletion=runtimes)]
 
 
 def names_in(text: str, *more: str) -> tuple[str, ...]:
@@ -29,15 +35,18 @@ def names_in(text: str, *more: str) -> tuple[str, ...]:
     return names
 
 
-def with_runtime(overrides: list[str] | None, text: str) -> tuple[str, ...]:
-    """Return the overrides of a recipe, and the one that says what ``--runtime`` does, if it is given."""
+def with_runtime(overrides: list[str] | None, text: str, threads: int | None = None) -> tuple[str, ...]:
+    """Return the overrides of a recipe, and those for ``--runtime`` (or the settings) and ``--threads``."""
+    from mlopt.cli.settings import load
     from mlopt.core.target import AUTO
 
-    names = names_in(text, AUTO)
+    default = "" if text else load().runtime or ""
+    names = names_in(text or default, AUTO)
     if AUTO in names and len(names) > 1:
         raise typer.BadParameter(f"{AUTO} is all of them: name it alone", param_hint="--runtime")
     value = names[0] if len(names) == 1 else f"[{','.join(names)}]"
-    return (*(overrides or ()), *([f"target.runtime={value}"] if names else []))
+    of_runtime = [f"target.runtime{'?' if default else ''}={value}"] if names else []
+    return (*(overrides or ()), *of_runtime, *([f"target.threads={threads}"] if threads else []))
 
 
 def _check(names: tuple[str, ...], more: tuple[str, ...]) -> None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 
 if TYPE_CHECKING:
     from mlopt.core.hardware import Hardware
     from mlopt.runtimes.base import Runtime
 
 
-def runtimes(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """List all runtimes: installed or not, the devices that they can use here, and what they read."""
+_HEADS = ("runtime", "installed", "devices here", "reads")
+
+
+def runtimes(format_: Format = TableFormat.TEXT, as_json: Json = False) -> None:
+    """List runtimes, what they read, and what brings the others."""
     from mlopt.cli import console
     from mlopt.core.hardware import detect
     from mlopt.runtimes.table import table
 
     hardware = detect()
     described = [describe(runtime, hardware) for runtime in table().values()]
-    if as_json:
+    wanted = chosen(format_, as_json)
+    if wanted is TableFormat.JSON:
         console.emit_json(described)
-    else:
+    elif wanted is TableFormat.TEXT:
         _show(described)
+    else:
+        emit(wanted, (*_HEADS, "what brings it"), [(*_row(one), one["install"]) for one in described])
 
 
 def describe(runtime: Runtime[Any], hardware: Hardware) -> dict[str, Any]:
@@ -52,16 +56,18 @@ def _show(described: list[dict[str, Any]]) -> None:
 
     from mlopt.cli import console
 
-    table = Table("runtime", "installed", "devices here", "reads", "what brings it", box=box.SIMPLE_HEAD)
+    table = Table(*_HEADS, box=box.SIMPLE_HEAD)
     for one in described:
-        versions = ", ".join(found for found in one["packages"].values() if found)
-        table.add_row(
-            one["name"], (versions or "yes") if one["installed"] else "no", ", ".join(one["devices"]) or "-",
-            ", ".join(one["reads"]), one["install"],
-        )  # fmt: skip
+        table.add_row(*_row(one))
     console.out.print(table)
-    for hint in (one["hint"] for one in described if one["hint"]):
-        console.out.print(hint)
+    for one in (each for each in described if not each["installed"]):
+        console.out.print(one["hint"] or f"{one['name']} is not installed: {one['install']}")
     console.out.print(
         "A recipe tries all that are installed, unless `target.runtime` or `--runtime NAME[,NAME]` names some."
     )
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    versions = ", ".join(found for found in one["packages"].values() if found)
+    there = (versions or "yes") if one["installed"] else "no"
+    return one["name"], there, ", ".join(one["devices"]) or "-", ", ".join(one["reads"])

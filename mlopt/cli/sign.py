@@ -18,7 +18,10 @@ def sign(
         bool, typer.Option("--allow-ungated", help="Sign although the gates did not pass; the artifact records it.")
     ] = False,
 ) -> None:
-    """Sign every file of an artifact (OpenSSF Model Signing format, model.sig), and make its claims (claims.jsonl)."""
+    """Sign every file of an artifact, and make its claims.
+
+    The signature is model.sig, in the format of OpenSSF Model Signing; the claims are claims.jsonl.
+    """
     from mlopt import claims
     from mlopt.artifact import sign as signing
     from mlopt.cli import console

@@ -30,9 +30,17 @@ Identity = Annotated[str | None, typer.Option("--identity", help=_IDENTITY)]
 Issuer = Annotated[str | None, typer.Option("--issuer", metavar="URL", help=_ISSUER)]
 
 
-def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, keyless: bool) -> Signer:
-    """Return who signs; without a key it is the user's own, made on first use, which standard error then says.
+def chosen_key(key: Path | None) -> Path | None:
+    """Return the private key that an option names, or else the project's settings."""
+    from mlopt.cli.settings import load
 
+    return key or load().key
+
+
+def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, keyless: bool) -> Signer:
+    """Return who signs.
+
+    Without a key, here or in the project's settings, it is the user's own, made on first use, which is told.
     Asks for what it needs now, so that long work can follow. Raises ``OutputError`` or ``UserError``.
     """
     from mlopt.artifact.signing import keys, passphrase
@@ -47,6 +55,7 @@ def signer(key: Path | None, passphrase_file: Path | None, chain: Path | None, k
 
         passphrase.forget()
         return KeylessSigner()
+    key = chosen_key(key)
     if key is None:
         own = keys.user_key(passphrase_file)
         private = own.private

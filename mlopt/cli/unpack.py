@@ -29,7 +29,10 @@ def unpack(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make an artifact of an archive if it is exactly what was signed; exit 4, and nothing is written, if not."""
+    """Make an artifact of an archive, if it is what was signed.
+
+    If not, exits with 4, and nothing is written.
+    """
     from functools import partial
 
     from mlopt.artifact import archive

@@ -46,7 +46,10 @@ def verify(
     copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="NEW_DIR", help=_COPY_TO)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that an artifact is exactly what was signed; exit 4 if not."""
+    """Check that an artifact is exactly what was signed.
+
+    Exits with 4 if not.
+    """
     from mlopt.artifact import verify as verifying
 
     def accept(verified: Verified) -> None:

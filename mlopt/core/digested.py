@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mlopt.core.errors import ModelError
-from mlopt.core.packages import GENERATED, is_installed
+from mlopt.core.own_files import GENERATED, is_installed
 
 _GENERATED = os.environ.get(GENERATED)
 _BYTECODE = (".pyc", ".pyo")

@@ -39,17 +39,14 @@ def clashes(packages: Sequence[str], givers: Mapping[str, Sequence[str]]) -> Ite
             yield Clash(module, found)
 
 
+def in_place_of(distributions: Sequence[str], install: str) -> str:
+    """Return how to remove distributions and then do this, which may be a command or a sentence."""
+    return f"pip uninstall -y {' '.join(distributions)}{' && ' if install.startswith('pip ') else ', then '}{install}"
+
+
 def modules() -> Mapping[str, Sequence[str]]:
     """Return which distributions have files in each top-level module; looks at all that is installed."""
     return metadata.packages_distributions()
-
-
-def requirements() -> tuple[str, ...]:
-    """Return what mlopt requires, as its own metadata say it; nothing if it is run without being installed."""
-    try:
-        return tuple(metadata.requires("mlopt") or ())
-    except metadata.PackageNotFoundError:
-        return ()
 
 
 def out_of_range(wanted: Sequence[str], extras: Sequence[str]) -> Iterator[OutOfRange]:

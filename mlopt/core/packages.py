@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sysconfig
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+
+from mlopt.core.distribution import DISTRIBUTION, brought_by, origin, requirements
 
 # Two distributions give the same module, and their kernels differ: whichever is installed is what counts.
 _ALTERNATIVES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}
-
-GENERATED = "TORCHINDUCTOR_CACHE_DIR"
-"""Where ``torch.compile`` puts the code that it writes: in the run's own folder, and not where others can."""
 
 
 @cache
@@ -36,13 +33,24 @@ def versions(distributions: tuple[str, ...]) -> dict[str, str]:
     return {name: found for name in distributions if (found := version(name)) is not None}
 
 
+@cache
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra."""
-    return f'pip install "mlopt[{extra}]"'
+    """Return the command that adds an extra to this copy of mlopt, from where it came.
+
+    Where that is not known, or gone, it is the packages that the extra names; without metadata, a sentence.
+    """
+    known = origin()
+    if known is not None:
+        return f"pip install {known.replace('{extra}', extra)}"
+    packages = brought_by(extra, requirements())
+    if packages:
+        return "pip install " + " ".join(f'"{each}"' for each in packages)
+    return f"install {DISTRIBUTION} with its extra `{extra}`, from the checkout or the wheel that this copy came from"
 
 
-def is_installed(file: Path) -> bool:
-    """Whether a file belongs to Python, to an installed distribution or to mlopt."""
-    if {"site-packages", "dist-packages"} & set(file.parts) or not file.is_absolute():  # "built-in", "frozen"
-        return True
-    return file.is_relative_to(Path(__file__).parents[1]) or file.is_relative_to(sysconfig.get_path("stdlib"))
+def reinstall_command() -> str:
+    """Return what puts this copy of mlopt, and no package that it needs, in place again."""
+    known = origin()
+    if known is None:
+        return f"install {DISTRIBUTION} again, from the checkout or the wheel that this copy came from"
+    return f"pip install --force-reinstall --no-deps {known.replace('[{extra}]', '')}"

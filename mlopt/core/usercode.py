@@ -23,7 +23,8 @@ from typing import Any
 
 from mlopt.core import digested
 from mlopt.core.errors import MloptError, ModelError
-from mlopt.core.packages import GENERATED, is_installed, version
+from mlopt.core.own_files import GENERATED, is_installed
+from mlopt.core.packages import version
 
 _LOADED = "__mlopt_digest__"
 

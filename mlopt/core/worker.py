@@ -18,6 +18,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from mlopt.core import network, nursery, voice
 from mlopt.core.errors import MloptError
-from mlopt.core.packages import GENERATED
+from mlopt.core.own_files import GENERATED
 from mlopt.core.voice import Hear
 
 P = ParamSpec("P")
@@ -40,6 +41,7 @@ _SECRETS = frozenset({
     "BUILDKITE_AGENT_ACCESS_TOKEN",
 })  # fmt: skip
 """What lets its holder sign: with the user's key, or as the identity of a CI job."""
+_SHARED = "MLOPT_SHARED_TMPDIR"
 _START = "import sys; sys.path[:] = {path!r}; from mlopt.core.worker import serve; serve({fd}, {echo})"
 
 
@@ -62,8 +64,10 @@ class Worker:
         heard = voice.listener()
         self.log, self._hear, self._say = log, hear or heard.hear, heard.say
         parent, child = _pipe()
+        beside = log.resolve().parent
         environment = child_environment() | {
-            "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(log.resolve().parent / "generated"),
+            "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(beside / "generated"),
+            "TMPDIR": str(_temporary(beside)), _SHARED: shared_folder(),
         }  # fmt: skip
         with log.open("ab") as stream:
             self._printed_before = stream.tell()
@@ -171,6 +175,18 @@ def run_in_worker_for(
     with Worker(log) as worker:
         result: R = worker.call_for(seconds, function, *args, **kwargs)
         return result
+
+
+def shared_folder() -> str:
+    """Return where a user's processes find each other's locks: the temporary folder of the one that began."""
+    return os.environ.get(_SHARED) or tempfile.gettempdir()
+
+
+def _temporary(beside: Path) -> Path:
+    """Make a child's folder for temporary files, which goes when its log goes: a child that is killed leaves some."""
+    folder = beside / "temporary"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def child_environment() -> dict[str, str]:

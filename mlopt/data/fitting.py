@@ -16,10 +16,11 @@ from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
 from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
+from mlopt.data.given_sizes import Shapes, with_sizes
 from mlopt.data.made_up import SYNTHETIC, fit, has_choice, samples_of
 from mlopt.data.sizes import attempts
 from mlopt.data.vocabulary import known_words
-from mlopt.formats.model import Model, is_numeric
+from mlopt.formats.model import Model, TensorSpec, is_numeric
 from mlopt.formats.table import format_of, graph_of, has_graph
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import open_session, that_checks_sizes
@@ -51,18 +52,19 @@ def narrowest(models: Sequence[Deployable]) -> Deployable:
     return min(models, key=lambda each: (sum(len(s.dynamic_axes) for s in each.model.inputs), -len(each.model.fixed)))
 
 
-def make_up(deployable: Deployable, batch_size: int, out: Path, log: Path) -> Dataset:
-    """Store random samples that the model takes: enough to time it, never to judge its accuracy."""
+def make_up(deployable: Deployable, batch_size: int, out: Path, log: Path, shapes: Shapes | None = None) -> Dataset:
+    """Store random samples that the model takes, of these shapes: enough to time it, never to judge its accuracy."""
     model = deployable.model
     check_fed(model)
-    if has_choice(model.inputs):
+    specs = with_sizes(model.inputs, shapes or {})
+    if has_choice(specs):
         try:
-            run_in_worker(log, _make_up, deployable, batch_size, out)
+            run_in_worker(log, _make_up, deployable, specs, batch_size, out)
         except (WorkerDiedError, WorkerRaisedError) as error:
             _LOG.info("%s ended while its inputs were made up: %s", model.path, error)  # who measures it tells how
         else:
             return open_dataset(out)
-    return store_samples(samples_of(next(attempts(model.inputs)), model.inputs), out, SYNTHETIC)
+    return store_samples(samples_of(next(attempts(specs)), specs), out, SYNTHETIC)
 
 
 def check_finite(dataset: Dataset, deployable: Deployable, log: Path) -> None:
@@ -88,14 +90,14 @@ def check_finite(dataset: Dataset, deployable: Deployable, log: Path) -> None:
         )  # fmt: skip
 
 
-def _make_up(deployable: Deployable, batch_size: int, out: Path) -> None:
+def _make_up(deployable: Deployable, specs: Sequence[TensorSpec], batch_size: int, out: Path) -> None:
     model = deployable.model
     texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
     if texts and not has_graph(model.kind):
         _LOG.info("kind %s has no graph view, so the texts that it knows are not known", model.kind)
     words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}
     with open_session(that_checks_sizes(deployable)) as session:
-        samples = fit(model.inputs, session.run, batch_size, words)
+        samples = fit(specs, session.run, batch_size, words)
     store_samples(samples, out, SYNTHETIC)
 
 

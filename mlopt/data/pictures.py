@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlopt.core.errors import DataError, MissingPackage
+from mlopt.core.packages import install_command
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +78,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingPackage("images need Pillow", where=str(file), fix='pip install "mlopt[data]"') from error
+        raise MissingPackage("images need Pillow", where=str(file), fix=install_command("data")) from error
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     Image.init()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import DataError, MissingPackage
+from mlopt.core.packages import install_command
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -28,7 +29,7 @@ def open_tokenizer(path: Path) -> Tokenizer:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingPackage(
-            "text needs the tokenizers library", where=str(path), fix='pip install "mlopt[data]"'
+            "text needs the tokenizers library", where=str(path), fix=install_command("data")
         ) from error
     if path.is_dir():
         inside = (path / NAME).is_file()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mlopt.core.errors import MloptError, OutputError
 from mlopt.core.locks import locked
-from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, shared_folder
 from mlopt.data.dataset import Dataset
 from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
 from mlopt.measure.candidate import Candidate, Measured, Run
@@ -92,7 +92,7 @@ def measure(
 @contextmanager
 def alone(notify: Notify) -> Iterator[None]:
     """Wait until no other ``mlopt`` of this user measures, and keep the machine for this one."""
-    lock = Path(tempfile.gettempdir()) / f"mlopt-measuring-{os.getuid()}.lock"
+    lock = Path(shared_folder()) / f"mlopt-measuring-{os.getuid()}.lock"
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(lock, wait=False, busy="another mlopt is measuring"))

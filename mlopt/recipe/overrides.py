@@ -1,7 +1,8 @@
 """``--set passes.quantize.scheme=u8s8``: changes to a recipe's data before it is checked.
 
 A key that does not exist is not refused here: it is put in, and the check of the whole recipe names it as unknown,
-with the option as its place. Only what has no place to be put is an error here.
+with the option as its place. Only what has no place to be put is an error here. ``KEY?=VALUE`` changes nothing where
+the recipe itself says the key.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ def apply(document: Document, overrides: Sequence[str]) -> Document:
 def _apply(document: Document, override: str) -> Document:
     key, equals, text = override.partition("=")
     parts = key.split(".")
+    if key.endswith("?") and equals:
+        parts = key[:-1].split(".")
+        if all(parts) and _with_step_name(copy.deepcopy(document.data), parts) in document.keys:
+            return document
     if not equals or not all(parts):
         raise RecipeError("this is no override", expected="KEY=VALUE, such as passes.quantize.scheme=u8s8")
     value = read_text(text, "VALUE").data if text.strip() else None

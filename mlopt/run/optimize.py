@@ -113,7 +113,7 @@ def plan(started: Started) -> Planned:
     ]
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
-    output = request.output or Path("artifacts") / recipe.name
+    output = request.output or request.folder / recipe.name
     signer = packaging.check_possible(output, request.signer, request.key, sign=request.sign)
     return Planned(
         started, loaded, passes, hardware,

@@ -17,6 +17,7 @@ from mlopt.artifact.layout import CLAIMS, MANIFEST, SIGNATURE, TORCH_FOLDER, Con
 from mlopt.artifact.signing import keys, passphrase
 from mlopt.artifact.signing.signers import KeySigner, Signer
 from mlopt.claims import bom
+from mlopt.core.distribution import DISTRIBUTION
 from mlopt.core.errors import ExitCode, ModelError
 from mlopt.core.packages import versions
 from mlopt.core.usercode import distributions
@@ -81,10 +82,10 @@ def origin(
     """
     named = set().union(*(distributions(code.path) for code in loaded.code.values()))
     ran = runtime_named(report.final.runtime).packages
-    packages = {**versions((*sorted(named - {"mlopt"}), *ran)), **report.environment.packages}
+    packages = {**versions((*sorted(named - {"mlopt", DISTRIBUTION}), *ran)), **report.environment.packages}
     return Origin(
         mlopt=__version__, recipe=loaded.text_digest, overrides=overrides, started=started, sources=dict(sources),
-        packages=packages, records=records({**packages, "mlopt": __version__}),
+        packages=packages, records=records({**packages, DISTRIBUTION: __version__}),
     )  # fmt: skip
 
 

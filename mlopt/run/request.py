@@ -15,6 +15,8 @@ class Request:
     source: Path
     data: Path | None = None
     output: Path | None = None
+    folder: Path = Path("artifacts")
+    """Where the artifact is made, under the recipe's name, without ``output``."""
     overrides: tuple[str, ...] = ()
     key: Path | None = None
     sign: bool = True

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlopt.core.errors import ModelError, Problem
-from mlopt.core.packages import GENERATED
+from mlopt.core.own_files import GENERATED
 
 if TYPE_CHECKING:
     import torch

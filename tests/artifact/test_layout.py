@@ -34,7 +34,7 @@ def test_first_version_is_1_and_each_write_adds_1(tmp_path: Path, fill: Any) -> 
     assert read_manifest(out).version == 2
     assert (out / "model.onnx").read_bytes() == b"better"
     assert names(out) == ["mlopt.json", "model.onnx", "report.json", "report.md"]
-    assert names(out.parent) == [".digits.lock", "digits"]
+    assert names(out.parent) == ["digits"]
 
 
 def test_manifest_round_trip_keeps_interface_and_options(tmp_path: Path, fill: Any) -> None:
@@ -156,7 +156,7 @@ def test_a_full_disk_keeps_the_old_artifact(tmp_path: Path, fill: Any) -> None:
         write(out, no_room)
     assert "model.onnx" in str(caught.value)
     assert read_manifest(out).version == 1
-    assert names(tmp_path) == [".digits.lock", "digits"]
+    assert names(tmp_path) == ["digits"]
 
 
 @pytest.mark.process
@@ -179,7 +179,7 @@ def test_a_failing_fill_or_seal_leaves_nothing_behind(tmp_path: Path, fill: Any)
 
     with pytest.raises(OutputError, match="no key"):
         write(tmp_path / "digits", fill(), seal=refuse)
-    assert names(tmp_path) == [".digits.lock"]
+    assert names(tmp_path) == []
 
 
 def test_files_that_are_not_listed_are_noticed(tmp_path: Path, fill: Any) -> None:
@@ -206,7 +206,7 @@ def test_a_run_killed_between_the_two_renames_is_mended(tmp_path: Path, fill: An
     (work / "mlopt-workspace").touch()
     out.rename(work / "old")
     assert write(out, fill()).version == 2
-    assert names(tmp_path) == [".digits.lock", "digits"]
+    assert names(tmp_path) == ["digits"]
 
 
 @pytest.mark.parametrize("exchanged", [True, False])
@@ -230,7 +230,7 @@ def test_a_failing_rename_leaves_the_old_artifact(
     with pytest.raises(OutputError, match="Input/output error"):
         write(out, fill(weights=b"new"))
     assert (out / "model.onnx").read_bytes() == b"weights"
-    assert names(tmp_path) == [".digits.lock", "digits"]
+    assert names(tmp_path) == ["digits"]
 
 
 def _write_often(out: Path, make: Callable[[Path], Content]) -> None:
@@ -250,7 +250,7 @@ def test_processes_that_finish_at_once_all_end_well(tmp_path: Path, fill: Any) -
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert read_manifest(out).version == 60
-    assert names(tmp_path) == [".digits.lock", "digits"]
+    assert names(tmp_path) == ["digits"]
 
 
 def test_the_place_is_not_looked_at_while_another_run_writes_to_it(tmp_path: Path, fill: Any) -> None:

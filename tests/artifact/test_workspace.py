@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlopt.artifact import workspace as places
-from mlopt.artifact.workspace import changing, inside, lock_of, new_folder, put, workspace
+from mlopt.artifact.workspace import changing, inside, new_folder, put, workspace
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_folder_lies_beside_its_target_and_goes_whatever_happens(target: Pat
 
     with pytest.raises(KeyError):
         fail()
-    assert names(target.parent) == [lock_of(target).name, "digits"]
+    assert names(target.parent) == ["digits"]
 
 
 def test_what_is_put_takes_the_place_of_all_that_was_there(target: Path) -> None:
@@ -62,7 +62,7 @@ def test_leftovers_with_the_mark_are_cleared_and_others_stay(target: Path) -> No
     (target.parent / ".digits.mlopt-empty").mkdir()
     with workspace(target):
         pass
-    assert names(target.parent) == [lock_of(target).name, foreign.name, "digits"]
+    assert names(target.parent) == [foreign.name, "digits"]
 
 
 def test_a_file_is_told_by_the_name_that_it_will_have(target: Path) -> None:

@@ -7,16 +7,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from mlopt import __version__
-from mlopt.cli import app
-from mlopt.cli.app import GROUPS, VERBS, program, run
+from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode, IntegrityError, ModelError, Problem, RecipeError
 
 Raises = Callable[[BaseException], None]
@@ -43,38 +39,6 @@ def raises(monkeypatch: pytest.MonkeyPatch) -> Raises:
         monkeypatch.setattr("mlopt.artifact.sign.digest", fail)
 
     return use
-
-
-def names(made: typer.Typer) -> set[str]:
-    command = typer.main.get_command(made)
-    return set(command.commands)  # type: ignore[attr-defined]
-
-
-def test_every_verb_and_group_is_there_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    assert names(program()) == {*VERBS, *GROUPS}
-    assert run(["--help"]) == ExitCode.OK
-    shown = capsys.readouterr().out
-    for name in (*VERBS, *GROUPS):
-        assert any(line.split()[:1] == [name] and len(line.split()) > 2 for line in shown.splitlines()), name
-
-
-def test_a_verb_that_is_asked_for_by_name_imports_no_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    imported: list[str] = []
-
-    def note(name: str) -> Any:
-        imported.append(name)
-        return import_module(name)
-
-    monkeypatch.setattr(app, "import_module", note)
-    run(["-v", "digest", str(tmp_path)])
-    assert imported == ["mlopt.cli.digest"]
-
-
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == ExitCode.OK
-    assert capsys.readouterr().out == f"mlopt {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [["optimise"], ["digest"], ["digest", "a", "--no-such"], ["cache", "no-such"]])

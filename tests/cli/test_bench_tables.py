@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from gate_evidence import SPEEDUP, candidate, report
 from packed_artifact import PASSED
-from rich.console import Console
 
 from mlopt.bench.benchmark import Result
 from mlopt.cli.bench_tables import show
+from mlopt.cli.console import Screen
 from mlopt.results.figures import ColdStart, OperatorTime, SweepPoint
 from mlopt.results.report import Report
 
@@ -23,7 +23,7 @@ def printed(found: Report | None, **changes: Any) -> list[str]:
     parts: dict[str, Any] = {
         "candidates": {"onnx_fp32": BASE, "final": NEW}, "speedups": {"final": SPEEDUP}, "lost": {}, "blocks": {},
     }  # fmt: skip
-    console = Console(file=io.StringIO(), width=80)
+    console = Screen(file=io.StringIO(), width=80, soft_wrap=True)
     show(Result(found, **(parts | changes)), console)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()

@@ -252,6 +252,34 @@ def test_a_summary_that_steps_share_stays_within_githubs_limit(evidence: Callabl
 # Stored reports
 
 
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (["speedup.median >= 0.5"], ExitCode.OK),
+        (["speedup.median >= 1000"], ExitCode.GATE_FAILED),
+        (["speedup.median >= 0.5", "speedup.median >= 1000"], ExitCode.GATE_FAILED),
+    ],
+)
+def test_limits_on_the_command_line_are_judged_instead(
+    evidence: Callable[..., Path], tmp_path: Path, limits: list[str], code: ExitCode
+):
+    options = [word for limit in limits for word in ("--gate", limit)]
+    assert run(evidence(PASS), *options).exit_code == code
+    gates = write_gates(tmp_path, "- {metric: speedup.median, min: 0.5}")
+    assert run(evidence(PASS), *options, "--gates", gates).exit_code == code
+
+
+def test_what_is_no_limit_is_told_at_once(evidence: Callable[..., Path]):
+    with pytest.raises(GateError) as caught:
+        run(evidence(PASS), "--gate", "speedup.median > 1", "--gate", "speedup.medain >= 1")
+    assert len(caught.value.problems) == 2
+
+
+def test_a_limit_on_the_command_line_compares_with_the_stored_baseline(evidence: Callable[..., Path], tmp_path: Path):
+    stored = evidence(PASS)
+    assert run(stored, "--gate", "speedup.median >= 0.5 vs baseline", "--baseline", stored).exit_code == ExitCode.OK
+
+
 def test_a_stored_baseline_is_what_baseline_names(evidence: Callable[..., Path], tmp_path: Path):
     gates = write_gates(tmp_path, "- {metric: speedup.median, min: 0.5, vs: baseline}")
     stored = tmp_path / "stored.json"
@@ -282,7 +310,7 @@ def test_a_gate_without_its_stored_report_names_the_option(evidence: Callable[..
 
 
 def test_a_stored_report_without_gates_is_refused(evidence: Callable[..., Path], tmp_path: Path):
-    with pytest.raises(UserError, match="--baseline goes with --gates"):
+    with pytest.raises(UserError, match="--baseline goes with --gate or --gates"):
         run(evidence(PASS), "--baseline", tmp_path / "report.json")
 
 

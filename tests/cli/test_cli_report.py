@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,33 @@ def test_the_summary_needs_no_heavy_library(artifact: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code, artifact], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a browser was asked to show."""
+    asked: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: asked.append(url) is None)
+    return asked
+
+
+def test_a_browser_shows_what_is_written_or_what_lies_in_the_artifact(artifact: Path, opened: list[str]) -> None:
+    written = artifact.parent / "a page.html"
+    run(artifact, "-o", written, "--open")
+    (artifact / "report.html").write_text("<p>here</p>")
+    run(artifact, "--open")
+    assert opened == [written.as_uri(), (artifact / "report.html").as_uri()]
+    assert written.exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "html"], ["--format", "md"], ["-o", "x.json"]])
+def test_where_there_is_no_page_that_is_told(artifact: Path, opened: list[str], arguments: list[str]) -> None:
+    with pytest.raises(UserError, match=r"no page to open|a browser shows no"):
+        run(artifact, "--open", *arguments)
+    assert opened == []
+
+
+def test_where_there_is_no_browser_the_file_is_named(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+    with pytest.raises(UserError, match=r"page\.html: no browser could be started"):
+        run(artifact, "-o", artifact.parent / "page.html", "--open")

@@ -10,6 +10,7 @@ import pytest
 from mlopt.cli.app import run
 from mlopt.cli.runtimes import describe
 from mlopt.core.hardware import Gpu, Hardware
+from mlopt.core.packages import install_command
 from mlopt.runtimes import openvino
 from mlopt.runtimes import table as runtimes
 
@@ -31,13 +32,13 @@ def test_one_that_is_not_there_says_what_brings_it(
     monkeypatch.setattr(runtimes, "BUILTIN", (ABSENT,))
     assert run(["runtimes"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert 'openvino no - onnx, tensorrt pip install "mlopt[openvino]"' in told
+    assert "openvino no - onnx, tensorrt openvino is not" in told
     assert "openvino is not installed and may be faster here" in told  # and how much, on CPUs that were measured
-    assert ': pip install "mlopt[openvino]" A recipe' in told
+    assert f": {install_command('openvino')} A recipe" in told
     assert describe(ABSENT, PLAIN) == {
         "name": "openvino", "installed": False, "packages": {"mlopt-is-not-installed": None}, "devices": [],
-        "reads": ["onnx", "tensorrt"], "install": 'pip install "mlopt[openvino]"',
-        "hint": 'openvino is not installed and may be faster here: pip install "mlopt[openvino]"',
+        "reads": ["onnx", "tensorrt"], "install": install_command("openvino"),
+        "hint": f"openvino is not installed and may be faster here: {install_command('openvino')}",
     }  # fmt: skip
 
 

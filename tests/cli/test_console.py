@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -60,3 +61,15 @@ def test_columns_hold_texts_to_the_left_and_figures_to_the_right() -> None:
 
 def test_a_row_has_no_blanks_at_its_end() -> None:
     assert list(console.columns([("long name",), ("x",)], texts=1)) == ["long name", "x"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_on_a_terminal_lines_break_at_words(columns: int) -> None:
+    said = "the model takes other inputs than the samples have: " * 5
+    screen = console.Screen(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    screen.print(f"error: {said}\n  fix       {said}\n{'x' * 100}")
+    screen.say(f"fail         {said}", "red", 4)
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert " ".join(" ".join(lines).split()).count(said.strip()) == 3
+    assert {line for line in lines if len(line) > columns} == {"x" * 100}
+    assert sum(line.startswith(" " * 12) for line in lines) >= 4, "what wraps stands under its text"

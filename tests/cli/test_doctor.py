@@ -8,6 +8,7 @@ import pytest
 from mlopt.cli.app import run
 from mlopt.cli.doctor import EXTRAS, folder, packages, processor
 from mlopt.core.hardware import Hardware
+from mlopt.core.packages import install_command
 
 ALL = {name: "1.0" for extra, names in EXTRAS.items() if extra not in {"cpu", "gpu"} for name in names}
 
@@ -34,7 +35,7 @@ def test_a_missing_extra_is_a_note() -> None:
     found = {check.name: check for check in packages({})}
     assert not {"extra cpu", "extra gpu", "extra openvino"} & set(found), "the runtimes themselves say so"
     assert found["extra torch"].status == "note"
-    assert found["extra torch"].fix == 'pip install "mlopt[torch]"'
+    assert found["extra torch"].fix == install_command("torch")
     assert found["extra data"].found == "lacks pillow, tokenizers"
 
 

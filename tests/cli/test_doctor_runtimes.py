@@ -15,11 +15,14 @@ from mlopt.cli.doctor_runtimes import (
     cuda_checks,
     engine_checks,
     examine_runtimes,
+    namesake_check,
     nncf_checks,
     range_checks,
     runtime_checks,
 )
 from mlopt.core.hardware import Gpu, Hardware
+from mlopt.core.installation import in_place_of
+from mlopt.core.packages import install_command, reinstall_command
 from mlopt.runtimes import look, onnxruntime, openvino, tensorrt_library
 from mlopt.runtimes import table as runtimes
 from mlopt.runtimes.base import Runtime
@@ -74,7 +77,7 @@ def test_what_is_not_installed_is_a_problem_only_if_nothing_runs_without_it(monk
     one, other = runtime_checks([Examined(ORT, {}, None), Examined(GONE, {}, None)], PLAIN)
     assert (one.status, one.found, one.fix) == ("problem", "not installed: no model can be run", ORT.install)
     assert (other.status, other.found) == ("note", "not installed; may be faster here")
-    assert other.fix == 'pip install "mlopt[openvino]"'
+    assert other.fix == install_command("openvino")
 
 
 def test_what_a_library_tells_of_the_machine_is_shown() -> None:
@@ -96,15 +99,15 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_told(hardware: Hardware, status: 
     ("module", "names", "hardware", "status", "fix"),
     [
         ("onnxruntime", ["onnxruntime", "onnxruntime-gpu"], PLAIN, "problem",
-         'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "mlopt[cpu]"'),
+         f"pip uninstall -y onnxruntime onnxruntime-gpu && {install_command('cpu')}"),
         ("onnxruntime", ["onnxruntime", "onnxruntime-gpu"], WITH_GPU, "problem",
-         'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "mlopt[gpu]"'),
+         f"pip uninstall -y onnxruntime onnxruntime-gpu && {install_command('gpu')}"),
         ("onnxruntime", ["onnxruntime", "onnxruntime-openvino"], WITH_GPU, "problem",
-         'pip uninstall -y onnxruntime onnxruntime-openvino && pip install "mlopt[cpu]"'),
+         f"pip uninstall -y onnxruntime onnxruntime-openvino && {install_command('cpu')}"),
         ("onnxruntime", ["onnxruntime-directml"], PLAIN, "problem",
-         'pip uninstall -y onnxruntime-directml && pip install "mlopt[cpu]"'),
+         f"pip uninstall -y onnxruntime-directml && {install_command('cpu')}"),
         ("openvino", ["openvino", "openvino-dev"], PLAIN, "note",
-         'pip uninstall -y openvino openvino-dev && pip install "mlopt[openvino]"'),
+         f"pip uninstall -y openvino openvino-dev && {install_command('openvino')}"),
     ],
 )  # fmt: skip
 def test_distributions_over_each_other_are_told_with_the_commands(
@@ -113,6 +116,14 @@ def test_distributions_over_each_other_are_told_with_the_commands(
     (check,) = clash_checks([ORT, OV], hardware, {module: names})
     assert (check.name, check.status, check.fix) == (f"module {module}", status, fix)
     assert all(name in check.found for name in names)
+
+
+def test_another_project_of_that_name_is_told_with_what_removes_it_and_keeps_mlopt() -> None:
+    (check,) = namesake_check("0.0.2")
+    assert (check.name, check.status) == ("module mlopt", "note")
+    assert "mlopt 0.0.2 is installed too: another project" in check.found
+    assert check.fix == in_place_of(["mlopt"], reinstall_command())
+    assert list(namesake_check(None)) == []
 
 
 def test_a_version_out_of_range_is_a_note_with_the_one_to_install() -> None:

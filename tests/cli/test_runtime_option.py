@@ -36,3 +36,8 @@ def test_each_name_that_is_not_known_is_told_with_the_one_that_is_meant() -> Non
 def test_what_is_no_list_of_names_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         with_runtime(None, text)
+
+
+def test_threads_are_those_of_the_target() -> None:
+    assert with_runtime(["a=1"], "", 3) == ("a=1", "target.threads=3")
+    assert with_runtime(None, "onnxruntime", 2) == ("target.runtime=onnxruntime", "target.threads=2")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.core.installation import Clash, OutOfRange, clashes, modules, out_of_range, requirements
+from mlopt.core.distribution import requirements
+from mlopt.core.installation import Clash, OutOfRange, clashes, in_place_of, modules, out_of_range
 
 ORT = ("onnxruntime", "onnxruntime-gpu")
 
@@ -74,3 +75,8 @@ def test_mlopts_own_requirements_hold_where_its_tests_run() -> None:
     wanted = requirements()
     assert any(each.startswith("numpy") for each in wanted)
     assert list(out_of_range(wanted, ["cpu"])) == []
+
+
+def test_after_a_removal_comes_a_command_or_a_sentence() -> None:
+    assert in_place_of(["a", "b"], "pip install c") == "pip uninstall -y a b && pip install c"
+    assert in_place_of(["a"], "install c again") == "pip uninstall -y a, then install c again"

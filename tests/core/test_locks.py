@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,38 @@ def test_what_is_no_plain_file_is_not_locked(tmp_path: Path, kind: str) -> None:
     with pytest.raises(OutputError, match="something stands where the lock's file belongs"):
         locked(tmp_path / "lock").__enter__()
     assert not (tmp_path / "target").exists()
+
+
+def test_a_lock_that_is_to_be_removed_is_gone_after_its_holder_and_after_an_error(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", remove=True), pytest.raises(OutputError):
+        locked(tmp_path / "lock", remove=True, wait=False).__enter__()
+    with pytest.raises(KeyError), locked(tmp_path / "lock", remove=True):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_somebody_wrote_stays(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("mine")
+    with locked(tmp_path / "lock", remove=True):
+        pass
+    assert (tmp_path / "lock").read_text() == "mine"
+
+
+def test_of_many_who_remove_it_one_holds_it_at_a_time(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def use() -> None:
+        for _ in range(50):
+            with locked(tmp_path / "lock", remove=True):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert (len(most), set(most)) == (400, {1})
+    assert list(tmp_path.iterdir()) == []

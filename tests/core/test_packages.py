@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-import mlopt
 from mlopt.core import packages
 
 
@@ -40,13 +35,3 @@ def test_only_what_is_installed_has_a_version(installed: dict[str, str]) -> None
     installed |= {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
     assert packages.version("torch") is None
     assert packages.versions(("torch", "onnxruntime")) == {"onnxruntime": "1.32.0"}
-
-
-@pytest.mark.parametrize("file", [np.__file__, json.__file__, mlopt.__file__, packages.__file__, "built-in", "frozen"])
-def test_python_packages_and_all_of_mlopt_are_installed(file: str) -> None:
-    assert packages.is_installed(Path(file))
-
-
-def test_a_file_of_a_recipe_is_not_installed(tmp_path: Path) -> None:
-    assert not packages.is_installed(tmp_path / "net.py")
-    assert not packages.is_installed(Path(tempfile.gettempdir()) / "mlopt" / "net.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlopt.core.errors import ModelError
-from mlopt.core.packages import GENERATED
+from mlopt.core.own_files import GENERATED
 from mlopt.core.usercode import CodeReference, distributions, local_files, own_frame, parse_reference
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from mlopt.core.errors import DataError
-from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker
+from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker, shared_folder
 
 pytestmark = [pytest.mark.process, pytest.mark.cold]
 
@@ -28,6 +29,16 @@ class Counter:
     def sleep(self) -> None:
         os.write(1, b"started\n")
         time.sleep(600)
+
+
+def leave_a_folder() -> tuple[str, str]:
+    return tempfile.mkdtemp(), shared_folder()
+
+
+def test_what_a_child_leaves_lies_beside_its_log_and_locks_are_where_all_find_them(tmp_path: Path) -> None:
+    left, shared = run_in_worker(tmp_path / "log", leave_a_folder)
+    assert Path(left).is_relative_to(tmp_path)
+    assert shared == tempfile.gettempdir()
 
 
 def complain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from token_data import SPECS, ids, options, problem_of, vocabulary, write
 
 from mlopt.core.errors import DataError, MissingPackage
+from mlopt.core.packages import install_command
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
 from mlopt.formats.model import TensorSpec
 
-tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (the extra mlopt[data])")
 
 WORDS = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c"])}
 
@@ -123,5 +125,5 @@ def test_no_bytes_escape_as_anything_but_a_data_error(content: bytes, tmp_path: 
 def test_without_tokenizers_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"text": "a"})
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
-    with pytest.raises(MissingPackage, match=r'pip install "mlopt\[data\]"'):
+    with pytest.raises(MissingPackage, match=re.escape(install_command("data"))):
         read(DataSource(source="d.jsonl", text=options()), tmp_path, SPECS)

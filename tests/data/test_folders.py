@@ -11,7 +11,7 @@ import pytest
 from mlopt.core.errors import DataError, Problem
 from mlopt.data.folders import find_pictures
 
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (the extra mlopt[data])")
 
 KINDS = ("png", "gif", "bmp", "webp", "tiff", "jpg", "jpeg", "ppm", "pgm", "tif", "jp2", "PNG", "JPG", "dat")
 

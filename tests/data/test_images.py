@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mlopt.core.errors import DataError, MissingPackage, Problem
+from mlopt.core.packages import install_command
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource, ImageOptions
 from mlopt.formats.model import TensorSpec
 
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (the extra mlopt[data])")
 
 SPEC = (TensorSpec("image", "float32", ("batch", 3, 4, 4)),)
 
@@ -131,5 +133,5 @@ def test_folders_that_are_wrong(tmp_path: Path) -> None:
 def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(tmp_path / "images/a.png", (0, 0, 0))
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(MissingPackage, match=r'pip install "mlopt\[data\]"'):
+    with pytest.raises(MissingPackage, match=re.escape(install_command("data"))):
         read(DataSource(source="images"), tmp_path, SPEC)

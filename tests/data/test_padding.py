@@ -10,7 +10,7 @@ from token_data import SPECS, ids, options, problem_of, vocabulary, write
 
 from mlopt.data.padding import files_beside, padding_of
 
-tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (the extra mlopt[data])")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlopt.core.errors import DataError
 from mlopt.data.pictures import UnreadableError, read_picture
 
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (pip install 'mlopt[data]')")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (the extra mlopt[data])")
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8).repeat(2), (8, 1))
 FILES = {

@@ -40,7 +40,7 @@ CODE = {"magika": "magika_files"}
 
 def need(name: str) -> None:
     for package in NEEDS[name]:
-        pytest.importorskip(package, reason=f"{package} is not installed (pip install 'mlopt[examples]')")
+        pytest.importorskip(package, reason=f"{package} is not installed (the extra mlopt[examples])")
 
 
 def recipe(name: str) -> Recipe:
@@ -164,7 +164,7 @@ def test_neighbour_agreement_counts_shared_neighbours() -> None:
 
 def test_file_types_are_told_from_their_bytes() -> None:
     need("magika")
-    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install 'mlopt[cpu]')")
+    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (the extra mlopt[cpu])")
     found, session = samples("magika", "evaluation"), ort.InferenceSession(function("magika", "model_path")())
     guesses = session.run(None, dict(found.inputs))[0].argmax(1)
     assert (guesses == found.labels).mean() > 0.85

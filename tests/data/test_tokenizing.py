@@ -14,7 +14,7 @@ import pytest
 from mlopt.core.errors import DataError, Problem
 from mlopt.data.tokenizing import encode, open_tokenizer
 
-tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (pip install 'mlopt[data]')")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (the extra mlopt[data])")
 models = tokenizers.models
 WORDS = {"the": 0, "cat": 1, "[PAD]": 2}
 LETTERS = {letter: number for number, letter in enumerate("thecat")}

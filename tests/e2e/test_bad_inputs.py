@@ -16,11 +16,13 @@ import bad_inputs
 import numpy as np
 import pytest
 
+import mlopt
 from mlopt.cli.app import run
 from mlopt.core import packages
 
 Check = Callable[[str, int], None]
 _PROGRESS = re.compile(r"^ *\d+\.\d s  .+\n", re.MULTILINE)
+_CHECKOUT = Path(mlopt.__file__).parents[1]
 _MLOPT = [sys.executable, "-m", "mlopt"]
 _INTERRUPTIBLE = [
     sys.executable, "-c",
@@ -43,7 +45,7 @@ def told(folder: Path, golden: Callable[[str, str], None], capfd: pytest.Capture
     def check(name: str, code: int) -> None:
         printed = capfd.readouterr()
         assert "Traceback" not in printed.out + printed.err
-        text = _PROGRESS.sub("", printed.err).replace(str(folder), "<tmp>")
+        text = _PROGRESS.sub("", printed.err).replace(str(folder), "<tmp>").replace(str(_CHECKOUT), "<checkout>")
         text = re.sub(r"mlopt-run-\w+", "mlopt-run-<run>", text)
         golden(f"bad_inputs/{name}.txt", f"exit {code}\n{text}")
 
@@ -139,7 +141,7 @@ def test_a_full_disk_under_the_output(small_disk: Path, told: Check) -> None:
     (small_disk / "others.bin").write_bytes(bytes((1 << 20) - 16384))
     command = [*bad_inputs.recipe(), "-o", str(small_disk / "tiny"), "--no-sign"]
     told("full_disk_under_the_output", run(command))
-    assert {file.name for file in small_disk.iterdir()} == {"others.bin", ".tiny.lock"}
+    assert {file.name for file in small_disk.iterdir()} == {"others.bin"}
 
 
 def test_the_program_itself(folder: Path, golden: Callable[[str, str], None]) -> None:
@@ -154,7 +156,12 @@ def test_the_program_itself(folder: Path, golden: Callable[[str, str], None]) ->
 def test_an_interrupt_is_one_line(folder: Path) -> None:
     long = ["--set", "measure.seconds=600", "--set", "measure.rounds=1000"]
     command = [*_INTERRUPTIBLE, *bad_inputs.recipe(), "--no-sign", *long]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )  # fmt: skip
     assert process.stderr is not None
     seen = ""
     while "measure" not in seen:
@@ -168,6 +175,7 @@ def test_an_interrupt_is_one_line(folder: Path) -> None:
     assert out == ""
     assert err == "interrupted: what was finished is in the cache, and the same command goes on from there\n"
     assert not (folder / "artifacts/tiny").exists()
+    assert [path for path in temporary.iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("arguments", [["passes"], ["passes", "--json"], ["recipe", "schema"]])

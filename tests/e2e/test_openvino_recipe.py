@@ -19,6 +19,7 @@ from quantization_models import cnn
 import mlopt
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode
+from mlopt.core.packages import install_command
 from mlopt.measure.parity import fidelity
 from mlopt.runtimes.openvino_options import OpenVinoOptions
 
@@ -159,7 +160,7 @@ def test_where_there_is_no_openvino_it_is_told_what_brings_it(here: Path) -> Non
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("OpenVINO is not installed"), done.stderr
     for said in (done.stdout, done.stderr):
-        assert 'fix       pip install "mlopt[openvino]"' in said
+        assert f"fix       {install_command('openvino')}" in said
     for verb, code in wanted.items():
         assert f"\n{verb} {code}\n" in done.stdout
 

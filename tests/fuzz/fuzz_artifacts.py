@@ -164,7 +164,7 @@ def _unpack(data: bytes, folder: Path) -> None:
         archive.unpack(folder / "packed", folder / "out", _verified_copy)
         shutil.rmtree(folder / "out")
     finally:
-        assert {path.name for path in folder.iterdir()} <= {"packed", ".out.lock"}
+        assert {path.name for path in folder.iterdir()} <= {"packed"}
 
 
 def _verified_copy(artifact: Path) -> Verified:

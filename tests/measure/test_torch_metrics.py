@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 
 from mlopt.core.errors import DataError, MissingPackage, RecipeError
-from mlopt.core.packages import version
+from mlopt.core.packages import install_command, version
 from mlopt.measure.accuracy import drop, score, summary
 from mlopt.measure.torch_metrics import TorchMetric
 
-pytestmark = pytest.mark.skipif(version("torchmetrics") is None, reason="pip install 'mlopt[metrics]'")
+pytestmark = pytest.mark.skipif(version("torchmetrics") is None, reason="needs the extra mlopt[metrics]")
 
 F1 = {"task": "multiclass", "num_classes": 3, "average": "macro"}
 RANDOM = np.random.default_rng(0)
@@ -96,5 +97,5 @@ def test_what_does_not_fit_is_said(args: dict[str, Any], outputs: Any, labels: A
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    with pytest.raises(MissingPackage, match=r"pip install \"mlopt\[metrics\]\""):
+    with pytest.raises(MissingPackage, match=re.escape(install_command("metrics"))):
         TorchMetric("torchmetrics.F1Score", F1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlopt.core.hardware import Hardware
+from mlopt.core.packages import install_command
 from mlopt.core.target import Target
 from mlopt.formats.model import ONNX, TORCH
 from mlopt.runtimes import onnxruntime, openvino, torch
@@ -17,7 +18,7 @@ from mlopt.runtimes.measured import Gains, RuntimeGain
 
 AUTO = Target(runtime="auto")
 KNOWN: Gains = {"bf16": {"openvino": RuntimeGain(geometric_mean=1.5, cases=9)}}
-LINE = 'openvino is not installed and may be faster here: pip install "mlopt[openvino]"'
+LINE = f"openvino is not installed and may be faster here: {install_command('openvino')}"
 
 
 def cpu(*isa: str) -> Hardware:
@@ -37,7 +38,7 @@ def none_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_runtime_that_auto_would_try_is_told_with_what_brings_it() -> None:
     (found,) = absent(AUTO, BF16, {})
-    assert found == Absent("openvino", 'pip install "mlopt[openvino]"', "may be faster here")
+    assert found == Absent("openvino", install_command("openvino"), "may be faster here")
     assert str(found) == LINE
 
 
@@ -60,7 +61,7 @@ def test_the_figure_is_that_of_the_same_kind_of_cpu_or_there_is_none() -> None:
     (told,) = absent(AUTO, BF16, KNOWN)
     assert str(told) == (
         "openvino is not installed and may be faster here (on a CPU with AVX512_BF16 it was 1.50x as fast as "
-        'onnxruntime, geometric mean of 9 models): pip install "mlopt[openvino]"'
+        f"onnxruntime, geometric mean of 9 models): {install_command('openvino')}"
     )
     for other in (cpu("avx2"), cpu("avx2", "avx_vnni"), cpu(), cpu("asimd")):
         assert [str(each) for each in absent(AUTO, other, KNOWN)] == [LINE]

@@ -9,7 +9,7 @@ import pytest
 
 from mlopt.core.errors import MissingPackage, ModelError
 from mlopt.core.hardware import detect
-from mlopt.core.packages import version
+from mlopt.core.packages import install_command, version
 from mlopt.runtimes.cuda import Stream, checked, import_cuda
 
 NAMES = (
@@ -40,7 +40,7 @@ def test_without_the_bindings_the_command_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingPackage) as caught:
         import_cuda()
-    assert "mlopt[tensorrt]" in str(caught.value.problems[0].fix)
+    assert install_command("tensorrt") in str(caught.value.problems[0].fix)
 
 
 @pytest.mark.rtx

@@ -18,6 +18,7 @@ from openvino_models import FLOAT, INT64, Array, agree, answers, graph, in_openv
 from quantization_models import cnn, encoder
 
 from mlopt.core.errors import MissingPackage, ModelError
+from mlopt.core.packages import install_command
 from mlopt.core.worker import run_in_worker
 from mlopt.data.dataset import Samples, store
 from mlopt.formats.onnx.file import open_onnx
@@ -251,7 +252,7 @@ def test_one_that_is_not_installed_is_named_with_what_brings_it(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingPackage, match="OpenVINO is not installed") as caught:
         answers(in_openvino(one(tmp_path / "m.onnx")), {})
-    assert caught.value.problems[0].fix == 'pip install "mlopt[openvino]"'
+    assert caught.value.problems[0].fix == install_command("openvino")
 
 
 @needed

@@ -10,6 +10,7 @@ from campaign_parts import model
 from deployables import in_runtime
 from pydantic import ConfigDict
 
+from mlopt.core.packages import install_command
 from mlopt.formats.model import ONNX
 from mlopt.runtimes.base import Runtime, RuntimeOptions
 
@@ -41,7 +42,7 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it() -> None:
     assert none.missing == ()
     own = runtime(packages=("numpy", "no-such-package"))
     assert (own.missing, own.install) == (("no-such-package",), "pip install no-such-package")
-    assert "mlopt[gpu]" in runtime(packages=("no-such-package",), extra="gpu").install
+    assert install_command("gpu") in runtime(packages=("no-such-package",), extra="gpu").install
 
 
 def test_two_are_the_same_by_content_runtime_and_options_wherever_they_lie(tmp_path: Path) -> None:

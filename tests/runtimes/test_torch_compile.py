@@ -13,7 +13,7 @@ import pytest
 from deployables import in_runtime
 
 from mlopt.core.errors import MissingPackage, ModelError
-from mlopt.core.packages import GENERATED
+from mlopt.core.own_files import GENERATED
 from mlopt.core.usercode import CodeReference
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.source import materialize

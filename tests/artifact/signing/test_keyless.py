@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlopt.artifact.signing.base import UnknownSignerError
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.signing.trust import KeyTrust
 from mlopt.core.errors import IntegrityError, MissingPackage, MloptError, OutputError, UserError
+from mlopt.core.packages import install_command
 
 pytest.importorskip("sigstore", reason="needs the extra keyless")
 
@@ -222,7 +224,7 @@ def _flipped(text: Any) -> st.SearchStrategy[Any]:
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sigstore", None)
     for make in (KeylessSigner, lambda: KeylessTrust(WORKFLOW, GITHUB)):
-        with pytest.raises(MissingPackage, match=r'fix +pip install "mlopt\[keyless\]"'):
+        with pytest.raises(MissingPackage, match=r"fix +" + re.escape(install_command("keyless"))):
             make()
 
 

@@ -15,6 +15,7 @@ from mlopt.compress.prune.library import import_torch_pruning, taken
 from mlopt.compress.prune.settings import Structure
 from mlopt.compress.prune.structured import Pruner
 from mlopt.core.errors import MissingPackage
+from mlopt.core.packages import install_command
 from mlopt.formats.torch.model import load_module
 
 pytestmark = pytest.mark.heavy
@@ -76,4 +77,4 @@ def test_that_it_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(MissingPackage, match="Torch-Pruning is not installed") as caught:
         import_torch_pruning()
-    assert "mlopt[prune]" in caught.value.problems[0].fix
+    assert install_command("prune") in caught.value.problems[0].fix

@@ -13,6 +13,7 @@ from mlopt.compress.quantization.graph import prepare
 from mlopt.compress.quantization.observe import outputs
 from mlopt.compress.quantization.smooth import about, quantize_with_nncf
 from mlopt.core.errors import MissingPackage
+from mlopt.core.packages import install_command
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import open_onnx, read_graph
@@ -34,7 +35,7 @@ def test_without_nncf_the_error_names_the_extra(tmp_path: Path) -> None:
     model = small(tmp_path)
     with pytest.raises(MissingPackage) as raised:
         quantize_with_nncf(prepare(model, tmp_path), sentences(tmp_path), model.inputs, tmp_path / "out.onnx")
-    assert raised.value.problems[0].fix == 'pip install "mlopt[smooth]"'
+    assert raised.value.problems[0].fix == install_command("smooth")
 
 
 @pytest.mark.skipif(not INSTALLED, reason="needs NNCF")

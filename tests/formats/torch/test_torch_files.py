@@ -22,7 +22,7 @@ pytestmark = pytest.mark.heavy
 
 pytestmark = pytest.mark.heavy
 
-torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'mlopt[torch]')")
+torch = pytest.importorskip("torch", reason="torch is not installed (the extra mlopt[torch])")
 
 
 def net() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from deployables import in_runtime
 from torch_sources import INPUTS, make, write
 
 from mlopt.core.errors import DataError, MissingPackage, ModelError
+from mlopt.core.packages import install_command
 from mlopt.formats.torch.model import (
     SOURCE,
     foreign_code,
@@ -116,5 +118,5 @@ def test_an_error_of_mlopt_keeps_its_kind_and_gets_a_place() -> None:
 
 def test_without_pytorch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(MissingPackage, match=r'pip install "mlopt\[torch\]"'):
+    with pytest.raises(MissingPackage, match=re.escape(install_command("torch"))):
         import_torch()

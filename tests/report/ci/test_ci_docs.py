@@ -7,11 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
 import mlopt
-from mlopt.cli.app import program
+from mlopt.cli.program import program
 from mlopt.recipe.gates_file import load_gates
 
 PAGE = (Path(mlopt.__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
@@ -44,7 +43,7 @@ def test_the_gates_are_gates(tmp_path: Path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_have_their_options(command: str):
     _, verb, *arguments = shlex.split(command)
-    group = typer.main.get_command(program())
-    known = {option for each in group.commands[verb].params for option in (*each.opts, *each.secondary_opts)}  # type: ignore[attr-defined]
+    group = program()
+    known = {option for each in group.commands[verb].params for option in (*each.opts, *each.secondary_opts)}
     used = {argument for argument in arguments if argument.startswith("-")}
     assert used <= known
