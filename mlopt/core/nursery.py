@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -193,6 +194,7 @@ def _worked(order: bytes, pipe: int, log: int) -> int:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # what an import may have looked up is another's
     signal.signal(signal.SIGINT, signal.default_int_handler)
     start, _, given = command.rpartition(_SERVE)
     _, _, rest = given.partition(",")
