@@ -28,15 +28,14 @@ def init(
     """Write the recipe that `mlopt optimize MODEL` would use, to be edited."""
     from mlopt.cli.console import err
     from mlopt.core.errors import OutputError
-    from mlopt.formats.onnx.file import open_onnx
     from mlopt.passes.table import table
-    from mlopt.recipe.generate import recipe_for_model
     from mlopt.recipe.load import parse
+    from mlopt.recipe.sources import draft_for
 
-    path = output or Path(f"{model.stem}.yaml")
+    path = output or Path(f"{model.absolute().name if model.is_dir() else model.stem}.yaml")
     if not path.parent.is_dir():
         raise OutputError("the folder does not exist", where=str(path.parent), fix=f"mkdir -p {path.parent}")
-    text = recipe_for_model(open_onnx(model), path, data)
+    text = draft_for(model, data)(path)
     parse(text, path, passes=table())
     try:
         with path.open("x", encoding="utf-8") as stream:
