@@ -36,6 +36,7 @@ from mlopt.formats.torch.weights import is_pickle, refused_pickle
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
 from mlopt.run.pretrained import pretrained_key
+from mlopt.run.without_maps import without_maps
 from mlopt.runtimes.base import Deployable
 
 _WITNESSES = 64
@@ -144,6 +145,8 @@ class Source(NamedTuple):
     """Whether it came from the cache, or is a file, which needs no work."""
     notes: Mapping[str, Any]
     """JSON-able facts for the report: how it was trained, if the recipe says how."""
+    said: tuple[str, ...] = ()
+    """What was changed of a file before it was used as the source, in sentences."""
 
 
 def source(
@@ -157,7 +160,9 @@ def source(
     key = source_key(recipe, base, inputs)
     by = folder_of(recipe.model.source, base) or parse_reference(recipe.model.source, base)
     if key is None or by is None:
-        return Source(_from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True, {})
+        given = _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log)
+        model, cached, said = without_maps(given, recipe.name, store)
+        return Source(model, cached, {}, said)
     weights, feeds = _weights(recipe, base), _some(samples, inputs)
 
     def make(out: Path) -> Mapping[str, Any]:

@@ -124,6 +124,7 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
     said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
     notices = (
+        *built.said,
         *inputs.interface_notice(source),
         *dict.fromkeys((*said, *evaluator.notes)),
         *sample_notice(recipe.gates, evaluation.count, evaluator.metric),

@@ -17,6 +17,7 @@ QUICK = [word for override in (*BRIEFLY, AT_ANY_SPEED) for word in ("--set", ove
 
 @pytest.mark.slow
 @pytest.mark.process
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("architecture", "data"),
     [
