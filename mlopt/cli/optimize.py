@@ -12,8 +12,11 @@ import typer
 from mlopt.cli.runtime_option import ForTarget, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, signer
 
-_SOURCE = "A recipe (.yaml), or a bare .onnx model."
-_DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_SOURCE = "A recipe (.yaml), a .onnx model, or a folder with a recipe or a Hugging Face model in it."
+_DATA = (
+    "For a model without a recipe: an .npz whose arrays are named after the inputs (first axis = samples), a folder of "
+    "images, or a .jsonl file of texts."
+)
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 

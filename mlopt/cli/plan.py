@@ -11,8 +11,10 @@ from mlopt.cli.runtime_option import ForTarget, with_runtime
 
 
 def plan(
-    source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
-    data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
+    source: Annotated[
+        Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, a .onnx model, or a folder of one.")
+    ],
+    data: Annotated[Path | None, typer.Option("--data", help="For a model, as in optimize.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     runtime: ForTarget = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,

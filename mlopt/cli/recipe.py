@@ -17,9 +17,10 @@ Overrides = Annotated[
 
 @app.command()
 def init(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model, a .onnx file.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .onnx file, or a Hugging Face folder.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .npz with one array for each input, first axis = samples.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A .npz by input, a folder of images, or a .jsonl file."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; <model>.yaml if absent.")

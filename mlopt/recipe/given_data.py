@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,14 @@ def described(
     if data.suffix != ".npz" and not data.exists():
         raise DataError("the data does not exist", where=str(data), expected=_EXPECTED, fix="check the path")
     return GivenData()
+
+
+def unlabelled(given: GivenData) -> GivenData:
+    """Return the same without labels, for a model of which one label a sample says nothing."""
+    keys = {key: value for key, value in given.keys.items() if key != "classes"}
+    if "text" in keys:
+        keys["text"] = {key: value for key, value in keys["text"].items() if key != "label"}
+    return replace(given, keys=keys)
 
 
 _EXPECTED = SUPPORTED.replace(", or ./file.py:function", "").replace(" with `text.tokenizer`", "")

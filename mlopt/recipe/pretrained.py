@@ -9,7 +9,7 @@ from typing import Any
 from mlopt.formats.model import TORCH, Model, TensorSpec
 from mlopt.formats.torch.pretrained import PREFIX, Pretrained
 from mlopt.recipe.generate import Draft, looked_at, optional_passes
-from mlopt.recipe.given_data import GivenData, described
+from mlopt.recipe.given_data import GivenData, described, unlabelled
 from mlopt.recipe.scores import ClassOutputs
 
 _EXPORT: Mapping[str, Any] = {"export": {}}
@@ -21,6 +21,8 @@ def draft_for_pretrained(found: Pretrained, inputs: tuple[TensorSpec, ...], data
     model = Model(TORCH, found.folder, "", inputs, outputs, ())
     scores = _scores(found)
     given = described(data, inputs, found.folder, classes=found.classes, fixed=False) if data else GivenData()
+    if scores is None:
+        given = unlabelled(given)
     samples, labelled = looked_at(data, given, model, scores) if data else (0, False)
     declared = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in inputs}
     return Draft(

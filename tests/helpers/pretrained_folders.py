@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice, permutations
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,9 @@ def save_tokenizer(folder: Path) -> None:
 
 def save_lines(path: Path, count: int = 24) -> Path:
     """Write lines of text with the label of each, by its name."""
-    words = WORDS[4:]
-    rows = [
-        {"text": " ".join(words[(start + step * 5) % len(words)] for step in range(2 + start % 6)) + f" {start}",
-         "label": ("pos", "neg")[start % 2]}
-        for start in range(count)
-    ]  # fmt: skip
+    texts = (words[: 2 + number % 3] for number, words in enumerate(permutations(WORDS[4:], 4)))
+    rows = [{"text": " ".join(words), "label": ("pos", "neg")[number % 2]}
+            for number, words in enumerate(islice(dict.fromkeys(texts), count))]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 

@@ -65,7 +65,11 @@ def test_of_tokens_a_label_a_text_says_nothing(tmp_path: Path, passes: Passes) -
     pytest.importorskip("transformers")
     save_tokenizer(tmp_path / "m")
     found = Pretrained(tmp_path / "m", "X", "token classification", NAMED)
-    assert made(found, IDS, save_lines(tmp_path / "x.jsonl"), passes).recipe.metric.name == "agreement"
+    recipe = made(found, IDS, save_lines(tmp_path / "x.jsonl"), passes).recipe
+    assert recipe.metric.name == "agreement"
+    assert recipe.data.evaluation is not None
+    assert not recipe.data.evaluation.names_labels
+    assert recipe.data.evaluation.classes == ()
 
 
 def test_pictures_are_scaled_as_the_folders_preprocessor_has_it(tmp_path: Path, passes: Passes) -> None:

@@ -58,9 +58,7 @@ def unzip(proto: onnx.ModelProto) -> list[Unzipped]:
         tensor, output = node.input[0], node.output[0]
         classes = _classes(node)
         graph.node.remove(node)
-        if tensor in {value.name for value in (*graph.input, *graph.output, *graph.initializer)} or _inside(
-            graph, tensor
-        ):
+        if tensor in public or _inside(graph, tensor):
             _copied(graph, tensor, output)
         else:
             _renamed(graph, tensor, output)

@@ -56,13 +56,14 @@ class Pretrained:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes in the order of their numbers; nothing if the folder does not number them."""
+        """The names of the classes in the order of their numbers; nothing if the folder does not name them."""
         named = self.config.get("id2label") or {}
         try:
             numbered = {int(number): str(name) for number, name in named.items()}
         except (AttributeError, ValueError):
             return ()
         whole = sorted(numbered) == list(range(len(numbered)))
+        whole = whole and numbered != {number: f"LABEL_{number}" for number in numbered}  # what stands for no names
         return tuple(numbered[number] for number in range(len(numbered))) if whole else ()
 
     @property

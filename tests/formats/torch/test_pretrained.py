@@ -65,7 +65,7 @@ def test_a_pickle_is_no_weights(tmp_path: Path) -> None:
     ("named", "classes"),
     [
         ({"1": "pos", "0": "neg"}, ("neg", "pos")), ({"0": "neg", "2": "pos"}, ()), ({"x": "neg"}, ()), (None, ()),
-        (["neg"], ()),
+        (["neg"], ()), ({"0": "LABEL_0", "1": "LABEL_1"}, ()),
     ],
 )  # fmt: skip
 def test_classes_are_in_the_order_of_their_numbers(tmp_path: Path, named: Any, classes: tuple[str, ...]) -> None:
