@@ -146,7 +146,7 @@ class Source(NamedTuple):
     notes: Mapping[str, Any]
     """JSON-able facts for the report: how it was trained, if the recipe says how."""
     said: tuple[str, ...] = ()
-    """What was changed of a file before it was used as the source, in sentences."""
+    """What was changed before it was used as the source, in sentences."""
 
 
 def source(
@@ -180,15 +180,16 @@ def source(
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
             raise ModelError("the recipe's Python failed", where=str(by), got=str(error)) from error
-        path = made.model.path.relative_to(out).as_posix()
-        return {"kind": made.model.kind, "path": path, "digest": made.model.digest, "notes": notes}
+        model, path = made.model, made.model.path.relative_to(out).as_posix()
+        return {"kind": model.kind, "path": path, "digest": model.digest, "notes": notes}
 
     entry, hit = store.fetch(key, make)
     if not isinstance(by, Path) and hit and entry.result["kind"] == ONNX and _moved(entry.result["digest"], by, log):
         store.forget(entry)
         entry, hit = store.fetch(key, make)
-    model = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
-    return Source(model, hit, entry.result.get("notes", {}))
+    made = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
+    model, _, said = without_maps(made, recipe.name, store)
+    return Source(model, hit, entry.result.get("notes", {}), said)
 
 
 def _moved(digest: str, code: CodeReference, log: Path) -> bool:
@@ -208,7 +209,7 @@ def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[s
 
 def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:
     """Return what a data set depends on: its description, its files or code, and the inputs that it must fit."""
-    described = _described(recipe, role)
+    described: DataSource = getattr(recipe.data, role)
     parts: dict[str, Any] = {
         "reader": _READER,
         "source": described.model_dump(mode="json"),
@@ -221,11 +222,6 @@ def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, 
         parts["files"] = digest_of((base / described.source).resolve())
         parts |= {f"file {file.name}": digest_file(file) for file in _beside(described, base)}
     return Key("data", f"{recipe.name}: {role}", parts)
-
-
-def _described(recipe: Recipe, role: str) -> DataSource:
-    found: DataSource = getattr(recipe.data, role)
-    return found
 
 
 def _beside(described: DataSource, base: Path) -> list[Path]:
@@ -241,7 +237,7 @@ def dataset(
     defaults: tuple[str, ...] = (),
 ) -> Dataset:  # fmt: skip
     """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""
-    described = _described(recipe, role)
+    described: DataSource = getattr(recipe.data, role)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
