@@ -13,8 +13,11 @@ from mlopt.cli.duration import duration
 from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
-_SOURCE = "A recipe (.yaml), or a bare .onnx model."
-_DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_SOURCE = "A recipe (.yaml), a .onnx model, or a folder with a recipe or a Hugging Face model in it."
+_DATA = (
+    "For a model without a recipe: an .npz whose arrays are named after the inputs (first axis = samples), a folder of "
+    "images, or a .jsonl file of texts."
+)
 _OUTPUT = "[default: artifacts/NAME, or NAME in the folder of the settings]"
 _QUICK = "A few minutes: smaller searches, shorter measuring. The report and the claims say so."
 _BUDGET = "The most that searches, retries and measuring may take: 5m, 90s. The report says what was left out."

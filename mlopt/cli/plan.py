@@ -13,8 +13,10 @@ from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 def plan(
     *,
-    source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, or a bare .onnx model.")],
-    data: Annotated[Path | None, typer.Option("--data", help="For a bare model, as in optimize.")] = None,
+    source: Annotated[
+        Path, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, a .onnx model, or a folder of one.")
+    ],
+    data: Annotated[Path | None, typer.Option("--data", help="For a model, as in optimize.")] = None,
     overrides: Overrides = None,
     runtime: ForTarget = "",
     threads: Threads = None,

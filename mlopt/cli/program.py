@@ -23,10 +23,10 @@ PANELS = {
     "Optimize and judge": ("optimize", "plan", "bench", "gate", "report", "diff"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
-    "Set up": ("recipe", "cache", "doctor"),
+    "Set up": ("recipe", "baseline", "cache", "doctor"),
 }
 """Each is a module here with a function, all of one name but for the hyphen, or one of the groups."""
-GROUPS = ("recipe", "cache")
+GROUPS = ("recipe", "baseline", "cache")
 """Each is a module here with an ``app`` of its own verbs."""
 VERBS = tuple(name for names in PANELS.values() for name in names if name not in GROUPS)
 _WIDEST = 100

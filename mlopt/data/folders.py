@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-
-import numpy as np
 
 from mlopt.core.errors import DataError
 from mlopt.data.dataset import Array
+from mlopt.data.labels import numbered
 from mlopt.data.pictures import FORMATS, why_no_picture
+from mlopt.formats.model import digest_file, digest_files
 
 _SYSTEM = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 """What Windows, macOS and network disks leave behind, apart from files that start with a dot."""
@@ -34,8 +35,10 @@ class PictureFolder:
     notes: tuple[str, ...]
 
 
-def find_pictures(folder: Path) -> PictureFolder:
+def find_pictures(folder: Path, numbering: Sequence[str] = ()) -> PictureFolder:
     """Return the pictures in the subfolders, each a class, which take turns; or those in the folder itself.
+
+    Classes are numbered as ``numbering`` has their names, or without it in the order of the names.
 
     Raises ``DataError`` if there is none, or none in a class that has files.
     """
@@ -63,10 +66,11 @@ def find_pictures(folder: Path) -> PictureFolder:
     _check_classes(folder, classes, files, odd, nested=any(len(part) > 2 for part in parts))
     own = [part[0] for part in parts]
     order = _in_turn(own)
-    notes += _remarks(classes, set(own))
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = np.array([numbers[own[index]] for index in order], dtype=np.int64)
-    return PictureFolder(tuple(pictures[index] for index in order), labels, tuple(classes), tuple(notes))
+    if not numbering:
+        notes += _remarks(classes, set(own))
+    names = tuple(numbering or classes)
+    labels = numbered([own[index] for index in order], names, shown(folder))
+    return PictureFolder(tuple(pictures[index] for index in order), labels, names, tuple(notes))
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -76,6 +80,18 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
     for path, is_folder in _walk(folder, (folder.resolve(),)):
         (folders if is_folder else files).append(path)
     return sorted(files), sorted(folders)
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the digest of a file, or of what is seen in a folder; None if there is nothing (reading will say so)."""
+    if path.is_file():
+        return digest_file(path)
+    if not path.is_dir():
+        return None
+    files, folders = files_below(path)
+    files = [file for file in files if file.is_file()]
+    names = "\n".join(str(folder.relative_to(path)) for folder in folders)  # an empty one is a class, too
+    return f"{digest_files(files, path) if files else ''} {sha256(os.fsencode(names)).hexdigest()}"
 
 
 def shown(path: Path | str) -> str:

@@ -37,8 +37,9 @@ _LOSSES = {
 
 
 def read_images(
-    folder: Path, options: ImageOptions, labels: Path | None, inputs: Sequence[TensorSpec], window: Window
-) -> Samples:
+    folder: Path, options: ImageOptions, labels: Path | None, inputs: Sequence[TensorSpec], window: Window,
+    classes: Sequence[str] = (),
+) -> Samples:  # fmt: skip
     """Read the pictures that ``window`` chooses into one array, for a model with one input."""
     if len(inputs) != 1:
         raise DataError(
@@ -48,7 +49,7 @@ def read_images(
             fix="declare the input in model.inputs, or give the arrays as .npz or through a Python function",
         )
     height, width = _size(options, inputs[0], folder)
-    found = read_labels(labels, folder) if labels else find_pictures(folder)
+    found = read_labels(labels, folder, classes) if labels else find_pictures(folder, classes)
     rows = window(len(found.files), found.labels)
     read, unreadable = _read([found.files[row] for row in rows], options, height, width)
     if unreadable:

@@ -25,14 +25,19 @@ _ABSENT = frozenset({"nan", "NaN", "NA", "N/A", "null", "None", "none", "?", "-"
 _PRINTED = 1e300
 
 
-def label_array(values: Sequence[object], where: str, lines: Sequence[int] | None = None) -> Array:
+def label_array(
+    values: Sequence[object], where: str, lines: Sequence[int] | None = None, classes: Sequence[str] = ()
+) -> Array:
     """Return labels as numbers, shape [samples]; ``lines`` says where in the file each of them stands.
 
     Integers (also as text) stay what they are, other numbers become float32, true and false stay so, and names become
-    the position in their sorted list, as class folders do. Anything else, or a mixture, raises ``DataError``.
+    the position in ``classes``, or in their sorted list, as class folders do. Anything else, or a mixture, raises
+    ``DataError``.
     """
     if values and all(isinstance(value, bool) for value in values):
         return np.array(values, dtype=bool)
+    if classes and all(value in classes for value in values):  # names may look like numbers
+        return numbered([str(value) for value in values], classes, where)
     numbers = [_number(value) for value in values]
     for place, (value, number) in enumerate(zip(values, numbers, strict=True)):
         if number is None and not isinstance(value, str):
@@ -52,7 +57,7 @@ def label_array(values: Sequence[object], where: str, lines: Sequence[int] | Non
             fix="repair this label, or leave the sample out" if values[place] in _ABSENT else
             "write all labels as the model's class numbers",
         )  # fmt: skip
-    return class_numbers([str(value) for value in values])
+    return numbered([str(value) for value in values], classes, where)
 
 
 def _as_numbers(numbers: Sequence[int | float | None], where: str, lines: Sequence[int] | None) -> Array:
@@ -70,6 +75,18 @@ def _as_numbers(numbers: Sequence[int | float | None], where: str, lines: Sequen
 
 def _at(place: int, where: str, lines: Sequence[int] | None) -> str:
     return f"{where}: label {place + 1}" if lines is None else f"{where}:{lines[place]}"
+
+
+def numbered(names: Sequence[str], classes: Sequence[str], where: str) -> Array:
+    """Return the number of each name, shape [samples]: its place in ``classes``, or without them ``class_numbers``."""
+    if not classes:
+        return class_numbers(names)
+    places = {name: place for place, name in enumerate(classes)}
+    if unknown := next((name for name in names if name not in places), None):
+        shown = ", ".join(classes)
+        raise DataError("a label is none of the classes", where=where, got=unknown[:80], expected=shown[:400],
+                        fix="correct `classes`, or the label")  # fmt: skip
+    return np.array([places[name] for name in names], dtype=np.int64)
 
 
 def class_numbers(names: Sequence[str]) -> Array:

@@ -92,13 +92,13 @@ def _read(source: DataSource, base: Path, inputs: tuple[TensorSpec, ...], defaul
         raise DataError("the data does not exist", where=str(path), expected=SUPPORTED, fix="check the path")
     if path.is_dir():
         labels = base / source.labels if source.labels else None
-        return read_images(path, source.image, labels, inputs, partial(window, source))
+        return read_images(path, source.image, labels, inputs, partial(window, source), source.classes)
     if path.suffix == ".npz":
         samples = read_npz(path, source.labels, inputs)
         check_names(samples, inputs, source.source, defaults)  # before lengths, which of another array may differ
         return _part(source, samples)
     if path.suffix == ".jsonl":
-        return read_text(path, source.text, base, inputs, partial(window, source))
+        return read_text(path, source.text, base, inputs, partial(window, source), source.classes)
     raise DataError(
         "mlopt cannot read this kind of data", where=str(path), got=path.suffix or "a file without a suffix",
         expected=SUPPORTED, fix=_other_kind(path, inputs),

@@ -87,8 +87,19 @@ class DataSource(BaseModel):
         description="for .npz the name of the array with the labels ('labels' if absent); for an image folder a CSV "
         "file with the columns filename and label (if absent, each subfolder is a class)",
     )
+    classes: tuple[str, ...] = Field(
+        default=(), description="names of the model's classes in the order of their numbers, where labels are names "
+        "or class folders; if absent, they are numbered in the order of the names"
+    )  # fmt: skip
     image: ImageOptions = Field(default=ImageOptions(), description="how the images of a folder become an array")
     text: TextOptions | None = Field(default=None, description="how the lines of a .jsonl file become token ids")
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("classes must name each class once")
+        return classes
 
     @field_validator("split")
     @classmethod
@@ -107,4 +118,5 @@ class DataSource(BaseModel):
         if self.names_labels:
             return self
         text = self.text and other.text and self.text.model_copy(update={"label": other.text.label})
-        return self.model_copy(update={"labels": other.labels, "text": text or self.text})
+        classes = self.classes or other.classes
+        return self.model_copy(update={"labels": other.labels, "text": text or self.text, "classes": classes})

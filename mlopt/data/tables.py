@@ -36,7 +36,7 @@ _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-s
 _Rows = list[tuple[int, list[str]]]
 
 
-def read_labels(file: Path, folder: Path) -> PictureFolder:
+def read_labels(file: Path, folder: Path, classes: Sequence[str] = ()) -> PictureFolder:
     """Return the images of ``folder`` that ``file`` names, in its order, with their labels."""
     if not file.is_file():
         raise DataError("the file with the labels does not exist", where=str(file), fix="check `labels`")
@@ -56,7 +56,7 @@ def read_labels(file: Path, folder: Path) -> PictureFolder:
         lines.append(number)
     if not files:
         raise DataError("the file names no images", where=str(file), expected=_EXPECTED)
-    found = label_array(labels, str(file), lines)
+    found = label_array(labels, str(file), lines, classes)
     again = _check_repeated(files, found, labels, lines, file)
     return PictureFolder(tuple(files), found, (), (*notes, *again))
 

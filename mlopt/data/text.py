@@ -30,8 +30,9 @@ Window = Callable[[int, Array | None, Sequence[Hashable]], list[int]]
 
 
 def read_text(
-    path: Path, options: TextOptions | None, base: Path, inputs: Sequence[TensorSpec], window: Window
-) -> Samples:
+    path: Path, options: TextOptions | None, base: Path, inputs: Sequence[TensorSpec], window: Window,
+    classes: Sequence[str] = (),
+) -> Samples:  # fmt: skip
     """Tokenize the lines that ``window`` chooses; arrays are int64 of shape [samples, tokens]."""
     if options is None:
         raise DataError(
@@ -51,7 +52,7 @@ def read_text(
         )
     rows = _rows(path)
     texts = [_texts(row, options, f"{path}:{number}") for number, row in rows]
-    labels = _labels(rows, options.label, path)
+    labels = _labels(rows, options.label, path, classes)
     chosen = window(len(rows), labels, texts)
     tokenizer = open_tokenizer(base / options.tokenizer)
     special = tokenizer.num_special_tokens_to_add(is_pair=options.pair is not None)
@@ -123,11 +124,13 @@ def _field(row: dict[str, Any], field: str, where: str) -> object:
     return row[field]
 
 
-def _labels(rows: list[tuple[int, dict[str, Any]]], field: str | None, path: Path) -> Array | None:
+def _labels(
+    rows: list[tuple[int, dict[str, Any]]], field: str | None, path: Path, classes: Sequence[str]
+) -> Array | None:
     if field is None:
         return None
     labels = [_field(row, field, f"{path}:{number}") for number, row in rows]
-    return label_array(labels, str(path), [number for number, _ in rows])
+    return label_array(labels, str(path), [number for number, _ in rows], classes)
 
 
 def _fill(tokenizer: Tokenizer, encodings: Sequence[Encoding], options: TextOptions, file: Path) -> Padding | None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlopt.core.errors import RecipeError
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
-from mlopt.formats.filetype import MODEL, RECIPE, told
 from mlopt.formats.model import Model, TensorSpec
-from mlopt.formats.onnx.file import open_onnx
-from mlopt.formats.table import BUILTIN, format_for
 from mlopt.gate.defaults import of_size
-from mlopt.passes.base import Pass
-from mlopt.recipe.load import Loaded, load, parse
+from mlopt.recipe.given_data import GivenData, described
 from mlopt.recipe.schema import API_VERSION
 from mlopt.recipe.scores import ClassOutputs, scores_of
 from mlopt.recipe.yaml_writer import dump
@@ -26,71 +22,58 @@ from mlopt.results.budget import COSINE
 from mlopt.results.roles import BASELINE
 
 
-def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
-    """Return the text of a recipe for an ONNX ``model``, to be written to ``path`` (its paths are relative to that).
+@dataclass(frozen=True)
+class Draft:
+    """A recipe that is made for a model: all that was found out, to be written wherever the recipe is to stand."""
 
-    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples: one half calibrates, the
-    other judges. Without it, or with one sample, nothing is quantized. Raises ``DataError``.
+    model: Path
+    """The model's file, or its folder."""
+    metric: Mapping[str, Any]
+    passes: tuple[Mapping[str, Any], ...]
+    batch_size: int = 1
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of ``model`` beside ``source``."""
+    prefix: str = ""
+    """What stands before the model's path in ``model.source``."""
+    data: Path | None = None
+    given: GivenData = field(default_factory=GivenData)
+    samples: int = 0
+
+    def text(self, path: Path) -> str:
+        """Return the recipe as it is to be written to ``path``: its paths are relative to that."""
+        source = self.prefix + _relative(self.model, path)
+        sections = [
+            ("What to optimize. Paths are relative to this file.", {"model": {"source": source, **self.declared}}),
+            *_data(self, path),
+            (_METRIC[self.metric["name"]], {"metric": dict(self.metric)}),
+            (_TARGET, {"target": {"runtime": "auto", "device": "cpu", "batch_size": self.batch_size}}),
+            ("latency, throughput or size.", {"objective": "latency"}),
+            (_PASSES, {"passes": [dict(step) for step in self.passes]}),
+            (_GATES, {"gates": _gates(self.metric["name"])}),
+        ]
+        head = {"apiVersion": API_VERSION, "name": _name(self.model.name if self.prefix else self.model.stem)}
+        return "\n".join([dump(head), *(f"{_comment(text)}{dump(section)}" for text, section in sections)])
+
+
+def draft_for_model(model: Model, data: Path | None) -> Draft:
+    """Return the draft of a recipe for an ONNX ``model``.
+
+    ``data`` is an ``.npz`` whose arrays are named after the inputs, first axis = samples, a folder of images or a
+    ``.jsonl`` file: one half calibrates, the other judges. Without it, or with one sample, nothing is quantized.
+    Raises ``DataError``.
     """
     scores = scores_of(model)
-    samples, labelled = _looked_at(data, model, scores) if data else (0, False)
-    metric = _metric(scores, model, labelled=labelled)
-    sections = [
-        ("What to optimize. Paths are relative to this file.", {"model": {"source": _relative(model.path, path)}}),
-        *_data(data, samples, path),
-        (_METRIC[metric["name"]], {"metric": metric}),
-        (
-            _TARGET,
-            {"target": {"runtime": "auto", "device": "cpu", "batch_size": _batch_size(model.inputs)}},
-        ),
-        ("latency, throughput or size.", {"objective": "latency"}),
-        (_PASSES, {"passes": [{name: {"optional": True}} for name in _passes(samples)]}),
-        (_GATES, {"gates": _gates(metric["name"])}),
-    ]
-    head = {"apiVersion": API_VERSION, "name": _name(model.path)}
-    return "\n".join([dump(head), *(f"{_comment(text)}{dump(section)}" for text, section in sections)])
+    given = described(data, model.inputs, model.path.parent) if data else GivenData()
+    samples, labelled = looked_at(data, given, model, scores) if data else (0, False)
+    return Draft(
+        model.path, _metric(scores, model, labelled=labelled), optional_passes(samples),
+        batch_size=_batch_size(model.inputs), data=data, given=given, samples=samples,
+    )  # fmt: skip
 
 
-def load_source(
-    source: Path, data: Path | None, *, passes: Mapping[str, Pass[Any]], overrides: Sequence[str] = ()
-) -> Loaded:
-    """Load a recipe (.yaml, .yml), or make and load one for a bare model (.onnx) and its ``data``.
-
-    A recipe that is made stands, as far as its relative paths matter, beside the model. Raises ``RecipeError``,
-    ``ModelError`` or ``DataError``.
-    """
-    if source.suffix in (".yaml", ".yml"):
-        if data is not None:
-            fix = "name the data in the recipe, under data.evaluation and data.calibration"
-            raise RecipeError("--data is only for a bare model", where=str(source), got=f"--data {data}", fix=fix)
-        return load(source, passes=passes, overrides=overrides)
-    if source.suffix != ".onnx":
-        _refuse_others(source)
-        expected = "a recipe (.yaml) or a model (.onnx)"
-        if not source.exists():
-            raise RecipeError("there is no such file", where=str(source), expected=expected, fix="check the path")
-        kind, fix = told(source), "check the path, or download the file again"
-        if kind is None:
-            empty = source.is_file() and not source.stat().st_size
-            what = "the file is empty" if empty else "mlopt cannot tell what this is"
-            raise RecipeError(what, where=str(source), expected=expected, fix=fix)
-        what, fix = f"this is {kind.name}, where a recipe or a model belongs", kind.fix
-        if kind.name in (RECIPE, MODEL):
-            what = f"this is {kind.name}, by its content, under a name that does not say so"
-            fix = f"rename it to {source.with_suffix('.onnx' if kind.name == MODEL else '.yaml')}"
-        raise RecipeError(what, where=str(source), expected=expected, fix=fix)
-    path = source.with_suffix(".yaml")
-    return parse(recipe_for_model(open_onnx(source), path, data), path, passes=passes, overrides=overrides)
-
-
-def _refuse_others(source: Path) -> None:
-    """Raise ``RecipeError`` for a model of a kind that another package brings: mlopt knows no passes for it."""
-    found = format_for(source) if source.is_file() else None
-    if found is not None and found not in BUILTIN:
-        raise RecipeError(
-            f"mlopt makes no recipe for {found.label} model", where=str(source), expected="an ONNX model, or a recipe",
-            fix=f"write a recipe with model: {{source: ./{source.name}}} and passes that take it",
-        )  # fmt: skip
+def recipe_for_model(model: Model, path: Path, data: Path | None) -> str:
+    """Return the text of a recipe for an ONNX ``model``, to be written to ``path``; raises ``DataError``."""
+    return draft_for_model(model, data).text(path)
 
 
 _METRIC = {
@@ -113,21 +96,31 @@ What the result must be worth. Equal speed straddles 1.0 and is then inconclusiv
 is measurably slower, or worse, fails."""
 
 
-def _data(data: Path | None, samples: int, path: Path) -> list[tuple[str, dict[str, Any]]]:
-    if data is None:
+def _data(draft: Draft, path: Path) -> list[tuple[str, dict[str, Any]]]:
+    if draft.data is None:
         return []
-    source = {"source": _relative(data, path)}
-    if samples < 2:
-        return [("One sample judges, and none is left to calibrate on.", {"data": {"evaluation": source}})]
-    parts = {"calibration": {**source, "split": [0.0, 0.5]}, "evaluation": {**source, "split": [0.5, 1.0]}}
+    keys = source_keys(draft.data, draft.given, path)
+    said = "".join(f"\n{each[0].upper()}{each[1:]}." for each in draft.given.said)
+    if draft.samples < 2:
+        return [(f"One sample judges, and none is left to calibrate on.{said}", {"data": {"evaluation": keys}})]
+    parts = {"calibration": {**keys, "split": [0.0, 0.5]}, "evaluation": {**keys, "split": [0.5, 1.0]}}
     text = "One half calibrates, the other judges; each class (of `labels`) is in both in its share. Of samples in the"
     text += "\norder of time, add `in_order: true` to both: then the past calibrates."
-    return [(text, {"data": parts})]
+    return [(text + said, {"data": parts})]
 
 
-def _looked_at(data: Path, model: Model, scores: ClassOutputs | None) -> tuple[int, bool]:
+def source_keys(data: Path, given: GivenData, path: Path) -> dict[str, Any]:
+    """Return a data source as a recipe at ``path`` says it."""
+    keys: dict[str, Any] = {"source": _relative(data, path), **given.keys}
+    if given.tokenizer is not None:
+        keys["text"] = {"tokenizer": _relative(given.tokenizer, path), **keys["text"]}
+    return keys
+
+
+def looked_at(data: Path, given: GivenData, model: Model, scores: ClassOutputs | None) -> tuple[int, bool]:
     """Return how many samples there are, and whether they have labels of the classes that the model tells apart."""
-    source = DataSource(source=data.name)
+    keys = source_keys(data, given, data.resolve().parent / "recipe.yaml")
+    source = DataSource.model_validate_json(json.dumps(keys))
     samples = read(source, data.resolve().parent, model.inputs, model.defaults)
     count, labels = len(next(iter(samples.inputs.values()))), samples.labels
     if labels is None or scores is None or labels.ndim != 1:
@@ -148,8 +141,10 @@ def _metric(scores: ClassOutputs | None, model: Model, *, labelled: bool) -> dic
     return {"name": name, "output": outputs[0] if len(outputs) == 1 else list(outputs)}
 
 
-def _passes(samples: int) -> tuple[str, ...]:
-    return ("simplify", "quantize", "fuse") if samples >= 2 else ("simplify", "fuse")
+def optional_passes(samples: int) -> tuple[Mapping[str, Any], ...]:
+    """Return the steps for an ONNX model: INT8 only with enough samples to calibrate on."""
+    names = ("simplify", "quantize", "fuse") if samples >= 2 else ("simplify", "fuse")
+    return tuple({name: {"optional": True}} for name in names)
 
 
 def _gates(metric: str) -> list[dict[str, Any]]:
@@ -172,9 +167,9 @@ def _batch_size(inputs: tuple[TensorSpec, ...]) -> int:
     return size if isinstance(size, int) and size > 1 else 1
 
 
-def _name(path: Path) -> str:
+def _name(text: str) -> str:
     """The file's name as a recipe's: at most 64 letters, digits, dots, - and _."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-")[:64] or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip("._-")[:64] or "model"
 
 
 def _relative(file: Path, recipe: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,8 @@ class Loaded:
     text: str
     document: Document
     """The data with the overrides applied."""
+    draft: Callable[[Path], str] | None = None
+    """Of a recipe that was made for a model, its text as it is to be written to a path; None of one that was read."""
 
     @property
     def base(self) -> Path:

@@ -9,6 +9,7 @@ from mlopt.core.errors import Problem
 from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.formats.model import TORCH
 from mlopt.formats.table import format_for
+from mlopt.formats.torch.pretrained import PREFIX
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
@@ -53,9 +54,11 @@ def _named(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
 
 def _files(recipe: Recipe, base: Path) -> Iterator[Located]:
     for path, text in _named(recipe):
-        file = text.rpartition(":")[0] if is_code(text) else text
+        file = text.rpartition(":")[0] if is_code(text) else text.removeprefix(PREFIX)
         if not _exists(base / file):
-            yield path, Problem("the file does not exist", got=file, fix="paths are relative to the recipe")
+            what = "folder" if text.startswith(PREFIX) else "file"
+            hub = "; no hub is asked: download it first" if what == "folder" else ""
+            yield path, Problem(f"the {what} does not exist", got=file, fix=f"paths are relative to the recipe{hub}")
 
 
 def _exists(path: Path) -> bool:
@@ -91,11 +94,15 @@ def _model(recipe: Recipe) -> Iterator[Located]:
     if recipe.model.weights is not None:
         fix = "remove weights, or name a Python function as the source"
         yield ("model", "weights"), Problem("a model file has its own weights", fix=fix)
-    found = format_for(Path(recipe.model.source))
+    found = None if _is_folder(recipe) else format_for(Path(recipe.model.source))
     if found is not None and found.open_declared is None:
         for key in ("inputs", "outputs"):
             if getattr(recipe.model, key):
                 yield ("model", key), Problem(f"{found.label} file declares its own {key}", fix=f"remove {key}")
+
+
+def _is_folder(recipe: Recipe) -> bool:
+    return recipe.model.source.startswith(PREFIX)
 
 
 def _metric(recipe: Recipe) -> Iterator[Located]:
@@ -118,7 +125,8 @@ def _references(recipe: Recipe) -> Iterator[Located]:
 
 def _no_pytorch(recipe: Recipe) -> str | None:
     """Return what the source is, with its article, if it is certainly no PyTorch model."""
-    found = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
+    built = is_code(recipe.model.source) or _is_folder(recipe)
+    found = None if built else format_for(Path(recipe.model.source))
     return found.label if found is not None and found.name != TORCH else None
 
 

@@ -33,6 +33,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.table import suffixes
+from mlopt.formats.torch.pretrained import PREFIX
 from mlopt.formats.torch.weights import PICKLES
 from mlopt.gate.allowance import budget_of
 from mlopt.gate.limits import Gate
@@ -65,12 +66,10 @@ def _refusal(what: str, *, expected: str, fix: str | None = None) -> PydanticCus
 
 def _source(text: str) -> str:
     endings = suffixes()
-    *others, last = ("./file.py:function", *(f"a {each} file" for each in endings))
+    *others, last = ("./file.py:function", "hf:./folder", *(f"a {each} file" for each in endings))
     expected = f"{', '.join(others)} or {last}"
-    if text.startswith("hf:"):
-        build = f"def build(): return transformers.AutoModel.from_pretrained({text.removeprefix('hf:')!r})"
-        fix = f"write `{build}` into model.py, and `source: ./model.py:build` here"
-        raise _refusal("hf: sources are not supported yet", expected=expected, fix=fix)
+    if text.startswith(PREFIX) and len(text) > len(PREFIX):
+        return text
     if text.endswith(PICKLES):
         fix = "save it with torch.export.save, or name the Python that builds it, and its weights as .safetensors"
         raise _refusal("a model in a pickle is never loaded: that can run any code", expected=expected, fix=fix)
@@ -149,7 +148,7 @@ class ModelSource(Part):
 
     source: Annotated[str, AfterValidator(_source)] = Field(
         description="./file.py:function that builds it (a PyTorch module, or the path of a .onnx file), "
-        "or a model's file, such as .onnx or .pt2; relative to the recipe"
+        "hf:./folder of a Hugging Face model, or a model's file, such as .onnx or .pt2; relative to the recipe"
     )
     weights: Annotated[str, AfterValidator(_weights)] | None = Field(
         default=None,

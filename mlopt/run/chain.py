@@ -13,6 +13,7 @@ from mlopt.core.packages import install_command, version
 from mlopt.core.target import AUTO, Objective, Target
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.formats.table import format_for, format_of
+from mlopt.formats.torch.pretrained import PREFIX
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
 from mlopt.recipe.schema import Recipe, Step, is_code
@@ -254,6 +255,8 @@ def _untried(recipe: Recipe, passes: Passes) -> Iterator[str]:
 
 def source_kind(recipe: Recipe, passes: Passes) -> Kind:
     """Tell the kind of the source from the recipe alone; Python may return either kind, and the steps tell which."""
+    if recipe.model.source.startswith(PREFIX):
+        return TORCH
     file = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
     if file is not None:
         return file.name

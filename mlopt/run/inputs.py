@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +19,24 @@ from mlopt.data.dataset import Array, Dataset, open_dataset
 from mlopt.data.dataset import store as store_samples
 from mlopt.data.feeds import batches
 from mlopt.data.fitting import make_up
-from mlopt.data.folders import files_below
+from mlopt.data.folders import digest_of
 from mlopt.data.made_up import samples_of
 from mlopt.data.padding import files_beside
 from mlopt.data.reading import read
 from mlopt.data.sizes import attempts
 from mlopt.data.source import DataSource
-from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, digest_files, is_numeric
+from mlopt.formats.model import ONNX, Kind, Model, TensorSpec, count_of, digest_file, is_numeric
 from mlopt.formats.table import digest_now, format_for, format_of, opened
 from mlopt.formats.torch import portable
+from mlopt.formats.torch.pretrained import folder_of
+from mlopt.formats.torch.pretrained_source import make_pretrained
 from mlopt.formats.torch.source import Made, check_rebuilt, onnx_digest
 from mlopt.formats.torch.source import make as make_torch
 from mlopt.formats.torch.weights import is_pickle, refused_pickle
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
+from mlopt.run.pretrained import pretrained_key
+from mlopt.run.without_maps import without_maps
 from mlopt.runtimes.base import Deployable
 
 _WITNESSES = 64
@@ -99,7 +101,9 @@ def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) ->
 
 
 def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Key | None:
-    """Return what a source built by Python depends on; None for a source that is a file."""
+    """Return what a source that is built depends on; None for a source that is a file."""
+    if (folder := folder_of(recipe.model.source, base)) is not None:
+        return pretrained_key(recipe, folder, inputs)
     code = parse_reference(recipe.model.source, base)
     if code is None:
         return None
@@ -141,6 +145,8 @@ class Source(NamedTuple):
     """Whether it came from the cache, or is a file, which needs no work."""
     notes: Mapping[str, Any]
     """JSON-able facts for the report: how it was trained, if the recipe says how."""
+    said: tuple[str, ...] = ()
+    """What was changed before it was used as the source, in sentences."""
 
 
 def source(
@@ -151,33 +157,44 @@ def source(
 
     One that Python makes is made again in another process, and must answer some of ``samples`` as it did at first.
     """
-    key, code = source_key(recipe, base, inputs), parse_reference(recipe.model.source, base)
-    if key is None or code is None:
-        return Source(_from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log), True, {})
+    key = source_key(recipe, base, inputs)
+    by = folder_of(recipe.model.source, base) or parse_reference(recipe.model.source, base)
+    if key is None or by is None:
+        given = _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log)
+        model, cached, said = without_maps(given, recipe.name, store)
+        return Source(model, cached, {}, said)
     weights, feeds = _weights(recipe, base), _some(samples, inputs)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
             notes: Mapping[str, Any] = {}
-            if training is not None:
+            if isinstance(by, Path):
+                made = run_in_worker(log, make_pretrained, by, inputs, recipe.model.outputs, out=out, feeds=feeds)
+            elif training is not None:
                 made, notes = run_in_worker(
-                    log, training, code, inputs, recipe.model.outputs, out=out, feeds=feeds,
+                    log, training, by, inputs, recipe.model.outputs, out=out, feeds=feeds,
                     unfinished=store.unfinished(key),
                 )  # fmt: skip
             else:
-                made = run_in_worker(log, make_torch, code, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
+                made = run_in_worker(log, make_torch, by, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
-            raise ModelError("the recipe's Python failed", where=str(code), got=str(error)) from error
-        path = made.model.path.relative_to(out).as_posix()
-        return {"kind": made.model.kind, "path": path, "digest": made.model.digest, "notes": notes}
+            raise ModelError("the recipe's Python failed", where=str(by), got=str(error)) from error
+        model, path = made.model, made.model.path.relative_to(out).as_posix()
+        return {"kind": model.kind, "path": path, "digest": model.digest, "notes": notes}
 
     entry, hit = store.fetch(key, make)
-    if hit and entry.result["kind"] == ONNX and run_in_worker(log, onnx_digest, code) != entry.result["digest"]:
+    if not isinstance(by, Path) and hit and entry.result["kind"] == ONNX and _moved(entry.result["digest"], by, log):
         store.forget(entry)
         entry, hit = store.fetch(key, make)
-    model = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
-    return Source(model, hit, entry.result.get("notes", {}))
+    made = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
+    model, _, said = without_maps(made, recipe.name, store)
+    return Source(model, hit, entry.result.get("notes", {}), said)
+
+
+def _moved(digest: str, code: CodeReference, log: Path) -> bool:
+    """Whether the function names another ``.onnx`` file than it did, or a changed one."""
+    return run_in_worker(log, onnx_digest, code) != digest
 
 
 def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[str, Array]]:
@@ -192,7 +209,7 @@ def _some(samples: Dataset | None, specs: tuple[TensorSpec, ...]) -> list[dict[s
 
 def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, ...]) -> Key:
     """Return what a data set depends on: its description, its files or code, and the inputs that it must fit."""
-    described = _described(recipe, role)
+    described: DataSource = getattr(recipe.data, role)
     parts: dict[str, Any] = {
         "reader": _READER,
         "source": described.model_dump(mode="json"),
@@ -202,14 +219,9 @@ def dataset_key(recipe: Recipe, role: str, base: Path, specs: tuple[TensorSpec, 
     if code is not None:
         parts |= {"path": str(code.path), "code": code.digests, "packages": versions(distributions(code.path))}
     else:
-        parts["files"] = _digest_of((base / described.source).resolve())
+        parts["files"] = digest_of((base / described.source).resolve())
         parts |= {f"file {file.name}": digest_file(file) for file in _beside(described, base)}
     return Key("data", f"{recipe.name}: {role}", parts)
-
-
-def _described(recipe: Recipe, role: str) -> DataSource:
-    found: DataSource = getattr(recipe.data, role)
-    return found
 
 
 def _beside(described: DataSource, base: Path) -> list[Path]:
@@ -225,7 +237,7 @@ def dataset(
     defaults: tuple[str, ...] = (),
 ) -> Dataset:  # fmt: skip
     """Return the data set of ``role``, which the recipe describes; ``defaults`` is ``Model.defaults``."""
-    described = _described(recipe, role)
+    described: DataSource = getattr(recipe.data, role)
 
     def make(out: Path) -> Mapping[str, Any]:
         try:
@@ -285,15 +297,3 @@ def _read(
     described: DataSource, base: Path, specs: tuple[TensorSpec, ...], out: Path, defaults: tuple[str, ...]
 ) -> None:
     store_samples(read(described, base, specs, defaults), out, described.source)
-
-
-def _digest_of(path: Path) -> str | None:
-    """Return the digest of a file, or of what is seen in a folder; None if there is nothing (reading will say so)."""
-    if path.is_file():
-        return digest_file(path)
-    if not path.is_dir():
-        return None
-    files, folders = files_below(path)
-    files = [file for file in files if file.is_file()]
-    names = "\n".join(str(folder.relative_to(path)) for folder in folders)  # an empty one is a class, too
-    return f"{digest_files(files, path) if files else ''} {sha256(os.fsencode(names)).hexdigest()}"

@@ -27,7 +27,7 @@ from mlopt.passes.table import table
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
-from mlopt.recipe.generate import load_source
+from mlopt.recipe.sources import load_source
 from mlopt.results.report import MadeBy, Report
 from mlopt.run import (
     ahead,
@@ -138,6 +138,7 @@ def ready(planned: Planned) -> Prepared:
     evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
     said = (note for data in (evaluation, *fitted.values()) for note in data.notes)
     notices = (
+        *built.said,
         *inputs.interface_notice(source),
         *dict.fromkeys((*said, *evaluator.notes)),
         *sample_notice(recipe.gates, evaluation.count, evaluator.metric),
@@ -239,11 +240,13 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     outcomes, trained = measured.choice.outcomes, planned.loaded.recipe.model.train is not None
     module = packaging.changed_module(outcomes, prepared.source, final.model, trained=trained)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
-    return packaging.write(
+    made = packaging.write(
         planned.output, report, final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
     )  # fmt: skip
+    kept = packaging.keep_recipe(planned.loaded, planned.output)
+    return made if kept is None else replace(made, messages=(kept, *made.messages))
 
 
 def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:

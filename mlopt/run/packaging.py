@@ -24,6 +24,7 @@ from mlopt.core.usercode import distributions
 from mlopt.formats import table as formats
 from mlopt.formats.model import TORCH, Model, digest_file
 from mlopt.formats.torch import portable
+from mlopt.formats.torch.pretrained import folder_of
 from mlopt.measure.figures import RAW
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
@@ -31,6 +32,7 @@ from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown
 from mlopt.results.report import Report
 from mlopt.run.outcomes import Outcome
+from mlopt.run.pretrained import PACKAGES
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
 
@@ -81,6 +83,7 @@ def origin(
     ``sources`` are SHA-256 digests by the key that names what was read; ``started`` is in UTC, ISO 8601.
     """
     named = set().union(*(distributions(code.path) for code in loaded.code.values()))
+    named |= set(PACKAGES) if folder_of(loaded.recipe.model.source, loaded.base) is not None else set()
     ran = runtime_named(report.final.runtime).packages
     packages = {**versions((*sorted(named - {"mlopt", DISTRIBUTION}), *ran)), **report.environment.packages}
     return Origin(
@@ -133,6 +136,26 @@ def write(
     seal = None if who is None else partial(_seal, signer=who, allow_ungated=allow_ungated)
     manifest = layout.write(output, fill, seal=seal)
     return Artifact(output, report, who is not None, manifest.version, tuple(messages))
+
+
+def keep_recipe(loaded: Loaded, output: Path) -> str | None:
+    """Write a recipe that was made for a model beside its artifact, to be edited; return what to say of it.
+
+    One that is there already stays: it may have been edited.
+    """
+    if loaded.draft is None:
+        return None
+    path = output.with_name(f"{output.name}.yaml")
+    text = loaded.draft(path)
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        same = path.is_file() and path.read_bytes() == text.encode()
+        return f"recipe    {path}" if same else f"recipe    {path} was there, and stays as it is"
+    except OSError as error:
+        return f"the recipe was not written: {path}: {error.strerror}"
+    return f"recipe    {path}  (made for this model; edit it, and run it: mlopt optimize {path})"
 
 
 def changed_module(outcomes: Sequence[Outcome], source: Model, final: Model, *, trained: bool = False) -> Model | None:

@@ -206,7 +206,11 @@ def test_labels_that_are_text_are_compared_as_classes() -> None:
     assert report.final.fidelity.cosine == 1
 
 
-def test_a_map_of_probabilities_is_refused_with_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_map_of_probabilities_becomes_a_tensor_and_that_is_said() -> None:
     np.savez("x.npz", x=normal(40, 4))
-    message = refused(classifier(zipmap=True), capfd, "--data", "x.npz")
-    assert "options={'zipmap': False}" in message
+    report = mlopt.optimize(
+        classifier(zipmap=True), data="x.npz", overrides=[*BRIEFLY, AT_ANY_SPEED], sign=False
+    ).report
+    assert report.final.fidelity is not None
+    assert report.final.fidelity.cosine == pytest.approx(1)
+    assert any("output 'probabilities' is a tensor now" in note for note in report.notes)

@@ -10,8 +10,9 @@ import pytest
 from mlopt.core.errors import DataError, ModelError, RecipeError
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.passes.base import Pass
-from mlopt.recipe.generate import load_source, recipe_for_model
+from mlopt.recipe.generate import recipe_for_model
 from mlopt.recipe.load import parse
+from mlopt.recipe.sources import load_source
 
 Passes = dict[str, Pass[Any]]
 OF_QUALITY = [f"fidelity.{name}" for name in ("cosine", "relative_error", "shift", "worst_part")]

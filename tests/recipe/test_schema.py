@@ -25,7 +25,7 @@ def test_a_pass_may_not_use_the_key_that_belongs_to_steps(passes: dict[str, Pass
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("hf:bert-base", "hf: sources are not supported yet"),
+        ("hf:", "cannot tell what kind of model this is"),
         ("model.pt", "a model in a pickle is never loaded"),
         ("model.h5", "cannot tell what kind of model this is"),
     ],

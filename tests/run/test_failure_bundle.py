@@ -12,8 +12,8 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.torch import portable
 from mlopt.passes.table import table
-from mlopt.recipe.generate import load_source
 from mlopt.recipe.schema import Step
+from mlopt.recipe.sources import load_source
 from mlopt.run import failure_bundle
 
 

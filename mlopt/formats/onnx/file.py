@@ -145,8 +145,8 @@ def check_tensors(model: Model) -> None:
             raise ModelError(
                 "what is no tensor can be neither fed nor compared", where=where,
                 got=_KINDS[spec.dtype], expected="tensors",
-                fix="convert scikit-learn's models with options={'zipmap': False}; let others end in tensors "
-                "(ConcatFromSequence, OptionalGetElement), or cut the node off",
+                fix="convert scikit-learn's models with options={'zipmap': False} (`mlopt optimize` takes ZipMap out); "
+                "let others end in tensors (ConcatFromSequence, OptionalGetElement), or cut the node off",
             )  # fmt: skip
         if spec.dtype.startswith("complex"):
             raise ModelError(

@@ -123,8 +123,9 @@ def save_changed(
     """
     source, own = read_source(model.path), code_of(model.path)
     found = authors_own(code or own)
+    source["code"] = str(found.path)  # where it lies may be told relative to ``model``
     if code is not None or found != own:
-        source |= {"code": str(found.path), "function": found.function, "code_digest": found.digest, "weights": None}
+        source |= {"function": found.function, "code_digest": found.digest, "weights": None}
     if trained_by is not None:
         source |= {"weights": trained_by, "trained": True}
     fresh = unwrapped(call(found))
