@@ -63,7 +63,8 @@ def show(
     from mlopt.core.errors import UserError
     from mlopt.core.foreign_text import plain
 
-    files = sorted(file for path in kept or (FOLDER,) for file in (path.glob("*.json") if path.is_dir() else (path,)))
+    named = kept or ([FOLDER] if FOLDER.is_dir() else [])
+    files = sorted(file for path in named for file in (path.glob("*.json") if path.is_dir() else (path,)))
     if not files:
         raise UserError("there is no baseline here", where=", ".join(map(str, kept or (FOLDER,))),
                         fix="`mlopt baseline save ARTIFACT` keeps one")  # fmt: skip

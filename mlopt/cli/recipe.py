@@ -1,15 +1,21 @@
 """``mlopt recipe``: make a recipe for a model, check one, or print the schema that editors use."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 
+if TYPE_CHECKING:
+    from mlopt.core.errors import Problem
+    from mlopt.recipe.load import Loaded
+
 app = typer.Typer(help="Make and check recipes.", no_args_is_help=True)
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+_ANYWHERE = "Only what is wrong on any machine: neither packages nor hardware are asked for."
 
 
 @app.command()
@@ -91,34 +97,47 @@ def _write(texts: dict[Path, str]) -> None:
 
 @app.command()
 def check(
-    recipe: RecipePath,
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Recipes, YAML files.")],
     overrides: Overrides = None,
     runtime: ForTarget = "",
     threads: Threads = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    anywhere: Annotated[bool, typer.Option("--anywhere", help=_ANYWHERE)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; of several, a list.")] = False,
 ) -> None:
-    """Find everything that is wrong with a recipe on this machine, without running it."""
+    """Find everything that is wrong with recipes on this machine, without running them."""
     from mlopt.cli.console import emit_json, err, out
     from mlopt.core.errors import RecipeError
-    from mlopt.core.hardware import detect
     from mlopt.passes.table import table
     from mlopt.recipe.load import load
     from mlopt.recipe.lock import resolved
-    from mlopt.run import chain, declared
+    from mlopt.run import chain
 
-    passes = table()
-    loaded = load(recipe, passes=passes, overrides=with_runtime(overrides, runtime, threads))
-    found = [*chain.check(loaded.recipe, passes, detect()), *declared.foreseen(loaded)]
-    problems = [loaded.located(problem) for problem in found]
+    passes, changed = table(), with_runtime(overrides, runtime, threads)
+    loaded = {recipe: load(recipe, passes=passes, overrides=changed) for recipe in recipes}
+    problems = [problem for each in loaded.values() for problem in _wrong(each, anywhere=anywhere)]
     if problems:
         raise RecipeError.of(problems)
-    for advice in chain.advice(loaded.recipe, passes):
-        err.print(f"{recipe}: {advice}")
+    for recipe, each in loaded.items():
+        for advice in () if anywhere else chain.advice(each.recipe, passes):
+            err.print(f"{recipe}: {advice}")
+        if not as_json:
+            out.print(f"{recipe}: ok: {' > '.join(step.name for step in each.recipe.passes) or 'no passes'}")
     if as_json:
-        emit_json(resolved(loaded.recipe))
-    else:
-        out.print(f"{recipe}: ok: {' > '.join(step.name for step in loaded.recipe.passes) or 'no passes'}")
+        found = [resolved(each.recipe) for each in loaded.values()]
+        emit_json(found if len(found) > 1 else found[0])
+
+
+def _wrong(loaded: Loaded, *, anywhere: bool) -> list[Problem]:
+    """Return what is wrong on this machine, or on any, with the place in the file."""
+    from mlopt.core.hardware import detect
+    from mlopt.passes.table import table
+    from mlopt.run import chain, declared
+
+    recipe, passes = loaded.recipe, table()
+    found = chain.anywhere(recipe, passes) if anywhere else chain.check(recipe, passes, detect())
+    more = () if anywhere else declared.foreseen(loaded)
+    return [loaded.located(problem) for problem in (*found, *more)]
 
 
 @app.command()

@@ -128,6 +128,7 @@ def _steps(report: Report) -> Table:
     from rich.text import Text
 
     from mlopt.report import facts
+    from mlopt.report.step_words import STATUS
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("step" if report.steps else "model", overflow="fold", max_width=28)
@@ -138,7 +139,7 @@ def _steps(report: Report) -> Table:
         table.add_column(head, justify="right")
     for stage in facts.stages(report):
         style = {"reference": "dim", "final": "bold"}.get(stage.part, "" if stage.kept else "dim")
-        status = Text(stage.status, style=_COLOUR[stage.status]) if stage.status else Text(stage.part)
+        status = Text(STATUS[stage.status], style=_COLOUR[stage.status]) if stage.status else Text(stage.part)
         table.add_row(
             Text(plain(stage.label)), status, *map(Text, _measured(stage, counted=work is not None)), style=style
         )

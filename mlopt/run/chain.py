@@ -40,9 +40,15 @@ def check(recipe: Recipe, passes: Passes, hardware: Hardware) -> list[Problem]:
         pass_, where = passes[step.name], f"passes.{number}.{step.name}"
         if not _needs_python(pass_, kind):  # else there is one thing to say, which comes before what it needs
             problems.extend(_missing(pass_, step, where, recipe, hardware))
-    found = misfits(kind, recipe, passes)
-    wrong = [each for each in found if not lacking or each.where != "passes"]  # what runs it is said to be missing
-    return [*problems, *_foreign(recipe), *_misread(recipe), *_unread(kind, recipe, passes), *wrong]
+    found = anywhere(recipe, passes)
+    return [*problems, *(each for each in found if not lacking or each.where != "passes")]  # what runs it is missing
+
+
+def anywhere(recipe: Recipe, passes: Passes) -> list[Problem]:
+    """Return what about the chain can work on no machine, whatever is installed there."""
+    kind = source_kind(recipe, passes)
+    own = (*_foreign(recipe), *_misread(recipe), *_unread(kind, recipe, passes))
+    return [*own, *misfits(kind, recipe, passes)]
 
 
 def misfits(kind: Kind, recipe: Recipe, passes: Passes) -> Iterator[Problem]:

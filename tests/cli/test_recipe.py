@@ -84,3 +84,33 @@ def test_schema_is_json_that_accepts_what_init_writes(model: Path) -> None:
     RUNNER.invoke(app, ["init", str(model), "--data", "x.npz"], catch_exceptions=False)
     schema = json.loads(RUNNER.invoke(app, ["schema"], catch_exceptions=False).stdout)
     Draft202012Validator(schema).validate(read_file(Path("net.yaml")).data)
+
+
+def test_several_recipes_are_checked_at_once_and_every_problem_names_its_file(model: Path) -> None:
+    for name in ("a", "b"):
+        Path(f"{name}.yaml").write_text(
+            f"apiVersion: mlopt/v1\nname: {name}\nmodel: {{source: net.onnx}}\npasses: [simplify]\n"
+        )
+    checked = RUNNER.invoke(app, ["check", "a.yaml", "b.yaml"], catch_exceptions=False)
+    assert checked.stdout.splitlines() == ["a.yaml: ok: simplify", "b.yaml: ok: simplify"]
+    found = json.loads(RUNNER.invoke(app, ["check", "a.yaml", "b.yaml", "--json"]).stdout)
+    assert [each["name"] for each in found] == ["a", "b"]
+    for name in ("a", "b"):
+        Path(f"{name}.yaml").write_text(Path(f"{name}.yaml").read_text().replace("[simplify]", "[export]"))
+    error = RUNNER.invoke(app, ["check", "a.yaml", "b.yaml"]).exception
+    assert isinstance(error, RecipeError)
+    assert {str(each.where).partition(":")[0] for each in error.problems} == {"a.yaml", "b.yaml"}
+
+
+def test_anywhere_asks_for_neither_hardware_nor_packages(model: Path) -> None:
+    text = (
+        "apiVersion: mlopt/v1\nname: m\nmodel: {source: net.onnx}\ntarget: {device: cuda}\n"
+        "passes: [simplify, {tensorrt: {backend: tensorrt}}]\n"
+    )
+    Path("r.yaml").write_text(text)
+    assert isinstance(RUNNER.invoke(app, ["check", "r.yaml"]).exception, RecipeError)
+    assert RUNNER.invoke(app, ["check", "--anywhere", "r.yaml"], catch_exceptions=False).exit_code == 0
+    Path("r.yaml").write_text(text.replace("[simplify,", "[fuse,"))
+    error = RUNNER.invoke(app, ["check", "--anywhere", "r.yaml"]).exception
+    assert isinstance(error, RecipeError)
+    assert "does not read" in error.problems[0].what
