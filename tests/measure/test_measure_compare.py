@@ -13,6 +13,7 @@ from mlopt.measure import latency
 from mlopt.measure.candidate import Candidate, Run
 from mlopt.measure.compare import compare
 from mlopt.measure.schedule import Schedule
+from mlopt.runtimes.base import Deployable
 
 COPIES = ("onnx_fp32", "onnx_fp32 (again)")
 
@@ -38,7 +39,8 @@ def looked(
         return names
 
     monkeypatch.setattr(latency, "measure", look)
-    candidates = [Candidate(name, model(folder, "net"), OPTIONS) for name in (*COPIES, "torch_eager", "final")]
+    net = Deployable(model(folder, "net"), "onnxruntime", OPTIONS)
+    candidates = [Candidate(name, net, 1) for name in (*COPIES, "torch_eager", "final")]
     schedule = Schedule(1.0, 10, 10.0, looks=3, least=1)
     compare(candidates, figures(folder).dataset, schedule, copies=COPIES, undecided=undecided,
             notify=lambda _text, _share: None, **more)  # fmt: skip

@@ -144,7 +144,7 @@ def test_weights_that_are_not_there_are_named(here: Path) -> None:
 
 def test_a_source_that_is_a_file_needs_no_work(here: Path) -> None:
     loaded, log = recipe(), here / "log"
-    found, hit, _ = inputs.source(loaded.recipe, loaded.base, (), Store(here / "cache"), log)
+    found, hit, *_ = inputs.source(loaded.recipe, loaded.base, (), Store(here / "cache"), log)
     assert (found.path, hit) == (here / "net.onnx", True)
     assert not (here / "cache").exists()
     (here / "net.onnx").unlink()
