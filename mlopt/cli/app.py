@@ -20,7 +20,7 @@ from mlopt.core.errors import ExitCode, MloptError
 VERBS = (
     "optimize", "plan", "bench", "gate", "report", "diff",
     "keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch",
-    "inspect", "compare", "bisect", "passes", "runtimes", "doctor",
+    "inspect", "compare", "bisect", "passes", "runtimes", "doctor", "history",
 )  # fmt: skip
 """Each is a module here with a function, all of one name but for the hyphen."""
 _SHOWN_PROBLEMS = 50

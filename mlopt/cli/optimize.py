@@ -14,6 +14,7 @@ from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey
 
 _SOURCE = "A recipe (.yaml), or a bare .onnx model."
 _DATA = "For a bare model: an .npz whose arrays are named after the inputs; first axis = samples."
+_CLOBBER = "Replace an artifact that is there already, counting its version on."
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 
@@ -33,6 +34,7 @@ def optimize(
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
+    clobber: Annotated[bool, typer.Option("--clobber/--no-clobber", help=_CLOBBER)] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, signed artifact."""
@@ -50,6 +52,7 @@ def optimize(
     request = Request(
         source=source, data=data, output=output, overrides=with_runtime(overrides, runtime), signer=who, sign=sign,
         allow_ungated=allow_ungated, use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle,
+        clobber=clobber,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
         artifact = execute(request, progress.update)

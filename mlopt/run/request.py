@@ -22,6 +22,8 @@ class Request:
     use_cache: bool = True
     allow_code: bool = False
     allow_pickle: bool = False
+    clobber: bool = True
+    """Whether an artifact that is there already may be replaced."""
     signer: Signer | None = None
     """Who signs; without it ``key``, and without that the user's own key."""
 
