@@ -62,7 +62,7 @@ def _said(report: Report, gate: GateVerdict, others: Sequence[MeasuredSetting]) 
         return
     yield from _COSTS[aspect](report, gate.metric)
     ways = [*_ways(report, gate, limit, others)]
-    best = _best(ways, gate.value, limit[0], aspect)
+    best = _best(ways, gate, limit[0], aspect)
     if best is None:
         if ways:
             count = "what else was measured" if len(ways) == 1 else f"the {len(ways)} other settings that were measured"
@@ -78,13 +78,14 @@ def _said(report: Report, gate: GateVerdict, others: Sequence[MeasuredSetting]) 
         yield f"To get it, {how}."
 
 
-def _best(ways: Sequence[_Way], value: float, side: str, aspect: Aspect) -> _Way | None:
-    """Return what meets the gate at the least price, else what is nearest to it; None if nothing is nearer."""
+def _best(ways: Sequence[_Way], gate: GateVerdict, side: str, aspect: Aspect) -> _Way | None:
+    """Return what meets the gate at the least price, else what is nearest to it; None if nothing is surely nearer."""
     sign = 1 if side == ">=" else -1
+    reached = max(sign * each for each in (gate.value, *(gate.interval or gate.ci95 or ())) if each is not None)
     meeting = [way for way in ways if way.meets]
     if meeting:
         return min(meeting, key=lambda way: (way.setting.objection is not None, _price(way, aspect)))
-    nearer = [way for way in ways if sign * (way.value - value) > 0]
+    nearer = [way for way in ways if sign * way.value > reached]
     return max(nearer, key=lambda way: (way.setting.objection is None, sign * way.value), default=None)
 
 
