@@ -98,6 +98,7 @@ def optimize(
     cache: bool = True,
     allow_code: bool = False,
     allow_pickle: bool = False,
+    clobber: bool = True,
 ) -> Artifact:
     """Optimize a model: ``source`` is a recipe or a bare ``.onnx`` file; the keywords are those of the command.
 
@@ -114,5 +115,6 @@ def optimize(
             use_cache=cache,
             allow_code=allow_code,
             allow_pickle=allow_pickle,
+            clobber=clobber,
         )
     )

@@ -56,6 +56,7 @@ def gate(
     Exits with 0 if all pass, 1 if one fails, 3 if one cannot be decided.
     """
     from mlopt.cli import console
+    from mlopt.report.advice import sentences
     from mlopt.report.ci import github
 
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
@@ -67,11 +68,19 @@ def gate(
     screen = console.err if as_json else console.out
     _show(evidence, note, screen)
     if annotations or (annotations is None and not as_json and os.environ.get("GITHUB_ACTIONS") == "true"):
-        console.emit_commands(github.annotate(evidence))
+        console.emit_commands(github.annotate(evidence, _below_the_repository()))
     if as_json:
-        found = [one.model_dump(mode="json") for one in evidence.gates]
+        told = zip(evidence.gates, sentences(evidence), strict=True)
+        found = [one.model_dump(mode="json") | ({"advice": more} if more else {}) for one, more in told]
         console.emit_json({"source": str(source), "name": evidence.name, "verdict": evidence.verdict, "gates": found})
     raise typer.Exit(_CODES[evidence.verdict])
+
+
+def _below_the_repository() -> Path | None:
+    """Return this folder as GitHub names it: from the repository's checkout on. None if it lies elsewhere."""
+    checkout = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    here = Path.cwd().resolve()
+    return here.relative_to(checkout) if here.is_relative_to(checkout) else None
 
 
 def _judged(source: Path, limits: list[str] | None, gates: Path | None, baseline: Path | None) -> Report:
@@ -79,6 +88,8 @@ def _judged(source: Path, limits: list[str] | None, gates: Path | None, baseline
     from mlopt import report
     from mlopt.gate.judge import judge, overall
     from mlopt.gate.limits import BASELINE
+    from mlopt.recipe.gate_places import placed
+    from mlopt.recipe.gates_file import places_in
 
     evidence = report.read(source)
     verdicts = evidence.gates
@@ -86,7 +97,8 @@ def _judged(source: Path, limits: list[str] | None, gates: Path | None, baseline
         wanted, stored = read_gates(limits, gates, given=evidence.speedups)
         if baseline is not None:
             stored[BASELINE] = report.read(baseline)
-        verdicts = judge(wanted, evidence, samples=_samples(wanted, evidence, source), baselines=stored)
+        judged = judge(wanted, evidence, samples=_samples(wanted, evidence, source), baselines=stored)
+        verdicts = placed(judged, places_in(gates)) if gates is not None else judged
     elif baseline is not None:
         raise UserError(
             "--baseline goes with --gate or --gates: the gates in the report were judged when it was made",
@@ -135,12 +147,14 @@ def _append_summary(evidence: Report, path: Path) -> None:
 
 def _show(evidence: Report, note: str | None, screen: Screen) -> None:
     from mlopt.core.foreign_text import plain
+    from mlopt.report.advice import sentences
     from mlopt.report.ci import accepted_undecided, title
 
-    for one in evidence.gates:
+    for one, advised in zip(evidence.gates, sentences(evidence), strict=True):
         style = _STYLES["inconclusive" if accepted_undecided(one) else one.verdict]
         screen.say(f"{one.verdict:<13}{title(one)}", style, len(one.verdict))
-        screen.print(f"{'':<13}{plain(one.message)}")
+        for words in (one.message, *advised):
+            screen.print(f"{'':<13}{plain(words)}")
     if note is not None:
         screen.print(plain(note))
     screen.print(f"verdict      {evidence.verdict}", style=_STYLES[evidence.verdict])

@@ -21,6 +21,7 @@ _DATA = (
 _OUTPUT = "[default: artifacts/NAME, or NAME in the folder of the settings]"
 _QUICK = "A few minutes: smaller searches, shorter measuring. The report and the claims say so."
 _BUDGET = "The most that searches, retries and measuring may take: 5m, 90s. The report says what was left out."
+_CLOBBER = "Replace an artifact that is there already, counting its version on."
 _PICKLE = "Read weights out of a pickle (.pt, .pth, .bin, .ckpt): tensors only, no code in it runs."
 
 
@@ -43,6 +44,7 @@ def optimize(
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     quick: Annotated[bool, typer.Option("--quick", help=_QUICK)] = False,
     budget: Annotated[float | None, typer.Option("--budget", metavar="TIME", parser=duration, help=_BUDGET)] = None,
+    clobber: Annotated[bool, typer.Option("--clobber/--no-clobber", help=_CLOBBER)] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Optimize a model: passes, measurement, verdict, artifact."""
@@ -60,6 +62,7 @@ def optimize(
         source=source, data=data, output=output, folder=load().output or Request.folder,
         overrides=with_runtime(overrides, runtime, threads), signer=who, sign=sign, allow_ungated=allow_ungated,
         use_cache=cache, allow_code=allow_code, allow_pickle=allow_pickle, quick=quick, time_limit=budget,
+        clobber=clobber,
     )  # fmt: skip
     with Progress(err) as progress, redirect_stdout(sys.stderr):  # a recipe's metric may print
         progress.update("start")

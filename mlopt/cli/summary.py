@@ -34,7 +34,7 @@ def show(report: Report, console: Console) -> None:
     """Print the summary. Text from the report is shown as it is, without markup or control characters."""
     from rich.text import Text
 
-    from mlopt.report import merit, outcome
+    from mlopt.report import advice, merit, outcome
 
     def line(*parts: RenderableType) -> None:
         console.print(*parts, soft_wrap=False)
@@ -49,9 +49,9 @@ def show(report: Report, console: Console) -> None:
     line(_figures(report))
     _say_sampling(report, line)
     line("")
-    for gate in report.gates:
+    for gate, advised in zip(report.gates, advice.sentences(report), strict=True):
         found = gate.found or gate.verdict
-        line(_marked(found, plain(f"{gate.metric} {gate.limit}: {gate.message}")))
+        line(_marked(found, "\n".join((plain(f"{gate.metric} {gate.limit}: {gate.message}"), *map(plain, advised)))))
     if not report.gates:
         line("no gates: nothing was judged")
     line("")

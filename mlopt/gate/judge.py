@@ -141,7 +141,7 @@ def _finite(evidence: Evidence) -> Evidence:
 def _verdict(gate: Gate, evidence: Evidence, standard: Evidence, report: Report, note: str) -> GateVerdict:
     mismatch = _mismatch(gate, report.environment)
     found: Verdict = "inconclusive" if mismatch else rule(gate, evidence)
-    text = message(gate, evidence, found, mismatch, has_steps=bool(report.steps)) + note
+    text = message(gate, evidence, found, mismatch) + note
     verdict = found
     if found == "inconclusive" and gate.on_inconclusive:
         verdict = "pass" if gate.on_inconclusive == "warn" else gate.on_inconclusive

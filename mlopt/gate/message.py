@@ -16,10 +16,10 @@ _REASONABLE = 100
 _STANDARD = 0.95
 
 
-def message(gate: Gate, evidence: Evidence, found: Verdict, mismatch: str | None, *, has_steps: bool) -> str:
+def message(gate: Gate, evidence: Evidence, found: Verdict, mismatch: str | None) -> str:
     """Word the verdict ``found``; ``mismatch`` says how the machine differs from the one the gate is for.
 
-    ``has_steps`` is whether the report tells what each pass did, to which a broken gate then points.
+    What else the run measured that would have met a broken gate is for ``mlopt.report.advice`` to say.
     """
     figure = _figure(gate, evidence)
     if mismatch:
@@ -28,8 +28,7 @@ def message(gate: Gate, evidence: Evidence, found: Verdict, mismatch: str | None
     if found == "pass":
         return f"{figure}: {gate.limit} is met."
     if found == "fail":
-        steps = " The report's table of steps shows what each pass changed." if has_steps else ""
-        return f"{figure}: {gate.limit} is not met. What may help: {METRICS[gate.metric].when_broken}.{steps}"
+        return f"{figure}: {gate.limit} is not met. What may help: {METRICS[gate.metric].when_broken}."
     return f"{figure}{_undecided(gate, evidence)}"
 
 

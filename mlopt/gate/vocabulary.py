@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 _LONGER = "measure longer (`measure.seconds` and `measure.max_time`; `mlopt bench --max-time`), or on a quieter machine"
 _SAMPLES = "evaluate on more samples"
-_FASTER = "a faster model"
+_FASTER = "another runtime (`--runtime`), a lossy step such as `quantize`, or a smaller model"
 _MILDER = "a milder lossy step (more calibration samples, sensitive nodes left out), or none"
 _UNSCALED = "leave out the step that changed the outputs' scale or offset (`mlopt bisect RECIPE` names its nodes)"
 _SMALLER = "quantized weights, or a smaller model"

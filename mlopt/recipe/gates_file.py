@@ -11,10 +11,11 @@ from mlopt.core.errors import GateError, RecipeError
 from mlopt.gate.baselines import load_baselines
 from mlopt.gate.limits import Gate, HardwareClass
 from mlopt.recipe.document import Document, shorten
+from mlopt.recipe.gate_places import Places, of_document
 from mlopt.recipe.problems import in_file_order, translate
 from mlopt.recipe.yaml_reader import read_file
 
-__all__ = ["load_baselines", "load_gates"]
+__all__ = ["load_baselines", "load_gates", "places_in"]
 
 
 class _GatesFile(BaseModel):
@@ -26,6 +27,16 @@ class _GatesFile(BaseModel):
 
 def load_gates(path: Path) -> tuple[Gate, ...]:
     """Read the gates in ``path``; raises ``GateError`` with every problem and its line and column."""
+    return _read(path)[0]
+
+
+def places_in(path: Path) -> Places:
+    """Return where the gates in ``path`` stand; raises as ``load_gates`` does."""
+    gates, document = _read(path)
+    return of_document(path, document, gates)
+
+
+def _read(path: Path) -> tuple[tuple[Gate, ...], Document]:
     try:
         document = _as_mapping(read_file(path))
     except RecipeError as error:
@@ -40,9 +51,8 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
     except ValidationError as error:
         problems = in_file_order(document, translate(error, document, _GatesFile.model_json_schema()))
         raise GateError.of(problems) from error
-    return tuple(
-        gate if gate.hardware else gate.model_copy(update={"hardware": found.hardware}) for gate in found.gates
-    )
+    gates = (gate if gate.hardware else gate.model_copy(update={"hardware": found.hardware}) for gate in found.gates)
+    return tuple(gates), document
 
 
 def _as_mapping(document: Document) -> Document:

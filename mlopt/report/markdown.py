@@ -25,6 +25,7 @@ from mlopt.report import (
     tried_list,
     trust,
 )
+from mlopt.report.advice import advised
 from mlopt.report.facts import StoryRow
 from mlopt.report.search import SearchRecord
 from mlopt.report.step_words import NoteTable
@@ -166,7 +167,7 @@ def _gates(report: Report) -> Iterator[str]:
         return
     rows = (
         (code(f"{gate.metric} {gate.limit}"), f"**{trust.mark(gate).text}**", text(gate.message))
-        for gate in report.gates
+        for gate in advised(report).gates
     )
     yield from _table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
 

@@ -6,9 +6,9 @@ Times are milliseconds, sizes bytes, intervals 95 % unless their key says otherw
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from mlopt.results.figures import (
     Accuracy,
@@ -96,6 +96,15 @@ class StepRecord(Section):
     """What the pass itself has to say: fusions that fired, nodes left alone, the scheme chosen."""
 
 
+class GatePlace(Section):
+    """Where a gate stands."""
+
+    file: str
+    """A file below the directory that the run was started in, with slashes; never one that lies elsewhere."""
+    line: Count
+    """From 1 on."""
+
+
 class GateVerdict(Section):
     """One limit, judged."""
 
@@ -114,6 +123,16 @@ class GateVerdict(Section):
     interval: Interval | None = None
     """The interval that was judged, at ``confidence``; null where the figure has none."""
     on_inconclusive: Literal["fail", "warn", "pass"] | None = None
+    place: GatePlace | None = None
+    """Null for one that goes without saying, was given on the command line, or stands elsewhere."""
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``place`` out where there is none, as older readers know no such key."""
+        found: dict[str, Any] = handler(self)
+        if found["place"] is None:
+            del found["place"]
+        return found
 
 
 class Tried(Section):

@@ -24,6 +24,7 @@ from mlopt.measure.benchmarker import Benchmarker
 from mlopt.measure.evaluate import Evaluator
 from mlopt.measure.metric import load_metric, metric_problems
 from mlopt.passes.table import table
+from mlopt.recipe import gate_places
 from mlopt.recipe.gates import check_answerable
 from mlopt.recipe.gates import gates as gates_of
 from mlopt.recipe.gates_file import load_baselines
@@ -37,6 +38,7 @@ from mlopt.run import (
     experiment,
     forms,
     gathering,
+    history,
     inputs,
     packaging,
     report_builder,
@@ -114,7 +116,9 @@ def plan(started: Started) -> Planned:
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or request.folder / recipe.name
-    signer = packaging.check_possible(output, request.signer, request.key, sign=request.sign)
+    signer = packaging.check_possible(
+        output, request.signer, request.key, sign=request.sign, clobber=request.clobber
+    )  # fmt: skip
     return Planned(
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
@@ -228,7 +232,8 @@ def judge(prepared: Prepared, measured: Measurements) -> Report:
         "made_by": MadeBy(command=planned.started.request.command, artifact=told(planned.output)),
     })  # fmt: skip
     verdicts = judge_gates(gates_of(recipe), report, samples=findings.run.blocks, baselines=planned.baselines)
-    return report.model_copy(update={"gates": verdicts, "verdict": overall(verdicts)})
+    gates = gate_places.placed(verdicts, gate_places.of_recipe(planned.loaded))
+    return report.model_copy(update={"gates": gates, "verdict": overall(verdicts)})
 
 
 def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact:
@@ -240,13 +245,17 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     outcomes, trained = measured.choice.outcomes, planned.loaded.recipe.model.train is not None
     module = packaging.changed_module(outcomes, prepared.source, final.model, trained=trained)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
-    made = packaging.write(
+    artifact = packaging.write(
         planned.output, report, final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
+        clobber=request.clobber,
     )  # fmt: skip
-    kept = packaging.keep_recipe(planned.loaded, planned.output)
-    return made if kept is None else replace(made, messages=(kept, *made.messages))
+    made = history.record(report, artifact.path, artifact.version, signed=artifact.signed)
+    said = (
+        packaging.keep_recipe(planned.loaded, planned.output), history.kept(planned.started.store.root, made)
+    )  # fmt: skip
+    return replace(artifact, messages=(*artifact.messages, *filter(None, said)))
 
 
 def _baseline(prepared: Prepared, came: Sequence[Way]) -> Deployable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from mlopt.artifact.signing import keys, passphrase
 from mlopt.artifact.signing.signers import KeySigner, Signer
 from mlopt.claims import bom
 from mlopt.core.distribution import DISTRIBUTION
-from mlopt.core.errors import ExitCode, ModelError
+from mlopt.core.errors import ExitCode, ModelError, OutputError, UserError
 from mlopt.core.packages import versions
 from mlopt.core.usercode import distributions
 from mlopt.formats import table as formats
@@ -29,7 +29,7 @@ from mlopt.measure.figures import RAW
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
-from mlopt.report import html, markdown
+from mlopt.report import html, markdown, replaced
 from mlopt.results.report import Report
 from mlopt.run.outcomes import Outcome
 from mlopt.run.pretrained import PACKAGES
@@ -61,18 +61,29 @@ class Artifact:
         return EXIT_CODES[self.report.verdict]
 
 
-def check_possible(output: Path, signer: Signer | None, key: Path | None, *, sign: bool) -> Signer | None:
+def check_possible(
+    output: Path, signer: Signer | None, key: Path | None, *, sign: bool, clobber: bool = True
+) -> Signer | None:
     """Raise ``OutputError`` now for what would otherwise fail after the long work: the place, and the key.
 
     Returns who signs: ``signer``, else the holder of ``key``, else of the user's own; None if there is none yet.
     """
     layout.check_output(output)
+    _check_absent(output, clobber=clobber)
     if not sign or signer is not None:
         return signer
     path = key or (keys.user_key_path() if keys.has_user_key() else None)
     made = KeySigner(keys.load_private(path)) if path is not None else None
     passphrase.forget()
     return made
+
+
+def _check_absent(output: Path, *, clobber: bool) -> None:
+    if not clobber and output.is_dir() and any(output.iterdir()):
+        raise OutputError(
+            "there is an artifact already, and --no-clobber keeps it", where=str(output),
+            fix="choose another place with -o DIR, or leave --no-clobber out: then its version is counted on",
+        )  # fmt: skip
 
 
 def origin(
@@ -95,12 +106,13 @@ def origin(
 def write(
     output: Path, report: Report, shipped: Deployable, *, loaded: Loaded,
     samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
-    allow_ungated: bool, module: Model | None = None,
+    allow_ungated: bool, module: Model | None = None, clobber: bool = True,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.
 
     Without ``signer``, the user's own key signs, made now if need be. ``module`` is the PyTorch model that the shipped
-    one was made from; it is kept beside.
+    one was made from; it is kept beside. The messages compare the run with the one whose artifact is replaced; without
+    ``clobber`` none is, and ``OutputError`` is raised.
     """
     messages: list[str] = []
     wanted = sign and (report.verdict == "pass" or allow_ungated)
@@ -113,6 +125,8 @@ def write(
         messages.append(f"on which CPUs it computes right was not looked at: the runtime {runtime.name} cannot tell")
 
     def fill(folder: Path) -> Content:
+        _check_absent(output, clobber=clobber)
+        messages.extend(_compared(output, report))
         packed = formats.copied(shipped.model, folder, free)
         reports.write_samples(samples, folder / RAW)
         reports.write(report, folder / "report.json")
@@ -156,6 +170,17 @@ def keep_recipe(loaded: Loaded, output: Path) -> str | None:
     except OSError as error:
         return f"the recipe was not written: {path}: {error.strerror}"
     return f"recipe    {path}  (made for this model; edit it, and run it: mlopt optimize {path})"
+
+
+def _compared(output: Path, report: Report) -> Iterator[str]:
+    """Compare with the artifact that is about to be replaced, if there is one; its report may be anything."""
+    if not (output / MANIFEST).exists():
+        return
+    version = layout.read_manifest(output).version
+    try:
+        yield from replaced.told(reports.read(output), report, version)
+    except UserError as error:
+        yield f"version {version}, which this replaces, cannot be compared: {error.problems[0].what}"
 
 
 def changed_module(outcomes: Sequence[Outcome], source: Model, final: Model, *, trained: bool = False) -> Model | None:

@@ -28,6 +28,8 @@ class Request:
     """Whether measuring and searches are to be short; the report says so."""
     time_limit: float | None = None
     """The most seconds that searches, retries and measuring may take; what was left out is said in the report."""
+    clobber: bool = True
+    """Whether an artifact that is there already may be replaced."""
     signer: Signer | None = None
     """Who signs; without it ``key``, and without that the user's own key."""
 

@@ -50,6 +50,9 @@ def test_options_become_a_request(asked: list[Request]) -> None:
     ]  # fmt: skip
     run("optimize", "pass.yaml")
     assert asked[1] == Request(source=Path("pass.yaml"))
+    run("optimize", "pass.yaml", "--no-clobber")
+    assert asked[2] == Request(source=Path("pass.yaml"), clobber=False)
+    assert asked[2].command == asked[1].command
 
 
 def test_the_runtime_is_an_override_and_in_the_command_that_makes_the_same(asked: list[Request]) -> None:

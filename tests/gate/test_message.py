@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gate_evidence import DROP, SPEEDUP, STEP, report
+from gate_evidence import DROP, SPEEDUP, report
 
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate, HardwareClass
@@ -47,8 +47,6 @@ def test_messages(golden: Callable[[str, str], None]):
     bad = SPEEDUP.model_copy(update={"control": (1.02, 1.09)})
     doubted = [Gate(metric="speedup.median", min=limit) for limit in (1.2, 1.25, 1000)]
     lines += [f"{found.verdict}: {found.message}" for found in judge(doubted, report(speedup=bad))]
-    optimized = report(steps=(STEP,))
-    lines += [f"{found.verdict}: {found.message}" for found in judge(gates[1:2], optimized)]
     golden("gate/messages.txt", "\n".join(lines) + "\n")
 
 

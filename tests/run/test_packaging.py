@@ -92,6 +92,30 @@ def test_a_claim_about_the_last_version_does_not_fit_the_next(tmp_path: Path, si
         verify(made.path, KeyTrust(signer.private.public_key()))
 
 
+def test_a_run_is_compared_with_the_one_whose_artifact_it_replaces(tmp_path: Path, signer: KeySigner) -> None:
+    assert pack(tmp_path, signer).messages == ()
+    made = pack(tmp_path, signer, evidence(name="digits"))
+    assert made.messages[0].startswith("compared with version 1, which this replaces (")
+    assert "  the same size: 4.30 MB" in made.messages
+    (made.path / "report.json").write_text("{")
+    assert pack(tmp_path, signer).messages == (
+        "version 2, which this replaces, cannot be compared: this is not a report of mlopt",
+    )
+
+
+def test_no_clobber_keeps_what_is_there_and_is_told_before_the_work(tmp_path: Path, signer: KeySigner) -> None:
+    out = pack(tmp_path, signer, clobber=False).path
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(OutputError, match="there is an artifact already") as caught:
+        packaging.check_possible(out, signer, None, sign=True, clobber=False)
+    assert caught.value.exit_code == ExitCode.USAGE
+    with pytest.raises(OutputError, match="there is an artifact already"):  # one that came while the run was at work
+        pack(tmp_path, signer, clobber=False)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (tmp_path / "empty").mkdir()
+    assert packaging.check_possible(tmp_path / "empty", signer, None, sign=True, clobber=False) is signer
+
+
 def test_what_cannot_work_is_found_before_the_long_work(tmp_path: Path, signer: KeySigner) -> None:
     out = tmp_path / "out"
     assert packaging.check_possible(out, signer, None, sign=True) is signer

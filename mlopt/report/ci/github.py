@@ -8,10 +8,14 @@ is counted in a line, never dropped in silence.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import Literal
 
+from mlopt.core.foreign_text import plain
 from mlopt.report import facts, merit, outcome
+from mlopt.report.advice import advised
 from mlopt.report.ci import accepted_undecided, title
 from mlopt.report.markdown import code, text
 from mlopt.results.report import GateVerdict, Report
@@ -35,7 +39,7 @@ def summary(report: Report, limit: int = SUMMARY_LIMIT) -> str:
 
     Gates that do not fit are counted, and the figures are left out first.
     """
-    gates = sorted(report.gates, key=lambda gate: _WORST_FIRST.index(gate.verdict))
+    gates = sorted(advised(report).gates, key=lambda gate: _WORST_FIRST.index(gate.verdict))
     heading = f"### {text(facts.shorten(report.name, _TITLE_LENGTH))}: {report.verdict}"
     claim = text(facts.shorten(outcome.headline(report), _CELL_LENGTH))
     whose = merit.sentence(report)
@@ -50,12 +54,14 @@ def summary(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     return whole if _size(whole) <= limit else short
 
 
-def annotate(report: Report) -> str:
+def annotate(report: Report, below: PurePath | None = None) -> str:
     """Return a workflow command for each gate that is not simply met, at most ten of a level; empty if all are met.
 
-    Broken gates are errors and undecided ones warnings; what ``on_inconclusive: pass`` settled is a notice.
+    Broken gates are errors and undecided ones warnings; what ``on_inconclusive: pass`` settled is a notice. Each names
+    the gate's line, if the report tells it; ``below`` is the folder, from the repository's on, that it tells it from.
     """
-    return "".join(line for level in _LEVELS for line in _commands(level, report.gates))
+    gates = advised(report).gates
+    return "".join(line for level in _LEVELS for line in _commands(level, gates, below or PurePath()))
 
 
 def _row(gate: GateVerdict) -> str:
@@ -104,19 +110,32 @@ def _level(gate: GateVerdict) -> Level | None:
     return None
 
 
-def _commands(level: Level, gates: Sequence[GateVerdict]) -> Iterator[str]:
+def _commands(level: Level, gates: Sequence[GateVerdict], below: PurePath) -> Iterator[str]:
     mine = [gate for gate in gates if _level(gate) == level]
     shown = mine if len(mine) <= ANNOTATION_LIMIT else mine[: ANNOTATION_LIMIT - 1]
     for gate in shown:
-        yield _command(level, title(gate), gate.message)
+        yield _command(level, title(gate), gate.message, _where(gate, below))
     rest = mine[len(shown) :]
     if rest:
         yield _command(level, f"{len(rest)} more gates", "; ".join(map(title, rest)))
 
 
-def _command(level: Level, heading: str, message: str) -> str:
-    name = _escape(facts.shorten(heading, _TITLE_LENGTH)).replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={name}::{_escape(facts.shorten(message, _CELL_LENGTH))}\n"
+def _where(gate: GateVerdict, below: PurePath) -> dict[str, str]:
+    """Return file and line; nothing where a stranger's report names a file that lies elsewhere."""
+    file = PurePath(gate.place.file if gate.place else "/")
+    if gate.place is None or file.is_absolute() or ".." in file.parts:
+        return {}
+    return {"file": (below / file).as_posix(), "line": str(gate.place.line)}
+
+
+def _command(level: Level, heading: str, message: str, where: Mapping[str, str] = MappingProxyType({})) -> str:
+    properties = {**where, "title": facts.shorten(heading, _TITLE_LENGTH)}
+    told = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{level} {told}::{_escape(facts.shorten(message, _CELL_LENGTH))}\n"
+
+
+def _property(words: str) -> str:
+    return _escape(plain(words)).replace(":", "%3A").replace(",", "%2C")
 
 
 def _escape(words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 import pytest
 from ci_reports import ACCEPTED, BROKEN, MET, NASTY, TEXTS, UNDECIDED, WARNED, judged
@@ -13,7 +14,7 @@ from tried_example import tried_report
 from mlopt.report import merit
 from mlopt.report.ci.github import SUMMARY_LIMIT, annotate, summary
 from mlopt.report.facts import plain
-from mlopt.results.report import GateVerdict
+from mlopt.results.report import GatePlace, GateVerdict
 
 LONG = "|é*" * 1000
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::(.*)")
@@ -129,3 +130,24 @@ def test_whose_merit_the_speed_is_stands_under_the_claim() -> None:
     assert lines[4] == merit.sentence(tried_report())
     assert lines[2].startswith("2.92x as fast as onnx_fp32")
     assert "| Speedup by the passes | 1.19x |" in summary(tried_report())
+
+
+def test_an_annotation_names_the_line_of_its_gate_from_the_repository_on() -> None:
+    gate = BROKEN.model_copy(update={"place": GatePlace(file="recipes/a,b.yaml", line=15)})
+    line = annotate(judged(gate))
+    assert line.startswith("::error file=recipes/a%2Cb.yaml,line=15,title=latency.p95_ms <= 11::12 [")
+    assert annotate(judged(gate), PurePath("models/x")).startswith("::error file=models/x/recipes/a%2Cb.yaml,line=15,")
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "../a.yaml", "a/../../b"])
+def test_a_file_elsewhere_is_not_named(file: str) -> None:
+    gate = BROKEN.model_copy(update={"place": GatePlace(file=file, line=1)})
+    assert annotate(judged(gate)).startswith("::error title=")
+
+
+@given(file=TEXTS)
+def test_any_file_name_reads_back(file: str) -> None:
+    gate = BROKEN.model_copy(update={"place": GatePlace(file=f"x{file}", line=1)})
+    (line,) = annotate(judged(gate)).splitlines()
+    assert line.startswith(("::error file=x", "::error title="))
+    assert line.count("::") == 2

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import xmlschema
 from ci_reports import ACCEPTED, BROKEN, MET, NASTY, TEXTS, UNDECIDED, WARNED, judged
+from gate_evidence import STEP
 from hypothesis import given
 
 from mlopt.report.ci import junit
@@ -56,3 +57,17 @@ def test_each_verdict_has_its_outcome():
     assert [suite.get(key) for key in ("tests", "failures", "errors")] == ["5", "1", "1"]
     assert [case[0].tag for case in suite] == ["system-out", "failure", "error", "system-out", "system-out"]
     assert str(suite[3][0].text).startswith("warning: 0.1 [-0.3, 0.62]")
+
+
+def test_times_are_those_of_measuring_and_of_the_run():
+    document = junit.render(judged(MET, UNDECIDED, steps=(STEP, STEP), spent={"racing": 3.5}))
+    SCHEMA.validate(document)
+    suite = ET.fromstring(document)
+    assert suite.get("time") == "45.500"  # two steps of a second, the search, and 40 s of measuring
+    assert [case.get("time") for case in suite] == ["40.000", "45.500"]
+
+
+def test_a_time_that_is_not_known_is_left_out():
+    document = junit.render(judged(MET, sampling=None))
+    SCHEMA.validate(document)
+    assert "time" not in document
