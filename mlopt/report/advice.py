@@ -66,7 +66,7 @@ def _said(report: Report, gate: GateVerdict, others: Sequence[MeasuredSetting]) 
     if best is None:
         if ways:
             count = "what else was measured" if len(ways) == 1 else f"the {len(ways)} other settings that were measured"
-            yield f"{'Not even' if len(ways) == 1 else 'None of'} {count} comes nearer."
+            yield f"{'Not even' if len(ways) == 1 else 'Not one of'} {count} comes nearer."
         return
     told = best.setting.told
     told += f", in {in_words(best.setting.tried, report)}," if best.setting.tried else ""

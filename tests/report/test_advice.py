@@ -86,7 +86,7 @@ def test_what_is_within_the_interval_is_not_nearer() -> None:
     report = example_report(operators={})
     wide = gate("latency.p50_ms", "<= 0.2", 0.85).model_copy(update={"interval": (0.8, 0.9)})
     (found,) = sentences(report.model_copy(update={"gates": (wide,)}))
-    assert found == ("None of the 5 other settings that were measured comes nearer.",)
+    assert found == ("Not one of the 5 other settings that were measured comes nearer.",)
 
 
 @pytest.mark.parametrize(
