@@ -65,8 +65,8 @@ def _said(report: Report, gate: GateVerdict, others: Sequence[MeasuredSetting]) 
     best = _best(ways, gate, limit[0], aspect)
     if best is None:
         if ways:
-            count = "what else was measured" if len(ways) == 1 else f"the {len(ways)} other settings that were measured"
-            yield f"{'Not even' if len(ways) == 1 else 'Not one of'} {count} comes nearer."
+            several = f"Not one of the {len(ways)} other settings that were measured comes nearer."
+            yield "The one other setting that was measured comes no nearer." if len(ways) == 1 else several
         return
     told = best.setting.told
     told += f", in {in_words(best.setting.tried, report)}," if best.setting.tried else ""

@@ -63,7 +63,7 @@ def settings(report: Report) -> tuple[MeasuredSetting, ...]:
     """Return all of them, what is shipped left out; none where no recipe was run."""
     if not report.steps:
         return ()
-    tried = [one for one in ordered(report)[:_MOST] if one.why_not is not None]
+    tried = [one for one in ordered(report)[:_MOST] if one.why_not is not None and not _is_shipped(report, one)]
     forms = {_number(one.model) for one in report.tried}
     steps = [n for n in range(1, len(report.steps) + 1) if n not in forms and n != _last(report)]
     source = () if 0 in forms else (_source(report),)
@@ -72,6 +72,13 @@ def settings(report: Report) -> tuple[MeasuredSetting, ...]:
         *(_of_step(report, number) for number in steps if report.steps[number - 1].latency_ms is not None),
         *(source if _last(report) else ()), *_of_searches(report),
     )  # fmt: skip
+
+
+def _is_shipped(report: Report, one: Tried) -> bool:
+    """Whether it is what is shipped although the gates are against it: nothing better may have been there."""
+    final = report.final
+    alike = (one.digest, one.runtime) == (final.digest, final.runtime)
+    return alike and all(final.options.get(key) == value for key, value in one.options.items())
 
 
 def kept(report: Report) -> list[tuple[int, StepRecord]]:

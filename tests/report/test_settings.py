@@ -44,6 +44,15 @@ def test_with_a_choice_they_are_what_was_tried_but_for_what_is_shipped() -> None
     assert of(report, "the model after quantize (2)", "onnxruntime").objection is None
 
 
+def test_what_is_shipped_against_the_gates_is_no_other_setting() -> None:
+    report = tried_report(steps=with_steps("simplify", "quantize", "fuse"))
+    against = tuple(one.model_copy(update={"why_not": one.why_not or "plainly wrong"}) for one in report.tried)
+    found = settings(report.model_copy(update={"tried": against}))
+    assert len(found) == len(LOOKS) - 1
+    shipped = (report.final.digest, report.final.options)
+    assert all((one.tried.digest, one.tried.options) != shipped for one in found if one.tried)
+
+
 def test_the_way_to_another_runtime_and_around_a_lossy_step() -> None:
     report = tried_report(steps=with_steps("simplify", "quantize", "fuse"), tried=tried())
     exact = of(report, "the model after simplify (1)", "onnxruntime")

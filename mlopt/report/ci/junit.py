@@ -44,7 +44,9 @@ def _took(report: Report, gate: GateVerdict) -> float | None:
 
 
 def _whole(report: Report) -> float | None:
-    """Return the seconds of the steps that ran, of choosing and of measuring; None if the report tells of none."""
+    """Return the seconds of the run; if it does not tell, of steps, choosing and measuring; None if of nothing."""
+    if report.took:
+        return sum(report.took.values())
     steps = [step.seconds for step in report.steps if step.seconds is not None]
     measuring = [] if report.sampling is None else [report.sampling.seconds]
     known = [*steps, *report.spent.values(), *measuring]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Job
 from small_graphs import write_classifier
+from user_jobs import Job
 
 import mlopt
 

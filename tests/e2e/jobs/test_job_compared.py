@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from conftest import Job
 from small_graphs import write_classifier
+from user_jobs import Job
 
 BRIEFLY = ("--set", "measure.seconds=0.3", "--set", "gates=[{metric: fidelity.cosine, min: 0.9}]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Job
+from user_jobs import Job
 
 DECODER = """
 import numpy as np

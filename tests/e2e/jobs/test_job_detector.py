@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import Job
+from user_jobs import Job
 
 DETECTOR = """
 import numpy as np
