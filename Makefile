@@ -16,10 +16,11 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt \
+	@$(PYTHON) .ci/shown "making .venv" $(PYTHON) -m venv .venv
+	@$(PYTHON) .ci/shown "installing what mlopt and its tests need into .venv" \
+		$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[examples,dev]'
-	touch $@
+	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/mlopt optimize recipes/mnist_cnn.yaml --allow-code

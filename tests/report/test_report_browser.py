@@ -5,8 +5,6 @@ from __future__ import annotations
 import html as escaping
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -14,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from browser import DARK, MOST_PAGES, TALLEST, browse, chromium_needed, layout_height, pages, traffic
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 from tried_example import BF16, Look, tried, tried_report
 
@@ -21,19 +20,9 @@ from mlopt.report import html
 from mlopt.results.figures import OperatorTime
 from mlopt.results.report import Report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
-DARK = "--blink-settings=preferredColorScheme=0"
 PICTURES = 5
-TALLEST = {1280: 3500, 400: 6000}
-"""Pixels of a page whose details are folded, by its width."""
-MOST_PAGES = 4
-
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+    chromium_needed,
     pytest.mark.process,
 ]
 
@@ -66,14 +55,6 @@ document.title = JSON.stringify({
 """
 
 
-def browse(folder: Path, page: str, *options: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    file = folder / "page.html"
-    file.write_text(page, encoding="utf-8")
-    command = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'profile'}", *options, file.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-
-
 def layout(folder: Path, page: str, width: int) -> dict[str, Any]:
     """Lay the page out ``width`` pixels wide and return what does not fit."""
     frame = (
@@ -86,33 +67,9 @@ def layout(folder: Path, page: str, width: int) -> dict[str, Any]:
     return json.loads(escaping.unescape(title.group(1)))
 
 
-def layout_height(folder: Path, page: str, width: int) -> int:
-    """How tall the page is at this width, in pixels."""
-    script = "document.title = event.target.contentDocument.documentElement.scrollHeight"
-    frame = (
-        f'<iframe id="f" style="border:0;width:{width}px;height:900px" srcdoc="{escaping.escape(page)}"></iframe>'
-        f"<script>document.getElementById('f').onload = event => {{{script}}}</script>"
-    )
-    dom = browse(folder, frame, "--window-size=1400,1000", "--virtual-time-budget=4000", "--dump-dom").stdout
-    title = re.search(r"<title>(\d+)</title>", dom)
-    assert title is not None
-    return int(title.group(1))
-
-
 def unfolded(page: str) -> str:
     """The page with all its details open."""
     return page.replace("<details>", "<details open>")
-
-
-def traffic(folder: Path, page: str, width: int) -> tuple[list[str], list[str]]:
-    """Open the page and return what it logged and which addresses it asked for; the browser itself asks for others."""
-    log = folder / "net.json"
-    run = browse(folder, page, f"--window-size={width},1400", "--enable-logging=stderr", "--v=0",
-                 f"--log-net-log={log}", f"--screenshot={folder / 'shot.png'}")  # fmt: skip
-    events = json.loads(log.read_text(encoding="utf-8"))["events"]
-    requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
-    asked = {request["url"] for request in requests if request["initiator"] != "not an origin"}
-    return re.findall(r"CONSOLE.*", run.stderr), sorted(asked)
 
 
 def rendered(report: Report, names: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -147,8 +104,7 @@ def test_a_page_with_its_details_folded_is_not_too_tall(tmp_path: Path, report: 
 @pytest.mark.slow
 @pytest.mark.parametrize("report", [example_report(), tried_report()], ids=["example", "tried"])
 def test_it_prints_on_four_pages(tmp_path: Path, report: Report) -> None:
-    browse(tmp_path, rendered(report), "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) <= MOST_PAGES
+    assert 1 <= pages(tmp_path, rendered(report)) <= MOST_PAGES
 
 
 @pytest.mark.parametrize("width", [400, 1280])

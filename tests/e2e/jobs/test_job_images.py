@@ -55,7 +55,7 @@ def test_a_folder_of_pictures_is_data_with_labels(job: Job) -> None:
     told = job.mlopt("optimize", "colours.onnx", "--data", "pictures", "-o", "out", code=None)
     assert told.returncode in {0, 1, 3}, told.stderr
     report = json.loads((job.folder / "out" / "report.json").read_text(encoding="utf-8"))
-    assert report["data"]["evaluation"]["count"] > 50, report["data"]
+    assert report["data"]["evaluation"]["samples"] > 50, report["data"]
     assert report["baseline"]["accuracy"]["value"] > 0.95
     assert report["final"]["accuracy"]["value"] > 0.9
     (recipe,) = job.folder.glob("out.yaml")

@@ -45,7 +45,7 @@ wanted = np.load("wanted.npy")
 with mlopt.load("out") as session:
     found = session.run({"X": np.load("x.npz")["X"]})
 (probabilities,) = [value for value in found.values() if value.ndim == 2]
-assert np.abs(probabilities - wanted).max() < 1e-4
+assert np.abs(probabilities - wanted).max() < 1e-3  # converters write float32
 """
 
 
