@@ -114,8 +114,15 @@ def check(
     from mlopt.run import chain
 
     passes, changed = table(), with_runtime(overrides, runtime, threads)
-    loaded = {recipe: load(recipe, passes=passes, overrides=changed) for recipe in recipes}
-    problems = [problem for each in loaded.values() for problem in _wrong(each, anywhere=anywhere)]
+    loaded: dict[Path, Loaded] = {}
+    problems: list[Problem] = []
+    for recipe in recipes:
+        try:
+            loaded[recipe] = load(recipe, passes=passes, overrides=changed)
+        except RecipeError as error:
+            problems += error.problems
+        else:
+            problems += _wrong(loaded[recipe], anywhere=anywhere)
     if problems:
         raise RecipeError.of(problems)
     for recipe, each in loaded.items():

@@ -100,6 +100,11 @@ def test_several_recipes_are_checked_at_once_and_every_problem_names_its_file(mo
     error = RUNNER.invoke(app, ["check", "a.yaml", "b.yaml"]).exception
     assert isinstance(error, RecipeError)
     assert {str(each.where).partition(":")[0] for each in error.problems} == {"a.yaml", "b.yaml"}
+    for name in ("a", "b"):
+        Path(f"{name}.yaml").write_text(Path(f"{name}.yaml").read_text().replace("[export]", "[exprot]"))
+    error = RUNNER.invoke(app, ["check", "a.yaml", "b.yaml"]).exception
+    assert isinstance(error, RecipeError)
+    assert [str(each.where).partition(":")[0] for each in error.problems] == ["a.yaml", "b.yaml"]
 
 
 def test_anywhere_asks_for_neither_hardware_nor_packages(model: Path) -> None:
