@@ -19,7 +19,10 @@ def history(
     what: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help=_WHAT)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
-    """List the runs of a recipe or an artifact, the newest first, also those whose artifact was replaced."""
+    """List the runs of a recipe or an artifact.
+
+    The newest comes first; those whose artifact was replaced are among them.
+    """
     from mlopt.cli import console
 
     found = _found(what)
