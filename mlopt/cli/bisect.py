@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli.bisect_page import step, value
 from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +19,7 @@ if TYPE_CHECKING:
 
     from mlopt.bisect.finding import Chosen, Finding
     from mlopt.bisect.limits import LimitFigure
-    from mlopt.bisect.suspects import Suspect
 
-_COLUMNS = ("node to blame", "operator", "output", "SQNR dB", "of the median channel")
 _TEXTS = 3  # of them; figures follow
 _OUTPUT = "Write the recipe with the exclusion; the recipe itself is never overwritten."
 _PICKLE = "Read weights out of a pickle, as in optimize."
@@ -35,19 +35,22 @@ def bisect(
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
     allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Find the pass and the nodes that broke a limit.
 
     The limit is one on accuracy or fidelity; what is found is told as the exclusion that mends it.
     """
     from mlopt.bisect.find import bisect as search
-    from mlopt.cli.console import emit_json, err, out
+    from mlopt.cli import bisect_page
+    from mlopt.cli.console import emit_document, emit_json, err, out
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
     from mlopt.run.request import Request
 
+    wanted = chosen(format_, json)
     _check(recipe, output)
     request = Request(
         recipe, overrides=with_runtime(overrides, runtime, threads), sign=False, use_cache=cache,
@@ -55,8 +58,7 @@ def bisect(
     )  # fmt: skip
     with Progress(err) as progress:
         found = search(request, progress.update)
-    screen = err if json else out
-    _show(found, screen)
+    _show(found, out if wanted is TableFormat.TEXT else err)
     if output is not None and found.chosen is None:
         err.print("nothing was written")
     elif output is not None and found.chosen is not None:
@@ -64,8 +66,10 @@ def bisect(
         err.print(f"wrote {output}{'' if found.chosen.edited.whole else ' (anew: its comments are lost)'}")
         if found.met:
             err.print(f"next: mlopt optimize {output}{' --allow-code' if allow_code else ''}")
-    if json:
+    if wanted is TableFormat.JSON:
         emit_json(_plain(found))
+    elif wanted is not TableFormat.TEXT:
+        emit_document((bisect_page.markdown if wanted is TableFormat.MD else bisect_page.csv)(found))
     raise typer.Exit(ExitCode.OK if found.met else ExitCode.GATE_FAILED)
 
 
@@ -98,7 +102,7 @@ def _show(found: Finding, screen: Console) -> None:
         table.add_column(name, overflow="fold")
     for number, row in enumerate(found.chain):
         cells: list[RenderableType] = [*map(_cell, row.figures)] or ["" for _ in limits]
-        table.add_row(f"{number} {row.step}" if number else row.step, row.status, *cells)
+        table.add_row(step(number, row), row.status, *cells)
     screen.print(table)
     for number, row in enumerate(found.chain):
         if row.reason:
@@ -122,10 +126,11 @@ def _told(found: Finding) -> list[str]:
 
 
 def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
+    from mlopt.cli import bisect_page
     from mlopt.cli.console import columns
 
-    rows = [(each.node, each.op_type, each.tensor or "", *_decibels(each)) for each in chosen.nodes]
-    for line in columns([_COLUMNS, *rows], _TEXTS):
+    rows = bisect_page.blamed(chosen)
+    for line in columns([bisect_page.BLAMED, *rows], _TEXTS):
         screen.print(line)
     screen.print()
     word = "holds" if found.met else "is still broken"
@@ -144,23 +149,11 @@ def _show_chosen(found: Finding, chosen: Chosen, screen: Console) -> None:
 def _cell(figure: LimitFigure) -> Text:
     from rich.text import Text
 
-    return Text(_value(figure)) if figure.holds else Text(f"{_value(figure)} broken", style="red")
-
-
-def _value(figure: LimitFigure) -> str:
-    return "exact" if figure.value is None else f"{figure.value:.5g}"
+    return Text(value(figure)) if figure.holds else Text(f"{value(figure)} broken", style="red")
 
 
 def _figures(figures: Sequence[LimitFigure]) -> str:
-    return ", ".join(f"{each.metric} {_value(each)} ({each.limit})" for each in figures)
-
-
-def _decibels(suspect: Suspect) -> tuple[str, str]:
-    return ("", "") if suspect.tensor is None else (_decibel(suspect.sqnr_db), _decibel(suspect.channel_db))
-
-
-def _decibel(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.1f}"
+    return ", ".join(f"{each.metric} {value(each)} ({each.limit})" for each in figures)
 
 
 def _plain(found: Finding) -> dict[str, Any]:

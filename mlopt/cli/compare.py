@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlopt.cli.runtime_option import ForOutputs, names_in
+from mlopt.cli.runtime_option import ForOutputs, OutputThreads, names_in
 from mlopt.cli.shape_option import ForRandom, for_random
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 from mlopt.core.foreign_text import as_json
@@ -47,6 +47,7 @@ def compare(
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
     shape: ForRandom = None,
     runtime: ForOutputs = "",
+    threads: OutputThreads = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Compare on N samples that are like them all.")] = 8,
     threshold: Annotated[float, typer.Option(metavar="DB", help=_THRESHOLD)] = 10.0,
     sort: Annotated[Order, typer.Option(help="By the graph, or the worst first.")] = Order.GRAPH,
@@ -76,7 +77,7 @@ def compare(
         )
     with Progress(console.err) as progress:
         found = _evidence(
-            a, b, data, names, shapes=for_random(shape, data), samples=samples, threshold=threshold,
+            a, b, data, names, threads=threads, shapes=for_random(shape, data), samples=samples, threshold=threshold,
             notify=partial(progress.update, "comparing tensors", ""),
         )  # fmt: skip
     if wanted is TableFormat.JSON:
@@ -95,8 +96,8 @@ def compare(
 
 
 def _evidence(
-    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, shapes: Shapes, samples: int,
-    threshold: float,     notify: Callable[[float], None],
+    a: Path, b: Path, data: Path | None, runtimes: tuple[str, ...], *, threads: int | None, shapes: Shapes,
+    samples: int, threshold: float, notify: Callable[[float], None],
 ) -> PageContent:  # fmt: skip
     """Open both, read or make up the samples, and compare."""
     import tempfile
@@ -114,7 +115,7 @@ def _evidence(
     from mlopt.tensors.outputs import compare_outputs
 
     first, second = given(a), given(b)
-    deployed = _deployed(first, second, runtimes)
+    deployed = _deployed(first, second, runtimes, threads)
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder) / "samples"
         if data is None:
@@ -135,14 +136,22 @@ def _evidence(
     return PageContent(first.model, second.model, name, threshold, found, outputs)
 
 
-def _deployed(first: Deployable, second: Deployable, runtimes: tuple[str, ...]) -> tuple[Deployable, Deployable] | None:
+def _deployed(
+    first: Deployable, second: Deployable, runtimes: tuple[str, ...], threads: int | None
+) -> tuple[Deployable, Deployable] | None:
     """Return in what outputs are compared; None if that is ONNX Runtime, whose outputs stand among the tensors."""
     from mlopt.runtimes.onnxruntime import RUNTIME
     from mlopt.runtimes.table import other_runtime
 
     if runtimes:
         first, second = other_runtime(first, runtimes[0]), other_runtime(second, runtimes[-1])
-    return None if {first.runtime, second.runtime} == {RUNTIME.name} else (first, second)
+    if {first.runtime, second.runtime} == {RUNTIME.name}:
+        if threads is not None:
+            raise typer.BadParameter(
+                f"it is for outputs in another runtime than {RUNTIME.name}: --runtime names one", param_hint="--threads"
+            )
+        return None
+    return (first, second) if threads is None else (first.on_threads(threads), second.on_threads(threads))
 
 
 def _json(found: PageContent) -> str:

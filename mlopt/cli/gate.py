@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlopt.cli import signing_options as options
 from mlopt.cli.gate_option import Limits, read_gates
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
 from mlopt.core.errors import ExitCode, OutputError, UserError
 
 if TYPE_CHECKING:
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
     from mlopt.artifact.signing.base import Trust
     from mlopt.cli.console import Screen
     from mlopt.gate.limits import Gate
-    from mlopt.results.report import Report
+    from mlopt.results.report import GateVerdict, Report
 
 _SOURCE = "An artifact directory, or a report.json."
 _GATES = "YAML with gates; they and --gate are judged instead of those that the report was made with."
 _BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
 _KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
-_ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json]"
+_ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json or --format]"
 
 _CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+
+_HEADS = ("verdict", "gate", "found")
+_FIGURES = ("verdict", "metric", "limit", "value", "low", "high", "confidence", "n", "message")
 
 _Output = Path | None
 
@@ -49,31 +53,49 @@ def gate(
     chart: Annotated[_Output, typer.Option("--action-benchmark", help="Write github-action-benchmark JSON.")] = None,
     bencher: Annotated[_Output, typer.Option("--bencher", help="Write Bencher Metric Format JSON here.")] = None,
     badge: Annotated[_Output, typer.Option("--badge", help="Write a shields.io endpoint badge here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
     """Judge measured figures against limits.
 
     Exits with 0 if all pass, 1 if one fails, 3 if one cannot be decided.
     """
     from mlopt.cli import console
-    from mlopt.report.advice import sentences
     from mlopt.report.ci import github
 
+    wanted = chosen(format_, json)
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
     evidence = _judged(source, limits, gates, baseline)
     files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     _write_files(evidence, files)
     if summary is not None:
         _append_summary(evidence, summary)
-    screen = console.err if as_json else console.out
-    _show(evidence, note, screen)
-    if annotations or (annotations is None and not as_json and os.environ.get("GITHUB_ACTIONS") == "true"):
+    as_text = wanted is TableFormat.TEXT
+    _show(evidence, note, console.out if as_text else console.err)
+    if annotations or (annotations is None and as_text and os.environ.get("GITHUB_ACTIONS") == "true"):
         console.emit_commands(github.annotate(evidence, _below_the_repository()))
-    if as_json:
-        told = zip(evidence.gates, sentences(evidence), strict=True)
-        found = [one.model_dump(mode="json") | ({"advice": more} if more else {}) for one, more in told]
-        console.emit_json({"source": str(source), "name": evidence.name, "verdict": evidence.verdict, "gates": found})
+    if wanted is TableFormat.JSON:
+        console.emit_json(_plain(evidence, source))
+    elif wanted is TableFormat.MD:
+        emit(wanted, _HEADS, [(one.verdict, f"{one.metric} {one.limit}", one.message) for one in evidence.gates])
+    elif wanted is TableFormat.CSV:
+        emit(wanted, _FIGURES, map(_figures, evidence.gates))
     raise typer.Exit(_CODES[evidence.verdict])
+
+
+def _plain(evidence: Report, source: Path) -> dict[str, Any]:
+    from mlopt.report.advice import sentences
+
+    told = zip(evidence.gates, sentences(evidence), strict=True)
+    found = [one.model_dump(mode="json") | ({"advice": more} if more else {}) for one, more in told]
+    return {"source": str(source), "name": evidence.name, "verdict": evidence.verdict, "gates": found}
+
+
+def _figures(one: GateVerdict) -> tuple[str, ...]:
+    """Return a verdict's row with its figures in full: what is not known is empty."""
+    low, high = one.interval or one.ci95 or (None, None)
+    figures = ("" if each is None else f"{each:.10g}" for each in (one.value, low, high, one.confidence, one.n))
+    return one.verdict, one.metric, one.limit, *figures, one.message
 
 
 def _below_the_repository() -> Path | None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlopt.cli.runtime_option import ForLayers, names_in
 from mlopt.cli.shape_option import ForMacs, shapes_in
+from mlopt.cli.table_format import Format, Json, TableFormat, chosen, markdown
+from mlopt.cli.table_format import csv as as_csv
 
 if TYPE_CHECKING:
     from mlopt.artifact.inspection import Deployment, Inspection, Outline
 
+    Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 _NAMES = 8  # JSON has them all
 _MODEL = "A model file, such as an .onnx one, or an artifact."
@@ -20,30 +24,70 @@ _DATA = "An .npz whose first sample gives the shapes instead."
 
 
 def inspect(
+    *,
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help=_MODEL)],
     shape: ForMacs = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)] = None,
     layers: Annotated[bool, typer.Option("--layers", help=_LAYERS)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runtime: ForLayers = "",
+    format_: Format = TableFormat.TEXT,
+    json: Json = False,
 ) -> None:
-    """Show a model's inputs, outputs, operators and weights."""
+    """Show a model's inputs, outputs, operators and weights.
+
+    With --runtime also, before any run, what runtimes make of it and what they compute in floating point.
+    """
     from dataclasses import asdict
 
     from mlopt.artifact.inspection import inspect_model, shapes_of
     from mlopt.cli import console
     from mlopt.cli import inspect_layers as listing
+    from mlopt.cli import inspect_runtime as loading
 
+    wanted, names = chosen(format_, json), names_in(runtime)
+    _check(wanted, layers=layers, runtimes=bool(names))
     shapes = (shapes_of(model, data) if data is not None else {}) | shapes_in(shape)
     found = inspect_model(model, shapes)
     listed = listing.of(model, shapes) if layers else None
-    if as_json:
+    loaded = loading.of(model, names) if names else None
+    if wanted is TableFormat.JSON:
         ports = {"inputs": found.inputs, "outputs": found.outputs}
         plain = {side: [spec.as_dict() for spec in specs] for side, specs in ports.items()}
-        console.emit_json(asdict(found) | plain | (listed.plain() if listed is not None else {}))
-    else:
+        more = [each.plain() for each in (listed, loaded) if each is not None]
+        console.emit_json(asdict(found) | plain | {key: value for each in more for key, value in each.items()})
+    elif wanted is TableFormat.TEXT:
         _show(found)
         if listed is not None:
             listing.show(listed)
+        if loaded is not None:
+            loading.show(loaded)
+    else:
+        shown = [listing.table(listed)] if listed is not None else []
+        shown += [loading.table(loaded)] if loaded is not None else []
+        _emit(wanted, shown or [_operators(found)])
+
+
+def _check(wanted: TableFormat, *, layers: bool, runtimes: bool) -> None:
+    from mlopt.core.errors import UserError
+
+    if wanted is TableFormat.CSV and layers and runtimes:
+        raise UserError("--format csv prints one table", got="--layers and --runtime", fix="give one of them")
+
+
+def _emit(wanted: TableFormat, tables: list[Table]) -> None:
+    from mlopt.cli.console import emit_document
+
+    emit_document("\n".join((markdown if wanted is TableFormat.MD else as_csv)(*each) for each in tables))
+
+
+def _operators(found: Inspection | Outline) -> Table:
+    """Return heads and rows; raises ``UserError`` where nothing can be counted."""
+    from mlopt.artifact.inspection import Outline
+    from mlopt.core.errors import UserError
+
+    if isinstance(found, Outline):
+        raise UserError("there is no table of this model", where=found.path, got=found.lacks, fix="leave --format out")
+    return ("operator", "nodes"), [(name, str(count)) for name, count in found.operators.items()]
 
 
 def _show(found: Inspection | Outline) -> None:

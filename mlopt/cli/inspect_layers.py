@@ -61,6 +61,16 @@ def show(listing: Listing) -> None:
         console.out.print(_bears(found))
 
 
+def table(listing: Listing) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return heads and rows of the layers, in full; what each bears is in the JSON."""
+    heads = ("layer", "operator", "weight", "parameters", "parameters_share", "macs", "macs_share")
+    return heads, [
+        (each.name, each.operator, _shape(each.weight), str(each.parameters), f"{each.parameters_share:.4g}",
+         "" if each.macs is None else str(each.macs), "" if each.macs_share is None else f"{each.macs_share:.4g}")
+        for each in listing.layers
+    ]  # fmt: skip
+
+
 def _table(layers: tuple[LayerCost, ...]) -> Table:
     from rich import box
     from rich.table import Table

@@ -13,12 +13,16 @@ _THREADS = "As target.threads of the recipe."
 _SET = "Override a key of the recipe, such as passes.quantize.scheme=u8s8; repeatable."
 _TARGET = "As target.runtime: a runtime, several of which the fastest is shipped, or auto, all that are installed."
 _COMPARED = "Also compare the outputs in this runtime; of two, A in the first and B in the second."
+_LOADED = "What a runtime, or several such as onnxruntime,openvino, makes of it: layers, precisions, what it fuses not."
+_ON = "Threads in the runtime in which outputs are also compared.  [default: the cores, or as shipped]"
 _MEASURED = "A runtime, or several such as onnxruntime,openvino: every model is measured in each."
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_SET, autocompletion=keys)]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help=_THREADS)]
 ForTarget = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_TARGET, autocompletion=runtimes)]
 ForOutputs = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_COMPARED, autocompletion=runtimes)]
+ForLayers = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_LOADED, autocompletion=runtimes)]
+OutputThreads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help=_ON)]
 ForBench = Annotated[str, typer.Option("--runtime", metavar=_NAMES, help=_MEASURED, autocompletion=runtimes)]
 
 

@@ -57,6 +57,8 @@ def profiles(candidates: Sequence[Candidate], samples: Dataset, logs: Path, noti
                 operators[each.name] = by_type(nodes)
             except MloptError as error:
                 notes.append(f"the operators of {each.name} were not timed: {error.problems[0].what}")
+            if not _precisions_matter(each, nodes):
+                continue
             try:
                 found = layers(each, logs / f"layers-{number}.log")
             except MloptError as error:
@@ -127,6 +129,12 @@ def by_type(nodes: Iterable[NodeTime]) -> tuple[OperatorTime, ...]:
         OperatorTime(op_type=op_type, nodes=count[op_type], ms=ms)
         for op_type, ms in sorted(spent.items(), key=lambda item: (-item[1], item[0]))
     )
+
+
+def _precisions_matter(candidate: Candidate, nodes: Sequence[NodeTime]) -> bool:
+    """Whether layers say what times leave open: not of a runtime whose times of nodes are told without a precision."""
+    timed = runtime_named(candidate.deployable.runtime).profile is not None
+    return any(node.precision for node in nodes) or not timed
 
 
 class _Profiled:

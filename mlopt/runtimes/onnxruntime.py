@@ -21,9 +21,11 @@ from mlopt.formats.onnx.file import check_tensors, read_graph
 from mlopt.formats.onnx.int8 import EXACT
 from mlopt.formats.onnx.int8_constants import for_exact_mode
 from mlopt.formats.onnx.save import load_small_tensors
-from mlopt.results.timing import NodeTime
+from mlopt.results.timing import Layer, NodeTime
 from mlopt.runtimes import exact
 from mlopt.runtimes.base import Deployable, Feeds, Runtime, Session
+from mlopt.runtimes.onnxruntime_layers import layers_of
+from mlopt.runtimes.onnxruntime_messages import odd_floats
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.onnxruntime_profile import nodes_of
 from mlopt.runtimes.onnxruntime_tunings import tunings
@@ -43,8 +45,6 @@ _UNREAD = "Cannot parse data from external tensors"
 """What it says of sizes and axes that do not stand in the graph's own file."""
 _ERRORS_ONLY, _NOTHING = 3, 4
 _SAME_NAME = re.compile(r"two nodes with same node name \((.*)\)")
-_WITH_FEW_KERNELS = {11: "float64", 16: "bfloat16", 17: "float8", 18: "float8", 19: "float8", 20: "float8"}
-"""By their numbers in ONNX."""
 
 
 @contextmanager
@@ -63,6 +63,17 @@ def profile(model: Model, options: OnnxRuntimeOptions, feeds: Iterator[Feeds], s
         native.enable_profiling = True
         native.profile_file_prefix = str(Path(folder) / "profile")
         return nodes_of(create_session(model, native, options.device, options.provider), feeds, seconds)
+
+
+def layers(model: Model, options: OnnxRuntimeOptions) -> list[Layer]:
+    """Return the nodes of the graph that ONNX Runtime makes of the model; it writes that down, its tensors apart."""
+    with TemporaryDirectory(prefix="mlopt-layers-") as folder, exact.explained(model, options):
+        native, written = session_options(options, model), Path(folder) / "optimized.onnx"
+        native.optimized_model_filepath = str(written)
+        native.add_session_config_entry("session.optimized_model_external_initializers_file_name", "tensors.data")
+        native.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        create_session(model, native, options.device, options.provider)
+        return layers_of(read_graph(written), read_graph(model.path))
 
 
 class _Session:
@@ -181,7 +192,7 @@ def refused(path: Path, reason: str) -> ModelError:
     """Say why ONNX Runtime does not load a file; and what to do, where that is known."""
     named = _SAME_NAME.search(reason)
     if named is None:
-        told = _of_odd_floats(path) if "Could not find an implementation" in reason else {}
+        told = odd_floats(path) if "Could not find an implementation" in reason else {}
         return ModelError(f"ONNX Runtime refuses the model: {reason}", where=str(path), **told)
     load, save = f"onnx.load({path.name!r}, load_external_data=False)", f"onnx.save(m, {f'named-{path.name}'!r})"
     return ModelError(
@@ -190,22 +201,6 @@ def refused(path: Path, reason: str) -> ModelError:
         fix=f'in the model\'s folder: python -c "import onnx; m = {load}; '
         f"[n.ClearField('name') for n in m.graph.node]; {save}\"",
     )  # fmt: skip
-
-
-def _of_odd_floats(path: Path) -> dict[str, str]:
-    """Return what to say of a model for which a kernel is missing, if that may be for its floating-point types."""
-    graph = read_graph(path).graph
-    typed = (value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output))
-    cast = (a.i for node in graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to")
-    found = {_WITH_FEW_KERNELS.get(kind) for kind in (*(t.data_type for t in graph.initializer), *typed, *cast)}
-    names = sorted(filter(None, found))
-    if not names:
-        return {}
-    return {
-        "got": f"tensors in {' and '.join(names)}",
-        "expected": "float32, or float16: there are few kernels for others",
-        "fix": "give the model in float32 (of PyTorch: `model.float()` before the export, and no torch.autocast)",
-    }
 
 
 def _load(
@@ -287,6 +282,7 @@ RUNTIME = Runtime(
     packages=("onnxruntime",),
     extra="cpu",
     profile=profile,
+    layers=layers,
     remark=exact.remark,
     safe_isa=exact.safe_isa,
     about=about,

@@ -73,6 +73,17 @@ def test_what_was_found_is_told_and_written(
     assert recipe.read_text() == "name: old\n"
 
 
+@pytest.mark.parametrize(("format_", "start"), [("md", "| step | status |"), ("csv", "step,status,metric,")])
+def test_tables_alone_are_on_standard_output(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], format_: str, start: str
+) -> None:
+    finds(monkeypatch, FOUND)
+    assert run(["bisect", str(recipe), "--format", format_]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(start)
+    assert EDITED.step in shown.err
+
+
 def test_json_alone_is_on_standard_output(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

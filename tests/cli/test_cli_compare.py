@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from openvino_models import needed
 from packed_artifact import pack
 from planted_fault import planted, samples
 
@@ -167,3 +168,20 @@ def test_inputs_are_blamed_only_where_they_were_made_up(tmp_path: Path, capsys: 
     assert "fix       the inputs were made up, which may be the cause" in capsys.readouterr().err
     assert run([*pair, "--data", str(tmp_path / "data.npz")]) == ExitCode.USAGE
     assert "fix" not in capsys.readouterr().err
+
+
+def test_threads_are_for_outputs_in_another_runtime(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ([], ["--runtime", "onnxruntime"]):
+        assert compare(pair, "--threads", 1, *more) == ExitCode.USAGE
+        assert "it is for outputs in another runtime than onnxruntime" in capsys.readouterr().err
+
+
+@needed
+def test_outputs_are_compared_with_as_many_threads_as_asked_for(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "mlopt.tensors.outputs.compare_outputs",
+        lambda *both, **_: asked.extend(each.options.threads for each in both[:2]),
+    )
+    assert compare(pair, "--runtime", "onnxruntime,openvino", "--threads", 1) == 0
+    assert asked == [1, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -375,3 +377,30 @@ def test_gate_imports_no_framework(evidence: Callable[..., Path], tmp_path: Path
     command = [sys.executable, "-c", code, "gate", str(evidence(PASS)), "--gates", str(gates)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (ExitCode.OK, "[]"), done
+
+
+@pytest.mark.parametrize("gates", [(PASS,), (PASS, FAIL, UNDECIDED)])
+def test_verdicts_are_a_table_in_every_format(evidence: Callable[..., Path], gates: tuple[Gate, ...]) -> None:
+    path, verdicts = evidence(*gates), judged(*gates).gates
+    shown = {format_: run(path, "--format", format_) for format_ in ("text", "md", "csv")}
+    assert len({result.exit_code for result in shown.values()}) == 1
+    assert shown["md"].stderr == shown["csv"].stderr == shown["text"].stdout
+    rows = shown["md"].stdout.splitlines()
+    assert rows[0] == "| verdict | gate | found |"
+    assert [row.split(" | ")[0] for row in rows[2:]] == [f"| {one.verdict}" for one in verdicts]
+    told = list(csv.DictReader(io.StringIO(shown["csv"].stdout)))
+    assert [(row["verdict"], row["metric"], row["limit"]) for row in told] == [
+        (one.verdict, one.metric, one.limit) for one in verdicts
+    ]
+    assert float(told[0]["low"]) <= float(told[0]["value"]) <= float(told[0]["high"])
+
+
+def test_json_contradicts_other_formats(evidence: Callable[..., Path]) -> None:
+    with pytest.raises(UserError, match="--json and --format md contradict"):
+        run(evidence(PASS), "--json", "--format", "md")
+
+
+def test_a_table_is_not_mixed_with_annotations(evidence: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert "::error" in run(evidence(FAIL)).stdout
+    assert "::error" not in run(evidence(FAIL), "--format", "csv").stdout

@@ -13,7 +13,20 @@ from mlopt.cli.table_format import TableFormat, chosen, csv, emit, markdown
 from mlopt.core.errors import ExitCode, UserError
 
 HEADS = ("name", "ms")
-WITH_TABLES = ("bench", "plan", "compare", "passes", "runtimes", "diff", "doctor", "cache ls", "cache explain")
+WITH_TABLES = (
+    "bench",
+    "plan",
+    "compare",
+    "inspect",
+    "gate",
+    "bisect",
+    "passes",
+    "runtimes",
+    "diff",
+    "doctor",
+    "cache ls",
+    "cache explain",
+)
 
 
 def test_markdown_holds_figures_to_the_right_and_foreign_text_as_it_is() -> None:

@@ -139,10 +139,20 @@ def test_without_times_by_precision_there_is_no_share(nodes: list[NodeTime]) -> 
 
 
 def test_a_runtime_that_does_not_tell_its_layers_has_none(tmp_path: Path) -> None:
+    module = Model(kind=TORCH, path=tmp_path, digest="0" * 64, inputs=(), outputs=(), files=())
+    assert layers(Candidate("eager", in_runtime(module)), tmp_path / "log") == []
+    assert not (tmp_path / "log").exists(), "no process is started for that"
+
+
+def test_layers_are_asked_for_only_where_times_have_a_precision(tmp_path: Path, images: Dataset) -> None:
     nodes, weights = convolutions()
     model = saved(tmp_path / "net.onnx", [*nodes, helper.make_node("Exp", ["d"], ["y"], name="exp")], weights)
-    assert layers(Candidate("net", in_runtime(model)), tmp_path / "log") == []
-    assert not (tmp_path / "log").exists(), "no process is started for that"
+    candidate = Candidate("ort", in_runtime(model))
+    assert layers(candidate, tmp_path / "log")
+    found = profiles([candidate], images, tmp_path, lambda *_: None)
+    assert found.operators["ort"]
+    assert (found.layers, found.notes) == ({}, ())
+    assert not list(tmp_path.glob("layers-*")), "no process is started for that"
 
 
 @needed
