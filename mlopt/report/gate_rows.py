@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlopt.report import advice, facts, trust
+from mlopt.report import facts, trust
 from mlopt.report.trust import Mark
 from mlopt.results.report import GateVerdict, Report
 
@@ -23,8 +23,6 @@ class GateRow:
     interval: str
     n: str
     message: str
-    advice: tuple[str, ...]
-    """What to do about one that failed."""
     allowed: tuple[float, float] | None = None
     """The side of the limit that passes."""
     bound: float | None = None
@@ -34,10 +32,10 @@ class GateRow:
 
 def rows(report: Report) -> tuple[GateRow, ...]:
     """Return the gates in the order of the report."""
-    return tuple(map(_row, report.gates, advice.sentences(report)))
+    return tuple(map(_row, report.gates))
 
 
-def _row(gate: GateVerdict, advised: tuple[str, ...]) -> GateRow:
+def _row(gate: GateVerdict) -> GateRow:
     interval, confidence = trust.judged(gate)
     place = _placed(gate)
     allowed, bound, span, dot = place if place is not None else (None, None, None, None)
@@ -49,7 +47,6 @@ def _row(gate: GateVerdict, advised: tuple[str, ...]) -> GateRow:
         interval=f"{interval} ({confidence})" if interval else "",
         n="" if gate.n is None else f"n = {gate.n:,}",
         message=gate.message,
-        advice=advised,
         allowed=allowed,
         bound=bound,
         span=span,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlopt.core.foreign_text import as_shown, plain
 from mlopt.report import (
+    advice,
     facts,
     gate_rows,
     load,
@@ -45,8 +46,8 @@ _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|pt|B|kB|MB|GB|dB|/s)(?!\w))")
 _SECTION = re.compile(r'<section id="([^"]+)">\s*<h2>(.*?)</h2>')
 _FOLDED = re.compile(r'<summary><h2>(.*?)</h2>.*?id="([^"]+)"', re.DOTALL)
 _TOLD: tuple[ModuleType, ...] = (
-    facts, gate_rows, load, merit, operators, outcome, precision, quality, reproduce, search, sensitivity, spending,
-    step_words, top, training, tried, tried_list, tried_picture, trust, waterfall, words,
+    advice, facts, gate_rows, load, merit, operators, outcome, precision, quality, reproduce, search, sensitivity,
+    spending, step_words, top, training, tried, tried_list, tried_picture, trust, waterfall, words,
 )  # fmt: skip
 """What the template asks, each by its own name."""
 
