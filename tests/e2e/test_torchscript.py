@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from small_graphs import BRIEFLY
+from small_graphs import AT_ANY_SPEED, BRIEFLY
 
 from mlopt.cli.app import run
 
@@ -20,14 +20,14 @@ import scripted_modules as modules  # noqa: E402
 pytestmark = pytest.mark.process
 
 QUICK = [word for override in BRIEFLY for word in ("--set", override)]
-SHORT = ["--set", "gates=[]", "--set", "passes=[simplify]"]
+SHORT = ["--set", AT_ANY_SPEED, "--set", "passes=[simplify]"]
 RECIPE = """
 apiVersion: mlopt/v1
 name: net
 model: {source: ./m.pt, inputs: {picture: {dtype: float32, shape: [batch, 1, 6, 6]}}, outputs: [scores]}
 data: {evaluation: {source: ./x.npz}}
 passes: [simplify]
-gates: [{metric: fidelity.cosine, min: 0.99}]
+gates: [{metric: fidelity.cosine, min: 0.99}, {metric: speedup.median, min: 0.01}]
 """
 Write = Callable[[str], None]
 
@@ -70,7 +70,7 @@ def test_a_bare_file_runs_with_the_recipe_that_is_made_for_it(write: Write, caps
     assert yaml.safe_load(Path("artifacts/m.yaml").read_text())["model"]["source"] == "../m.pt"
 
 
-def test_its_code_does_not_run_without_consent(write: Write) -> None:
+def test_its_code_does_not_run_without_consent(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("x")
     modules.save(modules.WritesWhenLoaded(), Path("m.pt"))
     np.savez("x.npz", x=np.arange(8, dtype=np.float32).reshape(4, 2))
@@ -81,5 +81,6 @@ def test_its_code_does_not_run_without_consent(write: Write) -> None:
     ):  # fmt: skip
         run(command)
         assert not Path("ran").exists(), command
+    assert "next: mlopt optimize m.yaml --allow-code" in capsys.readouterr().err
     assert run(["optimize", "m.yaml", "--allow-code", "--no-sign", *QUICK, *SHORT]) == 0
     assert Path("ran").exists()
