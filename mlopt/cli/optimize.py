@@ -13,7 +13,7 @@ from mlopt.cli.duration import duration
 from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
-_SOURCE = "A recipe (.yaml), a .onnx model, or a folder with a recipe or a Hugging Face model in it."
+_SOURCE = "A recipe (.yaml), an .onnx or TorchScript model, or a folder with a recipe or a Hugging Face model in it."
 _DATA = (
     "For a model without a recipe: an .npz whose arrays are named after the inputs (first axis = samples), a folder of "
     "images, or a .jsonl file of texts."
@@ -40,7 +40,7 @@ def optimize(
     sign: Annotated[bool, typer.Option("--sign/--no-sign", help="Sign the artifact.")] = True,
     allow_ungated: Annotated[bool, typer.Option(help="Sign even if the gates did not pass; recorded.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what did not change.")] = True,
-    allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names.")] = False,
+    allow_code: Annotated[bool, typer.Option(help="Run the Python that the recipe names, or TorchScript.")] = False,
     allow_pickle: Annotated[bool, typer.Option(help=_PICKLE)] = False,
     quick: Annotated[bool, typer.Option("--quick", help=_QUICK)] = False,
     budget: Annotated[float | None, typer.Option("--budget", metavar="TIME", parser=duration, help=_BUDGET)] = None,

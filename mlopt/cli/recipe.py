@@ -37,6 +37,7 @@ def init(
 ) -> None:
     """Write the recipe that `mlopt optimize MODEL` would use, or a template's, which runs as written, to be edited."""
     from mlopt.core.errors import UserError
+    from mlopt.formats.torch.scripted import is_scripted
     from mlopt.recipe.templates import NAMES, files_of
 
     if template is not None:
@@ -55,6 +56,8 @@ def init(
     from mlopt.cli.console import err
 
     consent = " --allow-code  (it runs the Python beside it)" if template is not None else ""
+    if model is not None and is_scripted(model):
+        consent = " --allow-code  (where you trust the file: it runs its code)"
     err.print(f"next: mlopt optimize {path}{consent}")
 
 

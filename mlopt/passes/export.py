@@ -25,9 +25,10 @@ from mlopt.formats.model import ONNX, TORCH, Model
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.torch.model import import_torch
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
+from mlopt.passes.exporting.examples import example_inputs
 from mlopt.passes.exporting.exporter_errors import FIX_BRANCH, FIX_PACKED, HERE, explain
 from mlopt.passes.exporting.size_guards import Probe, compared, comparisons, written
-from mlopt.passes.exporting.traced_sizes import check_sizes, dimensions, example_inputs
+from mlopt.passes.exporting.traced_sizes import check_sizes, dimensions
 from mlopt.passes.exporting.tracing import Task, dynamo, open_task, write
 
 if TYPE_CHECKING:
@@ -60,12 +61,17 @@ class ExportConfig(PassConfig):
 
 
 def run(model: Model, config: ExportConfig, context: Context) -> PassResult:
+    """Export a model; see ``export``."""
+    return export(open_task(model, context), config, context)
+
+
+def export(task: Task, config: ExportConfig, context: Context) -> PassResult:
     """Export, name inputs and outputs as declared, and hold the file against the module at several sizes.
 
     Where one exporter fails, or its file does not hold, the next one has its turn. Each traces a fresh module: a
     failed attempt may leave its tensors in the last one.
     """
-    task, failures, probes = open_task(model, context), list[Problem](), list[Probe]()
+    failures, probes = list[Problem](), list[Probe]()
     for exporter, because in _exporters(task, config):
         try:
             path, notes = _attempt(exporter, task, config, context, probes)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from mlopt.core.errors import Problem
 from mlopt.core.usercode import CodeReference, parse_reference
+from mlopt.formats.filetype import told
 from mlopt.formats.model import TORCH
 from mlopt.formats.table import format_for
+from mlopt.formats.torch.files import SCRIPTED
 from mlopt.formats.torch.pretrained import PREFIX
+from mlopt.formats.torch.scripted import scripted_of
 from mlopt.gate.limits import BASELINE as STORED
 from mlopt.gate.limits import is_stored
 from mlopt.measure.torch_metrics import is_torch_metric
@@ -22,7 +25,7 @@ from mlopt.results.roles import BASELINE, FASTEST, ON_REQUEST, REFERENCES, SOURC
 def check(recipe: Recipe, base: Path) -> Iterator[Located]:
     """Yield what is wrong with a recipe whose keys are all valid by themselves; ``base`` is its folder."""
     yield from _files(recipe, base)
-    yield from _model(recipe)
+    yield from _model(recipe, base)
     yield from _metric(recipe)
     yield from _references(recipe)
     yield from _gates(recipe, base)
@@ -87,18 +90,34 @@ def _training(recipe: Recipe) -> Iterator[Located]:
         yield path, Problem("model.train needs data to train on", expected="data.train", fix=fix)
 
 
-def _model(recipe: Recipe) -> Iterator[Located]:
+def _model(recipe: Recipe, base: Path) -> Iterator[Located]:
     yield from _training(recipe)
     if is_code(recipe.model.source):
         return
     if recipe.model.weights is not None:
         fix = "remove weights, or name a Python function as the source"
         yield ("model", "weights"), Problem("a model file has its own weights", fix=fix)
+    yield from _scripted(recipe, base)
     found = None if _is_folder(recipe) else format_for(Path(recipe.model.source))
     if found is not None and found.open_declared is None:
         for key in ("inputs", "outputs"):
             if getattr(recipe.model, key):
                 yield ("model", key), Problem(f"{found.label} file declares its own {key}", fix=f"remove {key}")
+
+
+def _scripted(recipe: Recipe, base: Path) -> Iterator[Located]:
+    """Yield what is wrong with a source that has the name of a TorchScript file."""
+    source = recipe.model.source
+    if not source.endswith(SCRIPTED) or not _exists(base / source):
+        return
+    kind = told(base / source)
+    if scripted_of(source, base) is None:
+        fix = "save it with torch.export.save, or name the Python that builds it, and its weights as .safetensors"
+        what, got = "a model in a pickle is never loaded: that can run any code", kind.name if kind else None
+        yield ("model", "source"), Problem(what, got=got, expected="a TorchScript file, or another source", fix=fix)
+    elif not recipe.model.inputs:
+        fix = "declare it: model.inputs: {image: {dtype: float32, shape: [batch, 3, 224, 224]}}"
+        yield ("model", "source"), Problem("a TorchScript file does not say what sizes it takes", got=source, fix=fix)
 
 
 def _is_folder(recipe: Recipe) -> bool:
@@ -126,6 +145,8 @@ def _references(recipe: Recipe) -> Iterator[Located]:
 def _no_pytorch(recipe: Recipe) -> str | None:
     """Return what the source is, with its article, if it is certainly no PyTorch model."""
     built = is_code(recipe.model.source) or _is_folder(recipe)
+    if recipe.model.source.endswith(SCRIPTED):
+        return "a TorchScript"
     found = None if built else format_for(Path(recipe.model.source))
     return found.label if found is not None and found.name != TORCH else None
 

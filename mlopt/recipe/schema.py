@@ -33,6 +33,7 @@ from mlopt.core.target import Objective, Target
 from mlopt.data.source import DataSource
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.table import suffixes
+from mlopt.formats.torch.files import SCRIPTED
 from mlopt.formats.torch.pretrained import PREFIX
 from mlopt.formats.torch.weights import PICKLES
 from mlopt.gate.allowance import budget_of
@@ -66,9 +67,9 @@ def _refusal(what: str, *, expected: str, fix: str | None = None) -> PydanticCus
 
 def _source(text: str) -> str:
     endings = suffixes()
-    *others, last = ("./file.py:function", "hf:./folder", *(f"a {each} file" for each in endings))
+    *others, last = ("./file.py:function", "hf:./folder", "TorchScript (.pt)", *(f"a {each} file" for each in endings))
     expected = f"{', '.join(others)} or {last}"
-    if text.startswith(PREFIX) and len(text) > len(PREFIX):
+    if (text.startswith(PREFIX) and len(text) > len(PREFIX)) or text.endswith(SCRIPTED):  # told apart in ``rules``
         return text
     if text.endswith(PICKLES):
         fix = "save it with torch.export.save, or name the Python that builds it, and its weights as .safetensors"

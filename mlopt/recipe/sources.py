@@ -15,10 +15,12 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.formats.table import BUILTIN, format_for
 from mlopt.formats.torch.pretrained import is_pretrained, read_pretrained
 from mlopt.formats.torch.pretrained_source import interface
+from mlopt.formats.torch.scripted import is_scripted
 from mlopt.passes.base import Pass
 from mlopt.recipe.generate import draft_for_model
 from mlopt.recipe.load import Loaded, load, parse
 from mlopt.recipe.pretrained import draft_for_pretrained
+from mlopt.recipe.scripted import draft_for_scripted
 
 _YAML = (".yaml", ".yml")
 _EXPECTED = "a recipe (.yaml), a model (.onnx), or a folder with one of them or with a Hugging Face model"
@@ -30,9 +32,9 @@ def load_source(
 ) -> Loaded:
     """Load a recipe (.yaml, .yml), or make and load one for a model and its ``data``.
 
-    A model is an .onnx file, or a folder of a Hugging Face model; a folder with a recipe in it stands for that. A
-    recipe that is made stands, as far as its relative paths matter, beside the model. Raises ``RecipeError``,
-    ``ModelError``, ``DataError`` or ``MissingPackage``.
+    A model is an .onnx file, a TorchScript file, or a folder of a Hugging Face model; a folder with a recipe in it
+    stands for that. A recipe that is made stands, as far as its relative paths matter, beside the model. Raises
+    ``RecipeError``, ``ModelError``, ``DataError`` or ``MissingPackage``.
     """
     found = recipe_in(source) if source.is_dir() else source
     if found is not None and found.suffix in _YAML:
@@ -48,6 +50,8 @@ def draft_for(source: Path, data: Path | None) -> Callable[[Path], str]:
     """Return the recipe for a model as a function of where it is to stand; raises what ``load_source`` raises."""
     if source.is_dir():
         return _of_folder(source, data)
+    if is_scripted(source):
+        return draft_for_scripted(source, data).text
     if source.suffix != ".onnx":
         raise _no_model(source)
     return draft_for_model(open_onnx(source), data).text

@@ -13,6 +13,7 @@ from mlopt.core.packages import install_command, version
 from mlopt.core.target import AUTO, Objective, Target
 from mlopt.formats.model import ONNX, TORCH, Kind
 from mlopt.formats.table import format_for, format_of
+from mlopt.formats.torch.files import SCRIPTED
 from mlopt.formats.torch.pretrained import PREFIX
 from mlopt.passes.base import Pass
 from mlopt.recipe.document import closest
@@ -266,6 +267,8 @@ def source_kind(recipe: Recipe, passes: Passes) -> Kind:
     file = None if is_code(recipe.model.source) else format_for(Path(recipe.model.source))
     if file is not None:
         return file.name
+    if recipe.model.source.endswith(SCRIPTED):  # exported before the first step
+        return ONNX
     return TORCH if any(TORCH in passes[step.name].accepts for step in recipe.passes) else ONNX
 
 

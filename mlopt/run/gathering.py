@@ -9,9 +9,11 @@ from mlopt.core.errors import RecipeError
 from mlopt.data.dataset import Dataset, check_disjoint
 from mlopt.data.fitting import check_fed, check_finite
 from mlopt.formats.model import TensorSpec
+from mlopt.formats.torch.scripted import scripted_of
 from mlopt.passes.base import Context, Interface
 from mlopt.run import chain, declared, inputs
 from mlopt.run.planned import Planned
+from mlopt.run.scripted_export import make_scripted
 from mlopt.run.source_training import make_trained
 from mlopt.run.start import Started
 from mlopt.runtimes.base import Deployable
@@ -24,10 +26,10 @@ def source(planned: Planned) -> inputs.Source:
     if specs and recipe.data.evaluation:  # checked before a model is built, which may take long
         started.notify("data", "reading and checking", None)
         samples = _read(planned, "evaluation", specs)
-    training = _training(planned, samples)
+    maker = _training(planned, samples) or _export(planned, samples)
     started.notify("source", recipe.model.source, None)
     built = inputs.source(
-        recipe, base, specs, started.store, log(started), samples, training=training,
+        recipe, base, specs, started.store, log(started), samples, maker=maker,
     )  # fmt: skip
     model = built.model
     misfits = [*chain.misfits(model.kind, recipe, planned.passes), *declared.misfits(recipe, Interface.of(model))]
@@ -37,7 +39,7 @@ def source(planned: Planned) -> inputs.Source:
     return built
 
 
-def _training(planned: Planned, evaluation: Dataset | None) -> inputs.Training | None:
+def _training(planned: Planned, evaluation: Dataset | None) -> inputs.Maker | None:
     """Return what trains the source, on nothing of ``evaluation``, if the recipe says that mlopt does."""
     recipe, specs = planned.loaded.recipe, planned.loaded.recipe.model.specs
     if recipe.model.train is None or not specs:
@@ -51,6 +53,12 @@ def _training(planned: Planned, evaluation: Dataset | None) -> inputs.Training |
         train=train, inputs=specs, outputs=recipe.model.outputs, base=planned.loaded.base,
     )  # fmt: skip
     return partial(make_trained, settings=recipe.model.train, context=context)
+
+
+def _export(planned: Planned, samples: Dataset | None) -> inputs.Maker | None:
+    """Return what makes an ONNX model of the source, if that is a TorchScript file."""
+    scripted = scripted_of(planned.loaded.recipe.model.source, planned.loaded.base)
+    return None if scripted is None else partial(make_scripted, samples=samples)
 
 
 def data(planned: Planned, deployable: Deployable) -> tuple[Dataset, dict[str, Dataset]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Key
-from mlopt.core.errors import DataError, ModelError, Problem
+from mlopt.core.errors import DataError, ModelError
 from mlopt.core.packages import versions
 from mlopt.core.usercode import CodeReference, distributions, parse_reference
 from mlopt.core.worker import WorkerDiedError, WorkerRaisedError, run_in_worker
@@ -30,12 +30,13 @@ from mlopt.formats.table import digest_now, format_for, format_of, opened
 from mlopt.formats.torch import portable
 from mlopt.formats.torch.pretrained import folder_of
 from mlopt.formats.torch.pretrained_source import make_pretrained
+from mlopt.formats.torch.scripted import scripted_of
 from mlopt.formats.torch.source import Made, check_rebuilt, onnx_digest
 from mlopt.formats.torch.source import make as make_torch
-from mlopt.formats.torch.weights import is_pickle, refused_pickle
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.schema import Recipe
 from mlopt.run.pretrained import pretrained_key
+from mlopt.run.scripted import how_exported, scripted_key
 from mlopt.run.without_maps import without_maps
 from mlopt.runtimes.base import Deployable
 
@@ -45,19 +46,6 @@ _CHECKED = 3
 
 _READER = 4
 """Part of what the cache keys data by: bumped when the same files can give other samples."""
-
-
-def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
-    """Return what the recipe names and the user did not agree to: Python that would run, weights in a pickle."""
-    problems = [] if code else [_runs_python(key, str(reference)) for key, reference in loaded.code.items()]
-    weights = loaded.recipe.model.weights
-    if not pickles and weights is not None and is_pickle(Path(weights)):
-        problems.append(refused_pickle("model.weights", Path(weights)))
-    return problems
-
-
-def _runs_python(key: str, code: str) -> Problem:
-    return Problem("this runs Python, which takes your consent", key, code, fix="read that code, then add --allow-code")
 
 
 def advice(recipe: Recipe) -> list[str]:
@@ -77,9 +65,11 @@ def interface_notice(source: Model) -> list[str]:
 
 
 def code_digests(loaded: Loaded) -> dict[str, str]:
-    """Return the SHA-256 of the recipe's Python: ``code of KEY``, imports included, and ``file NAME`` of each file."""
+    """Return the SHA-256 of the recipe's code: ``code of KEY``, imports included, and ``file NAME`` of each file."""
     whole = {f"code of {key}": code.digest for key, code in loaded.code.items()}
-    return whole | {f"file {name}": digest for code in loaded.code.values() for name, digest in code.digests.items()}
+    whole |= {f"file {name}": digest for code in loaded.code.values() for name, digest in code.digests.items()}
+    scripted = scripted_of(loaded.recipe.model.source, loaded.base)
+    return whole if scripted is None else whole | {f"file {scripted.name}": digest_file(scripted)}
 
 
 def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -> dict[str, str]:
@@ -92,7 +82,7 @@ def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -
 def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) -> None:
     """Raise ``ModelError`` if the recipe's Python, or the source model, is no longer what the run began with."""
     after = code_digests(loaded)
-    changed = [f"code of {key}" for key in loaded.code if before.get(f"code of {key}") != after[f"code of {key}"]]
+    changed = [key for key, digest in after.items() if before.get(key) != digest]
     if changed or digest_now(source) != source.digest:
         raise ModelError(
             "it changed while the run used it", where=changed[0] if changed else str(source.path),
@@ -104,6 +94,9 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
     """Return what a source that is built depends on; None for a source that is a file."""
     if (folder := folder_of(recipe.model.source, base)) is not None:
         return pretrained_key(recipe, folder, inputs)
+    if (scripted := scripted_of(recipe.model.source, base)) is not None:
+        samples = dataset_key(recipe, "evaluation", base, inputs).parts if recipe.data.evaluation else None
+        return scripted_key(recipe, scripted, inputs, samples)
     code = parse_reference(recipe.model.source, base)
     if code is None:
         return None
@@ -133,8 +126,8 @@ def source_key(recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...]) -> Ke
     return Key("sources", f"{recipe.name}: source", parts)
 
 
-Training = Callable[..., tuple[Made, Mapping[str, Any]]]
-"""Does what ``make_torch`` does, trains the module, and returns notes, too; goes on from the folder ``unfinished``."""
+Maker = Callable[..., tuple[Made, Mapping[str, Any]]]
+"""Does what ``make_torch`` does in another way, and returns notes, too; a training goes on from ``unfinished``."""
 
 
 class Source(NamedTuple):
@@ -144,21 +137,22 @@ class Source(NamedTuple):
     cached: bool
     """Whether it came from the cache, or is a file, which needs no work."""
     notes: Mapping[str, Any]
-    """JSON-able facts for the report: how it was trained, if the recipe says how."""
+    """JSON-able facts for the report: how it was trained, or exported."""
     said: tuple[str, ...] = ()
     """What was changed before it was used as the source, in sentences."""
 
 
 def source(
     recipe: Recipe, base: Path, inputs: tuple[TensorSpec, ...], store: Store, log: Path,
-    samples: Dataset | None = None, *, training: Training | None = None,
+    samples: Dataset | None = None, *, maker: Maker | None = None,
 ) -> Source:  # fmt: skip
-    """Return the source model, which ``training`` makes if the recipe says that mlopt trains it.
+    """Return the source model, which ``maker`` makes if mlopt is to train it, or it is a TorchScript file.
 
     One that Python makes is made again in another process, and must answer some of ``samples`` as it did at first.
     """
     key = source_key(recipe, base, inputs)
-    by = folder_of(recipe.model.source, base) or parse_reference(recipe.model.source, base)
+    scripted = scripted_of(recipe.model.source, base)
+    by = folder_of(recipe.model.source, base) or scripted or parse_reference(recipe.model.source, base)
     if key is None or by is None:
         given = _from_file((base / recipe.model.source).resolve(), inputs, recipe.model.outputs, log)
         model, cached, said = without_maps(given, recipe.name, store)
@@ -168,18 +162,17 @@ def source(
     def make(out: Path) -> Mapping[str, Any]:
         try:
             notes: Mapping[str, Any] = {}
-            if isinstance(by, Path):
+            if maker is not None:
+                kept = {} if by == scripted else {"unfinished": store.unfinished(key)}
+                made, notes = run_in_worker(log, maker, by, inputs, recipe.model.outputs, out=out, feeds=feeds, **kept)
+            elif isinstance(by, Path):
                 made = run_in_worker(log, make_pretrained, by, inputs, recipe.model.outputs, out=out, feeds=feeds)
-            elif training is not None:
-                made, notes = run_in_worker(
-                    log, training, by, inputs, recipe.model.outputs, out=out, feeds=feeds,
-                    unfinished=store.unfinished(key),
-                )  # fmt: skip
             else:
                 made = run_in_worker(log, make_torch, by, weights, inputs, recipe.model.outputs, out=out, feeds=feeds)
             run_in_worker(log, check_rebuilt, made, feeds)
         except (WorkerDiedError, WorkerRaisedError) as error:
-            raise ModelError("the recipe's Python failed", where=str(by), got=str(error)) from error
+            what = "the file's code failed" if by == scripted else "the recipe's Python failed"
+            raise ModelError(what, where=str(by), got=str(error)) from error
         model, path = made.model, made.model.path.relative_to(out).as_posix()
         return {"kind": model.kind, "path": path, "digest": model.digest, "notes": notes}
 
@@ -189,7 +182,7 @@ def source(
         entry, hit = store.fetch(key, make)
     made = opened(Kind(entry.result["kind"]), entry.out / entry.result["path"], log)
     model, _, said = without_maps(made, recipe.name, store)
-    return Source(model, hit, entry.result.get("notes", {}), said)
+    return Source(model, hit, entry.result.get("notes", {}), said if scripted is None else (how_exported(), *said))
 
 
 def _moved(digest: str, code: CodeReference, log: Path) -> bool:

@@ -46,6 +46,7 @@ from mlopt.run import (
     ways,
 )
 from mlopt.run.choice import Choice
+from mlopt.run.consent import consent
 from mlopt.run.haste import Haste, effort_of, hastened, told_of
 from mlopt.run.outcomes import Way
 from mlopt.run.packaging import Artifact
@@ -110,7 +111,7 @@ def plan(started: Started) -> Planned:
     problems = [
         *chain.check(recipe, passes, hardware),
         *declared.foreseen(loaded),
-        *inputs.consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
+        *consent(loaded, code=request.allow_code, pickles=request.allow_pickle),
         *metric_problems(recipe.metric.name, recipe.metric.args, recipe.metric.output),
     ]
     if problems:

@@ -25,12 +25,14 @@ from mlopt.formats import table as formats
 from mlopt.formats.model import TORCH, Model, digest_file
 from mlopt.formats.torch import portable
 from mlopt.formats.torch.pretrained import folder_of
+from mlopt.formats.torch.scripted import scripted_of
 from mlopt.measure.figures import RAW
 from mlopt.recipe.load import Loaded
 from mlopt.recipe.lock import lock, records, resolved
 from mlopt.recipe.origin import Origin
 from mlopt.report import html, markdown, replaced
 from mlopt.results.report import Report
+from mlopt.run import scripted
 from mlopt.run.outcomes import Outcome
 from mlopt.run.pretrained import PACKAGES
 from mlopt.runtimes.base import Deployable
@@ -95,6 +97,7 @@ def origin(
     """
     named = set().union(*(distributions(code.path) for code in loaded.code.values()))
     named |= set(PACKAGES) if folder_of(loaded.recipe.model.source, loaded.base) is not None else set()
+    named |= set(scripted.PACKAGES) if scripted_of(loaded.recipe.model.source, loaded.base) is not None else set()
     ran = runtime_named(report.final.runtime).packages
     packages = {**versions((*sorted(named - {"mlopt", DISTRIBUTION}), *ran)), **report.environment.packages}
     return Origin(

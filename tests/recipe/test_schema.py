@@ -26,7 +26,7 @@ def test_a_pass_may_not_use_the_key_that_belongs_to_steps(passes: dict[str, Pass
     ("source", "said"),
     [
         ("hf:", "cannot tell what kind of model this is"),
-        ("model.pt", "a model in a pickle is never loaded"),
+        ("model.bin", "a model in a pickle is never loaded"),
         ("model.h5", "cannot tell what kind of model this is"),
     ],
 )

@@ -55,17 +55,6 @@ def of_data(loaded: Loaded) -> str:
     return inputs.dataset_key(loaded.recipe, "evaluation", loaded.base, SPECS).fingerprint
 
 
-def test_python_and_pickles_take_consent_and_nothing_else_does(here: Path) -> None:
-    assert inputs.consent(recipe(), code=False, pickles=False) == []
-    (here / "w.pt").write_bytes(b"")
-    loaded = recipe(BUILT.replace("w.safetensors", "w.pt"))
-    problems = inputs.consent(loaded, code=False, pickles=False)
-    assert [problem.where for problem in problems] == ["model.source", "model.weights"]
-    assert ["--allow-code" in str(problems[0].fix), "--allow-pickle" in str(problems[1].fix)] == [True, True]
-    assert [each.where for each in inputs.consent(loaded, code=True, pickles=False)] == ["model.weights"]
-    assert inputs.consent(loaded, code=True, pickles=True) == []
-
-
 def test_what_the_evidence_lacks_is_said_only_where_it_lacks_it(here: Path) -> None:
     (said,) = inputs.advice(recipe(data="{}").recipe)
     assert "random samples were used" in said

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 SAFETENSORS = "weights alone (safetensors)"
+TORCHSCRIPT = "a TorchScript archive of PyTorch's"
+SCRIPTED = (".pt", ".pth", ".ts", ".jit", ".torchscript")
+"""How the names of TorchScript files may end; not all that end so are one."""
 _READ = 1 << 16
 """Bytes of a pickle: names of classes and the first keys stand at its beginning."""
 _TENSORS = ("torch._utils _rebuild", "torch._tensor _rebuild", "torch.storage ", "torch.serialization ")
@@ -27,7 +30,7 @@ _HARMLESS = re.compile(
     r"|(builtins|__builtin__) (set|frozenset|slice|complex|bytearray|range)|pathlib \w*Path"
 )
 """What a state dict or a checkpoint holds beside tensors, and what runs nothing."""
-_BROKEN = (
+BROKEN = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What zipfile raises for bytes that are no archive, or one that it cannot read."""
@@ -59,8 +62,7 @@ def told_zip(path: Path) -> tuple[str, str] | None:
             if "serialized_exported_program.json" in names or {"models/model.json", "archive_format"} <= inner:
                 return "a program of torch.export (.pt2)", _of_program(path)
             if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-                fix = f"{_EXPORT.format(f'torch.jit.load({str(path)!r})')} in Python makes a model"
-                return "a TorchScript archive of PyTorch's", fix
+                return TORCHSCRIPT, _of_scripted(path)
             if names and all(name.endswith(".npy") for name in names):
                 return "data (.npz)", f"it goes with a model: mlopt optimize MODEL.onnx --data {shlex.quote(str(path))}"
             pickled = next((name for name in names if name.partition("/")[2] == "data.pkl"), None)
@@ -68,7 +70,7 @@ def told_zip(path: Path) -> tuple[str, str] | None:
                 return None
             with archive.open(pickled) as stream:
                 return told_pickle(stream.read(_READ), path)
-    except _BROKEN:
+    except BROKEN:
         return "a ZIP archive, as PyTorch's files and .npz are, cut short or damaged", "download or save it again"
 
 
@@ -107,9 +109,24 @@ def _of_program(path: Path) -> str:
     return f"{first}write the line {recipe} into recipe.yaml beside it: mlopt optimize recipe.yaml runs that"
 
 
+def _of_scripted(path: Path) -> str:
+    named = path if path.name.endswith(SCRIPTED) else path.with_suffix(".pt")
+    first = "" if named == path else f"rename it to {named.name}, and "
+    return (
+        f"where you trust it, {first}mlopt optimize {shlex.quote(str(named))} --data FILE.npz --allow-code exports it: "
+        f"its code runs in PyTorch's interpreter, which is no sandbox. In Python, "
+        f"{_EXPORT.format(f'torch.jit.load({str(path)!r})')} makes a model"
+    )
+
+
 def _plain(name: str) -> str:
     """Return a name that a recipe may have."""
     return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-") or "model"
+
+
+def pickled_names(head: bytes) -> list[str]:
+    """Return the classes and functions that the pickle names which begins like this, as ``module name``."""
+    return _names(head)[0]
 
 
 def _names(head: bytes) -> tuple[list[str], dict[str, str]]:

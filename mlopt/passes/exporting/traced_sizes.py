@@ -1,4 +1,4 @@
-"""The sizes at which a model is traced, and at which the traced graph is then held against the module.
+"""The sizes at which a traced graph is held against the module.
 
 A tracer follows one input. ``if x.shape[0] > 3`` becomes whichever branch that input took, and the graph says nothing
 about it. So the graph must give what the module gives at other sizes too, wherever the module itself runs.
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlopt.core.errors import MeasureError, ModelError, PassError
-from mlopt.data.feeds import batches
 from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.torch.model import foreign_code, import_torch
 from mlopt.measure.tolerance import within_tolerance
@@ -24,45 +23,10 @@ from mlopt.runtimes.base import Array, RuntimeOptions, Session
 from mlopt.runtimes.table import open_default
 
 if TYPE_CHECKING:
-    from mlopt.data.dataset import Dataset
     from mlopt.formats.torch.module import Flat
 
-_BATCHES = (2, 3, 5, 7)
 _ELEMENTS = 1 << 24
 """Larger inputs are not made to see on which side of a comparison they fall."""
-
-
-def example_inputs(specs: tuple[TensorSpec, ...], samples: Dataset | None, seed: int = 0) -> list[Array]:
-    """Return arrays to trace with: real samples where they do, else made-up ones of the declared shapes.
-
-    No dynamic dimension is 0 or 1, and the batch differs from every other size: an exporter would take equal or
-    trivial sizes for constants. Another ``seed`` gives other samples, or other values where these are made up.
-    """
-    if samples is not None:
-        others = {size for array in samples.inputs.values() for size in array.shape[1:]}
-        batch = next((size for size in _BATCHES if size not in others), _BATCHES[0])
-        rows = [(row - batch * seed) % samples.count for row in range(batch)]
-        feeds, _ = next(batches(samples, specs, batch, rows))
-        if all(feeds[spec.name].shape[axis] > 1 for spec in specs for axis in spec.dynamic_axes):
-            return [np.array(feeds[spec.name]) for spec in specs]
-    names = dict.fromkeys(size for spec in specs for size in spec.shape if isinstance(size, str))
-    sizes = {name: 2 + index for index, name in enumerate(names)}
-    shapes = [[sizes[size] if isinstance(size, str) else size for size in spec.shape] for spec in specs]
-    random = np.random.default_rng(seed)
-    return [
-        (random.standard_normal(shape) if seed else random.random(shape)).astype(spec.dtype)
-        if spec.dtype.startswith("float")
-        else _ones(shape, spec.dtype, last=0 if seed else 1)
-        for spec, shape in zip(specs, shapes, strict=True)
-    ]
-
-
-def _ones(shape: Sequence[int], dtype: str, *, last: int) -> Array:
-    """Return ones; of each row, the last value is ``last``: as in a mask of a text that is padded."""
-    values = np.ones(shape, dtype)
-    if values.ndim:
-        values[..., -1:] = last
-    return values
 
 
 def check_sizes(
@@ -98,6 +62,20 @@ def check_sizes(
             if agree and not more and size not in checked.setdefault(name, []):
                 checked[name].append(size)
     return checked
+
+
+def check_samples(model: Model, module: Flat, feeds: Sequence[Mapping[str, Array]]) -> None:
+    """Raise ``PassError`` where graph and module differ on one of the feeds, or the module does not take it."""
+    with open_default(model, RuntimeOptions(threads=1)) as session:
+        for number, feed in enumerate(feeds):
+            agree, difference = _compare(session, module, [feed[spec.name] for spec in model.inputs], model)
+            if not agree:
+                raise PassError(
+                    "the exported graph does not give what the module gives" if difference else
+                    "forward() does not take a sample by itself", where=HERE, got=difference or f"sample {number}",
+                    expected="the same outputs as those of the module, on each sample",
+                    fix="choose another `exporter`",
+                )  # fmt: skip
 
 
 def _check_values(

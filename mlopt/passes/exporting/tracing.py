@@ -10,6 +10,7 @@ import itertools
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,15 @@ from mlopt.formats.model import Model, TensorSpec
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.torch.model import foreign_code, import_torch, load_module, origin, output_names
 from mlopt.passes.base import Context
+from mlopt.passes.exporting.examples import example_inputs
 from mlopt.passes.exporting.exporter_errors import cause
-from mlopt.passes.exporting.traced_sizes import example_inputs
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
+
+    from mlopt.data.dataset import Dataset
+    from mlopt.formats.torch.module import Flat
 
 _LOG = logging.getLogger(__name__)
 _FLOAT, _INT64 = 1, 7  # as ONNX numbers them
@@ -59,14 +63,20 @@ def open_task(model: Model, context: Context) -> Task:
     A run may leave things behind in a module, such as what it keeps for the last size: the task's is never run itself,
     and each use takes a fresh one.
     """
+    names = context.outputs or tuple(spec.name for spec in model.outputs)
+    return task_of(load_module(model), context.inputs or model.inputs, names, origin(model), context.samples)
+
+
+def task_of(
+    module: Flat, specs: tuple[TensorSpec, ...], outputs: Sequence[str], where: str, samples: Dataset | None
+) -> Task:
+    """Return the task of exporting a module that is at hand; ``outputs`` are declared names, or none."""
     torch = import_torch()
     from mlopt.passes.exporting.text_reads import texts
 
-    specs = context.inputs or model.inputs
-    module = load_module(model)
-    examples = tuple(_tensor(array) for array in example_inputs(specs, context.samples))
+    examples = tuple(_tensor(array) for array in example_inputs(specs, samples))
     fresh = module.fresh()
-    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", origin(model)), texts(fresh) as read:
+    with torch.no_grad(), foreign_code("forward() fails on the declared inputs", where), texts(fresh) as read:
         count = len(fresh(*examples))
     if read:
         raise PassError(
@@ -74,8 +84,7 @@ def open_task(model: Model, context: Context) -> Task:
             got="the text of values that depend on the input", expected="text that is only printed or logged, or none",
             fix="ask for the values with torch operators (x.isnan().any(), torch.where); or leave the text out",
         )  # fmt: skip
-    names = output_names(context.outputs or [spec.name for spec in model.outputs], count, origin(model))
-    return Task(module, specs, examples, names)
+    return Task(module, specs, examples, output_names(outputs, count, where))
 
 
 def dynamo(task: Task, opset: int) -> ir.Model:

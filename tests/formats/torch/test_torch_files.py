@@ -72,6 +72,7 @@ FILES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "whole.pt": (saved(net), "a pickle of Python objects ('torch.nn.modules.container.Sequential')", "where you trust"),
     "script.pt": (lambda path: torch.jit.script(net()).save(path), "a TorchScript archive", "torch.jit.load("),
     "trace.pt": (lambda path: torch.jit.trace(net(), torch.zeros(1, 4)).save(path), "a TorchScript", "(EXAMPLE,)"),
+    "s.onnx": (lambda path: torch.jit.script(net()).save(path), "a TorchScript archive", "rename it to s.pt, and"),
     "p.pt2": (program, "a program of torch.export", "write the line {apiVersion"),
     "my, {odd} name.pt": (program, "a program of torch.export", "rename it to my, {odd} name.pt2, and"),
     "tensor.pt": (saved(lambda: torch.zeros(3)), "a pickle, and no model", "name a recipe"),
@@ -91,7 +92,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_it_is_and_what_to_do_are_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     make, kind, fix = FILES[name]
     make(Path(name))
-    for verb in ("optimize",) if name == "p.pt2" else ("optimize", "bench", "inspect"):  # the others run programs
+    verbs = {"p.pt2": ("optimize",), "script.pt": ("bench", "inspect"), "trace.pt": ("bench", "inspect")}
+    for verb in verbs.get(name, ("optimize", "bench", "inspect")):  # the others take it
         assert run([verb, name]) == 2
         said = capsys.readouterr().err
         assert f"{name}: this is {kind}" in said
