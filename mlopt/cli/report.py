@@ -73,10 +73,15 @@ def _page(source: Path, wanted: ReportFormat | None, out: Path | None) -> Path:
 
 
 def _browse(page: Path) -> None:
+    """Open a page in the user's browser, which gets nothing to sign with."""
+    import os
     import webbrowser
 
     from mlopt.core.errors import UserError
+    from mlopt.core.worker import child_environment
 
+    for name in os.environ.keys() - child_environment().keys():
+        del os.environ[name]
     if not webbrowser.open(page.resolve().as_uri()):
         raise UserError("no browser could be started", where=str(page), fix="open this file where there is one")
 

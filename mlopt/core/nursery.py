@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import json
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -45,7 +45,7 @@ class Nursery:
         **how: Any,
     ) -> subprocess.Popen[bytes]:  # fmt: skip
         """Start a worker as ``subprocess.Popen`` would; by ``popen``, cold, if that cannot be."""
-        order = pickle.dumps((command[2], str(Path.cwd()), env))
+        order = json.dumps((command[2], str(Path.cwd()), env)).encode()
         if len(order) > _LARGEST:
             return popen(command, pass_fds=pass_fds, env=env, stdout=stdout, **how)
         prctl = ctypes.CDLL(None).prctl
@@ -189,7 +189,7 @@ def _worked(order: bytes, pipe: int, log: int) -> int:
     for source, target in ((empty, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.close(log)
-    command, folder, environment = pickle.loads(order)  # noqa: S301 - of the process that started this one
+    command, folder, environment = json.loads(order)
     _nursery = _beside(pipe)
     os.chdir(folder)
     os.environ.clear()

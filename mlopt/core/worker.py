@@ -65,13 +65,14 @@ class Worker:
         self.log, self._hear, self._say = log, hear or heard.hear, heard.say
         parent, child = _pipe()
         beside = log.resolve().parent
-        environment = child_environment() | {
-            "ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1", GENERATED: str(beside / "generated"),
+        bare = child_environment() | {"ORT_DISABLE_TELEMETRY": "1"}
+        environment = bare | {
+            "PYTHONUNBUFFERED": "1", GENERATED: str(beside / "generated"),
             "TMPDIR": str(_temporary(beside)), _SHARED: shared_folder(),
         }  # fmt: skip
         with log.open("ab") as stream:
             self._printed_before = stream.tell()
-            self._process = nursery.started(subprocess.Popen, child_environment(), cold=cold)(
+            self._process = nursery.started(subprocess.Popen, bare, cold=cold)(
                 [sys.executable, "-c", _START.format(path=sys.path, fd=child.fileno(), echo=not quiet)],
                 pass_fds=[child.fileno()], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment,
             )  # fmt: skip

@@ -7,13 +7,13 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlopt.core import nursery
 from mlopt.core.errors import DataError
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, peak_rss_bytes, run_in_worker, shared_folder
-
-pytestmark = [pytest.mark.process, pytest.mark.cold]
 
 pytestmark = [pytest.mark.process, pytest.mark.cold]
 
@@ -159,3 +159,19 @@ def test_output_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str
     run_in_worker(tmp_path / "log", shout)
     assert (tmp_path / "log").read_text() == "said on stdout\n"
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_nursery_sends_no_telemetry_and_has_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports ONNX Runtime, which tells its maker of that unless it is told not to."""
+    given: list[dict[str, str]] = []
+
+    def started(popen: Any, environment: dict[str, str], *, cold: bool) -> Any:
+        given.append(environment)
+        return popen
+
+    monkeypatch.setattr(nursery, "started", started)
+    monkeypatch.setenv("MLOPT_KEY_PASSPHRASE", "secret")
+    with Worker(tmp_path / "log"):
+        pass
+    assert given[0]["ORT_DISABLE_TELEMETRY"] == "1"
+    assert "MLOPT_KEY_PASSPHRASE" not in given[0]

@@ -280,7 +280,7 @@ def test_the_cache(content: str, pattern: str, again: list[str], capfd: pytest.C
 
 def test_the_cache_holds_no_pickles(filled: Path) -> None:
     kinds = {file.suffix for file in (filled / "cache").rglob("*") if file.is_file() and file.parent.name != "locks"}
-    assert kinds <= {".json", ".npy", ".onnx", ".safetensors", ".lock", ".txt", ".data"}
+    assert kinds <= {".json", ".npy", ".onnx", ".safetensors", ".lock", ".txt", ".data", ".jsonl"}
 
 
 @pytest.mark.parametrize("name", ["weights.pt", "model.pkl", "data.pkl", "claims.jsonl"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopt.passes.table import table
@@ -22,6 +22,7 @@ def recipe(measure: Measure, seconds: float = 240.0) -> Recipe:
 MEASURES = st.builds(Measure, seconds=st.floats(0.01, 3600), rounds=st.integers(7, 100), max_time=st.floats(0.1, 9000))
 
 
+@settings(deadline=None)  # the first example imports every pass
 @given(MEASURES, st.floats(0.1, 9000), st.booleans(), st.none() | st.floats(1, 1e5))
 def test_nothing_gets_longer_and_what_gets_shorter_is_told(
     measure: Measure, seconds: float, quick: bool, time_limit: float | None
