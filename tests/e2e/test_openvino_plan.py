@@ -38,7 +38,10 @@ def test_all_that_a_run_made_is_found_by_a_look_ahead(
     assert run(["optimize", "recipe.yaml", "-o", "made", "--no-sign"]) == ExitCode.OK
     capsys.readouterr()
     assert run(["plan", "recipe.yaml", "--json"]) == ExitCode.OK
-    *steps, choice = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)
+    names = [each["name"] for each in rows]
+    steps, (choice, *each_time) = rows[: names.index("choose")], rows[names.index("choose") :]
+    assert [each["name"] for each in each_time] == ["trials", "measure", "pack"]
     assert [each["name"] for each in steps if not each["skipped"] and not each["cached"]] == []
     told = [(each["name"], each["runtime"], each["skipped"]) for each in steps[3:]]
     assert told == [
