@@ -200,7 +200,8 @@ def run(model: Model, config: TensorRtConfig, context: Context) -> PassResult:
     with TemporaryDirectory(dir=context.out) as scratch:
         half = partial(_in_fp16, context, Path(scratch) / "half")
         forms = (own(model), *beside(model, config.beside, context.exact, half))
-        built = [_built(work, order) for form in forms for order in work.orders(form, profiles, Path(scratch))]
+        orders = (order for form in forms for order in work.orders(form, profiles, Path(scratch)))
+        built = [_built(work, order, Path(scratch) / "build.log") for order in orders]
     result = _written(work, kept, built, profiles)
     return replace(result, notes={**result.notes, "layers in": {name: round(each, 4) for name, each in shares.items()}})
 
@@ -221,9 +222,9 @@ def _in_fp16(context: Context, folder: Path, model: Model) -> Model:
     return open_onnx(path)
 
 
-def _built(work: _Work, order: EngineOrder) -> Built:
+def _built(work: _Work, order: EngineOrder, log: Path) -> Built:
     """Build one in a child process, whose end is told as an error."""
-    config, library, log = work.config, work.library, work.context.out / "build.log"
+    config, library = work.config, work.library
     try:
         found = run_in_worker_for(config.timeout_s, log, build, order)
     except WorkerDiedError as error:
@@ -235,7 +236,6 @@ def _built(work: _Work, order: EngineOrder) -> Built:
         ) from error  # fmt: skip
     except WorkerRaisedError as error:
         raise PassError(f"{library.label} failed", where=f"for {order.label}", got=str(error)) from error
-    log.unlink()
     wanted = {name: share for name, share in config.require_precision.items() if name == order.precision}
     by_layers(found.layers, wanted, order.label)
     return found
