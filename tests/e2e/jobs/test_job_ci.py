@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from small_graphs import write_classifier
 from user_jobs import Job
 
@@ -54,12 +53,3 @@ def test_what_cannot_be_run_ends_it_with_its_code_and_no_verdict(job: Job) -> No
     done = act(job, RECIPE="missing.yaml")
     assert done.returncode == 2
     assert not (job.folder / "output").exists()
-
-
-def test_the_action_hands_every_input_over_as_a_variable() -> None:
-    """An input that stood in the script itself would be read as part of it."""
-    described = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-    scripts = [step["run"] for step in described["runs"]["steps"]]
-    given = {value for step in described["runs"]["steps"] for value in step.get("env", {}).values()}
-    assert not any("${{" in script for script in scripts)
-    assert {f"${{{{ inputs.{name} }}}}" for name in described["inputs"]} == given
