@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlopt.core.errors import MeasureError, RecipeError
 from mlopt.core.hardware import detect
+from mlopt.core.meanwhile import imported
 from mlopt.core.voice import Say, unsaid
 from mlopt.data.dataset import Dataset
 from mlopt.formats.model import Model
@@ -62,6 +63,9 @@ from mlopt.run.timeline import Notify
 from mlopt.run.trial import trial
 from mlopt.runtimes.base import Deployable, RuntimeOptions
 from mlopt.runtimes.table import deploy
+
+_LATER = ("matplotlib.figure", "matplotlib.style", "matplotlib.ticker")
+"""What the report's pictures take: imported while a worker reads the data, and not when all else is done."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,8 @@ def ready(planned: Planned) -> Prepared:
     deployable = deploy(source, planned.options)
     check_answerable(recipe, report_builder.source_name(source), planned.baselines)
     notify("data", "reading and checking", None)
-    evaluation, fitted = gathering.data(planned, deployable)
+    with imported(*_LATER):
+        evaluation, fitted = gathering.data(planned, deployable)
     evaluator = _evaluator(planned, deployable, evaluation)
     notify("data", "running the source model on it", None)
     evaluator.scores(deployable)  # a model that does not run, or a metric that does not fit: before the long work
