@@ -70,7 +70,8 @@ def _read(file: Path) -> dict[str, Any] | None:
     try:
         data = tomllib.loads(text.decode())
     except ValueError as error:
-        raise UserError("this is no TOML", where=str(file), got=str(error)) from error
+        fix = "correct the line that it names; the README shows the keys"
+        raise UserError("this is no TOML", where=str(file), got=str(error), fix=fix) from error
     return data if file.name == NAME else data.get("tool", {}).get("mlopt")
 
 
@@ -78,7 +79,8 @@ def _checked(data: Any, file: Path) -> ProjectSettings:
     from mlopt.recipe.document import closest
 
     if not isinstance(data, dict):
-        raise UserError("the settings are no table", where=str(file), expected="[tool.mlopt]")
+        fix = f"write keys below it: {', '.join(_KEYS)}"
+        raise UserError("the settings are no table", where=str(file), expected="[tool.mlopt]", fix=fix)
     problems = [
         Problem("there is no such setting", f"{file}: {key}", expected=", ".join(_KEYS), fix=closest(key, _KEYS))
         for key in data if key not in _KEYS
