@@ -12,7 +12,7 @@ import mlopt
 ROOT = Path(mlopt.__file__).parent
 ORDER = (
     ("api", "cli"),
-    ("bench", "bisect", "tune", "deploy", "monitor"),
+    ("bench", "bisect", "tune", "predict", "deploy", "monitor"),
     ("run",),
     ("claims",),
     ("recipe",),
