@@ -16,7 +16,7 @@ from mlopt.results.section import Count, Free, Interval, Many, Section
 SCHEMA = "mlopt.study/v1"
 
 
-class Parameter(Section):
+class SearchParameter(Section):
     """One dimension of the space: a key of the recipe with the values that a search may give it."""
 
     name: str
@@ -95,7 +95,7 @@ class StudyRecord(Section):
     budget_s: float | None
     seed: Count
     environment: Environment
-    space: Many[tuple[Parameter, ...]]
+    space: Many[tuple[SearchParameter, ...]]
     points: Count | None
     """How many points the space has; null if that was not counted."""
     trials: Many[tuple[TrialRecord, ...]]
