@@ -26,7 +26,7 @@ from mlopt.core.ownership import distrusted
 
 _LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16
-_NO_GROUPS = {"tmp", "locks", "logs", "unfinished", "history"}
+_NO_GROUPS = {"tmp", "locks", "logs", "unfinished", "history", "studies"}
 _UNWRITABLE = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip

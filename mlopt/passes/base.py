@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from mlopt.core.cache import Store
 from mlopt.core.errors import Problem
@@ -39,10 +39,26 @@ class Interface:
         return cls(model.inputs, model.outputs, model.defaults, model.sizes)
 
 
+class Searched:
+    """Marks a key of a configuration that a search may set: ``Annotated[int, Searched(1, 2, mode="static")]``."""
+
+    def __init__(self, *values: JsonValue, **when: JsonValue) -> None:
+        self.values = values
+        """What to try, besides the key's default and what a recipe says."""
+        self.when = when
+        """Other keys of the configuration, with the one value of each at which this key means something."""
+
+
 class PassConfig(BaseModel):
     """The base of every pass's configuration: frozen, unknown keys forbidden, each field with a description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def space(cls) -> dict[str, Searched]:
+        """Return the keys that a search may set."""
+        marks = ((key, mark) for key, field in cls.model_fields.items() for mark in field.metadata)
+        return {key: mark for key, mark in marks if isinstance(mark, Searched)}
 
     @property
     def searches(self) -> bool:
@@ -249,6 +265,8 @@ class Pass(Generic[C]):
     """Lossless passes must keep parity with their input; lossy ones answer to the gates."""
     refuse: Callable[[Model, C, Context], str | None] = never
     """A reason why the pass does not apply, from what is known without running it; None if it does."""
+    proposed: bool = False
+    """Whether a search may add it, with its defaults, to a chain that lacks it: it needs nothing that not all have."""
 
     def trains(self, config: C) -> bool:
         """Whether a step gets ``data.train``, which must be there then, and depends on it."""

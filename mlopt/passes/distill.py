@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ from mlopt.core.errors import ModelError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.usercode import CodeReference, parse_reference
 from mlopt.formats.model import TORCH, Model
-from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires, Searched
 from mlopt.runtimes.base import RuntimeOptions
 from mlopt.runtimes.table import deploy
 
@@ -47,8 +47,10 @@ class DistillConfig(PassConfig):
     loss: Literal["auto", "kd", "dkd", "embedding"] = Field(
         default="auto", description="kd and dkd learn classes, embedding any output; auto: kd for classes"
     )
-    temperature: float = Field(default=4.0, gt=0, le=100, description="of kd and dkd: how soft the classes are")
-    alpha: float = Field(
+    temperature: Annotated[float, Searched(2.0, 8.0)] = Field(
+        default=4.0, gt=0, le=100, description="of kd and dkd: how soft the classes are"
+    )
+    alpha: Annotated[float, Searched(0.5)] = Field(
         default=0.9, ge=0, le=1, description="the teacher's share of the loss; the rest is the labels'"
     )
     beta: float = Field(default=8.0, ge=0, description="of dkd: the weight of the classes that are wrong")

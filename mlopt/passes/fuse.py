@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import IO, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import changed_operators, keep_interface, operators, strip_unused_opsets
 from mlopt.formats.onnx.int8_constants import own_zero_points
 from mlopt.formats.onnx.save import save_model
-from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires, Searched
 from mlopt.runtimes.onnxruntime import create_session, session_options
 from mlopt.runtimes.onnxruntime_messages import fusions
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
@@ -38,7 +38,7 @@ _VERBOSE = 0
 class FuseConfig(PassConfig):
     """How far to go."""
 
-    level: Literal["basic", "extended", "all"] = Field(
+    level: Annotated[Literal["basic", "extended", "all"], Searched("basic")] = Field(
         default="extended", description="ONNX Runtime's optimization level; all binds the file to this machine"
     )
     this_machine: bool = Field(default=False, description="agree that the file may run on this machine's CPU only")
@@ -122,4 +122,5 @@ PASS = Pass(
     config=FuseConfig,
     run=run,
     requires=Requires(extra="cpu", packages=("onnxruntime",), device_bound=True),
+    proposed=True,
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,7 @@ from mlopt.compress.prune.settings import Importance, Scope, Structure
 from mlopt.compress.train.settings import Training
 from mlopt.core.errors import PassError
 from mlopt.formats.model import TORCH, Model
-from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires, Searched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,14 +44,16 @@ _COUNTED_ON = 2
 class PruneConfig(PassConfig):
     """What is to go, and how the rest learns to do without."""
 
-    macs: float | None = Field(default=None, gt=0, lt=1, description="the share of multiplications that is left")
+    macs: Annotated[float | None, Searched(0.3, 0.5, 0.7)] = Field(
+        default=None, gt=0, lt=1, description="the share of multiplications that is left"
+    )
     params: float | None = Field(default=None, gt=0, lt=1, description="the share of parameters that is left")
     latency: float | None = Field(
         default=None, gt=0, lt=1, description="the share of the time that is left, measured in the recipe's runtime"
     )
     sparsity: float | None = Field(default=None, gt=0, lt=1, description="the share of single weights that go to 0")
     pattern: Literal["2:4"] | None = Field(default=None, description="2:4 sets two of every four weights to 0")
-    importance: Importance = Field(
+    importance: Annotated[Importance, Searched("magnitude", "taylor")] = Field(
         default="taylor", description="of a channel: magnitude, taylor or hessian (of the loss; need data.train), "
         "bn_scale, or random",
     )  # fmt: skip

@@ -20,13 +20,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mlopt.compress.quantization import weight_only
 from mlopt.compress.quantization.graph import Survey, survey
-from mlopt.compress.quantization.quality_check import Outputs, QualityCheck, Score, hold_back
+from mlopt.compress.quantization.quality_check import QualityCheck, hold_back, score_by
 from mlopt.compress.quantization.refit import refitted
 from mlopt.compress.quantization.scheme import Mode, Reader, Scheme, objection
 from mlopt.compress.quantization.search import Search
@@ -36,14 +36,11 @@ from mlopt.compress.quantization.writer import Writer
 from mlopt.core.errors import PassError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.target import Objective
-from mlopt.data.dataset import Array, Dataset
+from mlopt.data.dataset import Dataset
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import read_graph
-from mlopt.measure import accuracy
-from mlopt.measure.metric import load_metric
-from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires
+from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Refusal, Requires, Searched
 from mlopt.passes.simplifying import advised
-from mlopt.results.budget import Budget
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime import deployed
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
@@ -55,22 +52,34 @@ _OF_WEIGHT_ONLY = ("bits", "block_size", "symmetric", "algorithm")
 class QuantizeConfig(PassConfig):
     """How to quantize; the defaults follow the graph, the data, the CPU, and what is measured on it."""
 
-    mode: Mode = Field(default=Mode.AUTO, description="static needs calibration data; auto measures what is fastest")
-    scheme: Scheme = Field(default=Scheme.AUTO, description="signs of activations and weights; auto follows the CPU")
-    reduce_range: bool | None = Field(
+    mode: Annotated[Mode, Searched("static", "dynamic")] = Field(
+        default=Mode.AUTO, description="static needs calibration data; auto measures what is fastest"
+    )
+    scheme: Annotated[Scheme, Searched("u8s8", "u8u8", "s8s8", mode="static")] = Field(
+        default=Scheme.AUTO, description="signs of activations and weights; auto follows the CPU"
+    )
+    reduce_range: Annotated[bool | None, Searched(True, mode="static")] = Field(
         default=None, description="7-bit weights; absent: only where the CPU needs them, and only the channels that do"
     )
     portable: bool = Field(
         default=False, description="weights that are right on every CPU, those without VNNI too, at the same speed"
     )
-    per_channel: bool = Field(default=True, description="one scale per output channel of a weight")
-    calibration: Calibration = Field(default=Calibration.MINMAX, description="how ranges follow from the samples")
-    bias_correction: bool = Field(default=True, description="static: take out the mean error of every layer")
-    smooth_quant: bool = Field(default=False, description="static: let NNCF smooth and quantize (transformers)")
+    per_channel: Annotated[bool, Searched(False, mode="static")] = Field(
+        default=True, description="one scale per output channel of a weight"
+    )
+    calibration: Annotated[Calibration, Searched("percentile", "entropy", mode="static")] = Field(
+        default=Calibration.MINMAX, description="how ranges follow from the samples"
+    )
+    bias_correction: Annotated[bool, Searched(False, mode="static")] = Field(
+        default=True, description="static: take out the mean error of every layer"
+    )
+    smooth_quant: Annotated[bool, Searched(True, mode="static")] = Field(
+        default=False, description="static: let NNCF smooth and quantize (transformers)"
+    )
     placement: Reader = Field(
         default="onnxruntime", description="static: whose form of Q/DQ to write; onnxruntime runs either"
     )
-    keep_first: int = Field(
+    keep_first: Annotated[int, Searched(1, 2, mode="static")] = Field(
         default=0, ge=0, description="so many layers (Conv, MatMul, Gemm, LSTM) from the input on stay in FP32"
     )
     exclude: tuple[str, ...] = Field(
@@ -241,17 +250,6 @@ def _writer(
     )  # fmt: skip
 
 
-def score_by(budget: Budget) -> Score:
-    """Return what scores by the recipe's metric, or by a built-in one that stands in for it."""
-
-    def value(name: str, outputs: Outputs, labels: Array | None, reference: Outputs) -> float:
-        built_in = name in accuracy.BUILT_IN
-        metric = name if built_in else load_metric(budget.metric, budget.base, budget.args, budget.output)
-        return accuracy.score(metric, outputs, labels, reference, output=budget.output).value
-
-    return value
-
-
 def _result(
     writer: Writer, out: Path, mode: Mode, outcome: Written, more: Mapping[str, Any], left: Mapping[str, str] = {}
 ) -> PassResult | Refusal:
@@ -299,4 +297,5 @@ PASS = Pass(
     requires=Requires(extra="cpu", packages=("onnx", "onnxruntime"), uses=("nncf",), device_bound=True),
     lossy=True,
     refuse=refuse,
+    proposed=True,
 )

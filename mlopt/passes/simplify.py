@@ -173,4 +173,5 @@ PASS = Pass(
     config=SimplifyConfig,
     run=run,
     requires=Requires(packages=("onnx", "onnxsim")),
+    proposed=True,
 )

@@ -2,7 +2,8 @@
 
 Cases: what the runtime of the model says is worth a try (``Runtime.tunings``): threads, also fewer than the target
 allows, the runtime's own graph optimizations, how threads wait, memory; streams where several clients ask at a time.
-``mlopt.measure.tuning`` races them. The options go into the manifest, and ``mlopt.load`` opens the model with them.
+``mlopt.measure.tuning`` races them; or a recipe states them. The options go into the manifest, and ``mlopt.load`` opens
+the model with them.
 
 Limits: most models gain nothing, and are refused. What helps here need not help on another machine. Only ONNX models:
 eager PyTorch has threads and nothing else. Put the pass last, since every later pass changes what is fast.
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from mlopt.core.errors import DataError, ModelError, PassError
 from mlopt.core.target import Objective
@@ -38,21 +39,31 @@ _OF_A_PROCESS, _OF_A_MODEL = 200 << 20, 3
 
 
 class TuneSessionConfig(PassConfig):
-    """How long to look."""
+    """How long to look, or what was found."""
 
     seconds: float = Field(default=60, gt=0, description="the time that the search may take")
+    options: dict[str, str | bool | int] = Field(
+        default={}, description="take these options of the runtime, such as {threads: 1}, and look for none"
+    )
 
     @property
     def searches(self) -> bool:
         """Whether this machine is measured."""
+        return not self.options
+
+    @property
+    def follows_runtime(self) -> bool:
+        """Always: options are one runtime's."""
         return True
 
 
-def refuse(model: Model, _config: TuneSessionConfig, context: Context) -> str | None:
+def refuse(model: Model, config: TuneSessionConfig, context: Context) -> str | None:
     """Return why there is nothing to choose."""
     if context.objective is Objective.SIZE:
         return "the objective is size, which no option of a session changes"
     deployable = _deployed(context)
+    if config.options:
+        return None
     if runtime_named(deployable.runtime).tunings is None:
         return f"the runtime '{deployable.runtime}' names no options that are worth a try"
     if not _ways(model, deployable, context.objective):
@@ -63,6 +74,10 @@ def refuse(model: Model, _config: TuneSessionConfig, context: Context) -> str | 
 def run(model: Model, config: TuneSessionConfig, context: Context) -> PassResult | Refusal:
     """Search, and copy the model beside its new options; refuse where nothing is surely faster."""
     deployable, samples = _deployed(context), context.samples
+    if config.options:
+        options = stated(deployable.options, config.options)
+        copy = formats.copied(model, context.out, lambda _name: True)
+        return PassResult(copy.path, {"runtime": deployable.runtime}, runtime=deployable.runtime, options=options)
     if context.measuring is None or samples is None:
         raise PassError("options are measured, and here is nothing to measure with", where="pass 'tune_session'")
     with tempfile.TemporaryDirectory(dir=context.out) as scratch:
@@ -77,6 +92,20 @@ def run(model: Model, config: TuneSessionConfig, context: Context) -> PassResult
         return Refusal(tuned.changes, notes)
     copy = formats.copied(model, context.out, lambda _name: True)
     return PassResult(copy.path, notes, runtime=deployable.runtime, options=tuned.options)
+
+
+def stated(options: RuntimeOptions, changes: Mapping[str, str | bool | int]) -> RuntimeOptions:
+    """Return options with what a recipe says of them; raises ``PassError`` for what this runtime has not."""
+    try:
+        return type(options).model_validate({**dict(options), **changes})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise PassError(
+            f"these are no options of the runtime: {first['msg']}", where=f"passes.tune_session.options.{key}",
+            got=str(changes.get(key, key)), expected=", ".join(type(options).model_fields),
+            fix="`target: {runtime: NAME}` says whose they are; `mlopt tune` writes what fits",
+        ) from error  # fmt: skip
 
 
 def _deployed(context: Context) -> Deployable:
@@ -130,7 +159,7 @@ def _notes(tuned: Tuned[RuntimeOptions], deployable: Deployable, clients: int) -
 
 PASS = Pass(
     name="tune_session",
-    version=1,
+    version=2,
     summary="the runtime's options that are fastest on this machine, by measuring: threads, memory, graph level",
     accepts=frozenset({ONNX}),
     produces=ONNX,

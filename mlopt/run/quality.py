@@ -23,6 +23,9 @@ from mlopt.results.roles import BASELINE, FINAL
 from mlopt.runtimes.base import Deployable, Identity, RuntimeOptions
 from mlopt.runtimes.table import exactly, other_runtime, that_checks_sizes
 
+_WRONG = 2.0
+"""So many times the error that a gate allows on all samples is plainly wrong on a few."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -55,6 +58,12 @@ class QualityGates:
     def gates(self) -> list[Gate]:
         """The gates on quality."""
         return on_quality(gates_of(self.recipe))
+
+    @property
+    def plainly_wrong(self) -> float:
+        """The cosine below which a few samples are enough to tell; below any where no gate limits it."""
+        limits = [gate.min for gate in self.gates if gate.metric == "fidelity.cosine" and gate.min is not None]
+        return 1 - _WRONG * (1 - max(limits)) if limits else -2.0
 
     def of(self, judged: Deployable) -> Judged:
         """Return what it is worth; that it cannot be run speaks against it, too."""

@@ -46,8 +46,6 @@ _IN_DOUBT = 1.25
 """How far from the truth the time of a look may be, as a factor between two of them."""
 _ENOUGH, _FAR = 3, 1.5
 """At least so many race, since a busy machine can make a look err by more; but none that seemed so much slower."""
-_WRONG = 2.0
-"""So many times the error that a gate allows on all samples is plainly wrong on a few."""
 _RACED, _FINALISTS = 4, 2
 _ROUNDS, _SECONDS, _LOOKS, _LEAST = 7, 0.4, 2, 14
 _TIE = 0.98
@@ -127,7 +125,7 @@ class Selection:
         some = np.unique(np.linspace(0, data.count - 1, min(_FEW, data.count)).astype(np.intp))
         few = part(data, some, scratch / "few")
         reference = {name: np.asarray(array[some]) for name, array in self.evaluator.reference.items()}
-        dead, wrong, patience = dict(self.dead), self._plainly_wrong(), probe.patience(self.evaluator, few.count)
+        dead, wrong, patience = dict(self.dead), self.quality.plainly_wrong, probe.patience(self.evaluator, few.count)
         answers: Mapping[str, str] | None = None
         with Looks(few, scratch / "look.log") as looks:
             for number, row in enumerate(rows):
@@ -154,11 +152,6 @@ class Selection:
     def _candidate(self, name: str, deployable: Deployable) -> Candidate:
         target = self.quality.recipe.target
         return Candidate(name, deployable, target.batch_size, target.clients)
-
-    def _plainly_wrong(self) -> float:
-        """Return the cosine below which a few samples are enough to tell; below any where no gate limits it."""
-        limits = [gate.min for gate in self.quality.gates if gate.metric == "fidelity.cosine" and gate.min is not None]
-        return 1 - _WRONG * (1 - max(limits)) if limits else -2.0
 
     def _judge(self, order: Sequence[_Row], *, enough: int) -> None:
         """Hold them against the gates, from the first on, until so many keep them and no other seems about as fast.

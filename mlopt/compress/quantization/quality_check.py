@@ -16,7 +16,8 @@ from mlopt.data import choice
 from mlopt.data.dataset import Array, Dataset, part
 from mlopt.data.feeds import predict
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.measure import parity
+from mlopt.measure import accuracy, parity
+from mlopt.measure.metric import load_metric
 from mlopt.results.budget import SHARE, Budget
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import exactly, open_session
@@ -127,3 +128,14 @@ def hold_back(data: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
     most = min(max(data.count // _HOLD_BACK_ONE_OF, 1), _MOST_HELD_BACK)
     held, rest = np.sort(order[:most]), order[most:]
     return part(data, rest if len(rest) else held, folder / "calibration"), part(data, held, folder / "judging")
+
+
+def score_by(budget: Budget) -> Score:
+    """Return what scores by the recipe's metric, or by a built-in one that stands in for it."""
+
+    def value(name: str, outputs: Outputs, labels: Array | None, reference: Outputs) -> float:
+        built_in = name in accuracy.BUILT_IN
+        metric = name if built_in else load_metric(budget.metric, budget.base, budget.args, budget.output)
+        return accuracy.score(metric, outputs, labels, reference, output=budget.output).value
+
+    return value

@@ -11,11 +11,10 @@ from deployables import in_runtime
 from onnx import helper, numpy_helper, save
 from quantization_models import FLOAT, cnn, random, write
 
-from mlopt.compress.quantization.quality_check import QualityCheck, hold_back
+from mlopt.compress.quantization.quality_check import QualityCheck, hold_back, score_by
 from mlopt.data.dataset import Dataset, Samples, store
 from mlopt.formats.onnx.file import open_onnx, read_graph
 from mlopt.gate.allowance import budget_of
-from mlopt.passes.quantize import score_by
 from mlopt.results.budget import Budget
 
 
