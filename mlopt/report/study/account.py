@@ -9,6 +9,7 @@ from mlopt.core.foreign_text import plain
 from mlopt.report import facts
 from mlopt.report.facts import Figure
 from mlopt.report.study import rows
+from mlopt.report.study.rows import duration
 from mlopt.results.study import StudyRecord, TrialRecord
 
 WHY = {
@@ -28,7 +29,7 @@ def told(record: StudyRecord) -> list[str]:
     if best is not None:
         lines.append(f"best   trial {best.number}: {_point(best, record)}")
         lines.append("       " + ", ".join(filter(None, _figures(best, record))))
-    front = f"{len(record.front):,} trial{_s(record.front)} that no other beats"
+    front = f"{len(record.front):,} trial{_s(record.front)} that no other beats in latency, quality, size and memory"
     return [*lines, f"front  {front}", f"trials {trials(record)}", f"ended  {ended(record)}"]
 
 
@@ -81,7 +82,7 @@ def _maybe(one: TrialRecord | None, key: str, text: object) -> str:
 
 def trials(record: StudyRecord) -> str:
     """Say how many came how far."""
-    states = Counter(one.status for one in record.trials)
+    states: Counter[str] = Counter(one.status for one in record.trials)
     valid = sum(one.valid is True for one in record.trials)
     parts = [f"{states['measured']:,} measured ({valid:,} valid)"]
     parts += [f"{states[key]:,} {key}" for key in ("stopped", "failed") if states[key]]
@@ -91,9 +92,24 @@ def trials(record: StudyRecord) -> str:
 
 def ended(record: StudyRecord) -> str:
     """Say how long it took and why it ended."""
-    budget = "" if record.budget_s is None else f" of {rows.duration(record.budget_s)}"
+    budget = "" if record.budget_s is None else f" of {duration(record.budget_s)}"
     again = f", gone on with {record.ended.resumed:,} time{_s(record.ended.resumed)}" if record.ended.resumed else ""
-    return f"after {rows.duration(record.ended.seconds)}{budget}, as {WHY[record.ended.why]}{again}"
+    return f"after {duration(record.ended.seconds)}{budget}, as {WHY[record.ended.why]}{again}"
+
+
+def end_sentence(record: StudyRecord) -> str:
+    """Say how much was tried and why the search ended, as two sentences."""
+    return f"{facts.upper_first(trials(record))}. It ended {ended(record)}."
+
+
+def front_sentence(record: StudyRecord) -> str:
+    """Say what the front is a choice of."""
+    if not record.front:
+        return "No trial was both measured and valid, so there is no front."
+    if len(record.front) == 1:
+        return "One valid trial is as good as any other in latency, quality, size and memory at once."
+    count = len(record.front)
+    return f"{count:,} valid trials are beaten by none in latency, quality, size and memory at once: each is a trade."
 
 
 def sheet(record: StudyRecord) -> list[tuple[str, str]]:
