@@ -18,6 +18,7 @@ from mlopt.formats.filetype import JSON, STUDY, told
 from mlopt.results.study import SCHEMA, StudyRecord
 
 STUDY_FILE = "study.json"
+PAGE_FILE = "study.html"
 LIMIT = 16 * 1024 * 1024
 _SHOWN_PROBLEMS = 10
 _FIX = "mlopt tune RECIPE writes a study"
@@ -28,12 +29,8 @@ def write(record: StudyRecord, folder: Path, recipe: str) -> None:
 
     ``recipe`` is the text of the recipe of the best chain, which goes into the record; empty if there is none.
     """
-    from mlopt.report.study import markdown, page
-
     record = record.model_copy(update={"recipe": recipe})
-    texts = {
-        STUDY_FILE: to_json(record), "study.html": page.render(record), "study.md": markdown.render(record)
-    }  # fmt: skip
+    texts = {f"study.{form}": text(record, form) for form in ("json", "html", "md")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -42,6 +39,21 @@ def write(record: StudyRecord, folder: Path, recipe: str) -> None:
         raise OutputError(
             f"the study cannot be written: {error.strerror}", where=str(folder), fix="choose another folder"
         ) from error
+
+
+def text(record: StudyRecord, form: str) -> str:
+    """Return the study as ``html``, ``md`` or ``json``; raises ``UserError`` for another form."""
+    if form == "html":
+        from mlopt.report.study import page
+
+        return page.render(record)
+    if form == "md":
+        from mlopt.report.study import markdown
+
+        return markdown.render(record)
+    if form == "json":
+        return to_json(record)
+    raise UserError(f"a study is not written as {form}", expected="html, md or json", fix="give one of these")
 
 
 def to_json(record: StudyRecord) -> str:

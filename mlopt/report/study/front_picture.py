@@ -106,7 +106,7 @@ def _ticks(scale: Scale, metric: str) -> tuple[tuple[float, str], ...]:
     """Return round values with as many digits as tell them apart; the scale is never wide enough to be logarithmic."""
     from matplotlib.ticker import MaxNLocator
 
-    found = [float(one) for one in MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)).tick_values(scale.low, scale.high)]
+    found = [float(one) for one in MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(scale.low, scale.high)]
     as_percent = metric in facts.PERCENT_METRICS
     shown = [one * 100 if as_percent else one for one in found]
     step = min((abs(b - a) for a, b in pairwise(shown) if b != a), default=1.0)
@@ -178,12 +178,11 @@ def _dot(plane: Plane, dot: _Dot, entry: KeyEntry) -> None:
         plane.mark(at, hollow, dot.size, 3.2 if hollow.hollow else 4)
 
 
-def _labels(
-    plane: Plane, dots: Sequence[_Dot], line: Sequence[tuple[float, float]], ends: tuple[float, float]
-) -> None:
+def _labels(plane: Plane, dots: Sequence[_Dot], line: Sequence[tuple[float, float]], ends: tuple[float, float]) -> None:
     named = [dot for dot in dots if dot.row.standing in ("best", "on the front") or dot.row.is_recipe]
     spots = [_spot(dot) for dot in named[:_MOST_LABELS]]
     avoid = [(min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])) for a, b in pairwise(line)]
+    avoid += [(dot.x - 4, dot.y - 4, dot.x + 4, dot.y + 4) for dot in dots if dot not in named]
     for label in placed(spots, (2, ends[0] + 2, _MARGINS.inner - 2, ends[1] - 2), avoid):
         if label.far:
             plane.plot([(label.spot.x, label.spot.y), label.edge], color=colour("muted"), linewidth=0.6, zorder=2)

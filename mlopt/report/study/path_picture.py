@@ -25,7 +25,7 @@ ORIGINS = {
 }
 _OTHER = KeyEntry("others", "v", "muted")
 _ENDS = {"stopped": KeyEntry("stopped", "x", "warn"), "failed": KeyEntry("failed", "x", "bad")}
-_HEIGHT, _STRIP = 190.0, 24.0
+_HEIGHT, _STRIP = 217.0, 24.0
 _MARGINS = Margins(left=58, right=16, top=4, bottom=38)
 _MOST, _MOST_SECONDS = 600, 1e9
 
@@ -113,9 +113,7 @@ def _ground(plane: Plane, up: Scale, top: float, what: str) -> None:
     plane.text(f"time →   {what} ↑", _MARGINS.inner, top + _HEIGHT + 29, align="right", role="muted")
 
 
-def _line(
-    events: Sequence[_Event], place: Callable[[_Event], tuple[float, float]]
-) -> list[tuple[float, float]]:
+def _line(events: Sequence[_Event], place: Callable[[_Event], tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the best valid value so far, as steps down, to the end of the search."""
     best, spots = math.inf, []
     for one in events:
