@@ -39,7 +39,11 @@ def report(
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.report import read
+    from mlopt.report.study import is_study
 
+    if is_study(source):
+        _study(source, _format(format_, out, as_json=as_json), out, open_=open_)
+        return
     wanted = _format(format_, out, as_json=as_json)
     evidence = read(source)
     page = _page(source, wanted, out) if open_ else None
@@ -58,7 +62,28 @@ def report(
             _browse(page)
 
 
-def _page(source: Path, wanted: ReportFormat | None, out: Path | None) -> Path:
+def _study(source: Path, wanted: ReportFormat | None, out: Path | None, *, open_: bool) -> None:
+    """Show what a search found: the lines of its summary, or its page, Markdown or JSON."""
+    from mlopt.cli import console
+    from mlopt.cli.files import write_text
+    from mlopt.report import study
+
+    record = study.read(source)
+    page = _page(source, wanted, out, study.PAGE_FILE) if open_ else None
+    if wanted is not None or page is None:
+        text = "\n".join(study.told(record)) if wanted is None else study.text(record, wanted.value)
+        if out is not None:
+            write_text(out, text)
+            console.err.print(f"wrote {out}")
+        elif wanted is None:
+            console.out.print(text)
+        else:
+            console.emit_document(text)
+    if page is not None:
+        _browse(page)
+
+
+def _page(source: Path, wanted: ReportFormat | None, out: Path | None, name: str = "report.html") -> Path:
     """Return the page that a browser is to show: what is written, or what lies in the artifact."""
     from mlopt.core.errors import UserError
 
@@ -66,10 +91,10 @@ def _page(source: Path, wanted: ReportFormat | None, out: Path | None) -> Path:
         raise UserError(f"a browser shows no {wanted}", fix="leave out --open, or write -o FILE.html")
     if out is not None:
         return out
-    page = source / "report.html"
+    page = (source if source.is_dir() else source.parent) / name
     if wanted is None and page.is_file():
         return page
-    raise UserError("there is no page to open", where=str(page), fix=f"mlopt report {source} -o report.html --open")
+    raise UserError("there is no page to open", where=str(page), fix=f"mlopt report {source} -o {name} --open")
 
 
 def _browse(page: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from mlopt.formats.torch.files import told_pickle, told_safetensors, told_zip
 
 MODEL, REPORT, RECIPE, JSON = "an ONNX model", "a report of mlopt", "a recipe", "JSON of another kind"
+STUDY = "a study of mlopt"
 _HEAD = 4096
 
 
@@ -38,6 +39,7 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x93NUMPY", "one array (.npy)", "data is a .npz file of arrays that are named after the inputs"),
     (rb"\x08[\x01-\x14][\x10-\x7a]", MODEL, "mlopt bench {0} -o bench.json makes a report; mlopt inspect {0} shows it"),
     (rb'\s*\{.*"schema":\s*"mlopt\.report/', REPORT, "mlopt gate {0} judges it, mlopt report {0} shows it"),
+    (rb'\s*\{.*"schema":\s*"mlopt\.study/', STUDY, "mlopt report {0} shows it"),
     (rb'\s*\{.*"schema":\s*"mlopt\.artifact/', "the manifest of an artifact", "name the folder that it lies in"),
     (rb'\s*\{.*"(irVersion|opsetImport)"', "an ONNX model as JSON", _CONVERT),
     (rb".*\bapiVersion: *['\"]?mlopt/", RECIPE, "mlopt optimize {0} runs it"),

@@ -68,7 +68,7 @@ def render(report: Report, samples: Mapping[str, Sequence[float]], recipe: str) 
         lstrip_blocks=True,
         finalize=as_shown,
     )
-    environment.filters |= {"plain": plain, "together": _together, "share": _share, "contents": _contents}
+    environment.filters |= {"plain": plain, "together": together, "share": share, "contents": _contents}
     template = environment.get_template("report.html.j2")
     drawn = {
         section: [(picture, Markup(picture.svg)) for picture in found]  # noqa: S704 - our SVG
@@ -101,12 +101,12 @@ def pictures(report: Report, samples: Mapping[str, Sequence[float]]) -> dict[str
     return {name: tuple(one for one in drawn if one is not None) for name, drawn in sections.items()}
 
 
-def _together(text: str) -> str:
+def together(text: str) -> str:
     """Keep a number and its unit on one line."""
     return _UNIT.sub("\u00a0", plain(text))
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     """Return a share of one as a length of CSS."""
     return f"{100 * value:.4g}%"
 

@@ -100,7 +100,7 @@ def _top(report: Report) -> Iterator[str]:
 
 def _figures(report: Report) -> Iterator[str]:
     rows = ((text(one.label), f"**{one.value}**", text(one.detail)) for one in facts.figures(report))
-    yield from _table({"Figure": "l", "Value": "r", "95 % interval, and what it is compared with": "l"}, rows)
+    yield from table({"Figure": "l", "Value": "r", "95 % interval, and what it is compared with": "l"}, rows)
 
 
 def _stages(report: Report) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _stages(report: Report) -> Iterator[str]:
     work = facts.work(report)
     counted = {} if work is None else {work: "r"}
     columns = {"Step": "l", "Status": "l", "Latency p50": "r", "Size": "r", **counted, metric: "r"}
-    yield from _table(columns, (_stage_row(stage, counted=bool(counted)) for stage in facts.stages(report)))
+    yield from table(columns, (_stage_row(stage, counted=bool(counted)) for stage in facts.stages(report)))
 
 
 def _stage_row(stage: StoryRow, *, counted: bool) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def tried(found: SearchRecord, metric: str) -> Iterator[str]:
     heads, rows = search.versions(found, metric)
     if rows:
         yield ""
-        yield from _table({text(head): "l" for head in heads}, (tuple(map(text, row)) for row in rows))
+        yield from table({text(head): "l" for head in heads}, (tuple(map(text, row)) for row in rows))
 
 
 def _gates(report: Report) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _gates(report: Report) -> Iterator[str]:
         (code(f"{gate.metric} {gate.limit}"), f"**{trust.mark(gate).text}**", text(gate.message))
         for gate in advised(report).gates
     )
-    yield from _table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
+    yield from table({"Gate": "l", "Verdict": "l", "Why": "l"}, rows)
 
 
 def _tried(report: Report) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _tried(report: Report) -> Iterator[str]:
     yield ""
     columns = {"#": "r", "Deployable": "l", "Runtime": "l", "Options": "l", "Latency": "r", "Speedup": "r"}
     columns |= {"Cosine": "r", text(facts.upper_first(facts.metric_name(report))): "r", "Why it is not shipped": "l"}
-    yield from _table(columns, map(_tried_row, listed))
+    yield from table(columns, map(_tried_row, listed))
     left = tried_list.left_out(report)
     if left:
         yield ""
@@ -230,7 +230,7 @@ def _sweep(report: Report) -> Iterator[str]:
         for one in load.loads(report)
         for point in one.points
     )
-    yield from _table(columns, rows)
+    yield from table(columns, rows)
 
 
 def _differing(report: Report) -> Iterator[str]:
@@ -254,7 +254,7 @@ def _operators(report: Report) -> Iterator[str]:
     columns = {"Operator": "l"} | {code(name): "r" for name in names}
     pairs = operators.pairs(report, _OPERATORS)
     rows = ((text(pair.label), *map(operators.time, (pair.before, pair.after)[-len(names) :])) for pair in pairs)
-    yield from _table(columns, rows)
+    yield from table(columns, rows)
 
 
 def _environment(report: Report) -> Iterator[str]:
@@ -286,7 +286,7 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"- {text(note)}"
 
 
-def _table(columns: Mapping[str, str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table(columns: Mapping[str, str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """Yield a table of cells that are Markdown already; ``columns`` are the heads with ``l`` or ``r``."""
     yield f"| {' | '.join(columns)} |"
     yield f"|{'|'.join('---:' if side == 'r' else '---' for side in columns.values())}|"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -142,7 +142,12 @@ def picture(report: Report, listed: Sequence[TriedRow]) -> Drawing | None:
 
 def looks(report: Report, rows: Sequence[TriedRow]) -> dict[str, RuntimeLook]:
     """Return how the runtimes of these rows look, that of the baseline always the same."""
-    runtimes = dict.fromkeys((report.baseline.runtime, *(row.one.runtime for row in rows)))
+    return runtime_looks((report.baseline.runtime, *(row.one.runtime for row in rows)))
+
+
+def runtime_looks(names: Iterable[str]) -> dict[str, RuntimeLook]:
+    """Return a look for each name, in the order in which they first appear; all further ones share the last."""
+    runtimes = dict.fromkeys(names)
     return {name: _LOOKS[min(place, len(_LOOKS) - 1)] for place, name in enumerate(runtimes)}
 
 

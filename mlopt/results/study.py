@@ -110,3 +110,5 @@ class StudyRecord(Section):
     """The share of the variance of log latency that each parameter explains among measured trials."""
     worth: Many[tuple[Worth, ...]] = ()
     ended: Ended
+    recipe: str = ""
+    """The recipe of the best chain, as YAML; empty if no trial is valid."""
