@@ -13,6 +13,8 @@ _LEAST = 1.0
 
 def duration(text: str | float) -> float:
     """Return the seconds; raises ``typer.BadParameter`` for anything but at least a second."""
+    if isinstance(text, float):  # a default, which has been read already
+        return text
     found = _SPAN.fullmatch(str(text).strip().lower())
     parts = found.groups() if found else (None,)
     seconds = sum(float(number) * unit for number, unit in zip(parts, _UNITS.values(), strict=False) if number)

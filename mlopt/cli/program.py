@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PANELS = {
-    "Optimize and judge": ("optimize", "plan", "bench", "gate", "report", "diff", "history"),
+    "Optimize and judge": ("optimize", "tune", "plan", "bench", "gate", "report", "diff", "history"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
     "Set up": ("recipe", "baseline", "cache", "doctor"),

@@ -7,6 +7,7 @@ lies in the cache, where each of them finds it. ``build`` and ``judge`` may be d
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -76,6 +77,11 @@ class RecipeLaboratory:
     def close(self) -> None:
         """Take its folders away."""
         self._stack.close()
+
+    @property
+    def node(self) -> str:
+        """This machine's name."""
+        return platform.node()
 
     @cached_property
     def runtimes(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from mlopt.core.locks import locked
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.results.study import TrialRecord
-from mlopt.tune.space import AS_IS, RUNTIME, Point, Space, session_of
+from mlopt.tune.space import AS_IS, RUNTIME, Point, Space, key_of, session_of
 
 FOLDER = "studies"
 """In the cache."""
@@ -65,8 +65,9 @@ def traits_of(model: Model) -> Traits:
 
 def first_points(space: Space, traits: Traits, best: Point) -> list[tuple[dict[str, JsonValue], str]]:
     """Return what is worth a try first, the most promising at the start; ``best`` is what the recipe came to."""
-    steps = [*_of_sessions(space, best), *_of_kind(space, traits, best)]
-    return [(space.completed(point), PRIOR) for point in steps]
+    every = map(space.completed, (*_of_sessions(space, best), *_of_kind(space, traits, best)))
+    new = {key_of(point): point for point in every if key_of(point) != key_of(best)}
+    return [(point, PRIOR) for point in new.values()]
 
 
 def earlier_points(

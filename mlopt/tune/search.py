@@ -106,10 +106,14 @@ class Search:
         if self.objective is not Objective.SIZE:
             self._race(attempts)
         for each in attempts:
-            before, record = self.best, self._record(each)
-            self.journal.tell(record, self._value(record), infeasible=record.valid is not True)
-            if (now := self.best) is not None and now != before:
-                self.moved(now)
+            self.tell_of(self._record(each))
+
+    def tell_of(self, record: TrialRecord) -> None:
+        """Journal a trial that was asked for, and say so if it is the best so far."""
+        before = self.best
+        self.journal.tell(record, self._value(record), infeasible=record.valid is not True)
+        if (now := self.best) is not None and now != before:
+            self.moved(now)
 
     @property
     def best(self) -> TrialRecord | None:

@@ -27,7 +27,7 @@ Passes = Mapping[str, Pass[Any]]
 Point = Mapping[str, JsonValue]
 RUNTIME, SESSION, AS_IS = "target.runtime", "session", "as it is"
 _TUNING = "tune_session"
-_COUNTED = 5_000
+_COUNTED = 2_000
 
 
 def key_of(point: Point) -> str:
