@@ -213,8 +213,9 @@ def _words(row: TrialRow, name: str) -> tuple[str, ...]:
 
 def _caption(absent: int, below: int, *, log: bool) -> str:
     parts = [
-        "Left is faster, up is better; the larger a point, the larger the model. Full colour: no trial beats it in "
-        "latency, quality, size and memory at once. Faint: valid, but beaten. Hollow: not valid. Cross: given up.",
+        "Left is faster, up is better; the larger a point, the larger the model.",
+        "Full colour: no trial beats it in latency, quality, size and memory at once.",
+        "Faint: valid, but beaten. Hollow: not valid. Cross: given up.",
     ]
     parts += ["Latency on a logarithmic axis."] if log else []
     parts += [f"Drawn at the lower edge, though they lie below it: {below:,}."] if below else []
