@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
+from study_example import BEST_RECIPE, example_study
 
 from mlopt import report as reports
 from mlopt.cli.report import report
@@ -129,3 +130,39 @@ def test_where_there_is_no_browser_the_file_is_named(artifact: Path, monkeypatch
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     with pytest.raises(UserError, match=r"page\.html: no browser could be started"):
         run(artifact, "-o", artifact.parent / "page.html", "--open")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    from mlopt.report.study import write
+
+    write(example_study(), tmp_path / "tuned", BEST_RECIPE)
+    return tmp_path / "tuned"
+
+
+def test_a_study_is_shown_as_its_summary(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for source in (study, study / "study.json"):
+        run(source)
+        assert "is 2.03x (1.99x to 2.07x) as fast as the recipe's own chain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("form", "begin"), [("html", "<!doctype html>"), ("md", "# sentence_encoder"), ("json", "{")])
+def test_a_study_is_written_in_each_form(
+    study: Path, tmp_path: Path, form: str, begin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(study, "--format", form)
+    assert capsys.readouterr().out.rstrip("\n") == (study / f"study.{form}").read_text().rstrip("\n")
+    run(study, "-o", tmp_path / f"out.{form}")
+    assert (tmp_path / f"out.{form}").read_text().startswith(begin)
+
+
+def test_a_study_has_no_card(study: Path) -> None:
+    with pytest.raises(UserError, match="a study is not written as svg"):
+        run(study, "--format", "svg")
+
+
+def test_the_page_of_a_study_is_opened(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    run(study, "--open")
+    assert opened == [(study / "study.html").resolve().as_uri()]

@@ -32,6 +32,7 @@ def zipped() -> bytes:
 FILES = {
     "model.onnx": (MODEL.SerializeToString(), "an ONNX model"),
     "report.json": (report.to_json(example_report()).encode(), "a report of mlopt"),
+    "study.json": (b'{"schema": "mlopt.study/v1", "name": "x"}', "a study of mlopt"),
     "mlopt.json": (b'{"schema": "mlopt.artifact/v1", "name": "x"}', "the manifest of an artifact"),
     "other.json": (b'{"a": 1}', "JSON of another kind"),
     "list.json": (b"[1, 2", "JSON of another kind"),

@@ -140,7 +140,7 @@ def _trial(number: int, params: dict[str, Any], began: float, random: Random) ->
 
 
 def _latency(params: dict[str, Any], random: Random) -> float:
-    factors = {
+    factors: dict[str, dict[Any, float]] = {
         "passes.simplify": {False: 1.05}, "passes.quantize": {True: 0.72}, "passes.fuse": {False: 1.09},
         "runtime": {"openvino": 0.47}, "session.precision": {"bf16": 0.75}, "session.threads": {1: 1.62},
         "passes.quantize.mode": {"weight_only": 1.5, "static": 0.94}, "session.graph_optimization": {"extended": 1.03},
@@ -156,3 +156,15 @@ def _latency(params: dict[str, Any], random: Random) -> float:
 def _fidelity(cosine: float, samples: int) -> Fidelity:
     error = math.sqrt(2 * (1 - cosine))
     return Fidelity(cosine=cosine, sqnr_db=round(-20 * math.log10(error), 1), max_abs=round(error, 5), n=samples)
+
+
+def raced(number: int, **changes: Any) -> TrialRecord:
+    """Return a trial that was measured and is valid; ``accuracy`` and ``fidelity`` may be plain numbers."""
+    score, cosine = changes.pop("accuracy", None), changes.pop("fidelity", None)
+    parts: dict[str, Any] = {
+        "number": number, "params": {}, "origin": "search", "status": "measured", "rung": 2, "began_s": 1.0 * number,
+        "seconds": 1.0, "node": "local", "valid": True,
+        "accuracy": None if score is None else Accuracy(metric="accuracy", value=score, n=9, ci95=(0.0, 1.0)),
+        "fidelity": None if cosine is None else Fidelity(cosine=cosine, sqnr_db=None, max_abs=0.0, n=9),
+    }  # fmt: skip
+    return TrialRecord(**(parts | changes))

@@ -15,14 +15,17 @@ from gate_evidence import STEP, report
 from hostile_texts import JOINED, WELL_FORMED, is_inert
 from onnx import TensorProto, helper, numpy_helper
 from packed_artifact import PASSED, pack
+from study_example import example_study, raced
 from tried_example import tried
 
 from mlopt import report as reports
 from mlopt.cli.app import run
 from mlopt.report import html, markdown
+from mlopt.report import study as studies
 from mlopt.report.ci import action_benchmark, badge, bencher, github, junit, openmetrics
 from mlopt.results.figures import LayerPrecision
 from mlopt.results.report import Report
+from mlopt.results.study import SearchParameter, StudyRecord, Worth
 
 LOOKS = tried()
 
@@ -37,6 +40,25 @@ def hostile_report() -> Report:
         tried=tries, spent={JOINED: 1.0}, layers={JOINED: (LayerPrecision(precision=JOINED, layers=1),)},
         name=JOINED, notes=(JOINED,), gates=(gate,), steps=(step,), objective="latency",
         data={"evaluation": {"source": JOINED, "samples": 5, "digest": "e" * 64}},
+    )  # fmt: skip
+
+
+def hostile_study() -> StudyRecord:
+    """Return a study of which every free text is hostile."""
+    names = {"params": {JOINED: JOINED, "y": {JOINED: [JOINED]}}, "runtime": JOINED, "node": JOINED, "digest": JOINED}
+    trials = (
+        raced(0, latency_ms=2.0, accuracy=0.9, origin="recipe", **names),
+        raced(1, latency_ms=1.0, accuracy=0.8, origin=JOINED, why_not=JOINED, valid=False, **names),
+        raced(2, latency_ms=1.5, accuracy=0.9, options={JOINED: JOINED}, **names),
+        raced(3, status="failed", valid=None, cause=JOINED, **names),
+        raced(4, status="stopped", valid=None, cause=JOINED, node="x"),
+    )
+    metric = trials[0].accuracy.model_copy(update={"metric": JOINED}) if trials[0].accuracy else None
+    space = (SearchParameter(name=f"passes.{JOINED}", values=(JOINED, True), default=JOINED, when={JOINED: (JOINED,)}),)
+    return example_study(
+        name=JOINED, objective=JOINED, recipe_digest=JOINED, recipe=JOINED, space=space, best=2, front=(2, 0),
+        trials=tuple(one.model_copy(update={"accuracy": metric}) if one.accuracy else one for one in trials),
+        importance={JOINED: 0.5}, worth=(Worth(step=JOINED, without=1, speedup=1.5),),
     )  # fmt: skip
 
 
@@ -73,7 +95,7 @@ FILES = ("report --format md", "report --format html", "report --format json")
     "command",
     [
         "report R", "gate R", "gate R --json", "diff R R", "diff R R --format md", "diff R R --json",
-        *(f"{c} R" for c in FILES),
+        *(f"{c} R" for c in FILES), "report S", *(f"{c} S" for c in FILES),
         "inspect M", "inspect M --json", "compare M M", "compare M M --json", "bench M --time 0.1",
         "plan M", f"optimize M --no-sign -o made {QUICK}",
         "recipe init M -o x.yaml", "recipe check Y", "optimize Y", "plan Y",
@@ -90,11 +112,20 @@ def test_every_verb(
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     hostile_model(Path("m.onnx"))
     Path("r.json").write_text(reports.to_json(hostile_report()))
+    Path("s.json").write_text(studies.to_json(hostile_study()))
     pack(tmp_path, None).path.rename(folder / "digits")
     manifest = json.loads(Path("digits/mlopt.json").read_text())
     Path("digits/mlopt.json").write_text(json.dumps(manifest | {JOINED: JOINED, "schema": JOINED, "runtime": JOINED}))
     Path("y.yaml").write_text(json.dumps({"apiVersion": JOINED, "name": JOINED, JOINED: [JOINED], "passes": [JOINED]}))
-    names = {"R": "r.json", "M": "m.onnx", "A": "digits", "Y": "y.yaml", "N": JOINED.replace("\x00", ""), "G": JOINED}
+    names = {
+        "R": "r.json",
+        "S": "s.json",
+        "M": "m.onnx",
+        "A": "digits",
+        "Y": "y.yaml",
+        "N": JOINED.replace("\x00", ""),
+        "G": JOINED,
+    }
     code = run([names.get(word, word) for word in command.split()])
     text = printed(capfd)
     assert code != 70, text
@@ -120,14 +151,21 @@ def test_xml_and_metrics_and_json() -> None:
         assert all(unicodedata.category(c)[0] != "C" or c == "\n" for c in text)
 
 
-def test_html_shows_and_does_nothing() -> None:
-    page = html.render(hostile_report(), {}, JOINED)
+@pytest.mark.parametrize(
+    "page", [html.render(hostile_report(), {}, JOINED), studies.text(hostile_study(), "html")], ids=["report", "study"]
+)
+def test_html_shows_and_does_nothing(page: str) -> None:
     assert is_inert(re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL).replace("::", "").replace("##", ""))
     assert re.search(r"<(script|img|iframe|a )", page) is None or "<script>alert" not in page
 
 
-def test_markdown_names_nobody_and_links_nowhere() -> None:
-    page = re.sub(r"`[^`]*`", "", markdown.render(hostile_report()))
+@pytest.mark.parametrize(
+    "page",
+    [markdown.render(hostile_report()), studies.text(hostile_study().model_copy(update={"recipe": ""}), "md")],
+    ids=["report", "study"],
+)
+def test_markdown_names_nobody_and_links_nowhere(page: str) -> None:
+    page = re.sub(r"`[^`]*`", "", page)
     assert is_inert(page.replace("::", "").replace("##", ""))
     for linked in (r"@\w", r"(?<!&)#\d", r"\w://\w", r"www\.\w", r"(?<!\\)\]\(", r"(?<!\\)<\w"):
         assert re.search(linked, page.replace("https://", "")) is None, linked

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import html as escaping
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from typing import Any
 
 import pytest
-from browser import DARK, MOST_PAGES, TALLEST, browse, chromium_needed, layout_height, pages, traffic
+from browser import (
+    DARK,
+    MOST_PAGES,
+    TALLEST,
+    browse,
+    chromium_needed,
+    layout,
+    layout_height,
+    pages,
+    traffic,
+    unfolded,
+)  # fmt: skip
 from report_example import EXAMPLE_RECIPE, example_report, example_samples
 from tried_example import BF16, Look, tried, tried_report
 
@@ -25,51 +32,6 @@ pytestmark = [
     chromium_needed,
     pytest.mark.process,
 ]
-
-LAYOUT = """
-const inner = event.target.contentDocument;
-const width = inner.documentElement.clientWidth;
-const wide = [...inner.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > width + 0.5);
-const cut = [], crossed = [], small = [];
-for (const svg of inner.querySelectorAll('svg.picture')) {
-  const frame = svg.getBoundingClientRect();
-  if (frame.width < 240 || frame.height < 60 || svg.getBBox().width < 200) small.push(svg.ariaLabel);
-  const words = [...svg.querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()]);
-  words.forEach(([text, box], index) => {
-    if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
-        || box.bottom > frame.bottom + 1) cut.push(text);
-    for (const [other, its] of words.slice(index + 1)) {
-      if (Math.min(box.right, its.right) - Math.max(box.left, its.left) > 1
-          && Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top) > 4) crossed.push(text + ' / ' + other);
-    }
-  });
-}
-for (const said of inner.querySelectorAll('.said')) {
-  const box = said.getBoundingClientRect(), cell = said.closest('td').getBoundingClientRect();
-  if (box.left < cell.left - 1 || box.right > cell.right + 1) cut.push(said.textContent);
-}
-document.title = JSON.stringify({
-  width: inner.documentElement.scrollWidth, wide: wide.map(one => one.outerHTML.slice(0, 80)),
-  pictures: inner.querySelectorAll('svg.picture').length, small, cut, crossed,
-});
-"""
-
-
-def layout(folder: Path, page: str, width: int) -> dict[str, Any]:
-    """Lay the page out ``width`` pixels wide and return what does not fit."""
-    frame = (
-        f'<iframe id="f" style="border:0;width:{width}px;height:900px" srcdoc="{escaping.escape(page)}"></iframe>'
-        f"<script>document.getElementById('f').onload = event => {{{LAYOUT}}}</script>"
-    )
-    dom = browse(folder, frame, "--window-size=1400,1000", "--virtual-time-budget=4000", "--dump-dom").stdout
-    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
-    assert title is not None
-    return json.loads(escaping.unescape(title.group(1)))
-
-
-def unfolded(page: str) -> str:
-    """The page with all its details open."""
-    return page.replace("<details>", "<details open>")
 
 
 def rendered(report: Report, names: Mapping[str, str] = MappingProxyType({})) -> str:

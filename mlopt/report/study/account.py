@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from mlopt.core.foreign_text import plain
 from mlopt.report import facts
@@ -75,9 +76,9 @@ def top(record: StudyRecord) -> list[Figure]:
     return found + [Figure(name, its, f"the recipe's own {old}" if old else "") for name, its, old in pairs if its]
 
 
-def _maybe(one: TrialRecord | None, key: str, text: object) -> str:
+def _maybe(one: TrialRecord | None, key: str, text: Callable[[Any], str]) -> str:
     value = getattr(one, key, None)
-    return "" if value is None or not callable(text) else str(text(value))
+    return "" if value is None else text(value)
 
 
 def trials(record: StudyRecord) -> str:

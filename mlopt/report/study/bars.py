@@ -40,10 +40,8 @@ def importance_caption(record: StudyRecord) -> str:
     """Say what the bars are, what is missing from them, and what was not varied."""
     known = math.fsum(record.importance.values())
     rest = max(0.0, 1 - known)
-    parts = [
-        "Share of the variance of log latency among measured trials that each setting explains by itself, estimated; "
-        f"the other {facts.percent(rest, 0)} is interplay and noise."
-    ]
+    what = "Share of the variance of log latency among measured trials that each setting explains by itself, estimated"
+    parts = [f"{what}; the other {facts.percent(rest, 0)} is interplay and noise."]
     fixed = [parameter(one.name) for one in record.space if one.name not in record.importance]
     more = f" and {len(fixed) - 6:,} more" if len(fixed) > 6 else ""
     parts += [f"Not varied enough to tell: {', '.join(fixed[:6])}{more}."] if fixed else []

@@ -33,8 +33,8 @@ def write(record: StudyRecord, folder: Path, recipe: str) -> None:
     texts = {f"study.{form}": text(record, form) for form in ("json", "html", "md")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            write_atomic(folder / name, text.encode())
+        for name, content in texts.items():
+            write_atomic(folder / name, content.encode())
     except OSError as error:
         raise OutputError(
             f"the study cannot be written: {error.strerror}", where=str(folder), fix="choose another folder"

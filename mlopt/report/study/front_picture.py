@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _HEIGHT, _EDGE, _RING = 236.0, 14.0, 9.5
 _MARGINS = Margins(left=58, right=16, top=4, bottom=38)
 _MOST, _MOST_LABELS = 400, 14
-_LEAST_MS, _MOST_MS = 1e-6, 1e9
+_LEAST_MS, _MOST_MS, _MOST_QUALITY = 1e-6, 1e9, 1e9
+"""Figures beyond these are no measurements."""
 _EQUAL = 1e-7
 _SMALLEST, _LARGEST = 5.0, 12.0
 """Diameters."""
@@ -56,7 +57,7 @@ def picture(record: StudyRecord, listed: Sequence[TrialRow]) -> Drawing | None:
     """Draw what has both a latency and a quality, at most four hundred; None where nothing has."""
     kind = rows.measure(record)
     both = [(row, row.one.latency_ms or 0.0, quality(row.one, kind)) for row in listed]
-    drawn = [(row, ms, good) for row, ms, good in both if good is not None and _LEAST_MS < ms < _MOST_MS][:_MOST]
+    drawn = [(row, ms, good) for row, ms, good in both if good is not None and _is_drawn(ms, good)][:_MOST]
     if not drawn:
         return None
     times, name = [ms for _, ms, _ in drawn], rows.quality_name(record)
@@ -90,6 +91,10 @@ def picture(record: StudyRecord, listed: Sequence[TrialRow]) -> Drawing | None:
     return Drawing(title, caption, hovered(svg, spots, _MARGINS))
 
 
+def _is_drawn(ms: float, good: float) -> bool:
+    return _LEAST_MS < ms < _MOST_MS and abs(good) < _MOST_QUALITY
+
+
 def _upwards(kind: Quality, record: StudyRecord, drawn: Sequence[tuple[TrialRow, float, float]]) -> _Upwards:
     values = [good for _, _, good in drawn]
     if kind == "fidelity":
@@ -98,12 +103,13 @@ def _upwards(kind: Quality, record: StudyRecord, drawn: Sequence[tuple[TrialRow,
     high, low = max(values), min(useful)
     low = max(min(values), low - 1.5 * max(high - low, 0.01 * abs(high)))
     metric = next(one.accuracy.metric for one in record.trials if one.status == "measured" and one.accuracy)
-    scale = Scale.over(low, high)
+    room = max(0.05 * abs(low), 1e-3) if high - low <= 1e-9 * max(1.0, abs(high)) else 0.0
+    scale = Scale(low - room, high + room)
     return _Upwards(scale.share, _ticks(scale, metric), low)
 
 
 def _ticks(scale: Scale, metric: str) -> tuple[tuple[float, str], ...]:
-    """Return round values with as many digits as tell them apart; the scale is never wide enough to be logarithmic."""
+    """Return round values with as many digits as tell them apart; a metric is never on a logarithmic axis."""
     from matplotlib.ticker import MaxNLocator
 
     found = [float(one) for one in MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(scale.low, scale.high)]
@@ -146,7 +152,7 @@ def _ground(plane: Plane, up: _Upwards, top: float, name: str) -> None:
         y = top + _EDGE + (1 - up.share(value)) * (_HEIGHT - 2 * _EDGE)
         plane.axes.axhline(y, color=colour("line"), linewidth=0.7, zorder=0.5)
         plane.text(text, 0, y, dx=-7, align="right", role="muted")
-    plane.text(f"latency →   {facts.shorten(name, 18).lower()} ↑", _MARGINS.inner, top + _HEIGHT + 29,
+    plane.text(f"→ latency, ↑ {facts.shorten(name, 18).lower()}", _MARGINS.inner, top + _HEIGHT + 29,
                align="right", role="muted")  # fmt: skip
 
 
@@ -213,8 +219,9 @@ def _words(row: TrialRow, name: str) -> tuple[str, ...]:
 
 def _caption(absent: int, below: int, *, log: bool) -> str:
     parts = [
-        "Left is faster, up is better; the larger a point, the larger the model. Full colour: no trial beats it in "
-        "latency, quality, size and memory at once. Faint: valid, but beaten. Hollow: not valid. Cross: given up.",
+        "Left is faster, up is better; the larger a point, the larger the model.",
+        "Full colour: no trial beats it in latency, quality, size and memory at once.",
+        "Faint: valid, but beaten. Hollow: not valid. Cross: given up.",
     ]
     parts += ["Latency on a logarithmic axis."] if log else []
     parts += [f"Drawn at the lower edge, though they lie below it: {below:,}."] if below else []

@@ -22,8 +22,7 @@ def render(record: StudyRecord) -> str:
         _front(record, listed),
         _weights("What each pass is worth", bars.worth(record), "Step"),
         _weights("Which settings matter", bars.importance(record), "Setting", bars.importance_caption(record)),
-        _account(record),
-        _failed(listed),
+        (*_account(record), *_failed(listed)),
         _recipe(record),
     )
     return "\n\n".join("\n".join(lines) for lines in map(tuple, sections) if lines) + "\n"

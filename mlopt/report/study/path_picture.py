@@ -110,7 +110,7 @@ def _ground(plane: Plane, up: Scale, top: float, what: str) -> None:
             unit = "MB" if what == "size" else "ms"
             plane.text(f"{value:,.6g} {unit}", 0, y, dx=-7, align="right", role="muted")
     plane.axes.axhline(top + _HEIGHT - _STRIP, color=colour("line"), linewidth=0.7, zorder=0.5)
-    plane.text(f"time →   {what} ↑", _MARGINS.inner, top + _HEIGHT + 29, align="right", role="muted")
+    plane.text(f"→ time, ↑ {what}", _MARGINS.inner, top + _HEIGHT + 29, align="right", role="muted")
 
 
 def _line(events: Sequence[_Event], place: Callable[[_Event], tuple[float, float]]) -> list[tuple[float, float]]:

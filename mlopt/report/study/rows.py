@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mlopt.report import facts
 from mlopt.report.study.analysis import PASSES, Quality, judged_by, level, quality
 from mlopt.report.words import label, words
-from mlopt.results.study import SearchParameter, StudyRecord, TrialRecord
+from mlopt.results.study import StudyRecord, TrialRecord
 
 TrialStanding = Literal["best", "on the front", "valid", "not judged", "not valid", "stopped", "failed"]
 ROLE: dict[TrialStanding, str] = {
@@ -132,7 +132,7 @@ def point(one: TrialRecord, defaults: dict[str, Any]) -> str:
 def _differences(one: TrialRecord, defaults: dict[str, Any]) -> Iterator[str]:
     for name, value in one.params.items():
         if name not in defaults or level(value) != level(defaults[name]):
-            yield f"{parameter(name)} {setting(name, value)}"
+            yield f"{parameter(name)} {setting(value)}"
 
 
 def parameter(name: str) -> str:
@@ -140,7 +140,7 @@ def parameter(name: str) -> str:
     return facts.shorten(label(name.removeprefix(PASSES).replace(".", " ")), _TEXT)
 
 
-def setting(name: str, value: Any) -> str:
+def setting(value: Any) -> str:
     """Return a value as one reads it; a step is on or off."""
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -151,17 +151,17 @@ def space(record: StudyRecord, most: int = 60) -> list[tuple[str, str, str, str]
     """Return name, values, the recipe's own value and the condition of each parameter."""
     return [
         (
-            parameter(one.name), _listed(one, one.values), setting(one.name, one.default),
-            " and ".join(f"{parameter(key)} {' or '.join(setting(key, v) for v in of[:6])}"
+            parameter(one.name), _listed(one.values), setting(one.default),
+            " and ".join(f"{parameter(key)} {' or '.join(setting(v) for v in of[:6])}"
                          for key, of in [*one.when.items()][:4]),
         )
         for one in record.space[:most]
     ]  # fmt: skip
 
 
-def _listed(one: SearchParameter, values: Sequence[Any], most: int = 12) -> str:
+def _listed(values: Sequence[Any], most: int = 12) -> str:
     more = len(values) - most
-    return ", ".join([*(setting(one.name, v) for v in values[:most]), *([f"{more:,} more"] if more > 0 else [])])
+    return ", ".join([*(setting(v) for v in values[:most]), *([f"{more:,} more"] if more > 0 else [])])
 
 
 def duration(seconds: float) -> str:
