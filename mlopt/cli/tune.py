@@ -14,6 +14,8 @@ from mlopt.cli.runtime_option import ForTarget, Overrides, Threads, with_runtime
 from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey, chosen_key, signer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlopt.tune.record import SpaceOutlook
     from mlopt.tune.study import Asked, Tuned
 
@@ -21,18 +23,20 @@ _SOURCE = "What to tune, as of optimize: a recipe (.yaml), a model, or a folder 
 _BUDGET = "The time of the whole study, the artifact included, of all its runs together: 20m, 2h."
 _STUDY = "The folder of the study, in which the same command goes on. [default: NAME.study beside the artifact]"
 _ONLY = "Vary only parameters whose names begin so; may be given again. --dry-run lists the names."
+_SWEEP = "Tune each recipe of a pattern, such as 'recipes/*.yaml' in quotes, with a budget of its own."
 _EXPORT = "Write the best recipe to this file, beside the one that was tuned."
 
 
 def tune(
     *,
-    source: Annotated[Path, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)],
+    source: Annotated[Path | None, typer.Argument(metavar="RECIPE_OR_MODEL", help=_SOURCE)] = None,
     data: Annotated[Path | None, typer.Option("--data", help="For a model, as in optimize.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", metavar="TIME", parser=duration, help=_BUDGET)] = 1200.0,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="The most trials.")] = None,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help=_ONLY)] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every point, in order.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Orders what is drawn at random.")] = 0,
+    sweep: Annotated[str | None, typer.Option("--sweep", metavar="PATTERN", help=_SWEEP)] = None,
     study: Annotated[Path | None, typer.Option("--study", metavar="DIR", help=_STUDY)] = None,
     export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help=_EXPORT)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the space and the first points; try none.")] = False,
@@ -60,16 +64,55 @@ def tune(
     who = signer(key, passphrase_file, chain, keyless) if sign and named and not dry_run else None
     if not sign:
         passphrase.forget()
+    _check_alone(source, sweep, [study, export, output, data])
     request = Request(
-        source=source, data=data, output=output, folder=load().output or Request.folder,
+        source=source or Path(), data=data, output=output, folder=load().output or Request.folder,
         overrides=with_runtime(overrides, runtime, threads), signer=who, sign=sign, allow_ungated=allow_ungated,
         allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
     asked = Asked(request, study, budget, trials, tuple(only or ()), exhaustive, seed)
-    if dry_run:
+    if sweep is not None:
+        _sweep(asked, sweep, json=json)
+    elif dry_run:
         _foresee(asked, json=json)
     else:
         _run(asked, export, json=json)
+
+
+def _check_alone(source: Path | None, sweep: str | None, of_one: Sequence[Path | None]) -> None:
+    """Refuse what says neither or both, and with several recipes what is about one."""
+    from mlopt.core.errors import UserError
+
+    if (source is None) == (sweep is None):
+        raise UserError(
+            "there is nothing to tune" if source is None else "one recipe is named, and a pattern of several",
+            expected="RECIPE_OR_MODEL, or --sweep PATTERN", fix="mlopt tune recipe.yaml --budget 10m",
+        )  # fmt: skip
+    if sweep is not None and any(each is not None for each in of_one):
+        raise UserError(
+            "--study, --export, --output and --data are about one recipe", got=f"--sweep {sweep}",
+            fix="leave them out: each recipe has its artifact and study under its own name",
+        )  # fmt: skip
+
+
+def _sweep(asked: Asked, pattern: str, *, json: bool) -> None:
+    """Tune a fleet, and end with a line for each and the worst of their codes."""
+    from mlopt.cli.console import columns, emit_json, err, out
+    from mlopt.cli.progress import Progress
+    from mlopt.core.errors import ExitCode
+    from mlopt.tune.study import run
+    from mlopt.tune.sweep import recipes, sweep
+
+    paths, found = recipes(pattern), []
+    with Progress(err) as progress, redirect_stdout(sys.stderr):
+        for each in sweep(asked, paths, lambda one: run(one, progress.update, progress.say)):
+            found.append(each)
+            progress.say(f"{each.recipe}: {each.told}")
+    if json:
+        emit_json([each.as_json() for each in found])
+    for line in columns([("recipe", "result"), *((str(each.recipe), each.told) for each in found)], 2):
+        (err if json else out).print(line)
+    raise typer.Exit(max((each.exit_code for each in found), default=int(ExitCode.OK)))
 
 
 def _foresee(asked: Asked, *, json: bool) -> None:

@@ -37,7 +37,7 @@ from mlopt.tune.space import Point
 from mlopt.tune.texts import recipe_text
 
 SUFFIX = ".study"
-_FINISH, _FINISH_BLOCKS, _MOST_FINISH = 30.0, 20, 0.35
+_FINISH, _FINISH_BLOCKS, _MOST_FINISH = 60.0, 30, 0.35
 """Seconds that are kept for the end, and what each second of measuring adds; at most that share of the budget."""
 _PATIENCE = 24
 
