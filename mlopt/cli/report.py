@@ -22,7 +22,9 @@ class ReportFormat(StrEnum):
 
 
 def report(
-    source: Annotated[Path, typer.Argument(metavar="ARTIFACT_OR_REPORT_JSON", help="an artifact, or its report.json")],
+    source: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT_OR_REPORT_JSON", help="an artifact, its report.json, or a study")
+    ],
     format_: Annotated[
         ReportFormat | None, typer.Option("--format", "-f", help="by default the ending of -o; a summary without -o")
     ] = None,

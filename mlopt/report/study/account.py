@@ -100,7 +100,7 @@ def ended(record: StudyRecord) -> str:
 
 def end_sentence(record: StudyRecord) -> str:
     """Say how much was tried and why the search ended, as two sentences."""
-    return f"{facts.upper_first(trials(record))}. It ended {ended(record)}."
+    return f"Tried were {trials(record)}. The search ended {ended(record)}."
 
 
 def front_sentence(record: StudyRecord) -> str:
