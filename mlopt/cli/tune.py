@@ -16,8 +16,9 @@ from mlopt.cli.signing_options import Chain, Keyless, PassphraseFile, PrivateKey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlopt.cli.progress import Progress
+    from mlopt.tune.asked import Asked, StudyResult
     from mlopt.tune.record import SpaceOutlook
-    from mlopt.tune.study import Asked, Tuned
 
 _SOURCE = "What to tune, as of optimize: a recipe (.yaml), a model, or a folder of one."
 _BUDGET = "The time of the whole study, the artifact included, of all its runs together: 20m, 2h."
@@ -58,7 +59,7 @@ def tune(
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.settings import load
     from mlopt.run.request import Request
-    from mlopt.tune.study import Asked
+    from mlopt.tune.asked import Asked
 
     named = chosen_key(key) or passphrase_file or chain or keyless or keys.has_user_key()
     who = signer(key, passphrase_file, chain, keyless) if sign and named and not dry_run else None
@@ -70,7 +71,7 @@ def tune(
         overrides=with_runtime(overrides, runtime, threads), signer=who, sign=sign, allow_ungated=allow_ungated,
         allow_code=allow_code, allow_pickle=allow_pickle,
     )  # fmt: skip
-    asked = Asked(request, study, budget, trials, tuple(only or ()), exhaustive, seed)
+    asked = Asked(request, study, budget, trials, only=tuple(only or ()), exhaustive=exhaustive, seed=seed)
     if sweep is not None:
         _sweep(asked, sweep, json=json)
     elif dry_run:
@@ -100,12 +101,11 @@ def _sweep(asked: Asked, pattern: str, *, json: bool) -> None:
     from mlopt.cli.console import columns, emit_json, err, out
     from mlopt.cli.progress import Progress
     from mlopt.core.errors import ExitCode
-    from mlopt.tune.study import run
     from mlopt.tune.sweep import recipes, sweep
 
     paths, found = recipes(pattern), []
     with Progress(err) as progress, redirect_stdout(sys.stderr):
-        for each in sweep(asked, paths, lambda one: run(one, progress.update, progress.say)):
+        for each in sweep(asked, paths, lambda one: _tuned(one, progress)):
             found.append(each)
             progress.say(f"{each.recipe}: {each.told}")
     if json:
@@ -165,9 +165,7 @@ def _run(asked: Asked, export: Path | None, *, json: bool) -> None:
     _check_export(asked.request.source, export)
     with Progress(err) as progress, redirect_stdout(sys.stderr):
         progress.update("start")
-        from mlopt.tune.study import run
-
-        tuned = run(asked, progress.update, progress.say)
+        tuned = _tuned(asked, progress)
     if export is not None:
         write_text(export, tuned.recipe)
     _show(tuned, export, to_stderr=json)
@@ -178,7 +176,17 @@ def _run(asked: Asked, export: Path | None, *, json: bool) -> None:
     raise typer.Exit(tuned.artifact.exit_code)
 
 
-def _show(tuned: Tuned, export: Path | None, *, to_stderr: bool) -> None:
+def _tuned(asked: Asked, progress: Progress) -> StudyResult:
+    """Run a study, and write its page."""
+    from mlopt.report.study import write
+    from mlopt.tune.study import run
+
+    found = run(asked, progress.update, progress.say)
+    write(found.study, found.folder, found.recipe)
+    return found
+
+
+def _show(tuned: StudyResult, export: Path | None, *, to_stderr: bool) -> None:
     from mlopt.cli.console import err, out
     from mlopt.cli.summary import show
     from mlopt.report.study import PAGE_FILE, told

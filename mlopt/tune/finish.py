@@ -7,17 +7,20 @@ of them together. What is not faster by more than the noise of that race is no r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from mlopt.core.target import Objective
 from mlopt.measure import statistics
+from mlopt.measure.candidate import Run
 from mlopt.measure.schedule import Schedule
+from mlopt.recipe.schema import Measure
 from mlopt.results.roles import BASELINE, CONTROL
 from mlopt.results.section import Interval
 from mlopt.results.study import TrialRecord
 from mlopt.runtimes.base import Deployable
-from mlopt.tune.laboratory import RecipeLaboratory
 
 FINALISTS = 3
 _OWN = "the recipe's own"
@@ -35,22 +38,30 @@ class Final:
     ci95: Interval | None = None
 
 
-def decided(
-    laboratory: RecipeLaboratory, own: Deployable, ranked: Sequence[TrialRecord], objective: Objective
-) -> Final:
+@dataclass(frozen=True)
+class LastRace:
+    """How models are measured at the end."""
+
+    run: Callable[[Mapping[str, Deployable], Schedule], Run]
+    """Beside the baseline and a copy of it (``RecipeLaboratory.raced``)."""
+    open: Callable[[Mapping[str, JsonValue], Mapping[str, JsonValue]], Deployable]
+    """What a point came to, with the options of its session (``RecipeLaboratory.deployable``)."""
+    measure: Measure
+    """How long the recipe measures."""
+
+
+def decided(race: LastRace, own: Deployable, ranked: Sequence[TrialRecord], objective: Objective) -> Final:
     """Race the best trials against what the recipe came to, and return what is to be shipped."""
-    finalists = _different(laboratory, own, ranked)
+    finalists = _different(race, own, ranked)
     if objective is Objective.SIZE:
         smaller = (each for each, model in finalists.values() if model.model.size_bytes < own.model.size_bytes)
         return Final(next(smaller, None))
     if not finalists:
         return Final(None)
-    measure = laboratory.prepared.planned.loaded.recipe.measure
-    schedule = Schedule(
-        measure.seconds, max(_ROUNDS, measure.rounds), measure.max_time, looks=1, least=_LEAST
-    )  # fmt: skip
+    measure = race.measure
+    schedule = Schedule(measure.seconds, max(_ROUNDS, measure.rounds), measure.max_time, looks=1, least=_LEAST)
     named = {_OWN: own, **{name: model for name, (_, model) in finalists.items()}}
-    run = laboratory.raced(named, schedule)
+    run = race.run(named, schedule)
     if _OWN not in run.measured:
         return Final(None)
     noise = statistics.noise_floor(run.measured[BASELINE].blocks, run.measured[CONTROL].blocks)
@@ -73,7 +84,7 @@ def _best(speeds: Mapping[str, tuple[float, float, float]], records: Mapping[str
 
 
 def _different(
-    laboratory: RecipeLaboratory, own: Deployable, ranked: Sequence[TrialRecord]
+    race: LastRace, own: Deployable, ranked: Sequence[TrialRecord]
 ) -> dict[str, tuple[TrialRecord, Deployable]]:
     """Return the best trials, by name, that are not the same model in the same session as another one or the own."""
     found: dict[str, tuple[TrialRecord, Deployable]] = {}
@@ -81,7 +92,7 @@ def _different(
     for record in ranked:
         if record.origin == "recipe" or len(found) == FINALISTS:
             continue
-        one = laboratory.deployable(record.params, record.options)
+        one = race.open(record.params, record.options)
         if one.identity not in seen:
             seen.add(one.identity)
             found[f"trial {record.number}"] = record, one

@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from pydantic import JsonValue
 
 from mlopt.core.errors import MeasureError, MloptError, PassError
-from mlopt.core.voice import Say, unsaid
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset, part
 from mlopt.formats.model import ONNX, TORCH
@@ -28,12 +27,9 @@ from mlopt.measure.first_look import Looks
 from mlopt.measure.parity import fidelity
 from mlopt.measure.schedule import Schedule
 from mlopt.results.roles import BASELINE, CONTROL
-from mlopt.run import chain, loop, optimize, probe, ways
-from mlopt.run.request import Request
+from mlopt.run import chain, loop, probe, ways
 from mlopt.run.stages import Prepared
-from mlopt.run.start import silent, start
 from mlopt.run.step import Job, begin, exported
-from mlopt.run.timeline import Notify
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import other_runtime, runtime_named
 from mlopt.tune.space import RUNTIME, Point, Space, key_of, space_of
@@ -42,30 +38,15 @@ Found = dict[str, Any]
 FEW, CALIBRATED = 16, 64
 """Samples of a look, and those that a model is calibrated on for it."""
 _ROUNDS, _SECONDS, _LOOKS, _LEAST = 7, 0.4, 2, 14
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Makes the laboratory of a request; it travels to where the work is done."""
-
-    request: Request
-    only: tuple[str, ...] = ()
-    """As of ``space_of``."""
-
-    def __call__(self) -> RecipeLaboratory:
-        """Read recipe and data, and build the source; raises ``MloptError`` as the first stages of a run do."""
-        return RecipeLaboratory(self)
+_OWN, _OWN_ROUNDS, _OWN_SECONDS, _OWN_LEAST = "own", 10, 1.0, 20
 
 
 class RecipeLaboratory:
-    """A request, planned and made ready. Close it, or use it as a context manager."""
+    """A recipe that is ``prepared``; ``only`` is as of ``space_of``. Closing it closes ``folders``, too."""
 
-    def __init__(self, opening: Opening, notify: Notify = silent, say: Say = unsaid) -> None:
-        with ExitStack() as stack:
-            self.started = stack.enter_context(start(opening.request, notify, say))
-            self.prepared: Prepared = optimize.ready(optimize.plan(self.started))
-            self._stack = stack.pop_all()
-        self._only = opening.only
+    def __init__(self, prepared: Prepared, only: Sequence[str] = (), folders: ExitStack | None = None) -> None:
+        self.prepared, self.started = prepared, prepared.planned.started
+        self._only, self._folders = tuple(only), folders or ExitStack()
         self._built: dict[str, Deployable] = {}
 
     def __enter__(self) -> RecipeLaboratory:
@@ -76,7 +57,7 @@ class RecipeLaboratory:
 
     def close(self) -> None:
         """Take its folders away."""
-        self._stack.close()
+        self._folders.close()
 
     @property
     def node(self) -> str:
@@ -138,14 +119,15 @@ class RecipeLaboratory:
 
     def judge(self, point: Point, options: Mapping[str, JsonValue]) -> Found:
         """Hold what a point came to against the gates on quality and size, on all evaluation samples."""
-        one, quality = self._opened(point, options), self.prepared.quality
-        judged = quality.of(one)
-        objection = judged.objection or quality.too_large(one, self.baseline)
-        return {
-            "why_not": objection,
-            "accuracy": judged.accuracy.model_dump(mode="json") if judged.accuracy else None,
-            "fidelity": judged.fidelity.model_dump(mode="json", exclude={"outputs"}) if judged.fidelity else None,
-        }
+        return self._judged(self._opened(point, options))
+
+    def measured(self, one: Deployable) -> Found:
+        """Judge a deployable and race it beside the baseline; raises ``MeasureError`` if it cannot be measured."""
+        schedule = Schedule(_OWN_SECONDS, _OWN_ROUNDS, self._max_time, looks=1, least=_OWN_LEAST)
+        figures = self.figures(self.raced({_OWN: one}, schedule))[_OWN]
+        if "lost" in figures:
+            raise MeasureError("what the recipe came to could not be measured", got=figures["lost"])
+        return {**self._judged(one), **figures}
 
     def race(self, field: Sequence[tuple[str, Point, Mapping[str, JsonValue]]]) -> Found:
         """Measure points, each by a name, in one interleaved run with the baseline, each in a process of its own.
@@ -188,6 +170,15 @@ class RecipeLaboratory:
         for name, each in tunings(self.baseline.model, base, self.prepared.planned.loaded.recipe.objective).items():
             changed = each.model_dump(mode="json")
             yield name, {key: changed[key] for key, value in each if value != getattr(base, key) and key in changed}
+
+    def _judged(self, one: Deployable) -> Found:
+        judged = self.prepared.quality.of(one)
+        objection = judged.objection or self.prepared.quality.too_large(one, self.baseline)
+        return {
+            "why_not": objection,
+            "accuracy": judged.accuracy.model_dump(mode="json") if judged.accuracy else None,
+            "fidelity": judged.fidelity.model_dump(mode="json", exclude={"outputs"}) if judged.fidelity else None,
+        }
 
     @property
     def _max_time(self) -> float:

@@ -45,7 +45,7 @@ class Traits(BaseModel):
         return sum(self.operators.get(each, 0) for each in types) / max(1, weighted)
 
 
-class Finding(BaseModel):
+class EarlierFinding(BaseModel):
     """What an earlier study found best, the best first."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -89,7 +89,7 @@ def earlier_points(
 def remember(root: Path, traits: Traits, cpu: str, objective: str, ranked: Sequence[TrialRecord]) -> None:
     """Keep what a study found best, in the cache; raises ``OSError`` and ``OutputError`` where it cannot be written."""
     points = tuple(dict(each.params) for each in ranked[:_TAKEN])
-    line = Finding(traits=traits, cpu=cpu, objective=objective, points=points).model_dump_json()
+    line = EarlierFinding(traits=traits, cpu=cpu, objective=objective, points=points).model_dump_json()
     with locked(root / "locks" / FOLDER):
         folder = root / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,13 +141,13 @@ def _suiting(traits: Traits) -> Iterator[Mapping[str, JsonValue]]:
         yield {"mode": "static"}
 
 
-def _read(root: Path) -> list[Finding]:
+def _read(root: Path) -> list[EarlierFinding]:
     """Read what is kept; a line that is damaged is passed over, since nothing is decided by these."""
     path = root / FOLDER / "found.jsonl"
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            found.append(Finding.model_validate_json(line))
+            found.append(EarlierFinding.model_validate_json(line))
         except ValidationError:
             continue
     return found

@@ -73,7 +73,7 @@ class _Attempt:
 
 
 @dataclass
-class Search:
+class StudySearch:
     """One run of a study; ``tell`` gets a line about what is done, ``moved`` each record that is the best so far."""
 
     executor: Executor

@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
@@ -168,7 +169,8 @@ def space_of(
     ``only`` are the names, or beginnings of names, of the parameters that are to vary: the others stay as they are.
     """
     slots = tuple(_slots(recipe, passes))
-    bare = Space(recipe, passes, hardware, kind, slots, (), sessions)
+    made = partial(Space, recipe, passes, hardware, kind, slots)
+    bare = made((), sessions)
     every = [SearchParameter(name=RUNTIME, values=tuple(sessions), default=next(iter(sessions)))]
     for slot in slots:
         every += _of_slot(slot, bare, next(iter(sessions)))
@@ -180,7 +182,7 @@ def space_of(
     wanted = [_held(each) if only and not each.name.startswith(tuple(only)) else each for each in every]
     asked = {RUNTIME, *(name for each in wanted if len(each.values) > 1 for name in each.when)}
     kept = tuple(each for each in wanted if len(each.values) > 1 or each.name in asked)
-    return Space(recipe, passes, hardware, kind, slots, kept, sessions)
+    return made(kept, sessions)
 
 
 def session_of(runtime: str) -> str:

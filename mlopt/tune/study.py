@@ -11,69 +11,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlopt.core.errors import MloptError, OutputError
-from mlopt.core.hardware import detect
 from mlopt.core.voice import Say, unsaid
-from mlopt.report import study as pages
-from mlopt.results.environment import environment
 from mlopt.results.study import Ended, StudyRecord, TrialRecord
 from mlopt.run import optimize
-from mlopt.run.packaging import Artifact
 from mlopt.run.request import Request
-from mlopt.run.start import silent
+from mlopt.run.start import silent, start
 from mlopt.run.timeline import Notify
 from mlopt.runtimes.base import Deployable
 from mlopt.tune import ablation, finish, keeping, own, prior, record
+from mlopt.tune.asked import Asked, StudyResult
 from mlopt.tune.executor import Executor
 from mlopt.tune.journal import Journal
-from mlopt.tune.laboratory import Opening, RecipeLaboratory
+from mlopt.tune.laboratory import RecipeLaboratory
 from mlopt.tune.local import LocalExecutor
-from mlopt.tune.search import Limits, Search, Why
+from mlopt.tune.search import Limits, StudySearch, Why
 from mlopt.tune.space import Point
 from mlopt.tune.texts import recipe_text
 
-SUFFIX = ".study"
 _FINISH, _FINISH_BLOCKS, _MOST_FINISH = 60.0, 30, 0.35
 """Seconds that are kept for the end, and what each second of measuring adds; at most that share of the budget."""
 _PATIENCE = 24
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a user asks of a study; ``request`` is what an ordinary run of the recipe would be asked."""
+class Opening:
+    """Makes the laboratory of a request; it travels to where the work is done."""
 
     request: Request
-    folder: Path | None = None
-    """Of the study; None: beside the artifact."""
-    budget: float | None = None
-    """Seconds for all runs of the study together, the last race and the artifact included."""
-    trials: int | None = None
-    """The most trials."""
     only: tuple[str, ...] = ()
-    """Names, or beginnings of names, of the parameters that vary; all, if there are none."""
-    exhaustive: bool = False
-    """Whether every point is tried, in order, whatever comes of it."""
-    seed: int = 0
 
-    def at(self, name: str) -> Path:
-        """Return the folder of the study of a recipe."""
-        output = self.request.output or self.request.folder / name
-        return self.folder or output.with_name(f"{output.name}{SUFFIX}")
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a study came to."""
-
-    artifact: Artifact
-    study: StudyRecord
-    recipe: str
-    """The text of the recipe that made the artifact."""
-    folder: Path
+    def __call__(self, notify: Notify = silent, say: Say = unsaid) -> RecipeLaboratory:
+        """Read recipe and data, and build the source; raises ``MloptError`` as the first stages of a run do."""
+        with ExitStack() as stack:
+            started = stack.enter_context(start(self.request, notify, say))
+            prepared = optimize.ready(optimize.plan(started))
+            return RecipeLaboratory(prepared, self.only, stack.pop_all())
 
 
 MakeExecutor = Callable[[Opening, RecipeLaboratory], AbstractContextManager[Executor]]
@@ -84,18 +61,18 @@ def local(_opening: Opening, laboratory: RecipeLaboratory) -> AbstractContextMan
     return LocalExecutor(laboratory)
 
 
-def run(asked: Asked, notify: Notify = silent, say: Say = unsaid, make: MakeExecutor = local) -> Tuned:
-    """Search, race the best once more, and run the recipe that won; ``make`` says where trials are done."""
+def run(asked: Asked, notify: Notify = silent, say: Say = unsaid, make: MakeExecutor = local) -> StudyResult:
+    """StudySearch, race the best once more, and run the recipe that won; ``make`` says where trials are done."""
     request = own.within(asked.request, asked.budget)
     opening = Opening(request, asked.only)
-    with RecipeLaboratory(opening, notify, say) as laboratory:
+    with opening(notify, say) as laboratory:
         folder = asked.at(laboratory.prepared.planned.loaded.recipe.name)
-        about = record.about(laboratory, asked.request, asked.only)
+        about = record.about(laboratory.prepared, laboratory.runtimes, asked.request, asked.only)
         study = _Study(asked, folder, laboratory, Journal(folder, laboratory.space, asked.seed, about))
         with make(opening, laboratory) as executor:
             why = study.searched(executor)
         notify("finish", "the best trials against the recipe's own result", None)
-        final = finish.decided(laboratory, study.own, study.search.ranked(), study.objective)
+        final = study.decided()
         found = study.found(why, final)
         point = final.winner.params if final.winner is not None else None
         text = recipe_text(request, laboratory.prepared.planned.loaded, laboratory.space, point)
@@ -104,13 +81,12 @@ def run(asked: Asked, notify: Notify = silent, say: Say = unsaid, make: MakeExec
     artifact = optimize.execute(chosen, notify, say)
     study.note_time()
     found = found.model_copy(update={"ended": study.ended(why)})
-    pages.write(found, folder, text)
-    return Tuned(artifact, found, text, folder)
+    return StudyResult(artifact, found, text, folder)
 
 
 def outlook(asked: Asked) -> record.SpaceOutlook:
     """Return what would be searched, and with what first, without a trial."""
-    with RecipeLaboratory(Opening(replace(asked.request, sign=False), asked.only)) as laboratory:
+    with Opening(replace(asked.request, sign=False), asked.only)() as laboratory:
         space = laboratory.space
         traits = prior.traits_of(laboratory.baseline.model)
         first = [(space.default, "recipe"), *prior.first_points(space, traits, space.default)]
@@ -133,7 +109,7 @@ class _Study:
         self._started = time.time()
         self.journal.took(self._before, 0.0)
         self.own: Deployable
-        self.search: Search
+        self.search: StudySearch
 
     @property
     def seconds(self) -> float:
@@ -147,7 +123,7 @@ class _Study:
     def searched(self, executor: Executor) -> Why:
         """Find out what the recipe comes to by itself, and then try points until there is a reason to stop."""
         began = self._started - sum(self._before)
-        self.search = Search(
+        self.search = StudySearch(
             executor, self.journal, self._limits(), self.objective, began, tell=self._tell, moved=self._moved
         )
         self.own = self._own()
@@ -158,6 +134,12 @@ class _Study:
             self._ablate(self.search.best)
         return why
 
+    def decided(self) -> finish.Final:
+        """Race the best trials against what the recipe comes to by itself."""
+        one, measure = self.laboratory, self.laboratory.prepared.planned.loaded.recipe.measure
+        race = finish.LastRace(one.raced, one.deployable, measure)
+        return finish.decided(race, self.own, self.search.ranked(), self.objective)
+
     def ended(self, why: Why) -> Ended:
         """Return how this run ended."""
         return Ended(why=why, seconds=round(self.seconds, 1), resumed=len(self._before))
@@ -166,8 +148,9 @@ class _Study:
         """Return the study as it stands."""
         best = final.winner if final.winner is not None else self._recipe_record()
         return record.study(
-            self.laboratory, self.asked.request, self.journal.records, best=best, final=final,
-            budget=self.asked.budget, seed=self.asked.seed, environment=environment(detect()), ended=self.ended(why),
+            self.laboratory.prepared.planned.loaded, self.laboratory.space, self.asked.request, self.journal.records,
+            best=best.number if best is not None else None, budget=self.asked.budget, seed=self.asked.seed,
+            final=(final.speedup, final.ci95), ended=self.ended(why),
         )  # fmt: skip
 
     def remember(self) -> None:
@@ -194,13 +177,22 @@ class _Study:
         known = keeping.kept(folder, self.laboratory.baseline) if self._recipe_record() is not None else None
         if known is not None:
             return known
-        found = own.found(self.laboratory)
+        found = self._found_by_itself()
         keeping.keep(found.deployable, folder)
         if self._recipe_record() is None:
             self.journal.insist(found.point, own.ORIGIN)
             (proposed,) = self.journal.ask(1)
-            self.search.tell_of(own.told(self.laboratory, found, proposed.number, self.search.began))
+            began = max(0.0, self.seconds - found.seconds)
+            measured = self.laboratory.measured(found.deployable)
+            self.search.tell_of(own.told(found, measured, proposed.number, began, self.laboratory.node))
         return found.deployable
+
+    def _found_by_itself(self) -> own.OwnResult:
+        """Run the recipe's chain in each of its runtimes, and choose, as a run of the recipe does."""
+        began, prepared = time.monotonic(), self.laboratory.prepared
+        chosen = optimize.choose(prepared, optimize.transform(prepared))
+        recipe = prepared.planned.loaded.recipe
+        return own.result(self.laboratory.space, recipe, chosen, time.monotonic() - began)
 
     def _recipe_record(self) -> TrialRecord | None:
         return next((each for each in self.journal.records if each.origin == own.ORIGIN), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopt.core.errors import MloptError, RecipeError
-from mlopt.tune.study import Asked, Tuned
+from mlopt.tune.asked import Asked, StudyResult
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Tuning:
     """What became of one recipe."""
 
     recipe: Path
-    tuned: Tuned | None = None
+    tuned: StudyResult | None = None
     error: MloptError | None = None
 
     @property
@@ -59,7 +59,7 @@ def recipes(pattern: str) -> list[Path]:
     return found
 
 
-def sweep(asked: Asked, paths: Sequence[Path], tune: Callable[[Asked], Tuned]) -> Iterator[Tuning]:
+def sweep(asked: Asked, paths: Sequence[Path], tune: Callable[[Asked], StudyResult]) -> Iterator[Tuning]:
     """Tune each recipe as ``asked``, with a budget of its own, and yield what became of it."""
     for path in paths:
         request = replace(asked.request, source=path, output=None)

@@ -29,7 +29,7 @@ passes: [simplify, {quantize: {mode: static, optional: true}}, fuse]
 gates: [{metric: fidelity.cosine, min: 0.9}]
 measure: {seconds: 0.1, rounds: 7, max_time: 2, operators: false}
 """
-MACHINE = Hardware("a CPU", ("avx2", "avx512_vnni"), 2, 8 << 30, None)
+MACHINE = Hardware(cpu="a CPU", architecture="x86_64", isa=("avx2", "avx512_vnni"), cores=2, memory_bytes=8 << 30)
 SESSIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "onnxruntime": {
         "graph_optimization: basic": {"graph_optimization": "basic"},
@@ -43,7 +43,7 @@ def write(folder: Path, text: str = TEXT) -> Path:
     cnn(folder / "net.onnx")
     values = np.random.default_rng(0)
     for name, count in (("calibration", 32), ("evaluation", 48)):
-        np.savez(folder / f"{name}.npz", x=values.normal(size=(count, 3, 16, 16)).astype(np.float32))
+        np.savez(folder / f"{name}.npz", image=values.normal(size=(count, 3, 8, 8)).astype(np.float32))
     path = folder / "net.yaml"
     path.write_text(text, encoding="utf-8")
     return path
