@@ -74,12 +74,16 @@ class Space:
         return self.completed({})
 
     def completed(self, some: Point) -> dict[str, JsonValue]:
-        """Return a whole point: what is not given is as the recipe has it, and what means nothing is left out."""
+        """Return a whole point: what is not given is as the recipe has it, and what means nothing is left out.
+
+        A step that may go does so where it writes for another runtime than the point's, as in a run of the recipe.
+        """
         point: dict[str, JsonValue] = {}
         for each in self.parameters:
             if active(each, point):
                 point[each.name] = some.get(each.name, each.default)
-        return point
+        foreign = next((slot.name for slot in self.slots if slot.free and self._is_foreign(slot, point)), None)
+        return point if foreign is None else self.completed({**some, foreign: False})
 
     def points(self) -> Iterator[dict[str, JsonValue]]:
         """Yield every point, valid or not, the recipe's own first."""
@@ -117,6 +121,16 @@ class Space:
         """Return how a step is configured; raises ``ValidationError``."""
         given = {key: point[name] for key in type(slot.step.config).space() if (name := f"{slot.name}.{key}") in point}
         return type(slot.step.config).model_validate({**slot.step.config.model_dump(), **given})
+
+    def _is_foreign(self, slot: Slot, point: Point) -> bool:
+        """Whether a step that is there writes what the point's runtime is not sure to read."""
+        if not point.get(slot.name, False):
+            return False
+        try:
+            owner = self.config_of(slot, point).only_in
+        except ValidationError:
+            return False
+        return owner is not None and owner[0] != point[RUNTIME]
 
     def _from(self, point: dict[str, JsonValue], rest: Sequence[SearchParameter]) -> Iterator[dict[str, JsonValue]]:
         while rest and not active(rest[0], point):

@@ -101,8 +101,10 @@ def test_a_step_that_measures_by_itself_is_tried_as_the_recipe_has_it(folder: Pa
 def test_what_one_runtime_alone_reads_is_no_point_of_another(folder: Path) -> None:
     text = tuned_recipe.TEXT.replace("runtime: onnxruntime", "runtime: [onnxruntime, openvino]")
     space = tuned_recipe.space(folder, text, sessions={"onnxruntime": {}, "openvino": {}})
-    there = space.completed({RUNTIME: "openvino", "passes.quantize.mode": "dynamic", "passes.fuse": False})
-    assert space.problem(there) == "'quantize' writes for onnxruntime"
+    there = space.completed({RUNTIME: "openvino"})
+    assert there["passes.fuse"] is False
+    assert space.problem({**there, "passes.fuse": True, "passes.fuse.level": "extended"}) == "'fuse' writes for onnxruntime"
+    assert space.problem(there) is None
 
 
 def test_only_what_is_named_varies(folder: Path) -> None:
