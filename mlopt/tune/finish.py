@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from mlopt.core.errors import MeasureError
 from mlopt.core.target import Objective
 from mlopt.measure import statistics
 from mlopt.measure.candidate import Run
@@ -61,7 +62,10 @@ def decided(race: LastRace, own: Deployable, ranked: Sequence[TrialRecord], obje
     measure = race.measure
     schedule = Schedule(measure.seconds, max(_ROUNDS, measure.rounds), measure.max_time, looks=1, least=_LEAST)
     named = {_OWN: own, **{name: model for name, (_, model) in finalists.items()}}
-    run = race.run(named, schedule)
+    try:
+        run = race.run(named, schedule)
+    except MeasureError:  # the baseline died: then there is nothing to say of anything
+        return Final(None)
     if _OWN not in run.measured:
         return Final(None)
     noise = statistics.noise_floor(run.measured[BASELINE].blocks, run.measured[CONTROL].blocks)

@@ -38,11 +38,11 @@ SESSIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def write(folder: Path, text: str = TEXT) -> Path:
+def write(folder: Path, text: str = TEXT, calibration: int = 32) -> Path:
     """Put the model, its samples and the recipe into a folder; return the recipe's path."""
     cnn(folder / "net.onnx")
     values = np.random.default_rng(0)
-    for name, count in (("calibration", 32), ("evaluation", 48)):
+    for name, count in (("calibration", calibration), ("evaluation", 48)):
         np.savez(folder / f"{name}.npz", image=values.normal(size=(count, 3, 8, 8)).astype(np.float32))
     path = folder / "net.yaml"
     path.write_text(text, encoding="utf-8")
