@@ -78,6 +78,8 @@ def _show(summary: dict[str, Any], screen: Console) -> None:
         screen.print(f"failed     {summary['failed']:,} rows: {output / summary['errors']}")
         for row, message in list(errors(output).items())[:_SHOWN]:
             screen.print(f"           row {row}: {message}")
+    for note in summary["notes"]:
+        screen.print(f"note       {note}")
     if summary["state"] != "complete":
         most = summary["max_errors"]
         screen.print(f"stopped    more than {most} rows failed; the same command with a larger --max-errors goes on")

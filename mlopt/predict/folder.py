@@ -13,9 +13,20 @@ from pydantic import ValidationError
 
 from mlopt import __version__
 from mlopt.artifact.files import write_atomic
-from mlopt.core.errors import OutputError, Problem, UserError
+from mlopt.core.errors import DataError, OutputError, Problem, UserError
 from mlopt.core.hardware import detect_cpu
-from mlopt.predict.records import ERRORS, SETUP, SHARDS, SUMMARY, WORK, RowFault, RunSetup, write_json
+from mlopt.predict.records import (
+    ERRORS,
+    SETUP,
+    SHARDS,
+    SUMMARY,
+    WORK,
+    RowFault,
+    RunSetup,
+    ShardRecord,
+    name_of,
+    write_json,
+)
 from mlopt.results.environment import now
 
 if TYPE_CHECKING:
@@ -44,6 +55,22 @@ def check(output: Path) -> None:
         raise OutputError("the folder holds something else than predictions", where=str(output),
                           got=", ".join(foreign[:5]), expected="an empty folder, none, or one of mlopt predict",
                           fix="choose another with -o DIR")  # fmt: skip
+
+
+def sweep(output: Path) -> None:
+    """Take away what a kill left half written."""
+    for file in (output / SHARDS).glob(".*"):
+        file.unlink()
+
+
+def changed_meanwhile(output: Path, data: Path, done: Sequence[ShardRecord]) -> DataError:
+    """Take back the shards that were done meanwhile, since nobody knows of which data they are; return the error."""
+    for record in done:
+        (output / SHARDS / f"{name_of(record.number)}.json").unlink()
+    return DataError(
+        "the data was changed while it was predicted", where=str(data), got=f"{len(done)} shards of both",
+        expected="files that nobody writes to", fix="put it back and run the same command again, or use another -o DIR",
+    )  # fmt: skip
 
 
 def agree_early(output: Path, artifact: str, data: str) -> None:

@@ -30,6 +30,7 @@ from mlopt.recipe.given_data import described
 from mlopt.recipe.yaml_reader import read_bytes, read_text
 
 EXPECTED = "a .npz file, a folder of .npy files, a .npy file, a folder of images, or a .jsonl file of texts"
+Names = tuple[str, ...]
 _CHUNK = 1 << 20
 _LABELS = "labels"
 
@@ -45,6 +46,13 @@ class RowData:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """The keys of a data source that say how texts or images become arrays, and the digest of the tokenizer."""
     tokenizer: Path | None = None
+    stamps: tuple[tuple[int, int], ...] = ()
+    """Size and time of change of each file, before it was digested."""
+
+    @property
+    def is_as_found(self) -> bool:
+        """Whether no file was changed since, as far as the file system tells."""
+        return self.stamps == _stamps(_files(self.path, self.kind))
 
 
 @dataclass(frozen=True)
@@ -56,13 +64,17 @@ class RowArrays:
     row_bytes: int
     names: tuple[str, ...] = ()
     """Of pictures: the file of each row."""
+    notes: tuple[str, ...] = ()
+    """What was left out or changed when texts or pictures were read."""
 
 
 def found(path: Path, inputs: Sequence[TensorSpec], lock: Path) -> RowData:
     """Look at the data and digest it; ``lock`` is the recipe's lock file of the artifact. Raises ``DataError``."""
     kind = _kind(path)
+    files = _files(path, kind)
+    stamps = _stamps(files)
     if kind in ("npy", "npz"):
-        return RowData(path, kind, _digest(_npy_files(path) if kind == "npy" else [path], path))
+        return RowData(path, kind, _digest(files, path), stamps=stamps)
     given = described(path, inputs, path.parent, fixed=False)
     part = "text" if kind == "texts" else "image"
     judged = {key: value for key, value in _as_judged(lock, part).items() if key not in ("tokenizer", "label")}
@@ -70,25 +82,26 @@ def found(path: Path, inputs: Sequence[TensorSpec], lock: Path) -> RowData:
     reading: dict[str, Any] = {part: keys}
     if given.tokenizer is not None:
         reading["tokenizer"] = file_digest(given.tokenizer)
-    return RowData(path, kind, _digest(_files_of(path), path), reading, given.tokenizer)
+    return RowData(path, kind, _digest(files, path), reading, given.tokenizer, stamps)
 
 
 def prepared(data: RowData, inputs: Sequence[TensorSpec], folder: Path) -> RowArrays:
     """Make the arrays, in the new ``folder`` where they are not on disk yet; raises ``DataError``."""
     folder.mkdir()
     names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if data.kind == "npy":
         files = _named(data.path, inputs)
     elif data.kind == "npz":
         files = _unpacked(data.path, inputs, folder)
     else:
-        files, names = _read(data, inputs, folder)
+        files, names, notes = _read(data, inputs, folder)
     arrays = {name: mapped_rows(file) for name, file in files.items()}
     count = count_of(Samples(arrays), str(data.path))
     _check(arrays, inputs, str(data.path))
     if not count:
         raise DataError("there are no rows", where=str(data.path), expected="at least one")
-    return RowArrays(files, count, sum(array[:1].nbytes for array in arrays.values()), names)
+    return RowArrays(files, count, sum(array[:1].nbytes for array in arrays.values()), names, notes)
 
 
 def mapped_rows(file: Path) -> Array:
@@ -121,8 +134,13 @@ def _npy_files(path: Path) -> list[Path]:
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 
-def _files_of(path: Path) -> list[Path]:
-    return files_below(path)[0] if path.is_dir() else [path]
+def _files(path: Path, kind: str) -> list[Path]:
+    """Return the files that the data consists of."""
+    return _npy_files(path) if kind == "npy" else files_below(path)[0] if path.is_dir() else [path]
+
+
+def _stamps(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    return tuple((found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files if file.exists()))
 
 
 def _digest(files: Sequence[Path], base: Path) -> str:
@@ -173,8 +191,11 @@ def _unpacked(path: Path, inputs: Sequence[TensorSpec], folder: Path) -> dict[st
     return files
 
 
-def _read(data: RowData, inputs: Sequence[TensorSpec], folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Read texts or images as arrays; each line and each picture is a row, or it is an error."""
+def _read(data: RowData, inputs: Sequence[TensorSpec], folder: Path) -> tuple[dict[str, Path], Names, Names]:
+    """Read texts or images as arrays; each line and each picture is a row, or it is an error.
+
+    Returns the files, the names of pictures, and remarks.
+    """
     keys = {key: value for key, value in data.reading.items() if key != "tokenizer"}
     if data.tokenizer is not None:
         keys["text"] = {**keys["text"], "tokenizer": str(data.tokenizer.resolve())}
@@ -187,7 +208,7 @@ def _read(data: RowData, inputs: Sequence[TensorSpec], folder: Path) -> tuple[di
     files = {name: folder / f"{number}.npy" for number, name in enumerate(arrays)}
     for name, array in arrays.items():
         np.save(files[name], array, allow_pickle=False)
-    return files, names
+    return files, names, tuple(samples.notes)
 
 
 def _pictures(folder: Path) -> Iterator[str]:

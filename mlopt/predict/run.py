@@ -103,8 +103,11 @@ def predict(request: PredictRequest, tell: Tell = lambda *_: None) -> dict[str, 
         shutil.rmtree(request.output / WORK, ignore_errors=True)
         (request.output / WORK).mkdir(mode=0o700)
         (request.output / SHARDS).mkdir(exist_ok=True)
+        places.sweep(request.output)
         begun = _begin(request, verified, data, tell)
         course = _computed(request, begun, tell)
+        if course.done and not data.is_as_found:
+            raise places.changed_meanwhile(request.output, request.data, course.done)
         summary = places.finish(request.output, begun.setup, course, _facts(request, begun))
         shutil.rmtree(request.output / WORK)
     return summary
@@ -199,5 +202,5 @@ def _facts(request: PredictRequest, begun: _Begun) -> dict[str, Any]:
             "root": begun.verified.root, "signer": begun.verified.signer, "verdict": manifest.verdict,
         },
         "data": {"path": str(request.data), "sha256": begun.setup.data},
-        "max_errors": request.max_errors, "workers": begun.crew.workers,
+        "max_errors": request.max_errors, "workers": begun.crew.workers, "notes": list(begun.arrays.notes),
     }  # fmt: skip

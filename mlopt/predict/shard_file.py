@@ -28,7 +28,8 @@ _LONGEST = 200
 
 def array_names(outputs: Sequence[str]) -> dict[str, str]:
     """Return what the array of each output is called in the file."""
-    taken = {ROWS, *(f"{name}{_SHAPES}" for name in outputs)}
+    by_place = {f"output_{number}" for number in range(len(outputs))}
+    taken = {ROWS, *by_place, *(f"{name}{_SHAPES}" for name in (*outputs, *by_place))}
     usual = {name for name in outputs if name not in taken and name.isprintable() and 0 < len(name) < _LONGEST}
     return {name: name if name in usual else f"output_{number}" for number, name in enumerate(outputs)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from mlopt.artifact.signing import keys
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.predict.answers import Answers
-from mlopt.predict.shard_worker import ShardWorker
-from mlopt.predict.shards import Fault
+from mlopt.predict.crew import Outcome
+from mlopt.predict.shard_worker import ShardWork, ShardWorker
+from mlopt.predict.shards import Fault, Span
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
 WORDS, TOKENS, WIDTH = 20, 3, 4
@@ -94,3 +95,15 @@ class DyingShards(ShardWorker):
         if deadly & set(rows):
             os.kill(os.getpid(), signal.SIGKILL)
         return super()._noted(rows)
+
+
+class InlineCrew:
+    """Computes shards in this process, the last first."""
+
+    workers = 1
+
+    def compute(self, work: ShardWork, spans: Sequence[Span], folder: Path) -> Iterator[Outcome]:
+        folder.mkdir()
+        worker = ShardWorker(work, folder / "flight")
+        for span in reversed(spans):
+            yield worker.shard(span, {})
