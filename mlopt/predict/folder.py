@@ -6,8 +6,9 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,10 +28,8 @@ from mlopt.predict.records import (
     name_of,
     write_json,
 )
+from mlopt.predict.shard_worker import Abandoned
 from mlopt.results.environment import now
-
-if TYPE_CHECKING:
-    from mlopt.predict.run import Course
 
 LOCK = ".lock"
 NAMES = "names.txt"
@@ -40,6 +39,31 @@ _WORDS = {
     "artifact": "the artifact, by its digest", "data": "the data, by its digest", "rows": "the number of rows",
     "reading": "how files are read", "shard_rows": "the rows of a shard", "batch_size": "the batch size",
 }  # fmt: skip
+
+
+@dataclass
+class Headway:
+    """What became of the shards of a run so far."""
+
+    kept: list[ShardRecord] = field(default_factory=list)
+    """Those that were done before."""
+    damaged: int = 0
+    """Shards that were there and not whole, and are done again."""
+    done: list[ShardRecord] = field(default_factory=list)
+    abandoned: Abandoned | None = None
+    seconds: float = 0.0
+    """Of computing, by the clock."""
+
+    @property
+    def shards(self) -> list[ShardRecord]:
+        """All that are whole, in order."""
+        return sorted([*self.kept, *self.done], key=lambda record: record.number)
+
+    @property
+    def faults(self) -> list[RowFault]:
+        """The rows that failed, in order."""
+        given_up = self.abandoned.faults if self.abandoned else ()
+        return [*(fault for record in self.shards for fault in record.faults), *given_up]
 
 
 def check(output: Path) -> None:
@@ -115,7 +139,7 @@ def _raise_for(output: Path, asked: RunSetup, stored: RunSetup) -> None:
         raise UserError.of(problems)
 
 
-def finish(output: Path, setup: RunSetup, course: Course, facts: Mapping[str, Any]) -> dict[str, Any]:
+def finish(output: Path, setup: RunSetup, course: Headway, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write the errors and the summary, and return that. Raises ``OutputError``."""
     summary = _summary(output, setup, course, facts)
     try:
@@ -131,7 +155,7 @@ def _lines(faults: Sequence[RowFault]) -> bytes:
     return "".join(json.dumps(fault.model_dump(), ensure_ascii=False) + "\n" for fault in faults).encode()
 
 
-def _summary(output: Path, setup: RunSetup, course: Course, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(output: Path, setup: RunSetup, course: Headway, facts: Mapping[str, Any]) -> dict[str, Any]:
     shards = course.shards
     here = sum(record.stop - record.start for record in course.done)
     complete = sum(record.stop - record.start for record in shards) == setup.rows

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from mlopt.core.hardware import usable_cores
 from mlopt.core.locks import locked
 from mlopt.predict import folder as places
 from mlopt.predict.crew import Crew, LocalCrew
-from mlopt.predict.records import SHARDS, WORK, RowFault, RunSetup, ShardRecord, read_shard, was_begun
+from mlopt.predict.folder import Headway
+from mlopt.predict.records import SHARDS, WORK, RunSetup, read_shard, was_begun
 from mlopt.predict.rows import RowArrays, RowData, found, prepared
 from mlopt.predict.shard_worker import Abandoned, ShardWork
 from mlopt.predict.shards import Span, cut, default_size
@@ -48,31 +49,6 @@ class PredictRequest:
     """More rows that fail end the run."""
     crew: Crew | None = None
     """Who computes; None: processes of this machine."""
-
-
-@dataclass
-class Course:
-    """What became of the shards of a run so far."""
-
-    kept: list[ShardRecord] = field(default_factory=list)
-    """Those that were done before."""
-    damaged: int = 0
-    """Shards that were there and not whole, and are done again."""
-    done: list[ShardRecord] = field(default_factory=list)
-    abandoned: Abandoned | None = None
-    seconds: float = 0.0
-    """Of computing, by the clock."""
-
-    @property
-    def shards(self) -> list[ShardRecord]:
-        """All that are whole, in order."""
-        return sorted([*self.kept, *self.done], key=lambda record: record.number)
-
-    @property
-    def faults(self) -> list[RowFault]:
-        """The rows that failed, in order."""
-        given_up = self.abandoned.faults if self.abandoned else ()
-        return [*(fault for record in self.shards for fault in record.faults), *given_up]
 
 
 @dataclass(frozen=True)
@@ -138,9 +114,9 @@ def _begin(request: PredictRequest, verified: Verified, data: RowData, tell: Tel
     return _Begun(verified, setup, arrays, told, request.crew or LocalCrew(request.workers or _workers(verified)))
 
 
-def _computed(request: PredictRequest, begun: _Begun, tell: Tell) -> Course:
+def _computed(request: PredictRequest, begun: _Begun, tell: Tell) -> Headway:
     """Keep what is whole, and compute the rest until all is done or too much has failed."""
-    course, rows = Course(), begun.setup.rows
+    course, rows = Headway(), begun.setup.rows
     todo = list(_left(request.output, begun.setup, course, tell))
     done = before = sum(record.stop - record.start for record in course.kept)
     began = time.perf_counter()
@@ -161,7 +137,7 @@ def _computed(request: PredictRequest, begun: _Begun, tell: Tell) -> Course:
     return course
 
 
-def _left(output: Path, setup: RunSetup, course: Course, tell: Tell) -> Iterator[Span]:
+def _left(output: Path, setup: RunSetup, course: Headway, tell: Tell) -> Iterator[Span]:
     """Yield the shards that are to be done; those that are whole go to ``course``."""
     spans = cut(setup.rows, setup.shard_rows)
     for span in spans:
@@ -174,7 +150,7 @@ def _left(output: Path, setup: RunSetup, course: Course, tell: Tell) -> Iterator
             yield span
 
 
-def _too_many(course: Course, most: int) -> bool:
+def _too_many(course: Headway, most: int) -> bool:
     return len(course.faults) > most
 
 
