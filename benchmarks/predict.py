@@ -7,8 +7,8 @@ own): recipes/minilm.yaml, which gets texts of 8 tokens, one of them not in the 
 `mlopt predict` runs over so many rows of each, is ended by SIGKILL when a quarter and when a half of the shards are
 there, and goes on. Then all that it wrote is read back: every row once and in order but for the poisoned one, every
 digest as it was written, no shard that was whole before a kill written again, and of each shard one batch, whose
-outputs must be those of the same batch fed to the model directly. The result goes to benchmarks/results/predict.json; the exit
-code is 1 if anything is not so.
+outputs must be those of the same batch fed to the model directly. The result goes to benchmarks/results/predict.json;
+the exit code is 1 if anything is not so.
 """
 
 from __future__ import annotations
