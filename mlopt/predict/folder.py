@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +83,22 @@ def check(output: Path) -> None:
                           fix="choose another with -o DIR")  # fmt: skip
 
 
-def sweep(output: Path) -> None:
-    """Take away what a kill left half written."""
+@contextmanager
+def working(output: Path) -> Iterator[None]:
+    """Have a private folder for what is of no use afterwards; before and after it, what a kill left is taken away."""
+    _sweep(output)
+    (output / WORK).mkdir(mode=0o700)
+    (output / SHARDS).mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        _sweep(output)
+
+
+def _sweep(output: Path) -> None:
     for file in (output / SHARDS).glob(".*"):
-        file.unlink()
+        file.unlink(missing_ok=True)
+    shutil.rmtree(output / WORK, ignore_errors=True)  # a node of a cluster may still write its log
 
 
 def changed_meanwhile(output: Path, data: Path, done: Sequence[ShardRecord]) -> DataError:

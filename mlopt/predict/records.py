@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from mlopt.artifact.files import write_atomic
 
-SETUP, SUMMARY, ERRORS, SHARDS, WORK = "setup.json", "predictions.json", "errors.jsonl", "shards", ".work"
+SETUP, SUMMARY, ERRORS, SHARDS, WORK = "setup.json", "predictions.json", "errors.jsonl", "shards", ".mlopt-work"
 Hex = str
 
 

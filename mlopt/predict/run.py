@@ -6,7 +6,6 @@ and these settings; what is whole in it is kept, and the rest is computed.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -24,7 +23,7 @@ from mlopt.core.locks import locked
 from mlopt.predict import folder as places
 from mlopt.predict.crew import Crew, LocalCrew
 from mlopt.predict.folder import Headway
-from mlopt.predict.records import SHARDS, WORK, RunSetup, read_shard, was_begun
+from mlopt.predict.records import WORK, RunSetup, read_shard, was_begun
 from mlopt.predict.rows import RowArrays, RowData, found, prepared
 from mlopt.predict.shard_worker import Abandoned, ShardWork
 from mlopt.predict.shards import Span, cut, default_size
@@ -47,8 +46,8 @@ class PredictRequest:
     workers: int | None = None
     max_errors: int = MAX_ERRORS
     """More rows that fail end the run."""
-    crew: Crew | None = None
-    """Who computes; None: processes of this machine."""
+    crew: Callable[[int], Crew] | None = None
+    """Makes who computes, from the threads of one worker; None: processes of this machine."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,13 @@ def predict(request: PredictRequest, tell: Tell = lambda *_: None) -> dict[str, 
     tell("read and digest the data", "", None)
     data = found(request.data, manifest.model.inputs, _lock(verified))
     places.check(request.output)
-    with locked(request.output / places.LOCK, wait=False, busy="another mlopt predict writes into this folder"):
-        shutil.rmtree(request.output / WORK, ignore_errors=True)
-        (request.output / WORK).mkdir(mode=0o700)
-        (request.output / SHARDS).mkdir(exist_ok=True)
-        places.sweep(request.output)
+    lock = request.output / places.LOCK
+    with locked(lock, wait=False, busy="another mlopt predict writes into this folder"), places.working(request.output):
         begun = _begin(request, verified, data, tell)
         course = _computed(request, begun, tell)
         if course.done and not data.is_as_found:
             raise places.changed_meanwhile(request.output, request.data, course.done)
-        summary = places.finish(request.output, begun.setup, course, _facts(request, begun))
-        shutil.rmtree(request.output / WORK)
-    return summary
+        return places.finish(request.output, begun.setup, course, _facts(request, begun))
 
 
 def _begin(request: PredictRequest, verified: Verified, data: RowData, tell: Tell) -> _Begun:
@@ -111,7 +105,7 @@ def _begin(request: PredictRequest, verified: Verified, data: RowData, tell: Tel
         artifact=copy.directory, told=request.artifact, inputs=files, output=output, run=setup.digest,
         batch_size=batch_size, max_errors=request.max_errors,
     )  # fmt: skip
-    return _Begun(verified, setup, arrays, told, request.crew or LocalCrew(request.workers or _workers(verified)))
+    return _Begun(verified, setup, arrays, told, _crew(request, verified))
 
 
 def _computed(request: PredictRequest, begun: _Begun, tell: Tell) -> Headway:
@@ -160,10 +154,13 @@ def _measured_batch(verified: Verified) -> int:
     return report.final.batch_size or 1
 
 
-def _workers(verified: Verified) -> int:
-    """Return as many workers as there are cores for, with the threads that were measured."""
-    threads = verified.manifest.options.get("threads")
-    return max(1, usable_cores() // threads) if isinstance(threads, int) and threads > 0 else 1
+def _crew(request: PredictRequest, verified: Verified) -> Crew:
+    """Return who computes: by default as many workers as there are cores for, with the threads that were measured."""
+    found = verified.manifest.options.get("threads")
+    threads = found if isinstance(found, int) and found > 0 else usable_cores()
+    if request.crew is not None:
+        return request.crew(threads)
+    return LocalCrew(request.workers or max(1, usable_cores() // threads))
 
 
 def _lock(verified: Verified) -> Path:

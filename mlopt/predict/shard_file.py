@@ -39,7 +39,7 @@ def write(file: Path, rows: Sequence[int], outputs: Mapping[str, Array]) -> None
     arrays: dict[str, Array] = {ROWS: np.asarray(rows, dtype=np.int64)}
     for name, output in outputs.items():
         arrays |= _flat(name, output) if ragged.is_ragged(output) else {name: output}
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     try:
         with temporary.open("wb") as stream:
             _pack(stream, arrays)

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopt.artifact.deployed import shipped
+from mlopt.artifact.files import said_of
 from mlopt.artifact.layout import read_manifest
 from mlopt.core.errors import IntegrityError, OutputError
 from mlopt.predict.records import SHARDS, RowFault, ShardRecord, file_digest, name_of, write_shard
 from mlopt.predict.shards import Fault, Span, apart
+from mlopt.runtimes.base import Deployable
 
 if TYPE_CHECKING:
     from mlopt.predict.answers import Answers
@@ -76,6 +78,18 @@ class Flight:
             return range(0)
 
 
+def _deployable(work: ShardWork) -> Deployable:
+    manifest = read_manifest(work.artifact)
+    found = shipped(work.artifact, manifest, work.told)
+    if found.model.digest != manifest.model.digest:
+        raise IntegrityError(
+            "the model is not the one that the manifest describes", where=str(work.told / manifest.model.file),
+            got=f"digest {found.model.digest}", expected=f"digest {manifest.model.digest}",
+            fix="make the artifact again",
+        )  # fmt: skip
+    return found
+
+
 class ShardWorker:
     """Lives in a worker's process, for as long as that."""
 
@@ -86,17 +100,11 @@ class ShardWorker:
 
         self._work, self._flight, self._spent = work, Flight(flight), 0.0
         self._flight.at(())
-        manifest = read_manifest(work.artifact)
-        deployable = shipped(work.artifact, manifest, work.told)
-        if deployable.model.digest != manifest.model.digest:
-            raise IntegrityError(
-                "the model is not the one that the manifest describes", where=str(work.told / manifest.model.file),
-                got=f"digest {deployable.model.digest}", expected=f"digest {manifest.model.digest}",
-                fix="make the artifact again",
-            )  # fmt: skip
         self._open = ExitStack()
-        session = self._open.enter_context(open_session(deployable))
         arrays = {name: mapped_rows(file) for name, file in work.inputs.items()}
+        with said_of(work.told, work.artifact):
+            deployable = _deployable(work)
+            session = self._open.enter_context(open_session(deployable))
         self._answering = Answering(session, deployable.model.inputs, arrays, work.batch_size)
 
     def attempt(self, rows: Sequence[int]) -> None:

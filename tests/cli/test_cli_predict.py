@@ -22,7 +22,7 @@ run = running(predict)
 def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A signed artifact in the working directory, predicted with in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "LocalCrew", lambda _workers: predicted.InlineCrew())
+    monkeypatch.setattr(runs, "LocalCrew", predicted.InlineCrew)
     return predicted.artifact(tmp_path / "words").relative_to(tmp_path)
 
 

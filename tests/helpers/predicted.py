@@ -102,6 +102,9 @@ class InlineCrew:
 
     workers = 1
 
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
     def compute(self, work: ShardWork, spans: Sequence[Span], folder: Path) -> Iterator[Outcome]:
         folder.mkdir()
         worker = ShardWorker(work, folder / "flight")

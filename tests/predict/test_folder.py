@@ -22,14 +22,14 @@ from mlopt.predict.run import PredictRequest, predict
 def request_(tmp_path: Path) -> PredictRequest:
     np.savez(tmp_path / "rows.npz", **predicted.rows(12))
     artifact = predicted.artifact(tmp_path / "words")
-    return PredictRequest(artifact, tmp_path / "rows.npz", tmp_path / "out", crew=predicted.InlineCrew())
+    return PredictRequest(artifact, tmp_path / "rows.npz", tmp_path / "out", crew=predicted.InlineCrew)
 
 
 def test_what_a_kill_left_half_written_is_taken_away(request_: PredictRequest) -> None:
     (request_.output / SHARDS).mkdir(parents=True)
     (request_.output / SHARDS / ".00000.npz.123").write_bytes(b"half")
-    (request_.output / ".work").mkdir()
-    (request_.output / ".work/old").touch()
+    (request_.output / ".mlopt-work").mkdir()
+    (request_.output / ".mlopt-work/old").touch()
     predict(request_)
     assert sorted(path.name for path in request_.output.iterdir()) == [
         ".lock", "errors.jsonl", "predictions.json", "setup.json", "shards",

@@ -17,7 +17,7 @@ from mlopt.predict.run import PredictRequest, predict
 def out(tmp_path: Path) -> Path:
     np.savez(tmp_path / "rows.npz", **predicted.rows(12, poisoned=(0, 1, 2, 3, 9)))
     artifact = predicted.artifact(tmp_path / "words")
-    predict(PredictRequest(artifact, tmp_path / "rows.npz", tmp_path / "out", crew=predicted.InlineCrew()))
+    predict(PredictRequest(artifact, tmp_path / "rows.npz", tmp_path / "out", crew=predicted.InlineCrew))
     return tmp_path / "out"
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import predicted
 import pytest
+from onnx import TensorProto, helper
 
 import mlopt.predict as predictions
-from mlopt.core.errors import DataError, IntegrityError, OutputError, UserError
+from mlopt.core.errors import DataError, IntegrityError, ModelError, OutputError, UserError
 from mlopt.predict import crew
 from mlopt.predict.run import PredictRequest, predict
 
@@ -63,7 +65,7 @@ def test_every_row_is_there_once_in_order_and_what_fails_is_named(artifact: Path
         (start, start + 10) for start in range(0, ROWS, 10)
     ]
     assert summary["cpu_hours"] > 0
-    assert not (tmp_path / "out/.work").exists()
+    assert not (tmp_path / "out/.mlopt-work").exists()
 
 
 @pytest.mark.process
@@ -167,6 +169,22 @@ def test_a_folder_of_another_run_is_an_error_that_says_what_differs(
         predicted.artifact(tmp_path / "words", batch_size=5)
     with pytest.raises(UserError, match=message):
         run(artifact, data, **changes)
+
+
+@pytest.mark.process
+def test_a_model_that_cannot_be_opened_is_told_of_the_artifact_and_leaves_no_copy(tmp_path: Path) -> None:
+    def unopenable(path: Path) -> Path:
+        node = helper.make_node("NoSuchOperator", ["x"], ["y"])
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy")
+        model = helper.make_model(helper.make_graph([node], "odd", [x], [y]), ir_version=9)
+        onnx.save(model, path)
+        return path
+
+    artifact = predicted.artifact(tmp_path / "odd", unopenable)
+    with pytest.raises(ModelError) as caught:
+        run(artifact, given(tmp_path, x=np.ones((3, 2), np.float32)))
+    assert str(caught.value.problems[0].where) == str(artifact / "model.onnx")
+    assert not (tmp_path / "out/.mlopt-work").exists()
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(artifact: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_any_sizes_and_any_bad_rows_give_every_row_once_in_order(tmp_path: Path)
             np.savez(Path(name) / "rows.npz", **arrays)
             request = PredictRequest(
                 artifact, Path(name) / "rows.npz", Path(name) / "out", trust, shard_rows=size, batch_size=batch,
-                crew=predicted.InlineCrew(),
+                crew=predicted.InlineCrew,
             )  # fmt: skip
             summary = predict(request)
             found = list(predictions.read(Path(name) / "out"))
