@@ -17,7 +17,7 @@ from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from mlopt.core.errors import IntegrityError, OutputError, UserError
+from mlopt.core.errors import IntegrityError, MloptError, OutputError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +69,7 @@ def said_of(original: Path, held: Path) -> Iterator[None]:
     """Let problems that are found in ``held``, which is hidden, name what it was copied or extracted from."""
     try:
         yield
-    except IntegrityError as error:
+    except MloptError as error:
         if held == original:
             raise
         told = (

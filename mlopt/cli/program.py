@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PANELS = {
     "Optimize and judge": ("optimize", "tune", "plan", "bench", "gate", "report", "diff", "history"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
+    "Use it": ("predict",),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
     "Set up": ("recipe", "baseline", "cache", "doctor"),
 }

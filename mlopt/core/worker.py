@@ -115,6 +115,10 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
+    def end(self) -> None:
+        """End the child from another thread than that which waits for its answer, and which gets WorkerDiedError."""
+        self._process.kill()
+
     def _ask(
         self, verb: str, what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None = None
     ) -> Any:

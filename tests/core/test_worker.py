@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,16 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
             worker.invoke("sleep", timeout=0.5)
         with pytest.raises(WorkerDiedError, match=r"^it was ended by SIGKILL"):
             worker.invoke("add", 1)
+
+
+def test_a_child_is_ended_from_another_thread_than_waits_for_it(tmp_path: Path) -> None:
+    with Worker(tmp_path / "log") as worker:
+        worker.host(Counter, 0)
+        timer = threading.Timer(0.2, worker.end)
+        timer.start()
+        with pytest.raises(WorkerDiedError, match=r"^it was ended by SIGKILL"):
+            worker.invoke("sleep", timeout=30)
+        timer.join()
 
 
 def test_an_object_that_is_never_made_is_ended(tmp_path: Path) -> None:
