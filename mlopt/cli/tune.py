@@ -55,7 +55,7 @@ def tune(
     allow_pickle: Annotated[bool, typer.Option(help="Read weights out of a pickle, as in optimize.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the study as JSON on standard output.")] = False,
 ) -> None:
-    """Search for the fastest recipe within the gates: passes, their settings, runtimes, options."""
+    """Search passes, settings and runtimes for the best recipe."""
     from mlopt.artifact.signing import keys, passphrase
     from mlopt.cli.settings import load
     from mlopt.run.request import Request
