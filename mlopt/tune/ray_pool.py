@@ -8,6 +8,7 @@ what is left of the machine is reserved as well.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,7 @@ class Pool:
         self._nodes: dict[str, _Node] = {}
         self._asked: dict[Any, ClusterNode] = {}
         self._left_out: dict[str, str] = {}
+        self._unheard: Counter[str] = Counter()
 
     def take_up(self, wait_s: float = 0.0) -> None:
         """Ask nodes that are new, hear those that have been asked, and let go of those that are gone."""
@@ -90,8 +92,13 @@ class Pool:
 
         try:
             found: NodeFacts = ray.get(ref)
-        except ray.exceptions.RayError as error:
-            self._leave_out(node, f"it cannot say what it is: {_first_line(error)}")
+        except ray.exceptions.RayTaskError as error:
+            self._leave_out(node, f"mlopt does not run there: {_last_line(error)}")
+            return
+        except ray.exceptions.RayError as error:  # it may be dying, with nobody having noticed yet
+            self._unheard[node.id] += 1
+            if self._unheard[node.id] >= _LOST_IN_A_ROW:
+                self._leave_out(node, f"it cannot say what it is: {_first_line(error)}")
             return
         if found.version != mlopt.__version__:
             self._leave_out(node, f"{found.host} has mlopt {found.version}, not {mlopt.__version__}")
@@ -258,6 +265,12 @@ def _end(actor: Any) -> None:
         ray.kill(actor)
     except ray.exceptions.RayError as error:
         _LOG.debug("an actor was gone already: %s", error)
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last line of a traceback, which is the error itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A study that runs inside the namespaces of a cluster: does the calls that it is given, and prints what became of them.
+"""A study that runs inside the namespaces of a cluster: does the calls it is given, and tells what became of them.
 
 Run by tests: ``toy_study.py ADDRESS FOLDER`` with JSON on standard input; a line of JSON for each call that is done.
 """
@@ -18,6 +18,11 @@ from mlopt.tune.executor import Call
 from mlopt.tune.on_ray import Limits, RayExecutor
 
 
+def tell(what: object) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     address, folder = sys.argv[1], Path(sys.argv[2])
@@ -28,11 +33,11 @@ def main() -> None:
     files = [Path(name) for name in asked.get("files", ())]
     try:
         with RayExecutor(address, open_, shared=folder, files=files, limits=limits) as executor:
-            print(json.dumps({"slots": executor.slots}), flush=True)
+            tell({"slots": executor.slots})
             for done in executor.run(calls):
-                print(json.dumps(asdict(done)), flush=True)
+                tell(asdict(done))
     except MloptError as error:
-        print(json.dumps({"raised": type(error).__name__, "text": str(error)}))
+        tell({"raised": type(error).__name__, "text": str(error)})
 
 
 main()
