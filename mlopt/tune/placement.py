@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeState:
     """A node as far as a decision needs to know it."""
 
     node: str
@@ -39,7 +39,7 @@ class Waiting:
     """The nodes on which it was lost: it is tried on another one, where there is one."""
 
 
-def placed(waiting: Sequence[Waiting], places: Sequence[Place]) -> list[tuple[int, str]]:
+def placed(waiting: Sequence[Waiting], places: Sequence[NodeState]) -> list[tuple[int, str]]:
     """Return which calls start now and where: the numbers of calls, with the names of nodes.
 
     A measurement that finds no machine idle claims the one with least to do, on which nothing new starts from then on.
@@ -60,23 +60,27 @@ def placed(waiting: Sequence[Waiting], places: Sequence[Place]) -> list[tuple[in
     return started
 
 
-def _freest(call: Waiting, places: Sequence[Place], running: Mapping[str, int], closed: set[str]) -> Place | None:
+def _freest(
+    call: Waiting, places: Sequence[NodeState], running: Mapping[str, int], closed: set[str]
+) -> NodeState | None:
     """Return the node with the smallest share of its slots taken, of those with one left."""
     fit = _elsewhere(call, [each for each in places if each.slots])
     free = [each for each in fit if each.machine not in closed and running[each.node] < each.slots]
     return min(free, key=lambda each: running[each.node] / each.slots, default=None)
 
 
-def _quietest(call: Waiting, places: Sequence[Place], running: Mapping[str, int], closed: set[str]) -> Place | None:
+def _quietest(
+    call: Waiting, places: Sequence[NodeState], running: Mapping[str, int], closed: set[str]
+) -> NodeState | None:
     """Return the node of the target's class on whose machine least runs."""
 
-    def on_the_machine(place: Place) -> int:
+    def on_the_machine(place: NodeState) -> int:
         return sum(running[each.node] for each in places if each.machine == place.machine)
 
     fit = _elsewhere(call, [each for each in places if each.slots and each.of_target])
     return min((each for each in fit if each.machine not in closed), key=on_the_machine, default=None)
 
 
-def _elsewhere(call: Waiting, fit: list[Place]) -> list[Place]:
+def _elsewhere(call: Waiting, fit: list[NodeState]) -> list[NodeState]:
     """Return those on which the call was not lost, if there are any: its turn there is worth waiting for."""
     return [each for each in fit if each.node not in call.avoid] or fit

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlopt.core import network
 from mlopt.core.errors import MissingPackage, UserError
 from mlopt.core.packages import install_command
 
@@ -44,21 +45,16 @@ def joined(address: str) -> Iterator[None]:
     Raises ``MissingPackage`` without Ray; ``UserError`` where nobody answers at ``address`` (``HOST:PORT``), where this
     machine is no node of that cluster, or where its version of Ray or Python is another one.
     """
-    _answers(address)
-    ray = _imported()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise _in_words(error, address) from error
-    finally:
-        with contextlib.suppress(ValueError):  # not the main thread: Ray did not touch it either
-            signal.signal(signal.SIGTERM, before)
+    with network.opened():
+        _answers(address)
+        ray = _imported()
+        _join(ray, address)
     _keep_quiet()
     try:
         yield
     finally:
-        ray.shutdown()
+        with network.opened():
+            ray.shutdown()
 
 
 def nodes_alive() -> list[ClusterNode]:
@@ -71,6 +67,17 @@ def nodes_alive() -> list[ClusterNode]:
         for node in alive
     ]
     return [node for node in found if node.cpus > 0]
+
+
+def _join(ray: Any, address: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise _in_words(error, address) from error
+    finally:
+        with contextlib.suppress(ValueError):  # not the main thread: Ray did not touch it either
+            signal.signal(signal.SIGTERM, before)
 
 
 def _answers(address: str) -> None:

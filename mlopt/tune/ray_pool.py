@@ -15,7 +15,7 @@ from typing import Any
 
 from mlopt.core.errors import MloptError, Problem, UserError
 from mlopt.tune.executor import Call, Open
-from mlopt.tune.placement import Place
+from mlopt.tune.placement import NodeState
 from mlopt.tune.ray_joining import ClusterNode, nodes_alive
 from mlopt.tune.ray_node import LaboratoryHost, NodeFacts, facts, hardware_class
 
@@ -130,11 +130,11 @@ class Pool:
         ]
         return "; ".join(told) or "none"
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[NodeState]:
         """Return the nodes in use, for a decision."""
         target = self._target()
         return [
-            Place(
+            NodeState(
                 name, node.facts.machine, node.slots, node.facts.hardware == target,
                 running=node.placed, measuring=node.measuring,
             )

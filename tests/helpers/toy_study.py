@@ -13,6 +13,7 @@ from pathlib import Path
 
 from toy_laboratory import opener, refusing
 
+from mlopt.core import network
 from mlopt.core.errors import MloptError
 from mlopt.tune.executor import Call
 from mlopt.tune.on_ray import Limits, RayExecutor
@@ -24,6 +25,7 @@ def tell(what: object) -> None:
 
 
 def main() -> None:
+    network.guard()  # as the command does
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     address, folder = sys.argv[1], Path(sys.argv[2])
     asked = json.load(sys.stdin)

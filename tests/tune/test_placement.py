@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopt.tune.placement import Place, Waiting, placed
+from mlopt.tune.placement import NodeState, Waiting, placed
 
 
-def place(node: str, running: int = 0, **other: object) -> Place:
-    return replace(Place(node, machine=f"machine of {node}", slots=2, of_target=True, running=running), **other)  # type: ignore[arg-type]
+def place(node: str, running: int = 0, **other: object) -> NodeState:
+    return replace(NodeState(node, machine=f"machine of {node}", slots=2, of_target=True, running=running), **other)  # type: ignore[arg-type]
 
 
 def calls(*alone: bool) -> list[Waiting]:
@@ -69,7 +69,7 @@ def test_a_call_that_was_lost_waits_for_another_node_while_there_is_one() -> Non
 
 
 NODES = st.lists(
-    st.builds(Place, st.sampled_from("abcdef"), st.sampled_from("mno"), st.integers(1, 3), st.booleans()),
+    st.builds(NodeState, st.sampled_from("abcdef"), st.sampled_from("mno"), st.integers(1, 3), st.booleans()),
     unique_by=lambda each: each.node,
 )
 
@@ -78,7 +78,7 @@ NODES = st.lists(
 def test_whatever_comes_a_measurement_has_its_machine_alone_and_everything_ends(alone, places, random) -> None:
     """Plays a study to its end, in which calls end in any order."""
     waiting = calls(*alone)
-    running: dict[int, Place] = {}
+    running: dict[int, NodeState] = {}
     while True:
         now = [
             replace(each, running=sum(at.node == each.node for at in running.values()),
