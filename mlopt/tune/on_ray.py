@@ -27,7 +27,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Limits:
+class RayLimits:
     """How long is waited, and how often is tried."""
 
     attempts: int = ATTEMPTS
@@ -70,12 +70,12 @@ class RayExecutor:
 
     def __init__(
         self, address: str, open_: Open, *, shared: Path | None = None, files: Sequence[Path] = (), threads: int = 1,
-        limits: Limits | None = None,
+        limits: RayLimits | None = None,
     ) -> None:  # fmt: skip
         self.slots = 1
         self._address, self._open, self._threads = address, open_, threads
         self._shared, self._files = shared, files
-        self._limits = limits or Limits()
+        self._limits = limits or RayLimits()
         self._held = contextlib.ExitStack()
         self._target_seen = False
 

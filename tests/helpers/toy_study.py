@@ -16,7 +16,7 @@ from toy_laboratory import opener, refusing
 from mlopt.core import network
 from mlopt.core.errors import MloptError
 from mlopt.tune.executor import Call
-from mlopt.tune.on_ray import Limits, RayExecutor
+from mlopt.tune.on_ray import RayLimits, RayExecutor
 
 
 def tell(what: object) -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     calls = [Call(method, tuple(args), alone) for method, args, alone in asked["calls"]]
     open_ = refusing if asked.get("refuse") else opener(folder)
-    limits = Limits(**asked.get("limits", {}))
+    limits = RayLimits(**asked.get("limits", {}))
     files = [Path(name) for name in asked.get("files", ())]
     try:
         with RayExecutor(address, open_, shared=folder, files=files, limits=limits) as executor:
