@@ -1,4 +1,4 @@
-"""What a study needs on other machines: its request as it travels, the files that must be there, the cores of a call."""
+"""What a study needs on other machines: its request as it travels, files that must be there, the cores of a call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Clusters of Ray on this machine, which nobody else can reach and which leave no process behind.
 
-Who reaches a port of Ray can run programs, and parts of it listen on all interfaces, whatever they are told. So a cluster
-runs inside a network namespace of its own, which has a loopback and nothing else, and inside a process namespace of its own, which ends as a whole. Whoever is to use it runs
-inside them, too: see ``RayCluster.start``.
+Who reaches a port of Ray can run programs, and parts of it listen on all interfaces, whatever they are told. So a
+cluster runs inside a network namespace of its own, which has a loopback and nothing else, and inside a process
+namespace of its own, which ends as a whole. Whoever is to use it runs inside them, too: see ``RayCluster.start``.
 """
 
 from __future__ import annotations

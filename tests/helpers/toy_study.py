@@ -16,7 +16,7 @@ from toy_laboratory import opener, refusing
 from mlopt.core import network
 from mlopt.core.errors import MloptError
 from mlopt.tune.executor import Call
-from mlopt.tune.on_ray import RayLimits, RayExecutor
+from mlopt.tune.on_ray import RayExecutor, RayLimits
 
 
 def tell(what: object) -> None:
