@@ -21,10 +21,9 @@ from mlopt.core.packages import install_command
 _LOG = logging.getLogger(__name__)
 _PATIENCE_S = 5.0
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error", "RAY_NUM_REDIS_GET_RETRIES": "2",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": "2", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }  # fmt: skip
-"""Before Ray is imported: no figures sent home, no warnings from its native part, no long waiting."""
+"""Before Ray is imported: no figures sent home, no long waiting, no variable of GPUs emptied."""
 
 
 @dataclass(frozen=True)

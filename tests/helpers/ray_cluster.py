@@ -75,9 +75,10 @@ class RayCluster:
 
     def start(self, command: Sequence[str | Path], **how: Any) -> subprocess.Popen[str]:
         """Start a command inside the cluster's namespaces; ``how`` is that of ``Popen``."""
+        folder = ["env", f"--chdir={how.pop('cwd', Path.cwd())}"]  # nsenter starts in the root
         inside = ["nsenter", f"--target={_children(self._host.pid)[0]}", *NAMESPACES, *_as_root_of("nsenter"), "--"]
         how.setdefault("env", self.environment)
-        return subprocess.Popen([*inside, *map(str, command)], text=True, **how)
+        return subprocess.Popen([*inside, *folder, *map(str, command)], text=True, **how)
 
     def run(self, command: Sequence[str | Path], timeout: float = 120, **how: Any) -> subprocess.CompletedProcess[str]:
         """Run a command inside the cluster's namespaces to its end; its output is captured."""
