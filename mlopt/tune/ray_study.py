@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from mlopt.core.errors import UserError
 from mlopt.core.hardware import usable_cores
 from mlopt.core.shared_cache import configured
 from mlopt.run.request import Request
-from mlopt.tune.laboratory import Opening, RecipeLaboratory
+from mlopt.tune.executor import Laboratory
+from mlopt.tune.laboratory import RecipeLaboratory
 from mlopt.tune.on_ray import RayExecutor
 
 
-def on_cluster(address: str) -> Callable[[Opening, RecipeLaboratory], RayExecutor]:
+class _Opens(Protocol):
+    """A frozen dataclass that makes the laboratory of a request."""
+
+    @property
+    def request(self) -> Request: ...
+
+    def __call__(self) -> Laboratory: ...
+
+
+def on_cluster(address: str) -> Callable[[_Opens, RecipeLaboratory], RayExecutor]:
     """Return what makes the executor of a study that is done on the cluster at ``address``.
 
     It raises ``UserError`` for a target that the cluster cannot measure.
     """
 
-    def make(opening: Opening, laboratory: RecipeLaboratory) -> RayExecutor:
+    def make(opening: _Opens, laboratory: RecipeLaboratory) -> RayExecutor:
         loaded = laboratory.prepared.planned.loaded
         target = loaded.recipe.target
         if target.device != "cpu":
@@ -31,7 +41,7 @@ def on_cluster(address: str) -> Callable[[Opening, RecipeLaboratory], RayExecuto
         named = list(files_named(loaded.recipe.model_dump(mode="json"), loaded.base))
         own = [each for each in (request.source, request.data) if each is not None]
         return RayExecutor(
-            address, replace(opening, request=request), files=sorted({*own, *named}),
+            address, replace(cast(Any, opening), request=request), files=sorted({*own, *named}),
             shared=laboratory.started.store.root if request.use_cache and configured() is None else None,
             threads=target.threads or usable_cores(),
         )  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlopt.run.request import Request
-from mlopt.tune.laboratory import Opening
 from mlopt.tune.ray_study import files_named, travelling
+from mlopt.tune.study import Opening
 
 
 def test_a_request_travels_without_what_signs_and_with_whole_paths(

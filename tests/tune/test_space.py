@@ -103,7 +103,10 @@ def test_what_one_runtime_alone_reads_is_no_point_of_another(folder: Path) -> No
     space = tuned_recipe.space(folder, text, sessions={"onnxruntime": {}, "openvino": {}})
     there = space.completed({RUNTIME: "openvino"})
     assert there["passes.fuse"] is False
-    assert space.problem({**there, "passes.fuse": True, "passes.fuse.level": "extended"}) == "'fuse' writes for onnxruntime"
+    assert (
+        space.problem({**there, "passes.fuse": True, "passes.fuse.level": "extended"})
+        == "'fuse' writes for onnxruntime"
+    )
     assert space.problem(there) is None
 
 
