@@ -6,6 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 OPENVINO := $(CURDIR)/.bench/openvino/site-packages
 TENSORRT_RTX := $(CURDIR)/.bench/tensorrt_rtx/site-packages
+RAY := $(CURDIR)/.bench/ray/site-packages
 RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 
 # A test run starts hundreds of Python processes, which would each compile all that they import.
@@ -36,8 +37,9 @@ quick: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --quick
 
 # Long ones whose kind `make test` has another of, and those that need an environment of their own.
-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+slow: $(STAMP) .bench/ray/.installed
+	$(BIN)/python -m pytest -m "slow and not ray"
+	PYTHONPATH=$(RAY) $(BIN)/python -m pytest -m ray
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -85,6 +87,11 @@ test-gpu: .bench/gpu/.installed
 
 # Builds engines without a GPU; 220 MB.
 .bench/tensorrt_rtx/.installed: benchmarks/precision_requirements/tensorrt_rtx.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
+	touch $@
+
+# 410 MB. Tests start clusters inside a network namespace of their own, and are skipped where that is not permitted.
+.bench/ray/.installed: benchmarks/precision_requirements/ray.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
 	touch $@
 

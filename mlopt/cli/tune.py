@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from mlopt.cli.progress import Progress
     from mlopt.tune.asked import Asked, StudyResult
     from mlopt.tune.record import SpaceOutlook
+    from mlopt.tune.study import MakeExecutor
 
 _SOURCE = "What to tune, as of optimize: a recipe (.yaml), a model, or a folder of one."
 _BUDGET = "The time of the whole study, the artifact included, of all its runs together: 20m, 2h."
 _STUDY = "The folder of the study, in which the same command goes on. [default: NAME.study beside the artifact]"
 _ONLY = "Vary only parameters whose names begin so; may be given again. --dry-run lists the names."
 _SWEEP = "Tune each recipe of a pattern, such as 'recipes/*.yaml' in quotes, with a budget of its own."
+_RAY = "Do the trials on this cluster of Ray, which is there already (extra `ray`; docs/ray.md)."
 _EXPORT = "Write the best recipe to this file, beside the one that was tuned."
 
 
@@ -39,6 +41,7 @@ def tune(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Orders what is drawn at random.")] = 0,
     sweep: Annotated[str | None, typer.Option("--sweep", metavar="PATTERN", help=_SWEEP)] = None,
     study: Annotated[Path | None, typer.Option("--study", metavar="DIR", help=_STUDY)] = None,
+    ray: Annotated[str | None, typer.Option("--ray", metavar="HOST:PORT", help=_RAY)] = None,
     export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help=_EXPORT)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the space and the first points; try none.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The artifact, as of optimize.")] = None,
@@ -73,11 +76,11 @@ def tune(
     )  # fmt: skip
     asked = Asked(request, study, budget, trials, only=tuple(only or ()), exhaustive=exhaustive, seed=seed)
     if sweep is not None:
-        _sweep(asked, sweep, json=json)
+        _sweep(asked, sweep, ray, json=json)
     elif dry_run:
         _foresee(asked, json=json)
     else:
-        _run(asked, export, json=json)
+        _run(asked, export, ray, json=json)
 
 
 def _check_alone(source: Path | None, sweep: str | None, of_one: Sequence[Path | None]) -> None:
@@ -96,7 +99,7 @@ def _check_alone(source: Path | None, sweep: str | None, of_one: Sequence[Path |
         )  # fmt: skip
 
 
-def _sweep(asked: Asked, pattern: str, *, json: bool) -> None:
+def _sweep(asked: Asked, pattern: str, ray: str | None, *, json: bool) -> None:
     """Tune a fleet, and end with a line for each and the worst of their codes."""
     from mlopt.cli.console import columns, emit_json, err, out
     from mlopt.cli.progress import Progress
@@ -105,7 +108,7 @@ def _sweep(asked: Asked, pattern: str, *, json: bool) -> None:
 
     paths, found = recipes(pattern), []
     with Progress(err) as progress, redirect_stdout(sys.stderr):
-        for each in sweep(asked, paths, lambda one: _tuned(one, progress)):
+        for each in sweep(asked, paths, lambda one: _tuned(one, progress, ray)):
             found.append(each)
             progress.say(f"{each.recipe}: {each.told}")
     if json:
@@ -113,6 +116,17 @@ def _sweep(asked: Asked, pattern: str, *, json: bool) -> None:
     for line in columns([("recipe", "result"), *((str(each.recipe), each.told) for each in found)], 2):
         (err if json else out).print(line)
     raise typer.Exit(max((each.exit_code for each in found), default=int(ExitCode.OK)))
+
+
+def _where(ray: str | None) -> MakeExecutor:
+    """Return what makes the executor: this process's, or a cluster's."""
+    from mlopt.tune.study import local
+
+    if ray is None:
+        return local
+    from mlopt.tune.ray_study import on_cluster
+
+    return on_cluster(ray)
 
 
 def _foresee(asked: Asked, *, json: bool) -> None:
@@ -156,7 +170,7 @@ def _text(value: object) -> str:
     return words.get(id(value), str(value))
 
 
-def _run(asked: Asked, export: Path | None, *, json: bool) -> None:
+def _run(asked: Asked, export: Path | None, ray: str | None, *, json: bool) -> None:
     from mlopt.cli.console import emit_json, err
     from mlopt.cli.files import write_text
     from mlopt.cli.progress import Progress
@@ -165,7 +179,7 @@ def _run(asked: Asked, export: Path | None, *, json: bool) -> None:
     _check_export(asked.request.source, export)
     with Progress(err) as progress, redirect_stdout(sys.stderr):
         progress.update("start")
-        tuned = _tuned(asked, progress)
+        tuned = _tuned(asked, progress, ray)
     if export is not None:
         write_text(export, tuned.recipe)
     _show(tuned, export, to_stderr=json)
@@ -176,12 +190,12 @@ def _run(asked: Asked, export: Path | None, *, json: bool) -> None:
     raise typer.Exit(tuned.artifact.exit_code)
 
 
-def _tuned(asked: Asked, progress: Progress) -> StudyResult:
+def _tuned(asked: Asked, progress: Progress, ray: str | None) -> StudyResult:
     """Run a study, and write its page."""
     from mlopt.report.study import write
     from mlopt.tune.study import run
 
-    found = run(asked, progress.update, progress.say)
+    found = run(asked, progress.update, progress.say, _where(ray))
     write(found.study, found.folder, found.recipe)
     return found
 

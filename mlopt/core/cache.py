@@ -5,6 +5,8 @@ whatever kills a run; of two runs that need the same entry, one makes it and the
 
 What is kept ends up in signed artifacts. So an entry that is not as it was made, or that another user may have made or
 moved there, is none: it is made again. A whole cache that others can write to is not used.
+
+Behind it may stand a ``SharedCache``: what is missing here is fetched from there, and what is made here goes there.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from mlopt.core.cache_entry import Entry, Key, content_of, differences, digests_
 from mlopt.core.errors import OutputError
 from mlopt.core.locks import locked
 from mlopt.core.ownership import distrusted
+from mlopt.core.shared_cache import SharedCache
 
 _LOG = logging.getLogger(__name__)
 _FULL_BELOW_BYTES = 1 << 16
@@ -35,8 +39,9 @@ _UNWRITABLE = {
 class Store:
     """The cache in one directory; any number of processes may use it at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: SharedCache | None = None) -> None:
         self.root = root
+        self._shared = shared
         self._seen: set[str] = set()
         """The fingerprints of entries that were found whole, so that large files are not read again and again."""
 
@@ -62,7 +67,12 @@ class Store:
                 return found, True
             if os.path.lexists(path := self._path(key)):
                 _LOG.warning("%s is damaged, or not this user's alone, and is made again", path)
-            return self._made(key, make), False
+            if (fetched := self._fetched(key)) is not None:
+                return fetched, True
+            made = self._made(key, make)
+            if self._shared is not None:
+                self._shared.push(key, made)
+            return made, False
 
     def _path(self, key: Key) -> Path:
         return self.root / key.group / key.fingerprint
@@ -84,14 +94,17 @@ class Store:
             return found
         return None
 
+    def _fetched(self, key: Key) -> Entry | None:
+        """Return an entry from the shared cache, once it lies here."""
+        if self._shared is None:
+            return None
+        with self._working(key) as work:
+            found = self._shared.fetch(key, work)
+            return None if found is None else self._put(key, found)
+
     def _made(self, key: Key, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
-        final = self._path(key)
-        work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
-        for folder in (work.parent, final.parent):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        work.mkdir(mode=0o700)
-        (work / "out").mkdir()
-        try:
+        with self._working(key) as work:
+            (work / "out").mkdir()
             with asking_the_disk(self.root):
                 result = make(work / "out")
             files = digests_of(work / "out")
@@ -101,14 +114,35 @@ class Store:
                 )
             (work / "entry.json").write_text(content_of(key, result, files), encoding="utf-8")
             (work / "entry.json").chmod(0o600)
-            if os.path.lexists(final):  # what is there is not a readable entry
-                _remove(final)
-            work.rename(final)
+            made = self._put(key, Entry(work, key.label, key.parts, result, files))
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
+        return made
+
+    @contextlib.contextmanager
+    def _working(self, key: Key) -> Iterator[Path]:
+        """Give a folder in which an entry is got ready, and take away what is left of it."""
+        work = self.root / "tmp" / f"{key.fingerprint[:16]}-{os.getpid()}-{time.monotonic_ns()}"
+        for folder in (work.parent, self._path(key).parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        work.mkdir(mode=0o700)
+        try:
+            yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _put(self, key: Key, ready: Entry) -> Entry:
+        """Let an entry appear in its place, and return it; or the one that another machine has put there meanwhile.
+
+        On some network file systems a lock holds on one machine only.
+        """
+        final = self._path(key)
+        if os.path.lexists(final):
+            if (there := self._whole(key)) is not None:
+                return there
+            _remove(final)
+        ready.path.rename(final)
         self._seen.add(key.fingerprint)
-        shutil.rmtree(self.unfinished(key), ignore_errors=True)
-        return Entry(final, key.label, key.parts, result, files)
+        return replace(ready, path=final)
 
     def unfinished(self, key: Key) -> Path:
         """Return where work on this entry may keep what it has, to go on after it was killed; ``fetch`` removes it."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlopt.core import nursery, voice
+from mlopt.core import nursery, shared_cache, voice
 from mlopt.core.cache import Store, default_root, why_unusable
 from mlopt.core.errors import OutputError
 from mlopt.results.environment import now
@@ -52,7 +52,8 @@ def start(request: Request, notify: Notify, say: voice.Say = voice.unsaid) -> It
         _told_by_the_system(), tempfile.TemporaryDirectory(prefix="mlopt-run-") as folder,
         voice.heard(voice.Listener(timeline.within, say)), nursery.opened(_WARM),
     ):  # fmt: skip
-        store = Store(_cache(request) or Path(folder) / "cache")
+        kept = _cache(request)
+        store = Store(kept, shared_cache.configured()) if kept else Store(Path(folder) / "cache")
         with store.in_use():
             yield Started(
                 request, timeline.tell, store, Path(folder), begun=now(), say=say, timeline=timeline

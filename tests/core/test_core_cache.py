@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import multiprocessing
@@ -121,3 +122,19 @@ def test_an_unwritable_cache_is_one_clear_error(tmp_path: Path, code: int, fix: 
     assert os.strerror(code) in problem.what
     assert fix in (problem.fix or "")
     assert "MLOPT_CACHE" in (problem.fix or "")
+
+
+def test_what_another_machine_has_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    """As on a network file system whose locks hold on one machine only."""
+
+    def write_late(out: Path) -> dict[str, str]:
+        first.fetch(key(), write)
+        (out / "model.onnx").write_bytes(b"late")
+        return {"path": "late"}
+
+    first, second = Store(tmp_path), Store(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlopt.core.cache.locked", lambda *_args, **_how: contextlib.nullcontext())
+        entry, _ = second.fetch(key(), write_late)
+    assert entry.result == {"path": "model.onnx"}
+    assert (entry.out / "model.onnx").read_bytes() == b"model"
