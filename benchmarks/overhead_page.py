@@ -50,9 +50,12 @@ def against(found: Found, most: Found) -> Iterator[str]:
     for name, case in found["cases"].items():
         mine, others = case["mlopt"], case["direct"]
         seconds = f"{others['wall_seconds']:.1f} s | {mine['wall_seconds']:.1f} s"
-        memory = (told(case, key) for key in ("largest_process", "tree"))
-        yield (f"| {name} | {seconds} | {verdict(case['wall_ratio'], most['wall'])} | {case['cpu_ratio']:.2f}x "
-               f"| {verdict(case['largest_process_ratio'], most['memory'])}: {next(memory)} | {next(memory)} |")  # fmt: skip
+        wall, largest = (
+            verdict(case["wall_ratio"], most["wall"]),
+            verdict(case["largest_process_ratio"], most["memory"]),
+        )
+        memory = f"{largest}: {told(case, 'largest_process')} | {told(case, 'tree')}"
+        yield f"| {name} | {seconds} | {wall} | {case['cpu_ratio']:.2f}x | {memory} |"
     for name, case in found["cases"].items():
         yield ""
         yield f"{name}, seconds: " + "; ".join(
@@ -82,7 +85,8 @@ def cached(found: Found, most: Found) -> Iterator[str]:
     for name, case in found["cases"].items():
         mark = "**" if case["own_seconds"] > most["cached"] else ""
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in case["phases"].items() if seconds >= 0.05)
-        yield f"| {name} | {mark}{case['own_seconds']:.2f} s{mark} | {case['outside_phases_seconds']:.2f} s | {phases} |"
+        own, outside = f"{mark}{case['own_seconds']:.2f} s{mark}", f"{case['outside_phases_seconds']:.2f} s"
+        yield f"| {name} | {own} | {outside} | {phases} |"
 
 
 def memory(found: Found, most: Found) -> Iterator[str]:
