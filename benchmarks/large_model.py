@@ -75,7 +75,8 @@ def make(folder: Path, width: int, layers: int) -> None:
             np.roll(weight, layer, axis=0).tofile(stream)
             tensor = TensorProto(name=f"w{layer}", data_type=TensorProto.FLOAT, dims=weight.shape)
             tensor.data_location = TensorProto.EXTERNAL
-            for key, value in (("location", "model.onnx.data"), ("offset", layer * weight.nbytes)):
+            place = {"location": "model.onnx.data", "offset": layer * weight.nbytes, "length": weight.nbytes}
+            for key, value in place.items():
                 tensor.external_data.add(key=key, value=str(value))
             weights.append(tensor)
             nodes.append(helper.make_node("MatMul", [last, tensor.name], [f"y{layer}"], name=f"product{layer}"))

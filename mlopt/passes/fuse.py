@@ -17,20 +17,29 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Literal, Self
+from typing import IO, TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx import graph
 from mlopt.formats.onnx.file import read_graph
-from mlopt.formats.onnx.graph import changed_operators, keep_interface, operators, strip_unused_opsets
+from mlopt.formats.onnx.graph import (
+    changed_operators,
+    interface_of,
+    keep_interface,
+    operators,
+    strip_unused_opsets,
+)
 from mlopt.formats.onnx.int8_constants import own_zero_points
 from mlopt.formats.onnx.save import save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires, Searched
 from mlopt.runtimes.onnxruntime import create_session, session_options
 from mlopt.runtimes.onnxruntime_messages import fusions
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+
+if TYPE_CHECKING:
+    import onnx
 
 _VERBOSE = 0
 
@@ -66,22 +75,29 @@ def run(model: Model, config: FuseConfig, context: Context) -> PassResult:
     What it did not change in other files, that file still names by the places that they have in the source's folder.
     """
     large = model.size_bytes > graph.EXTERNAL_DATA_ABOVE
-    path, before = context.out / "model.onnx", read_graph(model.path)
+    outside = large or model.size_bytes > graph.WORKED_ON_OUTSIDE_ABOVE
+    path, (before, counted) = context.out / "model.onnx", _shown(model)
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         optimized = Path(folder) / "optimized.onnx"
-        fired = _optimize(model, config, context, optimized, external=large)
+        fired = _optimize(model, config, context, optimized, external=outside)
         proto = read_graph(optimized)
         strip_unused_opsets(proto)
         keep_interface(proto, before)
         own_zero_points(proto.graph)
-        save_model(proto, path, external=large, source=optimized.parent if large else model.path.parent)
+        save_model(proto, path, external=large, source=optimized.parent if outside else model.path.parent)
     notes = {
         "level": config.level,
         "fusions": fired,
-        "changed": changed_operators(operators(before.graph), operators(proto.graph)),
+        "changed": changed_operators(counted, operators(proto.graph)),
         "device_bound": config.level == "all",
     }
     return PassResult(path, notes)
+
+
+def _shown(model: Model) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """Return what is to stay as it is, and the operators: not the weights, which would be held meanwhile."""
+    proto = read_graph(model.path)
+    return interface_of(proto), operators(proto.graph)
 
 
 def _optimize(model: Model, config: FuseConfig, context: Context, path: Path, *, external: bool) -> list[str]:

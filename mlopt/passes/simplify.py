@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,13 @@ from mlopt.core.errors import PassError
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.file import read_graph
-from mlopt.formats.onnx.graph import changed_operators, keep_interface, operators, strip_initializer_inputs
+from mlopt.formats.onnx.graph import (
+    changed_operators,
+    interface_of,
+    keep_interface,
+    operators,
+    strip_initializer_inputs,
+)
 from mlopt.formats.onnx.int8_constants import own_zero_points
 from mlopt.formats.onnx.order import sort_nodes
 from mlopt.formats.onnx.save import load_tensors, save_model
@@ -59,35 +66,52 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
     """Simplify by path, so that no model is too large for one protobuf."""
     import onnx
 
-    source = read_graph(model.path)
-    proto = read_graph(model.path)
-    stripped = strip_initializer_inputs(proto)
-    proto.ir_version = max(proto.ir_version, _FIRST_WITHOUT_INPUTS)
-    sort_nodes(proto.graph)
     large = model.size_bytes > onnx_graph.EXTERNAL_DATA_ABOVE
-    hidden = _hide(proto.graph) if large else []
     path = context.out / "model.onnx"
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         given, result = Path(folder) / "given.onnx", Path(folder) / _RESULT
-        save_model(proto, given, external=large, source=model.path.parent)
-        if any(not value.type.tensor_type.HasField("shape") for value in proto.graph.output):
+        before = _give(model, given, large=large)
+        if any(not value.type.tensor_type.HasField("shape") for value in before.shown.graph.output):
             onnx.shape_inference.infer_shapes_path(given, given)  # it asks for the shape of every output
-        remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if hidden else ())])
+        remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if before.hidden else ())])
         simplified = read_graph(result)
-        if hidden:
+        if before.hidden:
             load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
-            _restore(hidden, simplified.graph)
-        keep_interface(simplified, source)
+            _restore(before.hidden, simplified.graph)
+        keep_interface(simplified, before.shown)
         own_zero_points(simplified.graph)  # it makes one of equal constants
-        save_model(simplified, path, external=large, source=model.path.parent if hidden else result.parent)
-    before, after = operators(source.graph), operators(simplified.graph)
+        save_model(simplified, path, external=large, source=model.path.parent if before.hidden else result.parent)
+    after = operators(simplified.graph)
     notes = {
-        "nodes": [sum(before.values()), sum(after.values())],
-        "changed": changed_operators(before, after),
-        "weights_no_longer_inputs": stripped,
+        "nodes": [sum(before.operators.values()), sum(after.values())],
+        "changed": changed_operators(before.operators, after),
+        "weights_no_longer_inputs": before.stripped,
         **({"remark": remark} if remark else {}),
     }
     return PassResult(path, notes)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What has to be known of a model when it was simplified: without its weights, which would be held meanwhile."""
+
+    shown: onnx.ModelProto
+    operators: dict[str, int]
+    stripped: Any
+    hidden: list[onnx.TensorProto]
+
+
+def _give(model: Model, given: Path, *, large: bool) -> _Before:
+    """Write the model as onnxsim is to have it."""
+    proto = read_graph(model.path)
+    shown, counted = interface_of(proto), operators(proto.graph)
+    stripped = strip_initializer_inputs(proto)
+    proto.ir_version = max(proto.ir_version, _FIRST_WITHOUT_INPUTS)
+    sort_nodes(proto.graph)
+    hidden = _hide(proto.graph) if large else []
+    outside = large or model.size_bytes > onnx_graph.WORKED_ON_OUTSIDE_ABOVE
+    save_model(proto, given, external=outside, source=model.path.parent)
+    return _Before(shown, counted, stripped, hidden)
 
 
 def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> str | None:

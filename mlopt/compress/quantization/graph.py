@@ -24,15 +24,16 @@ from mlopt.formats.model import Model
 from mlopt.formats.onnx.file import read_graph
 from mlopt.formats.onnx.graph import (
     EXTERNAL_DATA_ABOVE,
+    WORKED_ON_OUTSIDE_ABOVE,
     default_opset,
-    describe,
+    interface_of,
     keep_interface,
     node_names,
     strip_initializer_inputs,
     subgraphs,
 )
 from mlopt.formats.onnx.names import isolate, restore
-from mlopt.formats.onnx.save import load_tensors, save_model
+from mlopt.formats.onnx.save import load_tensors, save_model, without_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -80,7 +81,7 @@ def survey(proto: onnx.ModelProto) -> Survey:
     """Look at a graph; its external tensors need not be loaded."""
     import onnx
 
-    shapes = _shapes(onnx.shape_inference.infer_shapes(proto).graph)
+    shapes = _shapes(onnx.shape_inference.infer_shapes(without_weights(proto)).graph)  # which it would hold four times
     types = {name: (dims, elem_type) for name, dims, elem_type in _constants(proto.graph)}
     constants = {name: dims for name, (dims, elem_type) in types.items() if elem_type == onnx.TensorProto.FLOAT}
     others = {name: _OTHER_FLOATS[kind] for name, (_, kind) in types.items() if kind in _OTHER_FLOATS}
@@ -123,8 +124,7 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> WorkingCop
     own = default_opset(proto)
     if own < minimum_opset:
         load_tensors(proto, model.path.parent)  # the converter would lose what is not there
-    told = onnx.ModelProto(graph=onnx.GraphProto(input=proto.graph.input, output=proto.graph.output))
-    describe(told, proto)
+    told = interface_of(proto)
     _hoist_constants(proto.graph)
     _drop_missing(proto.graph)
     strip_initializer_inputs(proto)
@@ -138,7 +138,8 @@ def prepare(model: Model, folder: Path, *, minimum_opset: int = 1) -> WorkingCop
     restore(proto, names)
     external = model.size_bytes > EXTERNAL_DATA_ABOVE
     plain, inferred = folder / "plain.onnx", folder / "prepared.onnx"
-    save_model(proto, plain, external=external, source=model.path.parent)
+    outside = external or model.size_bytes > WORKED_ON_OUTSIDE_ABOVE
+    save_model(proto, plain, external=outside, source=model.path.parent)
     onnx.shape_inference.infer_shapes_path(plain, inferred)
     add_missing_types(inferred)
     _declare_as_before(inferred, told)

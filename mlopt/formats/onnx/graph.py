@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 EXTERNAL_DATA_ABOVE = 1_500_000_000
 """Bytes of weights that a file may hold itself: a protobuf holds less than 2 GiB, and the graph needs room too."""
+WORKED_ON_OUTSIDE_ABOVE = 32_000_000
+"""Bytes of weights above which passes work on a copy with its weights in another file, which nobody has to hold."""
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -122,6 +124,15 @@ def keep_interface(proto: onnx.ModelProto, source: onnx.ModelProto) -> None:
             if value.name in known:
                 value.CopyFrom(known[value.name])
     describe(proto, source)
+
+
+def interface_of(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return what ``keep_interface`` needs of a model, which need not be held any longer for it."""
+    import onnx
+
+    told = onnx.ModelProto(graph=onnx.GraphProto(input=proto.graph.input, output=proto.graph.output))
+    describe(told, proto)
+    return told
 
 
 def describe(proto: onnx.ModelProto, source: onnx.ModelProto) -> None:

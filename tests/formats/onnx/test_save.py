@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopt.formats.onnx.file import open_onnx
-from mlopt.formats.onnx.save import save_model
+from mlopt.formats.onnx.save import save_model, without_weights
 
 
 def model(*weights: np.ndarray) -> onnx.ModelProto:
@@ -77,3 +77,30 @@ def test_a_tensor_may_leave_its_length_out(tmp_path: Path) -> None:
     assert (tmp_path / "again/m.onnx.data").stat().st_size == 4096 + 4000
     for tensor, value in zip(onnx.load(tmp_path / "again/m.onnx").graph.initializer, values, strict=True):
         np.testing.assert_array_equal(numpy_helper.to_array(tensor), value)
+
+
+def test_a_large_file_is_written_in_pieces_and_is_the_protobuf_that_onnx_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = model(np.arange(3000, dtype=np.float32), np.ones(2, np.float32))
+    proto.graph.initializer.append(helper.make_tensor("typed", TensorProto.FLOAT, [300], [1.5] * 300))
+    constant = numpy_helper.from_array(np.ones(500, np.float32), "c")
+    proto.graph.node.append(helper.make_node("Constant", [], ["constant"], value=constant))
+    proto.metadata_props.add(key="author", value="she")
+    onnx.save(proto, tmp_path / "whole.onnx")
+    monkeypatch.setattr("mlopt.formats.onnx.graph.WORKED_ON_OUTSIDE_ABOVE", 0)
+    (outside := tmp_path / "outside").mkdir()
+    save_model(onnx.load(tmp_path / "whole.onnx"), outside / "m.onnx", external=True, source=tmp_path)
+    for source in (tmp_path / "whole.onnx", outside / "m.onnx"):
+        given = onnx.load(source, load_external_data=False)
+        save_model(given, tmp_path / "pieces.onnx", external=False, source=source.parent)
+        written = onnx.load(tmp_path / "pieces.onnx", load_external_data=False)
+        assert written == onnx.load(tmp_path / "whole.onnx")
+
+
+def test_a_copy_without_weights_has_the_same_shapes_and_what_is_small() -> None:
+    given = model(np.ones((20, 30), np.float32), np.ones(2, np.float32))
+    copy = without_weights(given)
+    assert onnx.shape_inference.infer_shapes(copy).graph.output == onnx.shape_inference.infer_shapes(given).graph.output
+    assert [bool(tensor.raw_data) for tensor in copy.graph.initializer] == [False, True]
+    assert all(tensor.raw_data for tensor in given.graph.initializer)
