@@ -35,7 +35,8 @@ from mlopt.runtimes.table import runtime_named
 from peers import figures
 from peers.rivals import OWN_PACKAGES, RIVALS, entered
 from peers.row import KEPT, Settings, prepared, run
-from peers.starts import started
+from peers.starts import KEPT as STARTS_KEPT
+from peers.starts import kept_starts
 
 
 def main() -> None:
@@ -44,6 +45,8 @@ def main() -> None:
     if options.rivals_only:
         for name in options.rows:
             made(name)
+        STARTS_KEPT.unlink(missing_ok=True)
+        print(json.dumps({"starts": kept_starts()}, indent=1))
         return
     if runtime_named(OTHER).missing:
         sys.exit("mlopt has no OpenVINO here: `make peers` gives it one")
@@ -102,7 +105,7 @@ def document() -> dict[str, Any]:
         "environment": environment(detect()).model_dump(mode="json"),
         "versions": own | known,
         "settings": {"rounds": ROUNDS, "threads": THREADS, "batch_size": 1},
-        "starts": started(),
+        "starts": kept_starts(),
         "missing": {},
         "cases": {},
     }

@@ -86,7 +86,10 @@ class Field:
 
 
 def entered(judge: Judge, *, retry: bool) -> Field:
-    """Make, or take from what is kept, every rival that can start from a row's source; with ``retry`` what failed too."""
+    """Make, or take from what is kept, every rival that can start from a row's source.
+
+    With ``retry``, what failed before is tried once more.
+    """
     found = Field()
     for rival in rivals_of(judge):
         contender, row = kept(rival, judge, retry=retry)
