@@ -122,7 +122,7 @@ def summary(document: Mapping[str, Any]) -> Iterator[str]:
     for name, row in rows.items():
         if why := figures.reason(row):
             yield f"- {name}: {plain(why)}."
-    yield from (f"- {name} has no row: {plain(why)}" for name, why in document["missing"].items())
+    yield from (f"- {name} has no row: {plain(why)}." for name, why in document["missing"].items())
     yield ""
 
 
@@ -213,9 +213,9 @@ def waited(found: Mapping[str, Any]) -> Iterator[str]:
         f"`benchmarks/first_hour.py`, on {where['cores']} cores of {where['model']}, {found['created'][:10]}: "
         f"`mlopt --help` takes {took['help']['seconds']:.2f} s of CPU; `mlopt optimize model.onnx --data x.npz` on a "
         f"network of {size(model['bytes'])} with 400 samples and an empty cache {model['seconds']:.1f} s ({low:.1f} to "
-        f"{high:.1f}, {len(model['each'])} runs), of which {phases['is it worth it?']:.1f} are trials of optional steps "
-        f"and {phases['measure']:.1f} the measuring; from `git clone` to that model optimized, {clone['seconds']:.0f} s, "
-        f"of which {parts['install']:.0f} install the packages from an index nearby."
+        f"{high:.1f}, {len(model['each'])} runs), of which {phases['is it worth it?']:.1f} are trials of optional "
+        f"steps and {phases['measure']:.1f} the measuring; from `git clone` to that model optimized, "
+        f"{clone['seconds']:.0f} s, of which {parts['install']:.0f} install the packages from an index nearby."
     )
 
 
