@@ -124,7 +124,8 @@ def _keep(source: Model, folder: Path) -> None:
 
     folder.mkdir(exist_ok=True)
     code = code_of(source.path)
-    told = {"file": str(code.path), "function": code.function, "inputs": [spec.name for spec in source.inputs]}
+    names = {"inputs": [spec.name for spec in source.inputs], "outputs": [spec.name for spec in source.outputs]}
+    told = {"file": str(code.path), "function": code.function, **names}
     (folder / "module.json").write_text(json.dumps(told), encoding="utf-8")
     state = load_module(source).model.state_dict()
     save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, folder / "weights.safetensors")

@@ -15,7 +15,7 @@ LEAST, MOST = 0.25, 8.0
 
 
 def drawn(document: Mapping[str, Any], title: str, path: Path, *, dark: bool) -> None:
-    """Write the picture of a document as SVG."""
+    """Write the picture of a document, in the format of the file's suffix; as SVG it is the same every time."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -30,7 +30,8 @@ def drawn(document: Mapping[str, Any], title: str, path: Path, *, dark: bool) ->
         _framed(axes, list(rows), f"{title}: times as fast as ONNX Runtime FP32", ink)
         path.parent.mkdir(exist_ok=True)
         figure.tight_layout()
-        figure.savefig(path, format="svg", facecolor=ink["ground"], metadata={"Date": None})
+        undated = {"Date": None} if path.suffix == ".svg" else {}
+        figure.savefig(path, facecolor=ink["ground"], metadata=undated)
         plt.close(figure)
 
 

@@ -12,6 +12,13 @@ from typing import Any
 from precision_contenders import BENCH, FailedError, said
 
 RUNS = 3
+TORCHVISION = """
+import torch
+declared = torch.library.Library("torchvision", "FRAGMENT")
+for operator in ("nms", "qnms"):
+    declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+"""What lets PyPI's torchvision be imported beside a CPU build of PyTorch, as in ``pruna_server.py``."""
 KEPT = BENCH / "peers/starts.json"
 OWN = Path(sys.executable)
 
@@ -33,7 +40,7 @@ STARTS: dict[str, tuple[str, list[Any]]] = {
         "import neural_compressor.torch.quantization",
         [OWN, "-c", "import neural_compressor.torch.quantization"],
     ),
-    "pruna": ("import pruna", [_of("pruna"), "-c", "import pruna"]),
+    "pruna": ("import pruna", [_of("pruna"), "-c", f"{TORCHVISION}import pruna"]),
 }
 """By tool: what is called, in words and as a command."""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
-def load(folder: str | Path) -> tuple[Any, list[str]]:
-    """Return the module, ready to run, and the names of what it takes, in order: ``module.json`` says what it is.
+def load(folder: str | Path) -> tuple[Any, list[str], list[str]]:
+    """Return the module, ready to run, and the names of what it takes and gives, in order: ``module.json`` says so.
 
-    It holds the recipe's Python file, its function and the names, and ``weights.safetensors`` lies beside it.
+    That holds the recipe's Python file, its function and the names, and ``weights.safetensors`` lies beside it.
     """
     import torch
     from safetensors.torch import load_file
@@ -23,4 +23,4 @@ def load(folder: str | Path) -> tuple[Any, list[str]]:
     torch.manual_seed(0)
     module = getattr(importlib.import_module(source.stem), told["function"])()
     module.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
-    return module.eval(), told["inputs"]
+    return module.eval(), told["inputs"], told["outputs"]

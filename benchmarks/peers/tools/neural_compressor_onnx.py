@@ -19,7 +19,7 @@ from neural_compressor.torch.quantization import StaticQuantConfig, quantize
 def main() -> None:
     """Quantize as the command line says."""
     _, folder, data, out = sys.argv[1:]
-    module, names = modules.load(folder)
+    module, names, results = modules.load(folder)
     feeds = [tuple(torch.from_numpy(feed[name]) for name in names) for feed in samples.read(data)]
 
     # written by a user: from here
@@ -31,7 +31,8 @@ def main() -> None:
         graph = torch.export.export(module, feeds[0]).module()
         graph._exported, graph.dynamic_shapes = True, None  # by these neural-compressor knows a traced graph
         quantized = quantize(graph, StaticQuantConfig(), run_fn=calibrate)
-        torch.onnx.export(quantized, feeds[0], out, dynamo=True, input_names=names, external_data=False)
+        named = {"input_names": names, "output_names": results}
+        torch.onnx.export(quantized, feeds[0], out, dynamo=True, external_data=False, **named)
     # to here
 
 

@@ -1,6 +1,9 @@
 """A recipe's PyTorch module after one of pruna's algorithms, with its defaults, that runs timed blocks when asked.
 
 python pruna_server.py FOLDER THREADS SAMPLES.npz torch_dynamic|torch_compile
+
+pruna imports torchvision, and PyPI's build of that has operators that only a CUDA build of PyTorch loads; none of them
+is used here, so they are declared, not there.
 """
 
 from __future__ import annotations
@@ -10,15 +13,20 @@ from typing import Any
 
 import modules
 import torch
-from pruna import SmashConfig, smash
 from serving import Served, serve
+
+_DECLARED = torch.library.Library("torchvision", "FRAGMENT")
+for _operator in ("nms", "qnms"):
+    _DECLARED.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def opened() -> Served:
     """Smash the module as the command line says."""
     folder, threads, path, how = sys.argv[1:]
-    module, names = modules.load(folder)
+    module, names, _ = modules.load(folder)
     # written by a user: from here
+    from pruna import SmashConfig, smash
+
     torch.set_num_threads(int(threads))
     smashed = smash(model=module, smash_config=SmashConfig([how], device="cpu"))
     # to here

@@ -18,7 +18,7 @@ from serving import Served, serve
 def opened() -> Served:
     """Compile the module as the command line says."""
     folder, threads, path, mode = sys.argv[1:]
-    module, names = modules.load(folder)
+    module, names, _ = modules.load(folder)
     # written by a user: from here
     torch.set_num_threads(int(threads))
     torch._inductor.config.freezing = mode == "frozen"
