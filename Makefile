@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench precision runtimes compress test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench peers precision runtimes compress test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,15 @@ recipes: $(STAMP)
 	$(BIN)/python benchmarks/results_table.py $(addprefix artifacts/,$(RECIPES))
 
 bench: recipes
+
+# mlopt beside its rivals, which have environments of their own. Their models are made first and kept (about an hour, once;
+# Fashion-MNIST from apt install dataset-fashion-mnist), then everything is timed; that wants a quiet machine.
+PEERS := PYTHONPATH=$(CURDIR)/benchmarks:$(OPENVINO) $(BIN)/python -m peers
+PEERS_OF := nncf olive models openvino slim pruna
+
+peers: $(STAMP) $(PEERS_OF:%=.bench/%/.installed)
+	$(PEERS) --rivals-only
+	$(PEERS); status=$$?; $(PEERS).page && exit $$status
 
 # INT8 beside other tools, which have environments of their own; about an hour on a quiet machine.
 precision: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/.installed

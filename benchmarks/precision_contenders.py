@@ -23,9 +23,10 @@ from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 
-SCRIPTS = Path(__file__).with_name("precision_peers")
+SCRIPTS = Path(__file__).parent / "peers/tools"
 REQUIREMENTS = Path(__file__).with_name("precision_requirements")
-QUIET = {"CI": "1", "OLIVE_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore"}
+QUIET = {"CI": "1", "OLIVE_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore",
+         "PRUNA_METRICS_ENABLED": "false", "HF_HUB_OFFLINE": "1"}  # fmt: skip
 THREADS = 2
 OPTIONS = OnnxRuntimeOptions(threads=THREADS)
 FP32, MLOPT, OPENVINO_FP32 = "FP32", "mlopt auto", "OpenVINO FP32"
@@ -62,17 +63,18 @@ PEERS = (
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A model in OpenVINO in another interpreter; ``mode`` is what ``openvino_server.py`` takes."""
+    """A model in another interpreter; ``mode`` is what its server, one of ``SCRIPTS``, takes."""
 
     python: Path
     path: Path
     mode: str = "default"
+    server: str = "openvino_server.py"
 
     @property
     def size_bytes(self) -> int:
-        """Its weights too, where they are in a file beside it (``.bin``)."""
-        files = {self.path, self.path.with_suffix(".bin")}
-        return sum(file.stat().st_size for file in files if file.exists())
+        """Its weights too, where they are in a file beside it (``.bin``); a folder's are all that is in it."""
+        files = {*self.path.rglob("*")} if self.path.is_dir() else {self.path, self.path.with_suffix(".bin")}
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @dataclass(frozen=True)
@@ -166,17 +168,23 @@ def written(recipe: Mapping[str, Any], case: Case) -> Path:
     return path
 
 
-def optimized(recipe: Path, out: Path, *options: object, cache: Path | None = None) -> dict[str, Any]:
-    """Run ``mlopt optimize`` and return its report, whatever its gates say; raises ``FailedError``."""
-    command = [sys.executable, "-m", "mlopt", "optimize", recipe, "--output", out, "--json", "--allow-code", *options]
+def optimized(
+    recipe: Path, out: Path, *options: object, cache: Path | None = None, verb: str = "optimize",
+    usage: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run ``mlopt optimize``, or another verb that leaves an artifact; return its report, whatever its gates say.
+
+    Raises ``FailedError``. ``usage`` is as in ``said``.
+    """
+    command = [sys.executable, "-m", "mlopt", verb, recipe, "--output", out, "--json", "--allow-code", *options]
     more = {"MLOPT_CACHE": str(cache)} if cache else {}
     log = recipe.with_name("mlopt.log")
     try:
-        text = said(command, recipe.parent, log, verdicts=(0, 1, 3), more=more)
+        said(command, recipe.parent, log, verdicts=(0, 1, 3), more=more, usage=usage)
     except FailedError as error:
         _, found, cause = log.read_text(encoding="utf-8", errors="replace").rpartition("\nerror: ")
         raise FailedError(" ".join(cause.split())[:300] if found else str(error)) from error
-    report: dict[str, Any] = json.loads(text)
+    report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
     return report
 
 
@@ -186,18 +194,26 @@ def said(
     log: Path,
     verdicts: tuple[int, ...] = (0,),
     more: Mapping[str, str] | None = None,
+    usage: Path | None = None,
 ) -> str:
-    """Run a tool in ``folder`` and return what it printed; raises ``FailedError`` with its last line."""
+    """Run a tool in ``folder`` and return what it printed; raises ``FailedError`` with its last line.
+
+    ``usage`` is a file that gets what it took, as ``measured.py`` writes it.
+    """
     if not Path(str(command[0])).exists():
-        raise FailedError(f"{command[0]} is not there: `make precision` makes it")
+        raise FailedError(f"{command[0]} is not there: `make .bench/{Path(str(command[0])).parts[-3]}/.installed`")
+    limit = TOOL_SECONDS + (60 if usage else 0)  # what measures has to end first
+    measured = [sys.executable, "-S", SCRIPTS / "measured.py", usage, TOOL_SECONDS] if usage else []
     with log.open("w", encoding="utf-8") as stream:
         try:
             done = subprocess.run(
-                [str(part) for part in command], cwd=folder, env=surroundings(command[0], more or {}), text=True,
-                stdout=subprocess.PIPE, stderr=stream, check=False, timeout=TOOL_SECONDS,
+                [str(part) for part in (*measured, *command)], cwd=folder, env=surroundings(command[0], more or {}),
+                text=True, stdout=subprocess.PIPE, stderr=stream, check=False, timeout=limit,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise FailedError(f"it did not end within {TOOL_SECONDS:.0f} s") from error
+    if usage and done.returncode == 124:
+        raise FailedError(f"it did not end within {TOOL_SECONDS:.0f} s")
     if done.returncode not in verdicts:
         raise FailedError(last_line(log.read_text(encoding="utf-8", errors="replace")) or f"code {done.returncode}")
     return done.stdout

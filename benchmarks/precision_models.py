@@ -7,6 +7,7 @@ imported: ``make precision`` puts them into ``.bench/models``.
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +23,9 @@ import precision_quality as judged
 from numpy.typing import NDArray
 
 from mlopt.data.dataset import Dataset, Samples, check_disjoint, store
-from mlopt.formats.model import Model
+from mlopt.formats.model import TORCH, Model
 from mlopt.formats.onnx.file import open_onnx
+from mlopt.formats.torch.model import code_of, load_module
 from mlopt.run.optimize import planned_for, ready, transform
 from mlopt.run.request import Request
 
@@ -33,6 +35,8 @@ PACKAGED = BENCH / "models"
 OCR = PACKAGED / "rapidocr_onnxruntime/models"
 VOICE = PACKAGED / "silero_vad/data/silero_vad.onnx"
 FRAME, CONTEXT = 512, 64
+FITTING = 256
+"""So many samples calibrate where a recipe has only what it trains on."""
 IN_ORT = "target.runtime=onnxruntime"
 Both = tuple[Samples, Samples]
 
@@ -67,11 +71,15 @@ class Source:
     transformer: bool = False
 
 
-def prepare(name: str, folder: Path) -> Case:
-    """Make one of ``CASES`` in ``folder``: the simplified model, and data sets that share no sample."""
-    source = CASES[name]
+def prepare(name: str, folder: Path, *, simplified: bool = True) -> Case:
+    """Make one of ``SOURCES`` in ``folder``: the model, and data sets that share no sample.
+
+    The model is what ``simplify`` makes, or else what it starts from: the export, or the file as it came. A recipe's
+    module is kept beside it, in ``module``, for tools that start from that.
+    """
+    source = SOURCES[name]
     folder.mkdir(parents=True, exist_ok=True)
-    with _simplified(source, folder) as (model, own):
+    with _made(source, folder, simplified) as (model, own):
         path = folder / "fp32.onnx"
         shutil.copyfile(model.path, path)
         calibration, evaluation = own if source.samples is None else source.samples(path)
@@ -84,10 +92,10 @@ def prepare(name: str, folder: Path) -> Case:
 
 
 @contextmanager
-def _simplified(source: Source, folder: Path) -> Iterator[tuple[Model, Both]]:
-    """Give the model after mlopt's own passes up to ``simplify``, out of its cache if it is there, and its samples."""
+def _made(source: Source, folder: Path, simplified: bool) -> Iterator[tuple[Model, Both]]:
+    """Give the model after mlopt's own passes, out of its cache if it is there, and its samples."""
     if isinstance(source.model, str):
-        passes = "simplify" if source.model == "magika" else "export, simplify"
+        passes = "simplify" if source.model == "magika" else "export" + ", simplify" * simplified
         request = Request(RECIPES / f"{source.model}.yaml", overrides=(f"passes=[{passes}]", IN_ORT), allow_code=True)
     else:
         if not source.model.exists() or source.samples is None:
@@ -97,10 +105,30 @@ def _simplified(source: Source, folder: Path) -> Iterator[tuple[Model, Both]]:
         request = Request(source.model, data=data, overrides=("passes=[simplify]", IN_ORT))
     with planned_for(request) as planned:
         prepared = ready(planned)
-        last, data = transform(prepared)[0].outcomes[-1], prepared.data
-        if last.model is None:
-            raise SystemExit(f"{request.source}: {last.reason}")
-        yield last.model, (_samples(data.get("calibration", data["evaluation"])), _samples(data["evaluation"]))
+        if prepared.source.kind == TORCH:
+            _keep(prepared.source, folder / "module")
+        model = prepared.source
+        if simplified or model.kind == TORCH:
+            last = transform(prepared)[0].outcomes[-1]
+            if last.model is None:
+                raise SystemExit(f"{request.source}: {last.reason}")
+            model = last.model
+        data = prepared.data
+        fits = _samples(data["calibration"]) if "calibration" in data else _first(_samples(data["train"]), FITTING)
+        yield model, (fits, _samples(data["evaluation"]))
+
+
+def _keep(source: Model, folder: Path) -> None:
+    """Write a module's weights, and how to build it, for ``peers/tools/modules.py``."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    code = code_of(source.path)
+    names = {"inputs": [spec.name for spec in source.inputs], "outputs": [spec.name for spec in source.outputs]}
+    told = {"file": str(code.path), "function": code.function, **names}
+    (folder / "module.json").write_text(json.dumps(told), encoding="utf-8")
+    state = load_module(source).model.state_dict()
+    save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, folder / "weights.safetensors")
 
 
 def save(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -199,3 +227,5 @@ CASES = {
     "ocr_detector": Source(OCR / "ch_PP-OCRv4_det_infer.onnx", ("overlap",), _pages),
     "ocr_recognizer": Source(OCR / "ch_PP-OCRv4_rec_infer.onnx", ("characters",), _text),
 }
+SOURCES = CASES | {"fashion_resnet": Source("fashion_resnet", ("accuracy", "agreement"), limit=1500)}
+"""What takes a data set that no Python package has is no case of every benchmark."""

@@ -76,7 +76,7 @@ class Remote:
     """A model in another interpreter, hosted like ``mlopt.measure.bench.Bench``: this side only asks."""
 
     def __init__(self, model: Elsewhere, whole: Path) -> None:
-        server = SCRIPTS / "openvino_server.py"
+        server = SCRIPTS / model.server
         command = [str(part) for part in (model.python, server, model.path, THREADS, whole, model.mode)]
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - it lives as long as the server
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Print what the recipes came to on this machine, as a section of docs/results.md: a row per artifact, from its report.
+"""Print what the recipes came to on this machine, a section of docs/recipes-measured.md: a row per artifact.
 
 python benchmarks/results_table.py artifacts/mnist_cnn artifacts/minilm
 """

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from precision_contenders import (
     written,
 )
 from precision_judge import Judge
-from precision_models import BENCH
+from precision_models import BENCH, Case
 
 from mlopt.artifact.deployed import shipped
 from mlopt.artifact.signing import keys
@@ -61,27 +61,39 @@ class ArtifactRun:
     """What all of it took."""
 
 
-def by_mlopt(judge: Judge, chain: list[Any], runtime: str, seconds: float) -> ArtifactRun:
+def by_mlopt(
+    judge: Judge, chain: list[Any], runtime: str, seconds: float, command: Sequence[str] = ("optimize",)
+) -> ArtifactRun:
     """Optimize the case under the bars that all are held to, sign it, and open it as ``mlopt.load`` does.
 
-    Raises ``FailedError``.
+    ``command`` is the verb and its options. Raises ``FailedError``.
     """
     case, key = judge.case, signing_key()
-    cache, out, copy = (case.folder / name for name in ("cache", "artifact", "verified"))
-    for old in (cache, out, copy):
+    cache, out = (case.folder / name for name in ("cache", "artifact"))
+    for old in (cache, out):
         shutil.rmtree(old, ignore_errors=True)
     path = written(recipe(case, judge.of_fp32, chain, runtime, seconds), case)
+    verb, *options = command
     started = time.monotonic()
-    report = optimized(path, out, "--key", key, "--allow-ungated", cache=cache)
+    report = optimized(
+        path, out, *options, "--key", key, "--allow-ungated", cache=cache, verb=verb, usage=case.folder / "usage.json"
+    )
     took = time.monotonic() - started
+    return ArtifactRun(verified_in(case), report, case.model, cache, took)
+
+
+def verified_in(case: Case) -> Deployable:
+    """Return what the artifact of a case ships, from a copy that was verified; raises ``FailedError``."""
+    out, copy = case.folder / "artifact", case.folder / "verified"
+    shutil.rmtree(copy, ignore_errors=True)
     try:
-        verified = verify(out, KeyTrust.of(keys.public_path(key)), copy_to=copy)
+        verified = verify(out, KeyTrust.of(keys.public_path(signing_key())), copy_to=copy)
         deployable = shipped(verified.directory, verified.manifest, out)
         if deployable.model.digest != verified.manifest.model.digest:
             raise IntegrityError("the model is not the one that the manifest describes", where=str(out))
     except MloptError as error:
         raise FailedError(" ".join(str(error).split())[:300]) from error
-    return ArtifactRun(deployable, report, case.model, cache, took)
+    return deployable
 
 
 def passes(runtime: str) -> list[Any]:

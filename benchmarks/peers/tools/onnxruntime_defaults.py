@@ -17,6 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, qu
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
+# written by a user: from here, static
 class Reader(CalibrationDataReader):  # type: ignore[misc]
     """The samples, one after the other."""
 
@@ -28,15 +29,20 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
+# to here
+
+
 def main() -> None:
     """Quantize as the command line says."""
     how, model, data, out = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         ready = pre_processed(model, Path(folder) / "pre.onnx")
+        # written by a user: from here
         if how == "dynamic":
             quantize_dynamic(ready, out)
         else:
             quantize_static(ready, out, Reader(data))
+        # to here
 
 
 def pre_processed(model: str, out: Path) -> str:
@@ -44,6 +50,7 @@ def pre_processed(model: str, out: Path) -> str:
 
     If both fail, which is said, it is returned as it was.
     """
+    # written by a user: from here
     for skip in (False, True):
         try:
             quant_pre_process(model, out, skip_symbolic_shape=skip)
@@ -52,6 +59,7 @@ def pre_processed(model: str, out: Path) -> str:
         else:
             return str(out)
     return model
+    # to here
 
 
 if __name__ == "__main__":

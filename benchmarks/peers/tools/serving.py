@@ -1,8 +1,4 @@
-"""A model in OpenVINO that runs timed blocks when asked: the other side of ``precision_running.Remote``.
-
-python openvino_server.py MODEL THREADS SAMPLES.npz default|accuracy
-
-``default`` leaves the precision to OpenVINO, ``accuracy`` is its mode that keeps the model's own.
+"""The other side of ``precision_running.Remote``: a model that runs timed blocks when asked, whatever it runs in.
 
 One JSON object a line. {"block": [seconds, least, most]} is answered with the times in milliseconds, and {"outputs":
 "FILE.npz", "samples": "SAMPLES.npz"} with null when all outputs are in the file. The first answer is null too: the
@@ -16,28 +12,26 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
 import numpy as np
-import openvino
 import samples
 
 DISTINCT = 16
-MODES: dict[str, dict[str, Any]] = {"default": {}, "accuracy": {"EXECUTION_MODE_HINT": "ACCURACY"}}
+Infer = Callable[[dict[str, Any]], Any]
 
 
 class Served:
-    """An open model and the samples that it is timed with."""
+    """An open model and the samples that it is timed with.
 
-    def __init__(self, model: str, threads: int, path: str, mode: str) -> None:
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **MODES[mode]}
-        feeds = samples.read(path)[:DISTINCT]
-        core = openvino.Core()
-        graph = core.read_model(model)
-        graph.reshape({name: list(value.shape) for name, value in feeds[0].items()})  # it is slower with free axes
-        self._request = core.compile_model(graph, "CPU", options).create_infer_request()
-        self._feeds = cycle(feeds)
+    ``infer`` is what is timed; ``arrays`` gives the outputs of what that returned, in their order.
+    """
+
+    def __init__(self, infer: Infer, arrays: Callable[[Any], Sequence[Any]], path: str) -> None:
+        self._infer, self._arrays = infer, arrays
+        self._feeds = cycle(samples.read(path)[:DISTINCT])
 
     def block(self, seconds: float, least: int, most: int) -> list[float]:
         """Return the wall times of inferences, in milliseconds: as many as fit, between the two bounds."""
@@ -48,26 +42,22 @@ class Served:
         while len(times) < least or (clock() < end and len(times) < most):
             feed = next(self._feeds)
             started = clock()
-            self._request.infer(feed)
+            self._infer(feed)
             times.append((clock() - started) / 1e6)
         gc.enable()
         return times
 
     def outputs(self, path: str, source: str) -> None:
         """Write each output for every sample, stacked, under the output's number."""
-        rows = []
-        for feed in samples.read(source):
-            results = self._request.infer(feed)
-            rows.append([np.array(results[number]) for number in range(len(results))])
+        rows = [[np.array(each) for each in self._arrays(self._infer(feed))] for feed in samples.read(source)]
         np.savez(path, **{str(number): np.stack(column) for number, column in enumerate(zip(*rows, strict=True))})
 
 
-def main() -> None:
+def serve(opened: Callable[[], Served]) -> None:
     """Answer until the other side closes its end; what libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    model, threads, path, mode = sys.argv[1:]
-    served = Served(model, int(threads), path, mode)
+    served = opened()
     answer: Any = None
     print(json.dumps(answer), file=answers, flush=True)
     for line in sys.stdin:
@@ -77,7 +67,3 @@ def main() -> None:
         else:
             answer = served.outputs(asked["outputs"], asked["samples"])
         print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,7 @@ def main() -> None:
     """Quantize as the command line says: a transformer gets the scheme that NNCF has for those."""
     kind, model, data, out = sys.argv[1:]
     feeds = samples.read(data)
+    # written by a user: from here
     quantized = nncf.quantize(
         openvino.Core().read_model(model),
         nncf.Dataset(feeds),
@@ -23,6 +24,7 @@ def main() -> None:
         subset_size=len(feeds),
     )
     openvino.save_model(quantized, out, compress_to_fp16=False)
+    # to here
 
 
 if __name__ == "__main__":
