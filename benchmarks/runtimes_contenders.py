@@ -69,8 +69,8 @@ def by_mlopt(
     ``command`` is the verb and its options. Raises ``FailedError``.
     """
     case, key = judge.case, signing_key()
-    cache, out = (case.folder / name for name in ("cache", "artifact"))
-    for old in (cache, out):
+    cache, out, study = (case.folder / name for name in ("cache", "artifact", "artifact.study"))
+    for old in (cache, out, study):
         shutil.rmtree(old, ignore_errors=True)
     path = written(recipe(case, judge.of_fp32, chain, runtime, seconds), case)
     verb, *options = command
