@@ -90,6 +90,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=[case.name for case in CASES])
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench/predict")
     parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--ray", metavar="ADDRESS", help="a cluster to join: passed on to mlopt predict")
     return parser.parse_args()
 
 
@@ -104,7 +105,7 @@ def measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     for name, array in arrays.items():
         np.save(data / f"{name}.npy", array)
     words = ("predict", artifact, "--data", data, "-o", output, "--batch-size", case.batch_size, "--json")
-    command = mlopt_command(*words)
+    command = mlopt_command(*words, *(("--ray", options.ray) if options.ray else ()))
     kills = [killed(command, output, share) for share in (0.25, 0.5)]
     began = time.monotonic()
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlopt.cli import signing_options as options
-from mlopt.core.errors import ExitCode
+from mlopt.core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mlopt.predict.crew import Crew
 
 _DATA = (
     "A .npz file whose arrays are named after the inputs (first axis = rows), a folder of .npy files so named, a "
@@ -21,6 +25,7 @@ _OUTPUT = "A folder for the predictions. The same command goes on where it was e
 _SHARD_ROWS = "Rows that are computed and written at a time.  [default: about a 64th of all]"
 _BATCH = "Rows in one inference.  [default: as the artifact was measured]"
 _WORKERS = "Processes.  [default: the cores, by the threads that were measured]"
+_RAY = "Compute on a cluster of Ray that is there already (HOST:PORT); its nodes share data and DIR at one path."
 _MAX_ERRORS = "Stop when more rows have failed. What was done is kept."
 _SHOWN = 3
 
@@ -33,6 +38,7 @@ def predict(
     shard_rows: Annotated[int | None, typer.Option("--shard-rows", metavar="N", min=1, help=_SHARD_ROWS)] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help=_BATCH)] = None,
     workers: Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help=_WORKERS)] = None,
+    ray: Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=_RAY)] = None,
     max_errors: Annotated[int, typer.Option("--max-errors", metavar="N", min=0, help=_MAX_ERRORS)] = 100,
     key: options.PublicKey = None,
     roots: options.Roots = None,
@@ -47,13 +53,15 @@ def predict(
     from mlopt.cli import console
     from mlopt.cli.progress import Progress
 
-    with Progress(console.err) as progress:
+    if ray and workers:
+        raise UserError("--workers and --ray contradict each other", fix="a cluster has as many as it has room for")
+    with Progress(console.err) as progress, _crew(ray) as crew:
         progress.update("start")
         from mlopt.predict.run import PredictRequest, predict
 
         request = PredictRequest(
             artifact=artifact, data=data, output=output, trust=options.trust(key, roots, identity, issuer),
-            shard_rows=shard_rows, batch_size=batch_size, workers=workers, max_errors=max_errors,
+            shard_rows=shard_rows, batch_size=batch_size, workers=workers, max_errors=max_errors, crew=crew,
         )  # fmt: skip
         summary = predict(request, progress.update)
     _show(summary, console.err if json else console.out)
@@ -61,6 +69,19 @@ def predict(
         console.emit_json(summary)
     if summary["failed"] or summary["state"] != "complete":
         raise typer.Exit(ExitCode.GATE_FAILED)
+
+
+@contextmanager
+def _crew(address: str | None) -> Iterator[Callable[[int], Crew] | None]:
+    """Join the cluster, if one is named; raises ``UserError`` where that cannot be done, before any work."""
+    if address is None:
+        yield None
+        return
+    from mlopt.predict.on_ray import RayCrew
+    from mlopt.tune.ray_joining import joined
+
+    with joined(address):
+        yield RayCrew
 
 
 def _show(summary: dict[str, Any], screen: Console) -> None:

@@ -13,7 +13,7 @@ from verb_runs import running
 import mlopt.predict.run as runs
 from mlopt.artifact.signing import keys
 from mlopt.cli.predict import predict
-from mlopt.core.errors import ExitCode, IntegrityError
+from mlopt.core.errors import ExitCode, IntegrityError, UserError
 
 run = running(predict)
 
@@ -53,6 +53,16 @@ def test_too_many_errors_are_exit_1_with_the_next_command(artifact: Path) -> Non
     done = run("predict", artifact, "--data", "rows.npz", "-o", "out", "--max-errors", 2, "--shard-rows", 5)
     assert done.exit_code == ExitCode.GATE_FAILED
     assert "stopped    more than 2 rows failed; the same command with a larger --max-errors goes on" in done.stdout
+
+
+def test_a_cluster_is_joined_before_any_work_or_it_is_an_error(artifact: Path) -> None:
+    np.savez("rows.npz", **predicted.rows(5))
+    command = ("predict", artifact, "--data", "rows.npz", "-o", "out", "--ray")
+    with pytest.raises(UserError, match="--workers and --ray contradict each other"):
+        run(*command, "127.0.0.1:1", "--workers", 2)
+    with pytest.raises(UserError, match="no cluster of Ray answers"):
+        run(*command, "127.0.0.1:1")
+    assert not Path("out").exists()
 
 
 def test_another_signer_is_an_integrity_error(artifact: Path) -> None:
