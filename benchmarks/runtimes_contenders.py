@@ -45,6 +45,8 @@ AUTO, ONNXRUNTIME = "auto", "onnxruntime"
 DEFAULT, ACCURACY = "OpenVINO default", "OpenVINO ACCURACY"
 RIVALS = (*(peer.name for peer in PEERS), DEFAULT, ACCURACY)
 SHIPPED = "as shipped"
+STUDY = "study"
+"""The folder in which `mlopt tune` would go on, beside the artifact."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def by_mlopt(
     ``command`` is the verb and its options. Raises ``FailedError``.
     """
     case, key = judge.case, signing_key()
-    cache, out, study = (case.folder / name for name in ("cache", "artifact", "artifact.study"))
+    cache, out, study = (case.folder / name for name in ("cache", "artifact", STUDY))
     for old in (cache, out, study):
         shutil.rmtree(old, ignore_errors=True)
     path = written(recipe(case, judge.of_fp32, chain, runtime, seconds), case)

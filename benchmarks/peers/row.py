@@ -44,7 +44,7 @@ class Settings:
     @property
     def command(self) -> tuple[str, ...]:
         """mlopt's verb and options."""
-        return ("tune", "--budget", self.budget) if self.mlopt == "tune" else ("optimize",)
+        return ("tune", "--budget", self.budget, "--study", own.STUDY) if self.mlopt == "tune" else ("optimize",)
 
 
 def prepared(name: str) -> Judge:
