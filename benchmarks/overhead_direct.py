@@ -111,7 +111,7 @@ def labelled(given: Any) -> tuple[dict[str, Any], Any]:
 
 
 def exported(order: Mapping[str, Any], module: Any, samples: Mapping[str, Any], path: Path) -> None:
-    """Export with the axes that the recipe names left free."""
+    """Export with the axes that the recipe names left free; outputs have names that no value inside has."""
     import torch
 
     names = list(order["inputs"])
@@ -122,7 +122,7 @@ def exported(order: Mapping[str, Any], module: Any, samples: Mapping[str, Any], 
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module, examples, dynamo=True, opset_version=20, verbose=False, dynamic_shapes=free, input_names=names,
-            output_names=order["outputs"],
+            output_names=[f"result_{number}" for number in range(len(order["outputs"]))],
         )  # fmt: skip
     program.save(str(path), external_data=False)
 
