@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -62,6 +63,7 @@ Document = dict[str, Any]
 
 def main() -> None:
     """Measure what is asked for, store it beside what was stored before, and judge all of it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process compiles what it imports, as no user's does
     options = arguments()
     document: Document = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
     if options.page:

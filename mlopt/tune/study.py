@@ -178,7 +178,8 @@ class _Study:
         if known is not None:
             return known
         found = self._found_by_itself()
-        keeping.keep(found.deployable, folder)
+        for name in (keeping.OWN, keeping.BEST):
+            keeping.keep(found.deployable, self.folder / name)
         if self._recipe_record() is None:
             self.journal.insist(found.point, own.ORIGIN)
             (proposed,) = self.journal.ask(1)
@@ -222,7 +223,7 @@ class _Study:
         self.laboratory.started.notify("search", text, min(1.0, self.seconds / budget) if budget else None)
 
     def _moved(self, best: TrialRecord) -> None:
-        """Keep the best model so far; that of the recipe by itself is kept already, in a folder of its own."""
+        """Keep the best model so far; that of the recipe by itself is kept already."""
         if best.origin != own.ORIGIN:
             with suppress(MloptError):
                 model = self.laboratory.deployable(best.params, best.options)
