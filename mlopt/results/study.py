@@ -35,7 +35,7 @@ class TrialRecord(Section):
     params: Many[dict[str, JsonValue]]
     """The point: every parameter that means something in it."""
     origin: str
-    """Who proposed it: ``recipe``, ``prior``, ``earlier study`` or ``search``."""
+    """Who proposed it: ``recipe``, ``prior``, ``earlier study``, ``ablation`` or ``search``."""
     status: Literal["measured", "stopped", "failed"]
     """``stopped``: given up at a cheaper look, as ``cause`` says; ``failed``: a step or the model did not run."""
     cause: str | None = None

@@ -94,9 +94,12 @@ class Journal:
             self.insist(point, origin)
         self._study.set_user_attr(_SEEDED, True)
 
-    def insist(self, point: Point, origin: str) -> bool:
-        """Let a point be tried next, unless it was proposed before; return whether it will be."""
-        if key_of(point) in self._seen or self._space.problem(point) is not None:
+    def insist(self, point: Point, origin: str, *, anyway: bool = False) -> bool:
+        """Let a point be tried next, unless it was proposed before or, if not ``anyway``, could not work.
+
+        Returns whether it will be.
+        """
+        if key_of(point) in self._seen or not (anyway or self._space.problem(point) is None):
             return False
         self._seen.add(key_of(point))
         self._study.enqueue_trial(_texts(point), user_attrs={_ORIGIN: origin})
@@ -174,7 +177,8 @@ class Journal:
         """Take up a trial that was under way: proposed again under its number, unless it was not yet whole."""
         trial = self._optuna.trial.Trial(self._study, frozen._trial_id)
         point = self._suggested(trial)
-        if key_of(point) in self._seen or self._space.problem(point) is not None:
+        queued = _ORIGIN in trial.user_attrs
+        if key_of(point) in self._seen or not (queued or self._space.problem(point) is None):
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             return
         self._seen.add(key_of(point))

@@ -21,7 +21,7 @@ from mlopt.core.errors import MeasureError, MloptError, PassError
 from mlopt.data.choice import some
 from mlopt.data.dataset import Dataset, part
 from mlopt.formats.model import ONNX, TORCH
-from mlopt.measure import compare, statistics
+from mlopt.measure import compare, statistics, work
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.first_look import Looks
 from mlopt.measure.parity import fidelity
@@ -77,6 +77,12 @@ class RecipeLaboratory:
         steps = [step for step in self.prepared.planned.loaded.recipe.passes if step.name == "export"]
         outcomes = tuple(loop.run(source, steps[:1], job, None, _untold)) if source.model.kind == TORCH else ()
         return Deployable((made := exported(source, outcomes, job)).model, made.runtime, made.options)
+
+    @cached_property
+    def macs(self) -> int | None:
+        """The multiplications of one inference of the baseline; None where they cannot be counted."""
+        batch_size = self.prepared.planned.loaded.recipe.target.batch_size
+        return work.macs(self.baseline.model, self.prepared.evaluator.dataset, batch_size)
 
     @cached_property
     def space(self) -> Space:

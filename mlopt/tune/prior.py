@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -24,6 +25,7 @@ FOLDER = "studies"
 PRIOR, EARLIER = "prior", "earlier study"
 _KEPT, _TAKEN, _ALIKE = 500, 3, 0.9
 _SESSIONS = 4
+_LIGHT = 20_000_000
 _MATRIX = ("MatMul", "Gemm", "Attention", "MultiHeadAttention")
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 
@@ -36,6 +38,8 @@ class Traits(BaseModel):
     operators: dict[str, int]
     """How many nodes of each type."""
     bytes: int
+    macs: int | None
+    """Multiplications of one inference; None where they cannot be counted."""
     dtypes: tuple[str, ...]
     """Of the inputs."""
 
@@ -56,16 +60,18 @@ class EarlierFinding(BaseModel):
     points: tuple[dict[str, JsonValue], ...]
 
 
-def traits_of(model: Model) -> Traits:
-    """Return what a model is."""
+def traits_of(model: Model, macs: int | None) -> Traits:
+    """Return what a model is; ``macs`` are its multiplications."""
     counts = Counter(node.op_type for node in read_graph(model.path).graph.node) if model.kind == ONNX else {}
     dtypes = tuple(spec.dtype for spec in model.inputs)
-    return Traits(operators=dict(counts), bytes=model.size_bytes, dtypes=dtypes)
+    return Traits(operators=dict(counts), bytes=model.size_bytes, macs=macs, dtypes=dtypes)
 
 
 def first_points(space: Space, traits: Traits, best: Point) -> list[tuple[dict[str, JsonValue], str]]:
     """Return what is worth a try first, the most promising at the start; ``best`` is what the recipe came to."""
-    every = map(space.completed, (*_of_sessions(space, best), *_of_kind(space, traits, best)))
+    found = [_of_kind(space, traits, best), _of_sessions(space, best)]
+    light = traits.macs is not None and traits.macs < _LIGHT  # then threads cost more than the arithmetic does
+    every = map(space.completed, chain.from_iterable(reversed(found) if light else found))
     new = {key_of(point): point for point in every if key_of(point) != key_of(best)}
     return [(point, PRIOR) for point in new.values()]
 

@@ -29,7 +29,7 @@ Why = Literal["budget", "converged", "exhausted", "trials"]
 _IN_DOUBT, _FAR = 1.25, 2.0
 """How far from the truth the time of a look may be; and how much slower than the best is plainly slower."""
 _MOVES = 1.01
-"""A best that is so many times as good as the one before has moved."""
+"""What is so many times as fast, or as small, as all before has moved the front."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Limits:
     trials: int | None = None
     """The most trials of the study, earlier runs included."""
     patience: int | None = None
-    """So many trials after the best has moved for the last time, hope is lost; None: never."""
+    """So many trials after the front has moved for the last time, hope is lost; None: never."""
     clock: Callable[[], float] = time.time
 
 
@@ -148,12 +148,14 @@ class StudySearch:
         return None
 
     def _last_moved(self) -> int:
-        """Return after how many trials the best was last better than before by more than nothing."""
-        last, most = 0, 0.0
+        """Return after how many trials the best, or the smallest, last was better than before by more than nothing."""
+        last, most, least = 0, 0.0, math.inf
         for number, each in enumerate(self.journal.records, 1):
-            merit = (self._merit(each) or 0.0) if each.valid else 0.0
-            if merit > most * _MOVES:
-                last, most = number, merit
+            if each.valid:
+                merit, size = self._merit(each) or 0.0, each.size_bytes or math.inf
+                if merit > most * _MOVES or size * _MOVES < least:
+                    last = number
+                most, least = max(most, merit), min(least, size)
         return last
 
     def _build(self, attempts: Sequence[_Attempt], *, cheap: bool) -> None:

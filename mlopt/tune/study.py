@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from mlopt.core.errors import MloptError, OutputError
@@ -62,7 +63,7 @@ def local(_opening: Opening, laboratory: RecipeLaboratory) -> AbstractContextMan
 
 
 def run(asked: Asked, notify: Notify = silent, say: Say = unsaid, make: MakeExecutor = local) -> StudyResult:
-    """StudySearch, race the best once more, and run the recipe that won; ``make`` says where trials are done."""
+    """Search, race the best once more, and run the recipe that won; ``make`` says where trials are done."""
     request = own.within(asked.request, asked.budget)
     opening = Opening(request, asked.only)
     with opening(notify, say) as laboratory:
@@ -88,7 +89,7 @@ def outlook(asked: Asked) -> record.SpaceOutlook:
     """Return what would be searched, and with what first, without a trial."""
     with Opening(replace(asked.request, sign=False), asked.only)() as laboratory:
         space = laboratory.space
-        traits = prior.traits_of(laboratory.baseline.model)
+        traits = prior.traits_of(laboratory.baseline.model, laboratory.macs)
         first = [(space.default, "recipe"), *prior.first_points(space, traits, space.default)]
         return record.SpaceOutlook(space.parameters, space.count(), tuple(
             (dict(point), origin) for point, origin in first if space.problem(point) is None
@@ -150,16 +151,20 @@ class _Study:
         return record.study(
             self.laboratory.prepared.planned.loaded, self.laboratory.space, self.asked.request, self.journal.records,
             best=best.number if best is not None else None, budget=self.asked.budget, seed=self.asked.seed,
-            final=(final.speedup, final.ci95), ended=self.ended(why),
+            final=(final.speedup, final.ci95) if final.winner is not None else (None, None), ended=self.ended(why),
         )  # fmt: skip
 
     def remember(self) -> None:
         """Let later studies of models like this begin where this one ended; that they cannot takes nothing from it."""
         with suppress(OSError, OutputError):
             prior.remember(
-                self.laboratory.started.store.root, prior.traits_of(self.laboratory.baseline.model),
+                self.laboratory.started.store.root, self._traits,
                 self.laboratory.prepared.planned.hardware.cpu, self.objective.value, self.search.ranked(),
             )  # fmt: skip
+
+    @cached_property
+    def _traits(self) -> prior.Traits:
+        return prior.traits_of(self.laboratory.baseline.model, self.laboratory.macs)
 
     def _limits(self) -> Limits:
         budget, measure = self.asked.budget, self.laboratory.prepared.planned.loaded.recipe.measure
@@ -181,7 +186,7 @@ class _Study:
         for name in (keeping.OWN, keeping.BEST):
             keeping.keep(found.deployable, self.folder / name)
         if self._recipe_record() is None:
-            self.journal.insist(found.point, own.ORIGIN)
+            self.journal.insist(found.point, own.ORIGIN, anyway=True)
             (proposed,) = self.journal.ask(1)
             began = max(0.0, self.seconds - found.seconds)
             measured = self.laboratory.measured(found.deployable)
@@ -203,12 +208,13 @@ class _Study:
         if self.asked.exhaustive:
             self.journal.seed([(point, "search") for point in space.points() if space.problem(point) is None])
             return
-        traits, planned = prior.traits_of(self.laboratory.baseline.model), self.laboratory.prepared.planned
-        first = prior.first_points(space, traits, known.params if known else space.default)
+        planned = self.laboratory.prepared.planned
+        first = prior.first_points(space, self._traits, known.params if known else space.default)
         earlier = prior.earlier_points(
-            space, traits, self.laboratory.started.store.root, planned.hardware.cpu, self.objective.value
+            space, self._traits, self.laboratory.started.store.root, planned.hardware.cpu, self.objective.value
         )
-        self.journal.seed([*earlier, *first])
+        shorter = ablation.without(space, known.params) if known else ()
+        self.journal.seed([*earlier, *((point, ablation.ORIGIN) for point in shorter), *first])
 
     def _ablate(self, best: TrialRecord) -> None:
         """Try the best without each of its steps, so that the page can say what each is worth."""
