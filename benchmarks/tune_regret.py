@@ -42,11 +42,9 @@ SETTINGS = (
     "passes.quantize.mode=static", "target.runtime=onnxruntime", "measure.seconds=1", "data.calibration.limit=64",
 )  # fmt: skip
 VARYING = (
-    "passes.quantize.scheme",
-    "passes.quantize.per_channel",
-    "passes.quantize.calibration",
-    "passes.quantize.keep_first",
-)
+    "passes.quantize.calibration", "passes.quantize.keep_first", "passes.quantize.bias_correction", "passes.fuse",
+    "passes.simplify",
+)  # fmt: skip
 POINTS, SHARE, REGRET = 60, 1 / 3, 0.03
 _SECONDS, _ROUNDS, _LEAST = 4.0, 20, 60
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlopt.core.file_digest import digest_of
 from mlopt.core.ownership import distrusted
 
 Parts = Mapping[str, Any]
@@ -105,8 +106,7 @@ def digests_of(out: Path) -> dict[str, str] | None:
                 continue
             if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
                 return None
-            with path.open("rb") as stream:
-                found[path.relative_to(out).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[path.relative_to(out).as_posix()] = digest_of(path)
     except OSError:
         return None
     return found

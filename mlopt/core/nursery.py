@@ -97,6 +97,20 @@ def opened(modules: Sequence[str]) -> Iterator[None]:
         _closed()
 
 
+def also(*modules: str) -> None:
+    """Let the nursery import these, too, if one is wanted and not started yet: what most workers of this run take."""
+    global _modules  # noqa: PLW0603 - a process has one nursery
+    if _modules and _nursery is None:
+        _modules += tuple(name for name in modules if name not in _modules)
+
+
+def done() -> None:
+    """End the nursery: few workers follow, and it holds memory that what is measured from now on may want."""
+    global _modules  # noqa: PLW0603 - a process has one nursery
+    _modules = ()
+    _closed()
+
+
 def _closed() -> None:
     global _nursery  # noqa: PLW0603 - a process has one nursery
     if _nursery is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NewType
 
 from mlopt.core.errors import ModelError
+from mlopt.core.file_digest import digest_of
 from mlopt.formats.fixed import Fixed, as_array, thawed
 
 if TYPE_CHECKING:
@@ -117,8 +118,7 @@ class Model:
 
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of one file, in hexadecimal, as ``sha256sum`` prints it."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest_of(path)
 
 
 def digest_files(paths: Iterable[Path], root: Path) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mlopt.core import nursery
 from mlopt.core.errors import MeasureError, RecipeError
 from mlopt.core.hardware import detect
 from mlopt.core.meanwhile import imported
 from mlopt.core.voice import Say, unsaid
 from mlopt.data.dataset import Dataset
-from mlopt.formats.model import Model
+from mlopt.formats.model import TORCH, Model
 from mlopt.formats.table import check_shippable
 from mlopt.gate.judge import judge as judge_gates
 from mlopt.gate.judge import overall
@@ -112,6 +113,8 @@ def plan(started: Started) -> Planned:
     asked, shortened = hastened(loaded.recipe, quick=request.quick, time_limit=request.time_limit)
     loaded, haste = replace(loaded, recipe=asked), Haste(request.quick, request.time_limit)
     recipe, hardware = loaded.recipe, detect()
+    if chain.source_kind(recipe, passes) == TORCH:
+        nursery.also("torch")  # that builds it, reads its data, runs it, exports it and holds the export against it
     problems = [
         *chain.check(recipe, passes, hardware),
         *declared.foreseen(loaded),
@@ -121,9 +124,7 @@ def plan(started: Started) -> Planned:
     if problems:
         raise RecipeError.of(loaded.located(problem) for problem in problems)
     output = request.output or request.folder / recipe.name
-    signer = packaging.check_possible(
-        output, request.signer, request.key, sign=request.sign, clobber=request.clobber
-    )  # fmt: skip
+    signer = packaging.check_possible(output, request.signer, request.key, sign=request.sign, clobber=request.clobber)
     return Planned(
         started, loaded, passes, hardware,
         options=RuntimeOptions(threads=recipe.target.threads or hardware.cores, device=recipe.target.device),
@@ -209,6 +210,7 @@ def measure(prepared: Prepared, chosen: Choice) -> Measurements:
     """Measure the references, every kept step and the result in one interleaved run, and what explains them."""
     notify, source, recipe = prepared.planned.started.notify, prepared.evaluator.source, prepared.planned.loaded.recipe
     candidates = chosen.candidate_set(source, recipe).candidates
+    nursery.done()
     try:
         run = experiment.compared(_experiment(prepared), candidates, partial(notify, "measure"))
     except MeasureError as error:
@@ -297,5 +299,5 @@ def _job(planned: Planned, source: Model, evaluator: Evaluator, fitted: Mapping[
 
 def _experiment(prepared: Prepared) -> experiment.Experiment:
     planned = prepared.planned
-    recipe, left = planned.loaded.recipe, planned.haste.left
-    return experiment.Experiment(recipe, prepared.evaluator, planned.baselines, prepared.job.repro, left)
+    recipe, job = planned.loaded.recipe, prepared.job
+    return experiment.Experiment(recipe, prepared.evaluator, planned.baselines, job.repro, planned.haste.left)

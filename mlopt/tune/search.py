@@ -28,7 +28,7 @@ from mlopt.tune.space import key_of
 Why = Literal["budget", "converged", "exhausted", "trials"]
 _IN_DOUBT, _FAR = 1.25, 2.0
 """How far from the truth the time of a look may be; and how much slower than the best is plainly slower."""
-_MOVES = 1.01
+_MOVES, _RACED = 1.01, 2
 """What is so many times as fast, or as small, as all before has moved the front."""
 
 
@@ -127,10 +127,14 @@ class StudySearch:
         return sorted(able, key=lambda each: -(self._merit(each) or 0.0))
 
     def _merit(self, record: TrialRecord) -> float | None:
-        """Return what is to be large."""
+        """Return what is to be large.
+
+        Of a trial that raced that is one over its own time: a race is short, and its ratio to the baseline has the
+        noise of both.
+        """
         if self.objective is Objective.SIZE:
             return 1 / record.size_bytes if record.size_bytes else None
-        return record.speedup
+        return 1 / record.latency_ms if record.latency_ms and record.rung == _RACED else None
 
     def _value(self, record: TrialRecord) -> float | None:
         """Return what is to be small: the logarithm of time or size."""
@@ -235,7 +239,7 @@ class StudySearch:
                     each.give_up(f"lost in the race: {figures['lost']}", failed=True)
                     each.found["valid"] = False
                 else:
-                    each.rung = 2
+                    each.rung = _RACED
                     each.found |= figures
 
     def _same(self, each: _Attempt, beside: Sequence[_Attempt]) -> None:
@@ -269,7 +273,9 @@ class StudySearch:
     def _record(self, each: _Attempt) -> TrialRecord:
         known = {key: value for key, value in each.found.items() if key in TrialRecord.model_fields}
         known["runtime"] = each.found.get("runtime", each.point.get("target.runtime"))
-        status = "failed" if each.failed else "measured" if each.rung == 2 or each.found.get("valid") else "stopped"
+        status = (
+            "failed" if each.failed else "measured" if each.rung == _RACED or each.found.get("valid") else "stopped"
+        )
         return TrialRecord.model_validate({
             **known, "number": each.proposed.number, "params": each.point, "origin": each.proposed.origin,
             "status": status, "cause": each.cause or each.found.get("why_not"), "rung": each.rung,

@@ -74,14 +74,15 @@ class Space:
         return self.completed({})
 
     def completed(self, some: Point) -> dict[str, JsonValue]:
-        """Return a whole point: what is not given is as the recipe has it, and what means nothing is left out.
+        """Return a whole point: what is not given, or not searched, is as the recipe has it; what means nothing goes.
 
         A step that may go does so where it writes for another runtime than the point's, as in a run of the recipe.
         """
         point: dict[str, JsonValue] = {}
         for each in self.parameters:
             if active(each, point):
-                point[each.name] = some.get(each.name, each.default)
+                wanted = some.get(each.name, each.default)
+                point[each.name] = next((value for value in each.values if _same(value, wanted)), each.default)
         foreign = next((slot.name for slot in self.slots if slot.free and self._is_foreign(slot, point)), None)
         return point if foreign is None else self.completed({**some, foreign: False})
 
@@ -272,6 +273,11 @@ def _fits(slot: Slot, bare: Space, point: Point) -> bool:
     except ValidationError:
         return False
     return next(iter(config.lacking(bare.hardware.gpu)), None) is None
+
+
+def _same(one: JsonValue, other: JsonValue) -> bool:
+    """Whether two values are equal and of one type: 1 is not true."""
+    return type(one) is type(other) and one == other
 
 
 def _absent(package: str) -> bool:

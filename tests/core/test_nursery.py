@@ -106,3 +106,20 @@ def test_when_it_is_closed_nothing_of_it_is_left(tmp_path: Path) -> None:
     assert there._process.poll() is None
     nursery._closed()
     assert there._process.returncode == 0
+
+
+def test_what_most_workers_take_is_added_before_the_first_of_them_and_not_after(tmp_path: Path) -> None:
+    nursery.also("zipapp", "wave")
+    assert run_in_worker(tmp_path / "log", has, "zipapp")
+    nursery.also("tabnanny")
+    assert not run_in_worker(tmp_path / "log", has, "tabnanny")
+
+
+def test_after_its_end_workers_start_cold(tmp_path: Path) -> None:
+    assert run_in_worker(tmp_path / "log", has, "wave")
+    nursery.done()
+    assert not run_in_worker(tmp_path / "log", has, "wave")
+
+
+def has(module: str) -> bool:
+    return module in sys.modules

@@ -37,6 +37,12 @@ def test_a_point_has_what_means_something_in_it_and_nothing_else(space: Space, s
     assert space.completed(point) == point
 
 
+def test_what_is_not_searched_stays_as_the_recipe_has_it(folder: Path) -> None:
+    space = tuned_recipe.space(folder, only=("passes.quantize.scheme",))
+    asked = {"passes.quantize": False, "passes.fuse": 1, "passes.quantize.scheme": "u8s8", "passes.other": 3}
+    assert space.completed(asked) == {**space.default, "passes.quantize.scheme": "u8s8"}
+
+
 @given(seed=st.integers(0, 2**32))
 def test_a_point_written_as_overrides_is_the_recipe_that_it_is(space: Space, folder: Path, seed: int) -> None:
     point = drawn(space, seed)

@@ -62,7 +62,7 @@ def worth(trials: Iterable[TrialRecord], best: int | None) -> tuple[Worth, ...]:
     """Return for each step of the best trial's chain the fastest valid trial that is alike but for it.
 
     Alike are two points that agree wherever both say something, the step's own settings aside. The ratio is that of
-    the two speedups against the baseline, each taken in its own race; where one is missing, that of the latencies.
+    the two latencies, each taken in its own race; where one is missing, that of the speedups against the baseline.
     """
     trials = sorted(trials, key=lambda one: one.number)
     shipped = next((one for one in trials if one.number == best), None)
@@ -96,8 +96,8 @@ def level(value: Any) -> str:
 
 
 def _ratio(best: TrialRecord, other: TrialRecord) -> float | None:
-    over, under = best.speedup, other.speedup
+    over, under = other.latency_ms, best.latency_ms
     if not over or not under:
-        over, under = other.latency_ms, best.latency_ms
+        over, under = best.speedup, other.speedup
     ratio = over / under if over and under else 0.0
     return ratio if ratio > 0 and math.isfinite(ratio) else None
