@@ -186,3 +186,10 @@ def test_gates_on_size_are_asked_of_the_file(
     monkeypatch.setattr(type(evaluator), "source", small, raising=False)
     monkeypatch.setattr(type(evaluator), "source_name", "source", raising=False)
     assert QualityGates(recipe((gate,)), evaluator, {}).too_large(large, small) == said
+
+
+def test_twice_the_error_that_a_gate_allows_is_plainly_wrong(evaluator: Evaluator) -> None:
+    stricter = {"metric": "fidelity.cosine", "min": 0.999}
+    assert QualityGates(recipe((FIDELITY,)), evaluator, {}).plainly_wrong == pytest.approx(0.98)
+    assert QualityGates(recipe((FIDELITY, stricter)), evaluator, {}).plainly_wrong == pytest.approx(0.998)
+    assert QualityGates(recipe(()), evaluator, {}).plainly_wrong < -1

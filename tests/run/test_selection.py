@@ -112,6 +112,7 @@ class World:
         gates.recipe = recipe().model_copy(update={"objective": selection.Objective(self.objective)})
         gates.first = "onnxruntime"
         gates.gates = [Gate(metric="fidelity.cosine", min=0.99)]
+        gates.plainly_wrong = 0.98
         return Selection(
             [self.entrant(name) for name in self.ms], self.entrant("base").deployable, cast(Evaluator, evaluator),
             cast(QualityGates, gates), dead, 60.0, lambda _text, _share: None,

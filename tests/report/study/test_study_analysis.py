@@ -94,15 +94,16 @@ def test_a_pass_is_worth_what_the_best_trial_alike_but_for_it_lacks() -> None:
         raced(4, params=without("passes.fuse"), latency_ms=0.5, speedup=8.0, valid=False),
     ]
     fuse, quantize = worth(trials, 0)
-    assert (fuse.step, fuse.without, fuse.speedup) == ("fuse", 2, 1.25)
+    assert (fuse.step, fuse.without, fuse.speedup) == ("fuse", 2, 1.2), "by latency"
     assert (quantize.step, quantize.without, quantize.speedup) == ("quantize", None, None)
 
 
 def test_the_settings_of_a_step_that_is_gone_do_not_count() -> None:
     trials = [
-        raced(0, params=STEPS, latency_ms=1.0), raced(1, params=without("passes.quantize"), latency_ms=3.0)
-    ]  # fmt: skip
-    assert worth(trials, 0)[1].speedup == 3.0, "without speedups, by latency"
+        raced(0, params=STEPS, latency_ms=None, speedup=6.0),
+        raced(1, params=without("passes.quantize"), latency_ms=3.0, speedup=2.0),
+    ]
+    assert worth(trials, 0)[1].speedup == 3.0, "without latencies, by the speedups"
 
 
 def test_without_a_best_nothing_is_worth_anything() -> None:
