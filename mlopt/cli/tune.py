@@ -221,13 +221,15 @@ def _show(tuned: StudyResult, export: Path | None, *, to_stderr: bool) -> None:
 def _check_export(source: Path, export: Path | None) -> None:
     """Refuse before the long work what could not be run after it."""
     from mlopt.core.errors import OutputError
+    from mlopt.recipe.sources import recipe_in
 
-    if export is None or source.suffix not in (".yaml", ".yml"):
+    if export is None:
         return
-    if export.resolve() == source.resolve():
+    tuned = (recipe_in(source) if source.is_dir() else None) or source
+    if export.resolve() == tuned.resolve():
         raise OutputError("the recipe itself is not overwritten", where=str(export), fix="name another file")
-    if export.resolve().parent != source.resolve().parent:
+    if export.resolve().parent != tuned.resolve().parent:
         raise OutputError(
             "the paths in a recipe start from its folder, so the new one must stand beside it", where=str(export),
-            expected=str(source.parent), fix=f"--export {source.with_name(export.name)}",
+            expected=str(tuned.parent), fix=f"--export {tuned.with_name(export.name)}",
         )  # fmt: skip

@@ -34,7 +34,7 @@ from mlopt.tune.search import Limits, StudySearch, Why
 from mlopt.tune.space import Point
 from mlopt.tune.texts import recipe_text
 
-_FINISH, _FINISH_BLOCKS, _MOST_FINISH = 60.0, 30, 0.35
+_FINISH, _FINISH_BLOCKS, _MOST_FINISH = 60.0, 30, 0.6
 """Seconds that are kept for the end, and what each second of measuring adds; at most that share of the budget."""
 _PATIENCE = 24
 

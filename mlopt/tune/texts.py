@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from mlopt.recipe import overrides as overriding
 from mlopt.recipe.load import Loaded
@@ -13,18 +12,17 @@ from mlopt.run.request import Request
 from mlopt.tune.space import Point, Space
 
 _HEADER = """\
-# Found by `mlopt tune`. Its paths start from {base}: there, `mlopt optimize {name}` runs it.
+# Found by `mlopt tune`. Its paths start from {base}: put it there, and run it with `mlopt optimize`.
 """
 
 
-def recipe_text(request: Request, loaded: Loaded, space: Space, point: Point | None, path: Path | None = None) -> str:
+def recipe_text(request: Request, loaded: Loaded, space: Space, point: Point | None) -> str:
     """Return the recipe with everything as a point says, or without one as it was tuned.
 
-    ``path`` is where it is to stand, in the folder of the recipe, or for a bare model anywhere.
+    It is to stand where that recipe does, or where the one that is made for a bare model would.
     """
-    at = path or loaded.base / f"{loaded.recipe.name}-tuned.yaml"
+    at = loaded.base / f"{loaded.recipe.name}-tuned.yaml"
     text = loaded.draft(at) if loaded.draft is not None else loaded.text
     overrides = request.overrides if point is None else (*request.overrides, *space.overrides(point))
     document = overriding.apply(read_text(text, str(at)), overrides)
-    base = at.parent if loaded.draft is not None else loaded.base
-    return _HEADER.format(base=os.path.relpath(base), name=at.name) + dump(document.data)
+    return _HEADER.format(base=os.path.relpath(loaded.base)) + dump(document.data)
