@@ -131,7 +131,7 @@ def _native_stderr() -> Iterator[IO[bytes]]:
 
 PASS = Pass(
     name="fuse",
-    version=3,
+    version=4,
     summary="fuse operators ahead of time with ONNX Runtime, and list the fusions",
     accepts=frozenset({ONNX}),
     produces=ONNX,

@@ -288,7 +288,7 @@ def _result(
 
 PASS = Pass(
     name="quantize",
-    version=9,
+    version=10,
     summary="INT8 for CPUs, in the scheme that suits the CPU, or weights alone in 4 or 8 bits",
     accepts=frozenset({ONNX}),
     produces=ONNX,

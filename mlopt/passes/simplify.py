@@ -190,7 +190,7 @@ def _refused(model: Model, reason: str) -> PassError:
 
 PASS = Pass(
     name="simplify",
-    version=4,
+    version=5,
     summary="fold constants, shapes and redundant operators",
     accepts=frozenset({ONNX}),
     produces=ONNX,
