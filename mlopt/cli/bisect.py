@@ -75,22 +75,16 @@ def bisect(
 
 def _check(recipe: Path, output: Path | None) -> None:
     """Refuse before the long work what could not be written after it."""
-    from mlopt.core.errors import OutputError, RecipeError
+    from mlopt.cli.files import check_beside
+    from mlopt.core.errors import RecipeError
 
     if recipe.suffix not in (".yaml", ".yml"):
         raise RecipeError(
             "only a recipe can be bisected", where=str(recipe), expected="a .yaml file",
             fix="write one: mlopt recipe init MODEL --data FILE",
         )  # fmt: skip
-    if output is None:
-        return
-    if output.resolve() == recipe.resolve():
-        raise OutputError("the recipe itself is not overwritten", where=str(output), fix="name another file with -o")
-    if output.resolve().parent != recipe.resolve().parent:
-        raise OutputError(
-            "the paths in a recipe start from its folder, so the new one must stand beside it", where=str(output),
-            expected=str(recipe.parent), fix=f"-o {recipe.with_name(output.name)}",
-        )  # fmt: skip
+    if output is not None:
+        check_beside(recipe, output, "-o")
 
 
 def _show(found: Finding, screen: Console) -> None:

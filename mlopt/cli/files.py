@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def check_beside(recipe: Path, new: Path, option: str) -> None:
+    """Raise ``OutputError`` unless ``new`` is another file in a recipe's folder; ``option`` is what named it."""
+    if new.resolve() == recipe.resolve():
+        fix = f"name another file with {option}"
+        raise OutputError("the recipe itself is not overwritten", where=str(new), fix=fix)
+    if new.resolve().parent != recipe.resolve().parent:
+        raise OutputError(
+            "the paths in a recipe start from its folder, so the new one must stand beside it", where=str(new),
+            expected=str(recipe.parent), fix=f"{option} {recipe.with_name(new.name)}",
+        )  # fmt: skip
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``path`` through a temporary file beside it."""
     try:

@@ -220,16 +220,10 @@ def _show(tuned: StudyResult, export: Path | None, *, to_stderr: bool) -> None:
 
 def _check_export(source: Path, export: Path | None) -> None:
     """Refuse before the long work what could not be run after it."""
-    from mlopt.core.errors import OutputError
+    from mlopt.cli.files import check_beside
     from mlopt.recipe.sources import recipe_in
 
     if export is None:
         return
     tuned = (recipe_in(source) if source.is_dir() else None) or source
-    if export.resolve() == tuned.resolve():
-        raise OutputError("the recipe itself is not overwritten", where=str(export), fix="name another file")
-    if export.resolve().parent != tuned.resolve().parent:
-        raise OutputError(
-            "the paths in a recipe start from its folder, so the new one must stand beside it", where=str(export),
-            expected=str(tuned.parent), fix=f"--export {tuned.with_name(export.name)}",
-        )  # fmt: skip
+    check_beside(tuned, export, "--export")

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from mlopt import __version__
 from mlopt.core.packages import versions
 from mlopt.recipe.load import Loaded
-from mlopt.report.study import analysis
+from mlopt.report.study.analysis import front, worth
 from mlopt.report.study.importance import importance
 from mlopt.results.environment import environment
 from mlopt.results.section import Interval
@@ -61,7 +61,7 @@ def study(
         name=loaded.recipe.name, recipe_digest=recipe_digest(loaded, request),
         objective=loaded.recipe.objective.value, budget_s=budget, seed=seed,
         environment=environment(space.hardware), space=space.parameters, points=space.count(),
-        trials=tuple(sorted(trials, key=lambda each: each.number)), front=analysis.front(trials), best=best,
+        trials=tuple(sorted(trials, key=lambda each: each.number)), front=front(trials), best=best,
         final_speedup=final[0], final_ci95=final[1], importance=importance(trials, space.parameters),
-        worth=analysis.worth(trials, best), ended=ended,
+        worth=worth(trials, best), ended=ended,
     )  # fmt: skip

@@ -45,6 +45,7 @@ def _written(file: Path, name: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *filter(None, [node.module])])
+            yield base  # a module of a package takes what the package itself imports
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
