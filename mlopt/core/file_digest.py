@@ -31,6 +31,14 @@ def digest_of(path: Path) -> str:
     return found
 
 
+def forget() -> None:
+    """Read every file again that is asked for from now on: for who must know that nothing has changed, whatever wrote.
+
+    A process that has a file mapped can write to it for a while before the file system says so.
+    """
+    _known.clear()
+
+
 def _unchanged(path: Path, before: os.stat_result) -> bool:
     """Whether a file is as it was before it was read."""
     now = path.stat()

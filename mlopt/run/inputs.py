@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlopt.core import file_digest
 from mlopt.core.cache import Store
 from mlopt.core.cache_entry import Key
 from mlopt.core.errors import DataError, ModelError
@@ -81,6 +82,7 @@ def digests(loaded: Loaded, source: Model, data: Mapping[str, Dataset | None]) -
 
 def check_unchanged(before: Mapping[str, str], loaded: Loaded, source: Model) -> None:
     """Raise ``ModelError`` if the recipe's Python, or the source model, is no longer what the run began with."""
+    file_digest.forget()
     after = code_digests(loaded)
     changed = [key for key, digest in after.items() if before.get(key) != digest]
     if changed or digest_now(source) != source.digest:

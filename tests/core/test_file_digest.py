@@ -49,6 +49,18 @@ def test_what_stays_as_it_is_is_read_once_and_any_change_is_seen(
     assert digest_of(path) == sha256(b"six")
 
 
+def test_what_is_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_digest, "_SETTLED_NS", -(10**18))
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    known = digest_of(path)
+    (key,) = file_digest._known
+    file_digest._known[key] = "of what lay there before a mapped page was written"
+    assert digest_of(path) != known
+    file_digest.forget()
+    assert digest_of(path) == known == sha256(b"one")
+
+
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         digest_of(tmp_path / "none")
