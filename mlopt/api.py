@@ -6,21 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
 
-from mlopt.artifact.deployed import shipped
+from mlopt.artifact.opened import opened
 from mlopt.artifact.signing.base import Trust
 from mlopt.artifact.signing.trust import chosen
-from mlopt.artifact.verify import verify
-from mlopt.core.errors import IntegrityError
 from mlopt.formats.model import TensorSpec
 from mlopt.run.optimize import execute
 from mlopt.run.packaging import Artifact
 from mlopt.run.request import Request
-from mlopt.runtimes.table import open_session
 
 __all__ = ["Artifact", "Session", "load", "optimize"]
 
@@ -32,20 +28,11 @@ class Session:
 
     def __init__(self, directory: Path, trust: Trust | None) -> None:
         with ExitStack() as stack:
-            private = Path(stack.enter_context(TemporaryDirectory(prefix="mlopt-model-")))
-            verified = verify(directory, trust, copy_to=private / "artifact")
-            entry = verified.manifest.model
-            deployable = shipped(verified.directory, verified.manifest, directory)
-            model = deployable.model
-            if model.digest != entry.digest:
-                raise IntegrityError(
-                    "the model is not the one that the manifest describes", where=str(directory / entry.file),
-                    got=f"digest {model.digest}", expected=f"digest {entry.digest}", fix="make the artifact again",
-                )  # fmt: skip
-            self._session = stack.enter_context(open_session(deployable))
+            found = stack.enter_context(opened(directory, trust))
+            self._session = found.session
             self._stack = stack.pop_all()
-        self.inputs: tuple[TensorSpec, ...] = model.inputs
-        self.outputs: tuple[TensorSpec, ...] = model.outputs
+        self.inputs: tuple[TensorSpec, ...] = found.deployable.model.inputs
+        self.outputs: tuple[TensorSpec, ...] = found.deployable.model.outputs
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Run one inference; ``feeds`` maps input names to arrays of the shapes in ``inputs``."""

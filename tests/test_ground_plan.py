@@ -12,7 +12,7 @@ import mlopt
 ROOT = Path(mlopt.__file__).parent
 ORDER = (
     ("api", "cli"),
-    ("bench", "bisect", "tune", "predict", "deploy", "monitor"),
+    ("bench", "bisect", "tune", "predict", "deploy", "serve", "loadtest", "rollout", "monitor"),
     ("run",),
     ("claims",),
     ("recipe",),
@@ -24,6 +24,7 @@ ORDER = (
     ("tensors",),
     ("artifact",),
     ("data",),
+    ("protocol",),
     ("runtimes",),
     ("formats",),
     ("results",),

@@ -3,7 +3,9 @@
 Cases: any ONNX file that onnx itself accepts, with external data of any size. Before onnxsim sees it, nodes are sorted
 (it refuses them otherwise), and inputs that have a default are dropped so that what depends on them can be folded: the
 model can then no longer be called with other values. At IR version 3 these are its weights; later they may be meant,
-and the step's note says which they were.
+and the step's note says which they were. onnxsim leaves the bodies of If, Loop and Scan as they are; in a graph that
+has some, onnxscript first folds in them, and puts the branch in the place of an If whose condition is known: exported
+TorchScript asks for the rank of a tensor at every turn.
 
 Above 1.5 GB, the weights of matrix products and embedding tables in external data never enter it: it holds what it gets
 twice. Equal ones are then not found, nor are those of query, key and value put into one.
@@ -25,6 +27,7 @@ from mlopt.core.errors import PassError
 from mlopt.formats.model import ONNX, Model
 from mlopt.formats.onnx import graph as onnx_graph
 from mlopt.formats.onnx.file import read_graph
+from mlopt.formats.onnx.folding import fold
 from mlopt.formats.onnx.graph import (
     changed_operators,
     interface_of,
@@ -34,7 +37,7 @@ from mlopt.formats.onnx.graph import (
 )
 from mlopt.formats.onnx.int8_constants import own_zero_points
 from mlopt.formats.onnx.order import sort_nodes
-from mlopt.formats.onnx.save import load_tensors, save_model
+from mlopt.formats.onnx.save import load_small_tensors, load_tensors, save_model
 from mlopt.passes.base import Context, Pass, PassConfig, PassResult, Requires
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
         before = _give(model, given, large=large)
         if any(not value.type.tensor_type.HasField("shape") for value in before.shown.graph.output):
             onnx.shape_inference.infer_shapes_path(given, given)  # it asks for the shape of every output
-        remark = _simplify(model, given, result, [*_SKIPPED, *(_MERGING if before.hidden else ())])
+        remarks = [before.remark, _simplify(model, given, result, [*_SKIPPED, *(_MERGING if before.hidden else ())])]
         simplified = read_graph(result)
         if before.hidden:
             load_tensors(simplified, result.parent)  # so that all that is outside stands in the source's folder
@@ -86,7 +89,7 @@ def run(model: Model, _config: SimplifyConfig, context: Context) -> PassResult:
         "nodes": [sum(before.operators.values()), sum(after.values())],
         "changed": changed_operators(before.operators, after),
         "weights_no_longer_inputs": before.stripped,
-        **({"remark": remark} if remark else {}),
+        **({"remark": remark} if (remark := "; ".join(filter(None, remarks))) else {}),
     }
     return PassResult(path, notes)
 
@@ -99,6 +102,8 @@ class _Before:
     operators: dict[str, int]
     stripped: Any
     hidden: list[onnx.TensorProto]
+    remark: str | None
+    """Why nothing was folded in its bodies, if that failed."""
 
 
 def _give(model: Model, given: Path, *, large: bool) -> _Before:
@@ -108,10 +113,23 @@ def _give(model: Model, given: Path, *, large: bool) -> _Before:
     stripped = strip_initializer_inputs(proto)
     proto.ir_version = max(proto.ir_version, _FIRST_WITHOUT_INPUTS)
     sort_nodes(proto.graph)
+    proto, remark = _folded_inside(proto, model)
     hidden = _hide(proto.graph) if large else []
     outside = large or model.size_bytes > onnx_graph.WORKED_ON_OUTSIDE_ABOVE
     save_model(proto, given, external=outside, source=model.path.parent)
-    return _Before(shown, counted, stripped, hidden)
+    return _Before(shown, counted, stripped, hidden, remark)
+
+
+def _folded_inside(proto: onnx.ModelProto, model: Model) -> tuple[onnx.ModelProto, str | None]:
+    """Fold what is in the bodies of a graph that has some; return it with why that could not be done, if so."""
+    if not any(any(onnx_graph.subgraphs(node)) for node in proto.graph.node):
+        return proto, None
+    load_small_tensors(proto, model.path.parent)
+    try:
+        folded, remark = fold(proto, {}, model.path.parent)
+    except ValueError as error:
+        return proto, f"bodies of If, Loop and Scan were left as they are: {error}"
+    return folded, remark
 
 
 def _simplify(model: Model, source: Path, result: Path, skipped: Sequence[str]) -> str | None:
@@ -190,12 +208,12 @@ def _refused(model: Model, reason: str) -> PassError:
 
 PASS = Pass(
     name="simplify",
-    version=5,
+    version=6,
     summary="fold constants, shapes and redundant operators",
     accepts=frozenset({ONNX}),
     produces=ONNX,
     config=SimplifyConfig,
     run=run,
-    requires=Requires(packages=("onnx", "onnxsim")),
+    requires=Requires(extra="cpu", packages=("onnx", "onnxsim", "onnx-ir", "onnxscript")),
     proposed=True,
 )
