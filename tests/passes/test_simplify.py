@@ -181,3 +181,53 @@ def test_where_rewriting_fails_constants_are_still_folded(tmp_path: Path, monkey
     assert result.notes["nodes"] == [2, 1]
     assert result.notes["remark"].startswith("constants and shapes were folded, but operators not rewritten: Nodes in")
     np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], FEEDS["x"] + 3)
+
+
+NESTED = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[batch, 3] x) => (float[batch, 3] y) {
+    sum = ReduceSum <keepdims = 0> (x)
+    zero = Constant <value = float {0.0}> ()
+    positive = Greater (sum, zero)
+    y = If (positive) <
+        then_branch = then () => (float[batch, 3] a) {
+            shape = Shape (x)
+            rank = Size (shape)
+            two = Constant <value = int64 {2}> ()
+            flat = Equal (rank, two)
+            a = If (flat) <
+                then_branch = flat_one () => (float[batch, 3] b) { b = Neg (x) },
+                else_branch = deep_one () => (float[batch, 3] c) { c = Abs (x) }
+            >
+        },
+        else_branch = other () => (float[batch, 3] d) { d = Add (x, x) }
+    >
+}"""
+"""Whether a tensor has two dimensions is asked in a body, and known; whether a sum is positive is not."""
+
+
+def nested(tmp_path: Path) -> Path:
+    path = tmp_path / "nested.onnx"
+    onnx.save(onnx.parser.parse_model(NESTED), path)
+    return path
+
+
+def test_what_is_known_inside_a_body_is_folded_there(tmp_path: Path) -> None:
+    source = nested(tmp_path)
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    found = operators(onnx.load(result.path).graph)
+    assert found["If"] == 1
+    assert not {"Shape", "Size", "Equal", "Abs"} & set(found)
+    for x in (FEEDS["x"], -FEEDS["x"]):
+        np.testing.assert_array_equal(outputs_of(result.path, {"x": x})["y"], outputs_of(source, {"x": x})["y"])
+
+
+def test_where_bodies_cannot_be_folded_the_rest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(simplify, "fold", refuse)
+    source = nested(tmp_path)
+    result = applied(run_pass(PASS, source, {}, tmp_path))
+    assert result.notes["remark"] == "bodies of If, Loop and Scan were left as they are: no such thing"
+    assert operators(onnx.load(result.path).graph)["If"] == 2
+    np.testing.assert_array_equal(outputs_of(result.path, FEEDS)["y"], outputs_of(source, FEEDS)["y"])
