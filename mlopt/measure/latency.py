@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlopt.core.errors import MloptError, OutputError
+from mlopt.core.hardware import usable_cores
 from mlopt.core.locks import locked
 from mlopt.core.worker import Worker, WorkerDiedError, WorkerRaisedError, shared_folder
 from mlopt.data.dataset import Dataset
-from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench
+from mlopt.measure.bench import SETTLE_SECONDS, WARM_UP_CALLS, WARM_UP_SECONDS, Bench, import_runtime
 from mlopt.measure.candidate import Candidate, Measured, Run
 from mlopt.measure.schedule import SPEAKS_FROM, Notify, Schedule, follow
 from mlopt.results.figures import ColdStart
@@ -60,11 +62,14 @@ def measure(
     is in ``Run.lost``; nothing is raised for it. Processes that are not ``cold`` start sooner, and are timed alike; the
     memory that they hold, and what a model's first answer takes, are then no evidence.
     """
-    with alone(notify), tempfile.TemporaryDirectory(prefix="mlopt-measure-") as folder:
+    with alone(notify), tempfile.TemporaryDirectory(prefix="mlopt-measure-") as folder, ExitStack() as ends:
         turns = [
             _Turn(candidate, samples, Path(folder) / f"{number}.log", patience, cold=cold)
             for number, candidate in enumerate(candidates)
         ]
+
+        if cold:
+            _begin(turns, ends)
 
         def with_rounds(least: int) -> dict[str, Measured]:
             return {turn.name: turn.measured() for turn in turns if turn.rounds >= least}
@@ -102,6 +107,16 @@ def alone(notify: Notify) -> Iterator[None]:
         yield
 
 
+def _begin(turns: Sequence[_Turn], ends: ExitStack) -> None:
+    """Start all processes side by side, before anything is timed: importing its runtime is most of what one takes."""
+    for turn in turns:
+        ends.callback(turn.close)
+        turn.begin()  # by this thread: a child is ended with the thread that it was started by
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for _ in pool.map(_Turn.get_ready, turns):
+            pass
+
+
 class _Turn:
     """One candidate's side of the interleaving, in the measuring process."""
 
@@ -114,6 +129,8 @@ class _Turn:
         self.notes: list[str] = []
         self._samples, self._log, self._patience = samples, log, patience
         self._worker: Worker | None = None
+        self._begun: Worker | None = None
+        """A process that has done nothing yet but import."""
         self._cold_starts: list[ColdStart] = []
         self._blocks: list[tuple[float, ...]] = []
         self._peak_rss_bytes = 0
@@ -131,6 +148,19 @@ class _Turn:
         """Return the samples of the completed rounds, of which there must be one."""
         blocks = tuple(self._blocks[: 2 * self.rounds])
         return Measured(self.candidate, blocks, self._peak_rss_bytes, self._cold_starts[0])
+
+    def begin(self) -> None:
+        """Start its process."""
+        self._begun = Worker(self._log, quiet=True, cold=self._cold)
+
+    def get_ready(self) -> None:
+        """Let the process import its runtime; one that cannot is started anew when it is opened, and told of then."""
+        if self._begun is not None:
+            try:
+                self._begun.call_for(self._patience.opening, import_runtime, self.candidate.deployable.runtime)
+            except (WorkerDiedError, WorkerRaisedError, MloptError):
+                self._begun.close()
+                self._begun = None
 
     def open(self) -> None:
         """Start it in a new process and warm it up."""
@@ -157,13 +187,15 @@ class _Turn:
 
     def close(self) -> None:
         """End its process."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        for worker in filter(None, (self._worker, self._begun)):
+            worker.close()
+        self._worker = self._begun = None
 
     def _start(self) -> Worker:
-        self.close()
-        worker = self._worker = Worker(self._log, quiet=True, cold=self._cold)
+        if self._worker is not None:
+            self._worker.close()
+        worker = self._worker = self._begun or Worker(self._log, quiet=True, cold=self._cold)
+        self._begun = None
         worker.host(Bench, self.candidate, self._samples, timeout=self._patience.opening)
         self._cold_starts.append(worker.invoke("cold_start", timeout=self._patience.answer))
         worker.invoke("warm_up", timeout=self._limit(WARM_UP_SECONDS, WARM_UP_CALLS))
