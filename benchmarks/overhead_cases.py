@@ -45,7 +45,7 @@ CASES = {
     "efficientnet_lite0": Case({"image": ["batch", 3, 224, 224]}, ["logits"], "agreement", 1, True),
     "minilm": Case(
         {"input_ids": ["batch", "sequence"], "attention_mask": ["batch", "sequence"]}, ["embedding"],
-        "minilm.py:neighbour_agreement", 1, False,
+        "neighbours.py:neighbour_agreement", 1, False,
     ),
 }  # fmt: skip
 

@@ -6,7 +6,6 @@ few words to a line, so that the padding mask matters. Calibration and evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LENGTH = 64
-NEIGHBOURS = 5
 SUBJECTS = {
     "calibration": {
         "weather": ("the storm over the coast", "a cold spring morning", "the first snow of the year"),
@@ -80,22 +78,6 @@ def calibration() -> dict[str, NDArray[np.int64]]:
 
 def evaluation() -> dict[str, NDArray[np.int64]]:
     return token_ids(_sentences("evaluation"))
-
-
-def neighbour_agreement(
-    outputs: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None, reference: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float64]:
-    """Return for each sentence which part of its five nearest neighbours is the original model's, shape [samples]."""
-    del labels  # the reference says what is right
-    ours, theirs = (_nearest(next(iter(arrays.values()))) for arrays in (outputs, reference))
-    return np.array([len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(ours, theirs, strict=True)])
-
-
-def _nearest(vectors: NDArray[Any]) -> NDArray[np.intp]:
-    """The indices of each row's nearest other rows, shape [samples, 5]."""
-    closeness = vectors @ vectors.T
-    np.fill_diagonal(closeness, -np.inf)
-    return np.argsort(-closeness, axis=1, kind="stable")[:, :NEIGHBOURS]
 
 
 def _sentences(part: str) -> list[str]:

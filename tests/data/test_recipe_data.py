@@ -154,7 +154,7 @@ def test_embeddings_ignore_padding_and_know_their_topics() -> None:
 
 def test_neighbour_agreement_counts_shared_neighbours() -> None:
     need("minilm")
-    agreement = function("minilm", "neighbour_agreement")
+    agreement = function("neighbours", "neighbour_agreement")
     vectors = np.random.default_rng(0).normal(size=(30, 8))
     assert agreement({"e": vectors}, None, {"e": vectors}).tolist() == [1.0] * 30
     other = agreement({"e": np.random.default_rng(1).normal(size=(30, 8))}, None, {"e": vectors})
