@@ -225,7 +225,8 @@ def scored(order: Mapping[str, Any], runs: Mapping[str, Run], data: Mapping[str,
 def metric(order: Mapping[str, Any], outputs: Any, labels: Any, reference: Any) -> float:
     """Return what the recipe's metric says."""
     if ":" in (named := order["metric"]):
-        own = getattr(importlib.import_module(Path(order["recipe"]).stem), named.partition(":")[2])
+        file, _, function = named.partition(":")
+        own = getattr(importlib.import_module(Path(file).stem), function)
         return float(np.mean(own({"y": outputs}, labels, {"y": reference})))
     wanted = labels if named == "accuracy" else reference.argmax(1)
     return float((outputs.argmax(1) == wanted).mean())
