@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from bench_models import broken, dense
+from bench_models import broken
+from signed_dense import WIDTH, signed_dense
 
 import mlopt
-from mlopt import api
-from mlopt.artifact import layout
+from mlopt.artifact import opened as opening
 from mlopt.artifact.deployed import shipped
-from mlopt.artifact.layout import Content, ModelEntry, Role
-from mlopt.artifact.sign import sign
 from mlopt.artifact.signing import keys
-from mlopt.artifact.signing.signers import KeySigner
 from mlopt.core.errors import IntegrityError, ModelError, OutputError, UserError
-from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.base import Deployable
-from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.table import open_session
 
-WIDTH = 8
 FEEDS = {"x": np.ones((1, WIDTH), np.float32)}
 
 
@@ -42,29 +36,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make(tmp_path: Path) -> Callable[..., Path]:
     """``make(...)`` gives a signed artifact with a small model, its data in a file of its own."""
 
-    def write(
-        save: Callable[..., Path] = dense, options: dict[str, Any] | None = None, digest: str | None = None
-    ) -> Path:
-        def fill(folder: Path) -> Content:
-            files = {"model.onnx": Role.MODEL, "report.json": Role.REPORT}
-            save(folder / "model.onnx", width=WIDTH)
-            if save is dense:
-                proto = onnx.load(folder / "model.onnx")
-                onnx.save(proto, folder / "model.onnx", save_as_external_data=True, location="data", size_threshold=0)
-                files["data"] = Role.MODEL_DATA
-            (folder / "report.json").write_text('{"verdict": "pass"}')
-            entry = ModelEntry.of(open_onnx(folder / "model.onnx"), folder)
-            return Content(
-                name="dense", model=entry.model_copy(update={"digest": digest or entry.digest}),
-                runtime="onnxruntime", options=options or OnnxRuntimeOptions(threads=1).model_dump(),
-                verdict="pass", files=files,
-            )  # fmt: skip
-
-        private = keys.user_key().private
-        layout.write(tmp_path / "dense", fill, seal=lambda folder: sign(folder, KeySigner(private)))
-        return tmp_path / "dense"
-
-    return write
+    return partial(signed_dense, tmp_path)
 
 
 @pytest.fixture
@@ -76,7 +48,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         found.append(deployable.model.path)
         return open_session(deployable)
 
-    monkeypatch.setattr(api, "open_session", recorded)
+    monkeypatch.setattr(opening, "open_session", recorded)
     return found
 
 
@@ -104,7 +76,7 @@ def test_what_happens_to_the_artifact_after_the_check_does_not_matter(
             file.write_bytes(b"hostile")
         return shipped(*named)
 
-    monkeypatch.setattr(api, "shipped", exchanged)
+    monkeypatch.setattr(opening, "shipped", exchanged)
     with mlopt.load(artifact) as session:
         assert session.run(FEEDS)["h1"].tolist() == FEEDS["x"].tolist()
     assert (artifact / "model.onnx").read_bytes() == b"hostile"
@@ -162,7 +134,7 @@ def test_a_session_that_cannot_be_opened_leaves_no_copy(
     def refuse(_deployable: Deployable) -> Any:
         raise ModelError("the runtime refused it")
 
-    monkeypatch.setattr(api, "open_session", refuse)
+    monkeypatch.setattr(opening, "open_session", refuse)
     with pytest.raises(ModelError, match="the runtime refused it"):
         mlopt.load(make(save=broken))
     assert list(temporary.iterdir()) == []

@@ -18,7 +18,7 @@ from mlopt.protocol.messages import (
     write_answer,
     write_request,
 )
-from mlopt.protocol.tensors import DATATYPES, ProtocolError, datatype_of, dtype_of
+from mlopt.protocol.tensors import DATATYPES, ProtocolError
 
 NUMERIC = [name for name in DATATYPES if name != "object"]
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=9)
@@ -146,7 +146,3 @@ def test_a_damaged_message_is_read_or_refused(at: int, value: int) -> None:
         read_request(bytes(body), message.headers[HEADER_LENGTH])
     except ProtocolError:
         return
-
-
-def test_every_datatype_has_one_dtype() -> None:
-    assert {dtype: dtype_of(datatype_of(dtype)) for dtype in DATATYPES} == {dtype: dtype for dtype in DATATYPES}
