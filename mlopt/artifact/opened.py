@@ -17,7 +17,7 @@ from mlopt.runtimes.table import open_session
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenArtifact:
     """A model that runs, and what is known of it."""
 
     verified: Verified
@@ -27,7 +27,7 @@ class Opened:
 
 
 @contextmanager
-def opened(directory: Path, trust: Trust | None, *, min_version: int | None = None) -> Iterator[Opened]:
+def opened(directory: Path, trust: Trust | None, *, min_version: int | None = None) -> Iterator[OpenArtifact]:
     """Give an artifact's open model; the copy (``TMPDIR`` says where) is gone afterwards.
 
     Raises what ``verify`` does, ``MissingPackage`` where its runtime is not installed, and ``IntegrityError`` where the
@@ -44,4 +44,4 @@ def opened(directory: Path, trust: Trust | None, *, min_version: int | None = No
                 fix="make the artifact again",
             )  # fmt: skip
         with open_session(deployable) as session:
-            yield Opened(verified, deployable, session)
+            yield OpenArtifact(verified, deployable, session)
