@@ -67,8 +67,9 @@ def loadtest(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help=_OUTPUT)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Put load on a server and judge it: latencies, errors, and the highest rate that keeps the limits.
+    """Put load on a server, and judge it by its limits.
 
+    Says the latencies, the errors by kind and, with --ramp, the highest rate that keeps the limits.
     Latencies count from when a request was to be sent. Wrong answers are failures. With limits, exits with 0, 1 or 3 as
     mlopt gate does; with 3, too, if the load could not be put on as asked.
     """

@@ -100,6 +100,8 @@ class AnswerCheck:
         return None
 
     def _differs(self, name: str, wanted: Array, found: Array) -> str | None:
+        if wanted.dtype.kind != found.dtype.kind:
+            return f"output '{name}': {found.dtype} instead of {wanted.dtype}"
         if wanted.shape == found.shape and not wanted.size:
             return None
         why = within_tolerance({name: wanted}, {name: found}, self._largest)

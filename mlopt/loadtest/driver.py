@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str, str, float | None], None]
 """Called with the stage at hand, the detail within it, and its share that is done."""
-_WARM = 16
+_WARM, _WARM_S = 16, 5.0
 _STEP_S, _CONFIRM_S, _PAUSE_S = 4.0, 10.0, 0.2
 _ROOM = 1.3
 """A Poisson stream may send fewer than a percentile takes."""
@@ -52,12 +52,15 @@ class LoadDriver:
     tell: Tell
 
     async def warm(self) -> None:
-        """Ask for each of the first samples once, one after the other; nothing of it counts."""
+        """Ask for each of the first samples once, one after the other, for some seconds; nothing of it counts."""
         count = min(_WARM, len(self.payload.messages)) * len(self.targets)
         caller = self._caller(count, 0, len(self.targets))
+        end = time.monotonic() + _WARM_S
         for number in range(count):
             self.tell("warm up", "", number / count)
             await caller.ask(number)
+            if time.monotonic() > end:
+                break
         for book in self.books:
             book.settle(Volley.planned(np.zeros(count)))
 

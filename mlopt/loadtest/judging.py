@@ -69,8 +69,8 @@ def _highest(gate: Gate, ramp: RampRecord | None) -> Evidence:
     if broken is None:
         if gate.min is not None and gate.min <= kept:
             return Evidence(kept, (kept, kept))
-        why = f"{kept:.4g} requests/s were kept, and no higher rate was tried"
-        return Evidence(None, missing=why, remedy="a higher --max-rate")
+        why = f"{kept:.4g} requests/s were kept, and no rate was shown to break the limits"
+        return Evidence(None, missing=why, remedy="a higher --max-rate, or a quieter machine")
     return Evidence(kept, (kept, broken))
 
 

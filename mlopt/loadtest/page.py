@@ -18,7 +18,7 @@ def render(record: LoadTestRecord) -> str:
         loader=PackageLoader("mlopt.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=as_shown,
     )  # fmt: skip
-    environment.filters |= {"plain": plain, "together": html.together}
+    environment.filters |= {"plain": plain, "together": html.together, "share": html.share}
     drawn = [one for one in (pictures.over_time(record), pictures.ramp(record)) if one is not None]
     ramp, compared = record.ramp, record.comparison
     return environment.get_template("loadtest.html.j2").render(

@@ -83,7 +83,7 @@ def test_what_goes_wrong_has_its_kind(answer: Callable[[], web.Response], kind: 
 
 
 def test_no_answer_in_time_and_no_connection_are_two_things() -> None:
-    with served(right(delay_s=5)) as url:
+    with served(right(delay_s=1)) as url:
         late = ask(parsed(url, "words"), time_limit_s=0.1)
     gone = ask(parsed(url, "words"))
     assert late is not None

@@ -112,7 +112,7 @@ def test_two_servers_are_asked_in_turn(artifact: Path) -> None:
 @pytest.mark.process
 def test_what_cannot_be_sent_is_counted(artifact: Path) -> None:
     with served(right(root(artifact), delay_s=0.5)) as url:
-        found = put(url, artifact=artifact, max_in_flight=2)
+        found = put(url, artifact=artifact, max_in_flight=2, samples=2)
     assert found.figures.errors["unsent"] > 10
     assert found.figures.in_flight == 2
     assert found.verdict == "inconclusive"
