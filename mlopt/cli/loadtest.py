@@ -127,7 +127,8 @@ def _show(record: LoadTestRecord, screen: Screen) -> None:
     for note in record.notes:
         screen.print(f"{'note':<13}{plain(note)}")
     for gate in record.gates:
-        screen.say(plain(f"{gate.verdict:<13}{gate.metric} {gate.limit}"), _STYLES[gate.verdict], len(gate.verdict))
+        head = f"{gate.verdict:<13}{plain(f'{gate.metric} {gate.limit}')}"
+        screen.say(head, _STYLES[gate.verdict], len(gate.verdict))
         screen.print(f"{'':<13}{plain(gate.message)}")
     for reason in words.reasons(record):
         screen.print(f"{'':<13}{reason}")
@@ -145,4 +146,4 @@ def _tables(record: LoadTestRecord) -> Iterable[Iterable[str]]:
     if record.comparison is not None:
         yield columns([words.DIFFERENCE_HEADS, *words.differences(record.comparison.differences)], 1)
     if record.ramp is not None:
-        yield columns([words.RAMP_HEADS, *words.ramp(record.ramp.steps)], 3)
+        yield columns([words.RAMP_HEADS, *words.ramp(record.ramp.steps)], len(words.RAMP_HEADS))

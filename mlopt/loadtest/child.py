@@ -17,7 +17,7 @@ from typing import IO
 from mlopt.core.errors import UserError
 
 _LOG = logging.getLogger(__name__)
-_SERVING = re.compile(r"serving on (http://\S+)")
+_SERVING = re.compile(r"(?:serving|listening) on (http://\S+)")
 _READY_S, _END_S = 120.0, 30.0
 _LAST_LINES = 5
 
@@ -33,9 +33,9 @@ def serving(start: Sequence[str], patience_s: float = _READY_S) -> Iterator[str]
 
     It is asked to end by SIGTERM, and after half a minute ended.
     """
-    child = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    child = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    reader = threading.Thread(target=_read, args=(child.stderr, lines.put), daemon=True)
+    reader = threading.Thread(target=_read, args=(child.stdout, lines.put), daemon=True)
     try:
         reader.start()
         yield _address(lines, child, patience_s)

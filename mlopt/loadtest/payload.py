@@ -12,7 +12,7 @@ import numpy as np
 
 from mlopt import report as reports
 from mlopt.artifact.layout import Role
-from mlopt.artifact.opened import Opened, opened
+from mlopt.artifact.opened import OpenArtifact, opened
 from mlopt.artifact.signing.base import Trust
 from mlopt.artifact.verify import Verified
 from mlopt.core.errors import DataError
@@ -104,7 +104,7 @@ def _npy(folder: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
         raise DataError("this is no array as numpy.save writes it", where=str(folder), got=str(error)[:200]) from error
 
 
-def _made_up(found: Opened, wanted: PayloadWanted) -> Samples:
+def _made_up(found: OpenArtifact, wanted: PayloadWanted) -> Samples:
     model = found.deployable.model
     texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
     words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}

@@ -20,7 +20,9 @@ _CLOSE = 1.1
 _LEAST_SHARE = 1 / 64
 """Of the first rate: below it nothing is tried."""
 _MOST_STEPS = 40
-_LOOKS = 3
+_TOO_LATE = "the load was not put on as it should be, and no rate had been kept before"
+LOOKS = 3
+"""So often a rate is tried that is not decided."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def next_step(steps: Sequence[RampStep], first: float, most: float) -> NextStep 
         return f"{_MOST_STEPS} rates were tried"
     kept, broken = bounds(steps)
     if kept is None:
-        return _lower(first, broken)
+        late = bool(steps) and steps[-1].doubt is not None
+        return _TOO_LATE if late else _lower(first, broken)
     if broken is None and kept < most:
         return NextStep(min(kept * _UP, most))
     if broken is not None and broken / kept > _CLOSE:
@@ -67,11 +70,6 @@ def bounds(steps: Sequence[RampStep]) -> tuple[float | None, float | None]:
     broken = min((rate for rate, verdict in last.items() if verdict != "pass"), default=None)
     passed = (rate for rate, verdict in last.items() if verdict == "pass" and (broken is None or rate < broken))
     return max(passed, default=None), broken
-
-
-def another_look(verdict: Verdict, looks: int, doubt: str | None) -> bool:
-    """Whether a rate is tried again, and judged by all its looks together: while undecided, three times at most."""
-    return verdict == "inconclusive" and doubt is None and looks < _LOOKS
 
 
 def record(steps: Sequence[RampStep], ended: str) -> RampRecord:

@@ -16,7 +16,7 @@ PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 NAMES = {"p999": "p99.9"}
 LATENCY_HEADS = ("Latency", *(NAMES.get(name, name) for name in PERCENTILES), "mean", "n")
 GATE_HEADS = ("Gate", "Verdict", "Found")
-RAMP_HEADS = ("Rate", "Verdict", "Latency", "Errors", "For")
+RAMP_HEADS = ("Rate", "For", "Latency", "Errors", "Verdict")
 DIFFERENCE_HEADS = ("Percentile", "Here", "The other", "Difference", "Interval", "Found")
 ERROR_HEADS = ("Kind", "Requests", "The first")
 _KINDS = {
@@ -144,8 +144,8 @@ def ramp(steps: tuple[RampStep, ...]) -> Iterator[tuple[str, ...]]:
                   for name, one in step.latency_ms.items())  # fmt: skip
         words = f"{step.verdict}{', to confirm' if step.confirms else ''}"
         told = f"{words}: {plain(step.doubt)}" if step.doubt else words
-        yield f"{facts.exact(step.rate)} /s", told, ", ".join(values), percent(step.error_rate), \
-              f"{facts.exact(step.seconds)} s"  # fmt: skip
+        head = f"{facts.exact(step.rate)} /s", f"{facts.exact(step.seconds)} s"
+        yield *head, ", ".join(values), percent(step.error_rate), told
 
 
 def differences(found: tuple[ServedDifference, ...]) -> Iterator[tuple[str, ...]]:

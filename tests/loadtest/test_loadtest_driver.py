@@ -75,6 +75,30 @@ def test_a_rate_that_the_generator_does_not_keep_is_no_fault_of_the_server(playe
     assert any(step.doubt is not None and step.verdict == "inconclusive" for step in found.steps)
 
 
+def test_a_look_at_which_the_generator_was_late_is_taken_again(played: PlayedDriver) -> None:
+    punctual = played.put
+
+    async def late_once(rate: float, seconds: float, seed: int, *, servers: int = 1) -> list[Volley]:
+        found = await punctual(rate, seconds, seed, servers=servers)
+        if len(played.put_on) == 1:
+            found[0].sent += 1.0
+            found[0].done += 1.0
+        return found
+
+    played.put = late_once  # type: ignore[method-assign]
+    found = asyncio.run(played._step(NextStep(100), 4, 0, 1e12))
+    assert (found.verdict, found.doubt, found.seconds) == ("pass", None, 4)
+    assert len(played.put_on) == 2
+
+
+def test_an_undecided_rate_is_judged_by_all_its_looks(played: PlayedDriver) -> None:
+    near = float(np.quantile(noisy(100_000), 0.99))
+    played.request = LoadRequest(target="http://h", rate=100, gates=parse_slo(f"p99={near:.3f}ms"), ramp=True)
+    found = asyncio.run(played._step(NextStep(100), 4, 0, 1e12))
+    assert (found.verdict, found.seconds) == ("inconclusive", 12)
+    assert len(played.put_on) == 3
+
+
 def test_a_rate_is_tried_until_its_percentiles_have_enough_requests() -> None:
     request = LoadRequest(target="http://h", rate=10, gates=SLO)
     assert step_seconds(NextStep(1000), request) == 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from load_example import step
@@ -70,12 +69,9 @@ def test_what_a_rate_showed_last_counts() -> None:
     assert ramp.record(steps, "time").kept is None  # tried, but not confirmed
 
 
-@pytest.mark.parametrize(
-    ("verdict", "looks", "doubt", "again"),
-    [
-        ("inconclusive", 1, None, True), ("inconclusive", 2, None, True), ("inconclusive", 3, None, False),
-        ("pass", 1, None, False), ("fail", 1, None, False), ("inconclusive", 1, "the generator was late", False),
-    ],
-)  # fmt: skip
-def test_an_undecided_rate_has_three_looks(verdict: Verdict, looks: int, doubt: str | None, again: bool) -> None:
-    assert ramp.another_look(verdict, looks, doubt) is again
+def test_a_load_that_was_not_put_on_at_first_ends_the_search() -> None:
+    late = step(100, "inconclusive", doubt="the generator was late")
+    assert "not put on as it should be" in str(ramp.next_step([late], 100, 6400))
+    found = ramp.next_step([step(50), late], 100, 6400)
+    assert isinstance(found, ramp.NextStep)
+    assert 50 < found.rate < 100
