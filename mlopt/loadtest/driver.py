@@ -23,7 +23,7 @@ from mlopt.loadtest.payload import Payload
 from mlopt.loadtest.ramp import NextStep
 from mlopt.loadtest.request import LoadRequest
 from mlopt.loadtest.sender import WallClock, send_all
-from mlopt.loadtest.slo import PERCENTILES, of_service, strictest_ms
+from mlopt.loadtest.slo import PERCENTILES, latency_limits, of_service
 from mlopt.loadtest.target import InferTarget
 from mlopt.loadtest.volley import Volley, joined
 from mlopt.measure import statistics
@@ -81,8 +81,8 @@ class LoadDriver:
 
     def doubt(self, volleys: Sequence[Volley], rate: float) -> tuple[str, str] | None:
         """Return why the load was not what was asked for, and what to do about it; None if it was."""
-        limit, most = strictest_ms(self.request.gates), self.request.max_in_flight // len(volleys)
-        found = (lateness.doubt(each, rate, most, limit) for each in volleys)
+        limits, most = latency_limits(self.request.gates), self.request.max_in_flight // len(volleys)
+        found = (lateness.doubt(each, rate, most, limits) for each in volleys)
         return next((each for each in found if each is not None), None)
 
     def compared(self, one: Volley, other: Volley) -> ServedComparison:

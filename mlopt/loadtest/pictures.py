@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEIGHT = 170.0
-_MARGINS = Margins(left=46, right=12, top=10, bottom=26)
+_MARGINS = Margins(left=62, right=12, top=10, bottom=26)
 
 
 def over_time(record: LoadTestRecord) -> Drawing | None:
@@ -45,7 +45,7 @@ def ramp(record: LoadTestRecord) -> Drawing | None:
     """Draw the latency of each rate that was tried, coloured by its verdict; None without a search."""
     if record.ramp is None:
         return None
-    name = next((key for step in record.ramp.steps for key in reversed(step.latency_ms)), None)
+    name = max((key for step in record.ramp.steps for key in step.latency_ms), default=None)
     points = [(step, value) for step in record.ramp.steps if name and (value := step.latency_ms.get(name)) is not None]
     if not points:
         return None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from mlopt.core.errors import GateError, Problem
 from mlopt.gate.limits import Gate
 from mlopt.gate.vocabulary import METRICS, SERVING, did_you_mean
+from mlopt.measure.statistics import PERCENTILES as QUANTILES
 
 PERCENTILES = {"serving.p50_ms": "p50", "serving.p95_ms": "p95", "serving.p99_ms": "p99"}
 """The percentile that each gate on latency limits."""
@@ -83,9 +84,10 @@ def of_service(gates: Sequence[Gate]) -> tuple[Gate, ...]:
     return tuple(gate for gate in gates if gate.metric not in (RPS, UTILIZATION))
 
 
-def strictest_ms(gates: Sequence[Gate]) -> float | None:
-    """Return the smallest limit on a latency, in milliseconds; None if there is none."""
-    return min((gate.max for gate in gates if gate.metric in PERCENTILES and gate.max is not None), default=None)
+def latency_limits(gates: Sequence[Gate]) -> tuple[tuple[float, float], ...]:
+    """Return the quantiles of the latency that are limited, each with its milliseconds."""
+    named = ((PERCENTILES[gate.metric], gate.max) for gate in gates if gate.metric in PERCENTILES)
+    return tuple((QUANTILES[name], limit) for name, limit in named if limit is not None)
 
 
 def loosest_ms(gates: Sequence[Gate]) -> float:

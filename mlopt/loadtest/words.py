@@ -109,7 +109,8 @@ def account(record: LoadTestRecord) -> Iterator[tuple[str, str]]:
         share = percent(record.utilization)
         yield "utilization", f"{share} of the highest rate ({facts.between(record.utilization_between, percent)})"
     if record.ramp is not None:
-        yield "search", f"{len(record.ramp.steps)} rates: {plain(record.ramp.ended)}"
+        count = len(record.ramp.steps)
+        yield "search", f"{count} rate{'s' if count != 1 else ''}: {plain(record.ramp.ended)}"
 
 
 def latencies(figures: LoadFigures) -> Iterator[tuple[str, ...]]:

@@ -56,7 +56,8 @@ def test_a_gate_that_no_load_answers_is_refused_before_any() -> None:
 def test_which_limits_say_whether_a_rate_is_kept() -> None:
     gates = (*slo.parse_slo("p99=100ms,p50=20ms,error_rate=1%"), Gate(metric="serving.rps_at_slo", min=1.0))
     assert slo.of_service(gates) == gates[:3]
-    assert slo.strictest_ms(gates) == 20
+    assert slo.latency_limits(gates) == ((0.99, 100.0), (0.5, 20.0))
     assert slo.loosest_ms(gates) == 100
-    assert slo.strictest_ms(gates[2:]) is None
+    assert slo.latency_limits(gates[2:]) == ()
     assert slo.loosest_ms(gates[2:]) == 0
+    assert slo.latency_limits([Gate(metric="serving.p99_ms", min=5.0)]) == ()
