@@ -2,7 +2,8 @@
 
 python benchmarks/loadtest.py [--brief] [--k6 .bench/k6/bin/k6] [--output FILE]     # about 10 minutes; --brief: one
 
-`make loadtest` does the same. Wants a quiet machine. All servers are `loadtest_server.py`, on loopback, whose latencies are their own schedule.
+`make loadtest` does the same. Wants a quiet machine. All servers are `loadtest_server.py`, on loopback, whose latencies
+are their own schedule.
 
 stall   A server that stalls for 1 s of every 4: the 99th percentile of that schedule is 0.96 s more than what a request
         takes. `mlopt loadtest` has to come within a tenth of it. Beside it one client in a closed loop, and k6 with a

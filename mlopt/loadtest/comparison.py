@@ -2,7 +2,8 @@
 
 Both are asked in each stretch of time, so that what disturbs the machine falls on both. The difference of medians is
 what the stretches' own differences have in common (``statistics.over_rounds``); that of p99, of which a stretch has too
-few requests, lies within what the two percentiles' intervals allow (Zou and Donner's MOVER). A server is called slower
+few requests, lies within what the two percentiles' intervals allow (Zou and Donner's MOVER), each from longer stretches
+than the medians', so that a stall, which one server has and the other has not, lies in one of them. A server is slower
 if the interval excludes 0 and the difference is more than 2 % of the other: two copies of one server are never quite
 alike, and no interval knows that.
 """
@@ -56,7 +57,10 @@ def _tails(both: Sequence[tuple[Floats, Floats]]) -> ServedDifference:
     needed, n = statistics.samples_for_percentile(0.99, _EACH), min(_count(both, 0), _count(both, 1))
     if n < needed:
         return _unknown("p99", f"n = {n}, and p99 takes at least {needed} requests to each server at this confidence")
-    sides = [[pair[place].tolist() for pair in both] for place in (0, 1)]
+    groups = np.array_split(np.arange(len(both)), min(len(both), _FEWEST))
+    sides = [
+        [np.concatenate([both[number][place] for number in group]).tolist() for group in groups] for place in (0, 1)
+    ]
     a, b = (float(np.quantile(np.concatenate([pair[place] for pair in both]), 0.99)) for place in (0, 1))
     (low_a, high_a), (low_b, high_b) = (statistics.percentile_interval(side, 0.99, _EACH) for side in sides)
     down, up = math.hypot(a - low_a, high_b - b), math.hypot(high_a - a, b - low_b)

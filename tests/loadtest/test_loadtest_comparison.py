@@ -25,6 +25,7 @@ def servers(seed: int, factor: float = 1.0, tail: float = 1.0) -> tuple[ServedDi
     return comparison.differences(one(factor, tail), one(1.0, 1.0))
 
 
+@pytest.mark.heavy
 def test_equal_servers_are_told_apart_in_few_runs_of_a_thousand() -> None:
     alarms = sum(any(each.found in ("slower", "faster") for each in servers(seed)) for seed in range(200))
     assert alarms <= 4

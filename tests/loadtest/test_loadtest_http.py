@@ -22,6 +22,8 @@ from mlopt.loadtest.target import InferTarget, parsed
 from mlopt.loadtest.volley import Volley
 from mlopt.protocol.messages import write_request
 
+pytestmark = pytest.mark.process  # a server in a thread, and time limits that are waited for
+
 
 def run(work: Callable[[Any], Awaitable[Any]], time_limit_s: float = 5.0) -> Any:
     async def all_of_it() -> Any:
