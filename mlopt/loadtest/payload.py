@@ -65,7 +65,9 @@ def of_artifact(directory: Path, trust: Trust | None, wanted: PayloadWanted) -> 
     """Verify an artifact, make requests for its model, and answer them here; raises ``MloptError``."""
     with opened(directory, trust) as found:
         model = found.deployable.model
-        samples = _made_up(found, wanted) if wanted.data is None else given(wanted.data, model.inputs, model.defaults)
+        samples = (
+            _made_up(found, wanted) if wanted.data is None else given(wanted, wanted.data, model.inputs, model.defaults)
+        )
         feeds = _feeds(samples, model.inputs, wanted)
         expected = tuple({name: np.array(array) for name, array in found.session.run(each).items()} for each in feeds)
         return replace(
@@ -77,15 +79,16 @@ def of_artifact(directory: Path, trust: Trust | None, wanted: PayloadWanted) -> 
 def of_server(inputs: Sequence[TensorSpec], wanted: PayloadWanted) -> Payload:
     """Make requests for a model of which only the server's metadata are known; raises ``DataError``."""
     specs = tuple(inputs)
-    samples = samples_of(next(attempts(specs)), specs) if wanted.data is None else given(wanted.data, specs, ())
+    samples = samples_of(next(attempts(specs)), specs) if wanted.data is None else given(wanted, wanted.data, specs, ())
     return _payload(_feeds(samples, specs, wanted), samples, wanted)
 
 
-def given(path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -> Samples:
-    """Read what ``--data`` names: .npz, a folder of .npy files or of images, or .jsonl; raises ``DataError``."""
+def given(wanted: PayloadWanted, path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -> Samples:
+    """Read what ``--data`` names: .npz, .npy or a folder of such, one of images, or .jsonl; raises ``DataError``."""
     specs = tuple(inputs)
-    if path.is_dir() and any(path.glob("*.npy")):
-        return check_inputs(Samples(_npy(path, specs)), specs, str(path), defaults)
+    if path.suffix == ".npy" or (path.is_dir() and any(path.glob("*.npy"))):
+        first = {name: array[: wanted.most * wanted.batch] for name, array in _npy(path, specs).items()}
+        return check_inputs(Samples(first), specs, str(path), defaults)
     if path.suffix == ".npz" or not path.exists():
         return read(DataSource(source=str(path.resolve())), Path("/"), specs, defaults)
     found = unlabelled(described(path, specs, path.parent, fixed=False))
@@ -95,13 +98,16 @@ def given(path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -
     return read(DataSource(source=str(path.resolve()), **keys), Path("/"), specs, defaults)
 
 
-def _npy(folder: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+def _npy(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Map arrays: of a folder each by its file's name, and a single file as the only input."""
     names = {spec.name for spec in inputs}
-    files = [file for file in sorted(folder.glob("*.npy")) if file.stem != _LABELS or _LABELS in names]
+    files = {file.stem: file for file in sorted(path.glob("*.npy")) if file.stem != _LABELS or _LABELS in names}
+    if not path.is_dir():
+        files = {inputs[0].name if len(names) == 1 else path.stem: path}
     try:
-        return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in files}
+        return {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in files.items()}
     except (OSError, ValueError, EOFError) as error:
-        raise DataError("this is no array as numpy.save writes it", where=str(folder), got=str(error)[:200]) from error
+        raise DataError("this is no array as numpy.save writes it", where=str(path), got=str(error)[:200]) from error
 
 
 def _made_up(found: OpenArtifact, wanted: PayloadWanted) -> Samples:

@@ -73,6 +73,14 @@ def test_a_folder_of_arrays_is_read_without_its_labels(tmp_path: Path) -> None:
     assert np.array_equal(asked(found, 5)["ids"], rows["ids"][5:])
 
 
+def test_a_single_array_is_the_only_input(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.arange(12, dtype=np.int64).reshape(4, 3))
+    found = payload.of_server(SPECS[:1], PayloadWanted(tmp_path / "rows.npy", 1, 3))
+    assert [asked(found, number)["ids"].tolist() for number in range(3)] == [[[0, 1, 2]], [[3, 4, 5]], [[6, 7, 8]]]
+    with pytest.raises(DataError):
+        payload.of_server(SPECS, PayloadWanted(tmp_path / "rows.npy", 1, 3))
+
+
 def test_data_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", ids=np.zeros((4, 3), np.int64))
     with pytest.raises(DataError, match="no array for input 'x'"):
