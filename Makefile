@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench peers precision runtimes compress test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow check recipes bench peers precision runtimes compress loadtest test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -75,6 +75,10 @@ runtimes: $(STAMP) .bench/nncf/.installed .bench/olive/.installed .bench/models/
 # Pruning, distillation and training for INT8, on Fashion-MNIST too (apt install dataset-fashion-mnist); about an hour.
 compress: $(STAMP)
 	$(BIN)/python benchmarks/compress.py; status=$$?; $(BIN)/python benchmarks/compress_page.py && exit $$status
+
+# Whether a load test sees stalls, tells servers apart and knows when it was late, with k6 as a witness; about 10 minutes.
+loadtest: $(STAMP) .bench/k6/.installed
+	$(BIN)/python benchmarks/loadtest.py
 
 # On a machine with a GPU and nothing but Python: an environment with CUDA builds, the tests that need a GPU, and every
 # runtime that installs there, measured. TensorRT comes from its vendor's index; without it, the others are measured.

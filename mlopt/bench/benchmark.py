@@ -21,7 +21,7 @@ from mlopt.data.made_up import fixes as made_up_fixes
 from mlopt.data.reading import read
 from mlopt.data.source import DataSource
 from mlopt.gate.limits import Gate
-from mlopt.gate.vocabulary import METRICS
+from mlopt.gate.vocabulary import METRICS, SERVING
 from mlopt.measure import operators, statistics
 from mlopt.measure.candidate import Candidate
 from mlopt.measure.schedule import Schedule
@@ -230,6 +230,9 @@ def _check_gates(gates: Sequence[Gate], names: Sequence[str], stored: Collection
         if gate.metric.startswith(("accuracy.", "fidelity.")):
             fix = "write a recipe with a `metric` and `data.evaluation`, and run mlopt optimize"
             problems.append(Problem("bench measures speed and size, not accuracy", where, fix=fix))
+        elif gate.metric.startswith(SERVING):
+            fix = "put load on a server: mlopt loadtest URL --gate LIMIT"
+            problems.append(Problem("bench starts no server and puts no load on one", where, fix=fix))
         elif compares and len(names) == 1 and (of_speedup or gate.vs in {None, *names}):
             fix = "name the model to compare with: --against MODEL"
             problems.append(

@@ -1,8 +1,8 @@
 """No network: what a recipe, a model or a metric brings along computes from what is on this machine.
 
 A worker process closes the door for good: the kernel refuses the sockets, whoever asks for them, and so it does for its
-children. The command's own process keeps a door for keyless signing, a shared cache and a cluster, which is opened
-there and nowhere else; Python's audit hook guards it, and is also what puts a refusal in words.
+children. The command's own process keeps a door for keyless signing, a shared cache, a cluster and a server under load,
+which is opened there and nowhere else; Python's audit hook guards it, and is also what puts a refusal in words.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def close() -> None:
 def opened() -> Iterator[None]:
     """Let this process's Python use the network.
 
-    Only around the services that sign without a key, a shared cache that the user names, and the joining of a cluster.
+    Only around the services that sign without a key, and what the user names: a shared cache, a cluster to join, a
+    server to put load on.
     """
     global _open  # noqa: PLW0603 - the state of the process's one hook
     _open += 1

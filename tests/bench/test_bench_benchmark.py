@@ -166,6 +166,7 @@ def test_the_same_file_twice_is_two_candidates(small: Path) -> None:
     ("gate", "message"),
     [
         (Gate(metric="accuracy.drop_pt", max=1), "bench measures speed and size, not accuracy"),
+        (Gate(metric="serving.p99_ms", max=1), "bench starts no server"),
         (Gate(metric="speedup.median", min=1), "one model on its own has no speedup"),
         (Gate(metric="speedup.median", min=1, vs="smal.onnx"), "one model on its own has no speedup"),
         (Gate(metric="size.ratio", max=1, vs="smal.onnx"), "a model that is not measured"),

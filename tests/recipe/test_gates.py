@@ -18,6 +18,12 @@ def test_a_drop_against_what_the_run_has_not_is_refused_before_any_work() -> Non
         check_answerable(recipe((limit | {"vs": "onnx_fp32"},)), SOURCE, ())
 
 
+def test_a_gate_on_a_server_under_load_is_refused_before_any_work() -> None:
+    with pytest.raises(RecipeError, match="about a server under load") as caught:
+        check_answerable(recipe(({"metric": "serving.p99_ms", "max": 100},)), SOURCE, ())
+    assert "mlopt loadtest" in str(caught.value)
+
+
 def test_pytorch_is_no_reference_of_a_source_that_came_as_onnx() -> None:
     faster = recipe(({"metric": "speedup.median", "min": 1, "vs": "torch_eager"},))
     check_answerable(faster, SOURCE, ())

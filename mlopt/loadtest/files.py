@@ -1,0 +1,51 @@
+"""``loadtest.json`` and its renderings, written beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlopt.artifact.files import write_atomic
+from mlopt.core.errors import OutputError
+from mlopt.core.foreign_text import as_json
+from mlopt.results.serving import LoadTestRecord
+
+FORMS = ("json", "html", "md")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``OutputError``, before any load is put on, where nothing could be written."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise OutputError("this is no folder", where=str(there), fix="choose another with -o DIR")
+
+
+def write(record: LoadTestRecord, folder: Path) -> None:
+    """Write ``loadtest.json``, its page and its Markdown, each whole or not at all; raises ``OutputError``."""
+    texts = {f"loadtest.{form}": text(record, form) for form in FORMS}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in texts.items():
+            write_atomic(folder / name, content.encode())
+    except OSError as error:
+        raise OutputError(
+            f"the report cannot be written: {error.strerror}", where=str(folder), fix="choose another with -o DIR"
+        ) from error
+
+
+def text(record: LoadTestRecord, form: str) -> str:
+    """Return the record as one of ``FORMS``."""
+    if form == "json":
+        return as_json(document(record)) + "\n"
+    if form == "html":
+        from mlopt.loadtest import page
+
+        return page.render(record)
+    from mlopt.loadtest import markdown
+
+    return markdown.render(record)
+
+
+def document(record: LoadTestRecord) -> dict[str, Any]:
+    """Return the record as plain data."""
+    return record.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,151 @@
+"""What is asked: requests ready to be sent, from real samples or made-up ones, and what an artifact answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlopt import report as reports
+from mlopt.artifact.layout import Role
+from mlopt.artifact.opened import OpenArtifact, opened
+from mlopt.artifact.signing.base import Trust
+from mlopt.artifact.verify import Verified
+from mlopt.core.errors import DataError
+from mlopt.data.dataset import Array, Samples
+from mlopt.data.feeds import batches, check_inputs
+from mlopt.data.made_up import fit, samples_of
+from mlopt.data.ragged import is_ragged
+from mlopt.data.reading import read
+from mlopt.data.sizes import attempts
+from mlopt.data.source import DataSource
+from mlopt.data.vocabulary import known_words
+from mlopt.formats.model import TensorSpec
+from mlopt.formats.table import graph_of, has_graph
+from mlopt.loadtest.answers import allowed_errors
+from mlopt.protocol.messages import Message, write_request
+from mlopt.recipe.given_data import described, unlabelled
+
+MADE_UP = "made up"
+_LABELS = "labels"
+_NOT_CHECKED = "answers were not held against anything: --artifact DIR names what should be served"
+_TOTAL_BYTES = 1 << 29
+
+
+@dataclass(frozen=True)
+class PayloadWanted:
+    """Where requests come from: ``data`` as ``mlopt predict`` reads it, ``batch`` rows in each, so many at most."""
+
+    data: Path | None
+    batch: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Requests, and what is known of their answers."""
+
+    messages: tuple[Message, ...]
+    source: str
+    expected: tuple[Mapping[str, Array], ...] | None = None
+    """The artifact's own answers, one for each of the requests."""
+    allowed: Mapping[str, float] | None = None
+    """The error of each output that its report allows; see ``answers``."""
+    checked: str = _NOT_CHECKED
+    name: str | None = None
+    digest: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def of_artifact(directory: Path, trust: Trust | None, wanted: PayloadWanted) -> Payload:
+    """Verify an artifact, make requests for its model, and answer them here; raises ``MloptError``."""
+    with opened(directory, trust) as found:
+        model = found.deployable.model
+        samples = (
+            _made_up(found, wanted) if wanted.data is None else given(wanted, wanted.data, model.inputs, model.defaults)
+        )
+        feeds = _feeds(samples, model.inputs, wanted)
+        expected = tuple({name: np.array(array) for name, array in found.session.run(each).items()} for each in feeds)
+        return replace(
+            _payload(feeds, samples, wanted), expected=expected, name=found.verified.manifest.name,
+            digest=found.verified.root, **_tolerance(found.verified),
+        )  # fmt: skip
+
+
+def of_server(inputs: Sequence[TensorSpec], wanted: PayloadWanted) -> Payload:
+    """Make requests for a model of which only the server's metadata are known; raises ``DataError``."""
+    specs = tuple(inputs)
+    samples = samples_of(next(attempts(specs)), specs) if wanted.data is None else given(wanted, wanted.data, specs, ())
+    return _payload(_feeds(samples, specs, wanted), samples, wanted)
+
+
+def given(wanted: PayloadWanted, path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -> Samples:
+    """Read what ``--data`` names: .npz, .npy or a folder of such, one of images, or .jsonl; raises ``DataError``."""
+    specs = tuple(inputs)
+    if path.suffix == ".npy" or (path.is_dir() and any(path.glob("*.npy"))):
+        first = {name: array[: wanted.most * wanted.batch] for name, array in _npy(path, specs).items()}
+        return check_inputs(Samples(first), specs, str(path), defaults)
+    if path.suffix == ".npz" or not path.exists():
+        return read(DataSource(source=str(path.resolve())), Path("/"), specs, defaults)
+    found = unlabelled(described(path, specs, path.parent, fixed=False))
+    keys: dict[str, Any] = dict(found.keys)
+    if found.tokenizer is not None:
+        keys["text"] = {**keys["text"], "tokenizer": str(found.tokenizer.resolve())}
+    return read(DataSource(source=str(path.resolve()), **keys), Path("/"), specs, defaults)
+
+
+def _npy(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Map arrays: of a folder each by its file's name, and a single file as the only input."""
+    names = {spec.name for spec in inputs}
+    files = {file.stem: file for file in sorted(path.glob("*.npy")) if file.stem != _LABELS or _LABELS in names}
+    if not path.is_dir():
+        files = {inputs[0].name if len(names) == 1 else path.stem: path}
+    try:
+        return {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in files.items()}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError("this is no array as numpy.save writes it", where=str(path), got=str(error)[:200]) from error
+
+
+def _made_up(found: OpenArtifact, wanted: PayloadWanted) -> Samples:
+    model = found.deployable.model
+    texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
+    words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}
+    return fit(model.inputs, found.session.run, wanted.batch, words)
+
+
+def _feeds(samples: Samples, specs: Sequence[TensorSpec], wanted: PayloadWanted) -> list[dict[str, Array]]:
+    """Return what is sent, from the first samples."""
+    loose = [name for name, array in samples.inputs.items() if is_ragged(array) and array[:1].dtype == object]
+    loose = [name for name in loose if not all(isinstance(one, str) for one in samples.inputs[name].flat)]
+    if loose:
+        raise DataError(
+            "samples of several sizes make no requests of one size", where=f"input '{loose[0]}'",
+            fix="give samples of one size, each size in a load test of its own",
+        )  # fmt: skip
+    return [feeds for feeds, _ in islice(batches(samples, specs, wanted.batch), wanted.most)]
+
+
+def _payload(feeds: Iterable[Mapping[str, Array]], samples: Samples, wanted: PayloadWanted) -> Payload:
+    messages, total = [], 0
+    for each in feeds:
+        messages.append(write_request(each))
+        total += len(messages[-1].body)
+        if total > _TOTAL_BYTES:
+            break
+    made_up = wanted.data is None
+    told = ("the samples were made up: the server may answer others in other times",) if made_up else ()
+    source = MADE_UP if made_up else str(wanted.data)
+    return Payload(tuple(messages), source, notes=(*told, *samples.notes))
+
+
+def _tolerance(verified: Verified) -> dict[str, Any]:
+    report = reports.read(verified.directory / verified.manifest.file_of(Role.REPORT))
+    allowed = allowed_errors(report.final.fidelity)
+    loosest = max(allowed.values(), default=0.0)
+    told = "each answer was compared with the artifact's own, up to rounding"
+    told += f" or, by its report's fidelity, an error of {100 * loosest:.2g} % of an output" if loosest else ""
+    return {"allowed": allowed, "checked": f"{told}; and the digest that it names, with the artifact's"}
