@@ -27,7 +27,7 @@ from mlopt.loadtest.slo import PERCENTILES, latency_limits, of_service
 from mlopt.loadtest.target import InferTarget
 from mlopt.loadtest.volley import Volley, joined
 from mlopt.measure import statistics
-from mlopt.results.serving import LoadFigures, RampRecord, RampStep, ServedComparison, ServedModel
+from mlopt.results.serving import LoadFigures, RampRecord, RampStep, ServedComparison, ServerRecord
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -151,6 +151,6 @@ def tried(step: NextStep, figures: LoadFigures, gates: Sequence[Gate], doubt: tu
     )  # fmt: skip
 
 
-def served(target: InferTarget, digest: str | None) -> ServedModel:
+def served(target: InferTarget, digest: str | None) -> ServerRecord:
     """Return who was asked."""
-    return ServedModel(url=target.base, model=target.model, version=target.version, digest=digest)
+    return ServerRecord(url=target.base, model=target.model, version=target.version, digest=digest)

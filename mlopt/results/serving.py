@@ -17,7 +17,7 @@ from mlopt.results.section import Count, Few, Interval, Many, Section, Verdict
 SCHEMA = "mlopt.loadtest/v1"
 
 
-class ServedModel(Section):
+class ServerRecord(Section):
     """Who was asked."""
 
     url: str
@@ -116,7 +116,7 @@ class ServedDifference(Section):
 class ServedComparison(Section):
     """Two servers in one run."""
 
-    other: ServedModel
+    other: ServerRecord
     figures: LoadFigures
     """Of the other."""
     differences: tuple[ServedDifference, ...]
@@ -127,7 +127,7 @@ class LoadTestRecord(Section):
 
     schema_: Literal["mlopt.loadtest/v1"] = Field(default="mlopt.loadtest/v1", alias="schema")
     created: str
-    served: ServedModel
+    served: ServerRecord
     arrivals: Literal["poisson", "constant"]
     seed: Count
     time_limit_s: float

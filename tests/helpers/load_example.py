@@ -17,7 +17,7 @@ from mlopt.results.serving import (
     RampStep,
     ServedComparison,
     ServedDifference,
-    ServedModel,
+    ServerRecord,
 )
 
 SECONDS = 20.0
@@ -61,10 +61,10 @@ def record(**changes: Any) -> LoadTestRecord:
     """Return a load test with everything in it; ``changes`` replace keys."""
     found = figures(failed=[(7, "http_503"), (8, "timeout")])
     steps = (step(100), step(200, "fail"), step(141), step(141, confirms=True))
-    other = ServedModel(url="http://127.0.0.1:9", model="old")
+    other = ServerRecord(url="http://127.0.0.1:9", model="old")
     parts: dict[str, Any] = {
         "created": "2026-11-01T10:00:00Z",
-        "served": ServedModel(url="http://127.0.0.1:8", model="words", digest="ab" * 32),
+        "served": ServerRecord(url="http://127.0.0.1:8", model="words", digest="ab" * 32),
         "arrivals": "poisson", "seed": 0, "time_limit_s": 10.0, "max_in_flight": 256, "samples": 16, "batch": 1,
         "data": "made up", "checked": "each answer was compared with the artifact's own, up to rounding",
         "figures": found,

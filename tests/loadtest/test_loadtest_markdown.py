@@ -5,7 +5,7 @@ from __future__ import annotations
 from load_example import record
 
 from mlopt.loadtest.markdown import render
-from mlopt.results.serving import ServedModel
+from mlopt.results.serving import ServerRecord
 
 
 def test_it_has_the_verdict_the_gates_the_latencies_and_what_was_done() -> None:
@@ -32,6 +32,6 @@ def test_what_was_not_done_has_no_heading() -> None:
 
 
 def test_foreign_text_is_no_markup() -> None:
-    found = render(record(served=ServedModel(url="http://h", model="<b>|@me\n## x")))
+    found = render(record(served=ServerRecord(url="http://h", model="<b>|@me\n## x")))
     assert "<b>" not in found
     assert "\n## x" not in found

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from load_example import record
 
 from mlopt.loadtest.page import render
-from mlopt.results.serving import ServedModel
+from mlopt.results.serving import ServerRecord
 
 
 class Elements(HTMLParser):
@@ -44,5 +44,5 @@ def test_what_was_not_done_is_not_there() -> None:
 
 def test_foreign_text_is_no_markup() -> None:
     hostile = "<script>alert(1)</script>"
-    found = render(record(served=ServedModel(url=hostile, model=hostile), notes=(hostile,)))
+    found = render(record(served=ServerRecord(url=hostile, model=hostile), notes=(hostile,)))
     assert "<script>" not in found
