@@ -106,7 +106,6 @@ class LoadDriver:
             seconds = step_seconds(step, request)
             if time.monotonic() + seconds > end:
                 return ramp.record(steps, f"its time of {request.max_time:g} s was over (--max-time)")
-            self.tell("search", f"{step.rate:.4g} requests/s{', to confirm' if step.confirms else ''}", None)
             steps.append(await self._step(step, seconds, 1000 * (len(steps) + 1), end))
         return ramp.record(steps, step)
 
@@ -114,6 +113,8 @@ class LoadDriver:
         """Try a rate until it is decided, or had its looks; one that was not put on as it should be says nothing."""
         looks: list[Volley] = []
         for look in range(1, ramp.LOOKS + 1):
+            what = ", to confirm" if step.confirms else ""
+            self.tell("search", f"{step.rate:.4g} requests/s{what}{f', look {look}' if look > 1 else ''}", None)
             (one,) = await self.put(step.rate, seconds, self.request.seed + seed + look)
             doubted = self.doubt([one], step.rate)
             last = look == ramp.LOOKS or time.monotonic() + seconds > end
