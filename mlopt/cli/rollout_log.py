@@ -41,10 +41,8 @@ def log(
     content = read(ledger, trusted(keys))
     _check_head(content, head, ledger)
     if content.torn:
-        console.err.print(
-            f"note: the last {len(content.torn)} bytes are part of a line, whose process was killed while it wrote; the "
-            "next step puts them aside"
-        )
+        part = f"{len(content.torn)} bytes are part of a line, whose process was killed while it wrote"
+        console.err.print(f"note: the last {part}; the next step puts them aside")
     if json:
         console.emit_json(_log_as_json(content))
         return
