@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,8 @@ _ACT = "Roll back what fails, and promote what passes."
 _ERRORS = "Share of requests that may fail more than of those to what serves."
 _SLOWER = "Times as slow that it may be, at p50, p95 and p99."
 _DIFFERENT = "Share of compared answers that may differ."
+_PROBE = "Ask both versions these rows at each look, and compare: a .npz file, arrays named after the inputs."
+_TOLERANCE = "How far apart two answers may be, as a share of the serving one's size; with --probe."
 _ALPHA = "How often an equal candidate may fail, all looks together."
 
 
@@ -35,6 +38,8 @@ def analyze(
     slower: Annotated[float, typer.Option("--max-slower", metavar="TIMES", min=1, help=_SLOWER)] = 1.5,
     different: Annotated[float, typer.Option("--max-different", metavar="SHARE", min=0, max=1, help=_DIFFERENT)] = 0.01,
     alpha: Annotated[float, typer.Option("--alpha", metavar="SHARE", min=1e-6, max=0.5, help=_ALPHA)] = 0.01,
+    probe: Annotated[Path | None, typer.Option("--probe", metavar="FILE", help=_PROBE)] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", metavar="SHARE", min=0, help=_TOLERANCE)] = 0.05,
     digest: shared.ForDigest = None,
     model: shared.Model = None,
     token_file: shared.TokenFile = None,
@@ -52,10 +57,12 @@ def analyze(
     from mlopt.rollout.analysis import Watching
     from mlopt.rollout.analysis import analyze as analyzing
     from mlopt.rollout.comparison import CanaryLimits
+    from mlopt.rollout.probe import Probe
 
     book = shared.book(ledger, sign_key, passphrase_file, ledger_keys)
     target = shared.target(via, at, shared.known_model(book, via, at, model), token_file)
-    watching = Watching(seconds(duration), seconds(every), act=act, digest=digest)
+    rows = Probe.of(probe, tolerance) if probe is not None else None
+    watching = Watching(seconds(duration), seconds(every), act=act, digest=digest, probe=rows)
     limits = CanaryLimits(errors=errors, slower=slower, different=different, alpha=alpha)
     found = analyzing(target, book, limits, watching)
     if json:
@@ -73,7 +80,7 @@ def _show(found: CanaryAnalysis, act: bool, screen: Any) -> None:
         screen.print(each.text)
     if not found.compared:
         screen.print(
-            "note       no answers were compared: `mlopt rollout start --mirror` sends copies to the candidate"
+            "note       no answers were compared: --probe asks both; `start --mirror` lets `mlopt serve` compare"
         )
     if found.restarts:
         screen.print(f"note       a server began anew {found.restarts} times meanwhile")

@@ -14,7 +14,8 @@ from mlopt.rollout import history, traffic
 from mlopt.rollout.chain import RolloutRecord
 from mlopt.rollout.comparison import CanaryFinding, CanaryLimits, judge, overall
 from mlopt.rollout.conduct import LedgerBook, StepDone, Wish, note
-from mlopt.rollout.observed import Observed, restarted, since
+from mlopt.rollout.observed import Observed, restarted, since, together
+from mlopt.rollout.probe import Probe
 from mlopt.rollout.steps import promote, rollback, whole
 from mlopt.rollout.target import RolloutTarget
 
@@ -29,6 +30,8 @@ class Watching:
     """A fail rolls back, a pass promotes."""
     digest: str | None = None
     """The candidate, where it is not the one beside what serves."""
+    probe: Probe | None = None
+    """Rows that both are asked at each look, so that answers are compared."""
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -112,6 +115,9 @@ def _watched(
     while verdict == "inconclusive" and watching.clock() - began < watching.seconds - 1e-6:
         watching.sleep(min(watching.every, watching.seconds - (watching.clock() - began)))
         windows.add(target.observed(), digests)
+        if watching.probe is not None:
+            asked = watching.probe.look(*map(target.address, digests))
+            windows.found[digests[1]][-1] = together([windows.found[digests[1]][-1], asked])
         looks += 1
         stable, candidate = (windows.found[each] for each in digests)
         findings = judge(stable, candidate, limits, spent + looks)

@@ -18,11 +18,13 @@ leave open: a ratio that two edges cannot tell from its limit is undecided, howe
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from mlopt.results.section import Verdict
-from mlopt.rollout.binomial import Interval, difference_interval, dispersion, share_interval
+from mlopt.rollout.binomial import Interval, at_most, difference_interval, dispersion, share_interval
 from mlopt.rollout.observed import Observed, together
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -125,25 +127,22 @@ def _slower(
 def quantile_interval(blocks: Sequence[Observed], quantile: float, alpha: float) -> Interval:
     """Return between which edges a quantile lies, in seconds: 0 to infinity where the requests cannot tell.
 
-    An edge lies below the quantile if at most ``alpha`` / 2 of samples would have so few requests below that edge.
+    An edge is known to lie below the quantile where, if it did not, so few requests would be below it in at most
+    ``alpha`` / 2 of cases; and above it likewise.
     """
     total = together(blocks)
-    if not total.timed:
+    if not total.timed or not total.edges:
         return 0.0, math.inf
-    at = min(range(len(total.edges)), key=lambda one: abs(total.below(one) / total.timed - quantile), default=None)
-    if at is None:
-        return 0.0, math.inf
-    timed = [each for each in blocks if each.edges == total.edges]
+    so_far = list(accumulate(total.counts[:-1]))
+    at = min(range(len(so_far)), key=lambda one: abs(so_far[one] / total.timed - quantile))
+    timed = [each for each in blocks if each.counts and each.edges == total.edges]
     shrink = dispersion([each.below(at) for each in timed], [each.timed for each in timed])
-    low, high = 0.0, math.inf
-    for number, edge in enumerate(total.edges):
-        least, most = share_interval(total.below(number) / shrink, total.timed / shrink, alpha)
-        if most < quantile:
-            low = max(edge - total.blur_s, 0.0)
-        elif least >= quantile:
-            high = edge + total.blur_s
-            break
-    return low, high
+    n = total.timed / shrink
+    below = [count / shrink for count in so_far]
+    under = bisect_left(below, True, key=lambda k: at_most(k, n, quantile) >= alpha / 2)
+    above = bisect_left(below, True, key=lambda k: 1 - at_most(k - 1, n, quantile) <= alpha / 2)
+    low = max(total.edges[under - 1] - total.blur_s, 0.0) if under else 0.0
+    return low, total.edges[above] + total.blur_s if above < len(below) else math.inf
 
 
 def middle(total: Observed, quantile: float) -> float | None:

@@ -97,6 +97,13 @@ class EmbeddedTarget:
         """Let a version end its answers, and go; see ``RolloutTarget``."""
         accepted(self._ask("POST", self._of("unload"), {"digest": digest}, LOAD_LIMIT_S), 200)
 
+    def address(self, digest: str) -> str:
+        """Return that of the version's number; see ``RolloutTarget``."""
+        found = self.serving().get(digest)
+        if found is None or found.version is None:
+            raise UserError("the server does not hold this version", where=self._url, got=digest)
+        return f"{self._url}/v2/models/{quote(self._model, safe='')}/versions/{found.version}"
+
     def observed(self) -> Mapping[str, Observed]:
         """Read the server's metrics; see ``RolloutTarget``."""
         reply = accepted(call("GET", f"{self._url}/metrics"), 200)

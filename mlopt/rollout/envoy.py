@@ -90,6 +90,14 @@ class EnvoyTarget:
         if any(each.weight for each in self._clusters() if each.digest == digest):
             raise UserError("the version has traffic", where=self._url, got=digest)
 
+    def address(self, digest: str) -> str:
+        """Return that of a host of its cluster, past the proxy; see ``RolloutTarget``."""
+        known = [each for each in self._clusters() if each.digest == digest]
+        if not known:
+            raise UserError("no cluster of the proxy serves this digest", where=self._url, got=digest)
+        host = self._hosts()[self._chosen(tuple(known), digest)][0]
+        return f"http://{host}/v2/models/{quote(self._model, safe='')}"
+
     def observed(self) -> Mapping[str, Observed]:
         """Read the clusters' counters, failed tries among them; see ``RolloutTarget``."""
         text = accepted(call("GET", f"{self._url}/stats/prometheus?filter=upstream_rq"), 200).body

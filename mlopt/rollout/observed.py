@@ -63,12 +63,8 @@ def restarted(before: Observed, now: Observed) -> bool:
 
 def together(blocks: Sequence[Observed]) -> Observed:
     """Return the sum of several windows of one version; of times, those that have the latest buckets."""
-    total = Observed()
-    for each in blocks:
-        added = {name: getattr(total, name) + getattr(each, name) for name in _NUMBERS}
-        counts, edges = total.counts, total.edges
-        if each.counts:
-            counts, edges = counts if edges == each.edges else (), each.edges
-            counts = tuple(map(sum, zip(counts or (0,) * len(each.counts), each.counts, strict=True)))
-        total = Observed(edges=edges, counts=counts, blur_s=max(total.blur_s, each.blur_s), **added)
-    return total
+    edges = next((each.edges for each in reversed(blocks) if each.counts), ())
+    timed = [each.counts for each in blocks if each.counts and each.edges == edges]
+    summed = {name: sum(getattr(each, name) for each in blocks) for name in _NUMBERS}
+    blur = max((each.blur_s for each in blocks), default=0.0)
+    return Observed(edges=edges, counts=tuple(map(sum, zip(*timed, strict=True))), blur_s=blur, **summed)

@@ -57,6 +57,10 @@ class TagTarget:
     def unload(self, digest: str) -> None:
         """Leave it in the registry; see ``RolloutTarget``."""
 
+    def address(self, digest: str) -> str:
+        """Raise ``UserError``: a registry answers no requests."""
+        raise UserError("a registry answers no requests", where=str(self._reference), got=digest)
+
     def observed(self) -> Mapping[str, Observed]:
         """Raise ``UserError``: a registry answers no requests."""
         raise UserError("a registry counts no requests", where=str(self._reference), fix="analyze where it serves")

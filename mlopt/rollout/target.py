@@ -45,6 +45,10 @@ class RolloutTarget(Protocol):
         """Let a version go that has no traffic, after its last answer."""
         ...
 
+    def address(self, digest: str) -> str:
+        """Return where one version is asked by itself: an address that ends in ``/v2/models/NAME...``."""
+        ...
+
     def observed(self) -> Mapping[str, Observed]:
         """Return the counters of each version, by digest."""
         ...

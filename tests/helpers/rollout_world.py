@@ -103,6 +103,9 @@ class MemoryTarget:
         assert self.versions[digest].weight == 0
         del self.versions[digest]
 
+    def address(self, digest: str) -> str:
+        return f"http://127.0.0.1:1/v2/models/{digest[:1]}"
+
     def observed(self) -> Mapping[str, Observed]:
         return next(self.readings)
 

@@ -1,6 +1,6 @@
 """A server that speaks as much of the Open Inference Protocol as tests of a proxy need: toy_backend.py PORT DIGEST.
 
-It says which artifact it serves, and answers every inference alike. ``POST /mode`` lets it fail, be slow, or hang.
+It says which artifact it serves, and answers alike what is alike. ``POST /mode`` lets it fail, lie, be slow, or hang.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ def application(digest: str) -> web.Application:
         return web.json_response({"name": "digits", "parameters": {"digest": digest, "version": 1}})
 
     async def infer(request: web.Request) -> web.Response:
-        await request.read()
+        asked = sum(await request.read()) % 97
         if mode["now"] == "hang":
             await asyncio.sleep(3600)
         await asyncio.sleep(0.08 if mode["now"] == "slow" else 0.005)
         status = 500 if mode["now"] == "fail" else 200
-        return web.json_response({"outputs": []}, status=status, headers={"mlopt-digest": digest})
+        data = [float(asked), -1.0 if mode["now"] == "lie" else 1000.0]
+        output = {"name": "logits", "datatype": "FP32", "shape": [1, 2], "data": data}
+        answer = {"model_name": "digits", "outputs": [output]}
+        return web.json_response(answer, status=status, headers={"mlopt-digest": digest})
 
     async def change(request: web.Request) -> web.Response:
         mode["now"] = await request.text()

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import live_envoy
+import numpy as np
 import pytest
 from live_envoy import Live, load, meanwhile, share_of
 from rollout_world import A, a_book, artifact, root_of
@@ -19,6 +20,7 @@ from mlopt.rollout import steps
 from mlopt.rollout.analysis import Watching, analyze
 from mlopt.rollout.binomial import share_interval
 from mlopt.rollout.comparison import CanaryLimits
+from mlopt.rollout.probe import Probe
 from mlopt.rollout.steps import StartRequest
 from mlopt.rollout.traffic import Traffic
 
@@ -89,14 +91,15 @@ def test_twenty_times_there_and_back_under_load_lose_nothing(opened: Opening, ow
     assert done == ["start", "promote", "rollback"] * 20
 
 
-@pytest.mark.parametrize("fault", ["fail", "slow"])
+@pytest.mark.parametrize("fault", ["fail", "slow", "lie"])
 def test_a_bad_candidate_is_rolled_back_within_a_minute(fault: str, opened: Opening, own: Path, tmp_path: Path) -> None:
     """40 requests a second, half of them to the candidate."""
     book = a_book(tmp_path)
     with opened({"stable": 1, "canary": 1}) as live:
         live.mode("canary", fault)
         steps.start(live.target, book, StartRequest(own, None, share=50))
-        watching = Watching(60, 3, act=True)
+        rows = {"image": np.arange(40, dtype=np.float32).reshape(20, 2)}
+        watching = Watching(60, 3, act=True, probe=Probe(rows, per_look=15))
         work = partial(analyze, live.target, book, CanaryLimits(), watching)
 
         answers, found = asyncio.run(meanwhile(live.url, 60, 40, work, whole=False))

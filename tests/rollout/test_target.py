@@ -17,7 +17,7 @@ TARGETS: tuple[RolloutTarget, ...] = (
     EmbeddedTarget("http://127.0.0.1:1/", "digits", "t"), EnvoyTarget("http://127.0.0.1:2", "digits"),
     TagTarget(OciRegistry(), ImageReference.parse("127.0.0.1:3/digits:live")), MemoryTarget.holding(a=100),
 )  # fmt: skip
-NEEDED = ("serving", "load", "shift", "unload", "observed")
+NEEDED = ("serving", "load", "shift", "unload", "address", "observed")
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda each: type(each).__name__)
