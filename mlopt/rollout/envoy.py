@@ -1,26 +1,30 @@
 """Envoy as a target: two clusters, whose weights and mirrors are runtime keys that its admin interface changes.
 
 Envoy knows no digests. Each host of a cluster is asked itself which artifact it serves (the model's metadata), and a
-cluster is that digest only if all of its hosts say the same. So ``load`` brings nothing up: it holds what somebody has
+cluster is that digest only if all that answer say the same; one of which none answers keeps the digest that it had, so
+that there is a way back from it. So ``load`` brings nothing up: it holds what somebody has
 brought up behind the cluster without traffic against the digest that was verified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from mlopt.artifact.files import shown
 from mlopt.core.errors import IntegrityError, UserError
-from mlopt.rollout.calls import RefusedError, accepted, call
+from mlopt.rollout.calls import RefusedError, UnreachableError, accepted, call
 from mlopt.rollout.envoy_config import CLUSTERS, MIRROR_KEY, WEIGHT_KEY
 from mlopt.rollout.metrics_text import ENVOY, read
 from mlopt.rollout.observed import Observed, together
 from mlopt.rollout.traffic import ServedVersion, Serving, Traffic
 
 _BACKEND_LIMIT_S = 5.0
+UNKNOWN = "0" * 64
+"""In place of the digest of a cluster none of whose hosts ever answered."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -31,6 +35,7 @@ class _Cluster:
     version: int | None
     weight: int
     mirror: int
+    alive: bool
 
 
 class EnvoyTarget:
@@ -38,6 +43,7 @@ class EnvoyTarget:
 
     def __init__(self, url: str, model: str) -> None:
         self._url, self._model = url.rstrip("/"), model
+        self._last: dict[str, tuple[str, int | None]] = {}
 
     @property
     def name(self) -> str:
@@ -56,15 +62,16 @@ class EnvoyTarget:
             one = found.get(each.digest)
             weight, mirror = (one.weight, one.shadow) if one else (0, 0)
             found[each.digest] = ServedVersion(
-                each.digest, "ready", min(weight + each.weight, 100), max(mirror, each.mirror), each.version
-            )
+                each.digest, "ready" if each.alive or (one and one.state == "ready") else "failed",
+                min(weight + each.weight, 100), max(mirror, each.mirror), each.version,
+            )  # fmt: skip
         return Serving(tuple(found.values()))
 
     def load(self, artifact: str | None, digest: str) -> None:
         """Refuse a digest that no cluster serves; see ``RolloutTarget``."""
         del artifact
         known = self._clusters()
-        if digest not in {each.digest for each in known}:
+        if digest not in {each.digest for each in known if each.alive}:
             got = ", ".join(f"{each.name}: {each.digest[:12]}" for each in known)
             raise IntegrityError(
                 "no cluster of the proxy serves this digest", where=self._url, got=got or "no hosts", expected=digest,
@@ -74,7 +81,8 @@ class EnvoyTarget:
     def shift(self, traffic: Traffic) -> None:
         """Set all weights and mirrors by one change of the runtime; see ``RolloutTarget``."""
         known = self._clusters()
-        missing = {digest for digest, share in traffic.weights.items() if share} - {each.digest for each in known}
+        alive = {each.digest for each in known if each.alive}
+        missing = {digest for digest, share in traffic.weights.items() if share} - alive
         if missing:
             raise UserError("no cluster of the proxy serves this digest", where=self._url, got=min(missing))
         values = dict.fromkeys([f"{WEIGHT_KEY}.{name}" for name in CLUSTERS], 0)
@@ -119,10 +127,11 @@ class EnvoyTarget:
         for name in CLUSTERS:
             if not hosts.get(name):
                 continue
-            digest, version = self._digest(name, hosts[name])
+            said = self._said(name, hosts[name])
+            self._last[name] = digest, version = said or self._last.get(name, (UNKNOWN, None))
             weight, mirror = keys.get(f"{WEIGHT_KEY}.{name}"), keys.get(f"{MIRROR_KEY}.{name}", 0)
-            found.append(_Cluster(name, digest, version, 100 * (name == CLUSTERS[0]) if weight is None else weight,
-                                  mirror))  # fmt: skip
+            share = 100 * (name == CLUSTERS[0]) if weight is None else weight
+            found.append(_Cluster(name, digest, version, share, mirror, alive=said is not None))
         return tuple(found)
 
     def _runtime(self) -> dict[str, int]:
@@ -138,16 +147,19 @@ class EnvoyTarget:
         except (KeyError, TypeError) as error:
             raise RefusedError("the proxy's answer is malformed", where=f"{self._url}/clusters") from error
 
-    def _digest(self, cluster: str, hosts: list[str]) -> tuple[str, int | None]:
-        """Ask each host what it serves; raises ``UserError`` where they do not agree."""
-        said = {host: self._asked(host) for host in hosts}
-        if len(set(said.values())) != 1:
+    def _said(self, cluster: str, hosts: list[str]) -> tuple[str, int | None] | None:
+        """Ask each host what it serves; None if none answers, ``UserError`` where they do not agree."""
+        said = {}
+        for host in hosts:
+            with suppress(UnreachableError):
+                said[host] = self._asked(host)
+        if len(set(said.values())) > 1:
             got = ", ".join(f"{host}: {digest[:12]}" for host, (digest, _) in said.items())
             raise UserError(
                 f"the hosts of the cluster {cluster} serve different artifacts", where=self._url, got=got,
                 fix="bring all of them to one, while the cluster has no traffic",
             )  # fmt: skip
-        return next(iter(said.values()))
+        return next(iter(said.values()), None)
 
     def _asked(self, host: str) -> tuple[str, int | None]:
         url = f"http://{host}/v2/models/{quote(self._model, safe='')}"

@@ -11,7 +11,7 @@ import pytest
 from rollout_world import A, B, C, listening
 
 from mlopt.core.errors import IntegrityError, UserError
-from mlopt.rollout.envoy import EnvoyTarget
+from mlopt.rollout.envoy import UNKNOWN, EnvoyTarget
 from mlopt.rollout.traffic import Traffic
 
 
@@ -105,6 +105,30 @@ def test_a_host_that_does_not_say_what_it_serves_is_told_of(proxy: tuple[Proxy, 
         found.said["canary"] = said
         with pytest.raises(UserError, match="does not say which artifact"):
             target.serving()
+
+
+def test_there_is_a_way_back_from_a_candidate_that_died(proxy: tuple[Proxy, EnvoyTarget]) -> None:
+    found, target = proxy
+    target.shift(Traffic({A: 50, B: 50}))
+    found.hosts["canary"] = ["127.0.0.1:1"]
+    assert [(each.digest, each.state, each.weight) for each in target.serving().versions] == [
+        (A, "ready", 50), (B, "failed", 50)
+    ]  # fmt: skip
+    with pytest.raises(IntegrityError):
+        target.load(None, B)
+    with pytest.raises(UserError, match="no cluster"):
+        target.shift(Traffic({B: 100}))
+    target.shift(Traffic({A: 100}))
+    assert found.runtime["mlopt.weight.canary"] == "0"
+    late = EnvoyTarget(target.name.removeprefix("envoy "), "digits")
+    assert [each.digest for each in late.serving().versions] == [A, UNKNOWN], "who comes later cannot know it"
+
+
+def test_hosts_that_are_gone_do_not_count_while_others_answer(proxy: tuple[Proxy, EnvoyTarget]) -> None:
+    found, target = proxy
+    found.hosts["stable"][0] = "127.0.0.1:1"
+    assert target.serving().traffic == Traffic({A: 100})
+    assert target.serving().is_ready(A)
 
 
 def test_a_cluster_without_hosts_is_no_version(proxy: tuple[Proxy, EnvoyTarget]) -> None:
