@@ -68,9 +68,13 @@ def call(
     headers: Mapping[str, str] | None = None,
     limit_s: float = LIMIT_S,
     most: int = MAX_ANSWER,
+    anywhere: bool = False,
 ) -> HttpReply:
-    """Return the answer. Raises ``UserError`` for an address that is not private, ``UnreachableError``."""
-    with streamed(method, url, body=body, headers=headers, limit_s=limit_s) as (answer, known):
+    """Return the answer; ``anywhere`` is for what asks and tells nothing that others may not know or change.
+
+    Raises ``UserError`` for an address that is not private, ``UnreachableError``.
+    """
+    with streamed(method, url, body=body, headers=headers, limit_s=limit_s, anywhere=anywhere) as (answer, known):
         found = answer.read(most + 1)
     if len(found) > most:
         raise RefusedError("the answer is too large", where=url, expected=f"at most {most} bytes")
@@ -85,9 +89,10 @@ def streamed(
     body: bytes | IO[bytes] = b"",
     headers: Mapping[str, str] | None = None,
     limit_s: float = LIMIT_S,
+    anywhere: bool = False,
 ) -> Iterator[tuple[http.client.HTTPResponse, Mapping[str, str]]]:
     """Give the answer to be read in pieces, and its headers by their names in small letters. Raises as ``call``."""
-    place = checked(url)
+    place = checked(url, anywhere=anywhere)
     path = place.path + (f"?{place.query}" if place.query else "")
     with _connection(place, limit_s) as connection:
         connection.request(method, path or "/", body or None, dict(headers or {}))
@@ -104,8 +109,8 @@ def accepted(reply: HttpReply, *statuses: int) -> HttpReply:
     raise error
 
 
-def checked(url: str) -> SplitResult:
-    """Return the parts of an address; raises ``UserError`` unless it is https, or http on this machine."""
+def checked(url: str, *, anywhere: bool = False) -> SplitResult:
+    """Return the parts of an address; raises ``UserError`` unless it is https, or http on this machine or anywhere."""
     try:
         place = urlsplit(url)
         host, _ = place.hostname, place.port
@@ -113,7 +118,7 @@ def checked(url: str) -> SplitResult:
         place, host = urlsplit(""), None
     if place.scheme not in {"http", "https"} or not host or place.username or place.fragment:
         raise UserError("this is no address", got=shown(url), expected="https://HOST[:PORT], or http://127.0.0.1:PORT")
-    if place.scheme == "http" and not is_loopback(host):
+    if place.scheme == "http" and not anywhere and not is_loopback(host):
         raise UserError(
             "the way there is open to others: what it carries could be read and changed", where=shown(url),
             expected="https, or http on this machine",

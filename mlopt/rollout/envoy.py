@@ -163,7 +163,7 @@ class EnvoyTarget:
 
     def _asked(self, host: str) -> tuple[str, int | None]:
         url = f"http://{host}/v2/models/{quote(self._model, safe='')}"
-        parameters = accepted(call("GET", url, limit_s=_BACKEND_LIMIT_S), 200).json().get("parameters")
+        parameters = accepted(call("GET", url, limit_s=_BACKEND_LIMIT_S, anywhere=True), 200).json().get("parameters")
         digest = parameters.get("digest") if isinstance(parameters, dict) else None
         if not isinstance(digest, str) or len(digest) != 64 or not _HEX.issuperset(digest):
             raise UserError("a host does not say which artifact it serves", where=url, got=shown(digest),
@@ -179,4 +179,5 @@ def _is_number(value: Any) -> bool:
 def _addresses(status: Mapping[str, Any]) -> Iterator[str]:
     for host in status.get("host_statuses", ()):
         address = host["address"]["socket_address"]
-        yield f"{address['address']}:{address['port_value']}"
+        place = address["address"]
+        yield f"{f'[{place}]' if ':' in place else place}:{address['port_value']}"

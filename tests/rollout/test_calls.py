@@ -34,6 +34,12 @@ def test_nothing_else(url: str, told: str) -> None:
         checked(url)
 
 
+def test_what_is_no_secret_may_go_anywhere() -> None:
+    assert checked("http://10.0.0.1:9001/v2", anywhere=True).hostname == "10.0.0.1"
+    with pytest.raises(UserError, match="no address"):
+        checked("ftp://10.0.0.1", anywhere=True)
+
+
 def test_an_answer() -> None:
     asked: list[Any] = []
 
