@@ -70,7 +70,9 @@ def _places(names: MetricNames) -> dict[str, Callable[[_Sums, Mapping[str, str],
     def answer(sums: _Sums, labels: Mapping[str, str], value: float) -> None:
         _add(sums.answers, labels.get("result", ""), value)
 
-    found = {names.requests: request, f"{names.seconds}_bucket": bucket}
+    # The parser ends the names of counters in _total, whether they came so or not.
+    counter = f"{names.requests.removesuffix('_total')}_total"
+    found = {names.requests: request, counter: request, f"{names.seconds}_bucket": bucket}
     return found if names.answers is None else {**found, names.answers: answer}
 
 

@@ -100,7 +100,7 @@ def test_a_target_that_is_lost_is_told_of(book: LedgerBook) -> None:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(some.sampled_from(["load", "shift", "done"]), some.integers(1, 99))
+@given(where=some.sampled_from(["load", "shift", "done"]), share=some.integers(1, 99))
 def test_a_step_that_was_killed_is_finished_by_the_same_command(
     where: str, share: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

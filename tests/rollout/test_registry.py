@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import toy_registry
-from rollout_world import artifact, listening, root_of, stranger
+from rollout_world import artifact, listening, own_signer, root_of, stranger
 from toy_registry import ToyRegistry
 
 from mlopt.artifact import oci
@@ -133,6 +133,7 @@ def test_a_manifest_that_leads_elsewhere_is_refused(
 
 
 def test_what_another_signed_or_is_older_is_not_written(server: ToyRegistry, tmp_path: Path) -> None:
+    own_signer()
     other = stranger()
     theirs = verify(artifact(tmp_path, 1, other), KeyTrust(other.private.public_key()))
     OciRegistry().push(theirs, reference(server, ":v1"))
