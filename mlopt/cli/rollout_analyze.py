@@ -57,11 +57,11 @@ def analyze(
     from mlopt.rollout.analysis import Watching
     from mlopt.rollout.analysis import analyze as analyzing
     from mlopt.rollout.comparison import CanaryLimits
-    from mlopt.rollout.probe import Probe
+    from mlopt.rollout.probe import AnswerProbe
 
     book = shared.book(ledger, sign_key, passphrase_file, ledger_keys)
     target = shared.target(via, at, shared.known_model(book, via, at, model), token_file)
-    rows = Probe.of(probe, tolerance) if probe is not None else None
+    rows = AnswerProbe.of(probe, tolerance) if probe is not None else None
     watching = Watching(seconds(duration), seconds(every), act=act, digest=digest, probe=rows)
     limits = CanaryLimits(errors=errors, slower=slower, different=different, alpha=alpha)
     found = analyzing(target, book, limits, watching)

@@ -46,7 +46,7 @@ def log(
     if json:
         console.emit_json(_log_as_json(content))
         return
-    rows = [("time (UTC)", "step", "", "digest", "serving", "model at target", "why")]
+    rows: list[tuple[str, ...]] = [("time (UTC)", "step", "", "digest", "serving", "model at target", "why")]
     rows += [_row(each) for each in content.records]
     for line in console.columns(rows, len(rows[0])):
         console.out.print(line)
@@ -57,7 +57,7 @@ def trusted(keys: list[Path] | None) -> Trust:
     """Return who may have written a ledger; raises ``OutputError``."""
     from mlopt.artifact.signing.trust import KeyTrust
 
-    return shared.any_of([KeyTrust.of(each) for each in keys or [None]])
+    return shared.any_of([KeyTrust.of(each) for each in keys or (None,)])
 
 
 def _check_head(content: LedgerContent, head: str | None, ledger: Path) -> None:
@@ -139,7 +139,9 @@ def _show(one: DeliveredModel) -> None:
         return
     ci95 = f" ({one.speedup_ci95[0]:.2f} to {one.speedup_ci95[1]:.2f})" if one.speedup_ci95 else ""
     console.out.print(f"  speedup    {one.speedup:.2f}x{ci95}, measured on {plain(one.cpu or '')}")
-    rows = [("", "p50 ms", "p95 ms", "per second", "MB", "peak MB", "hours per million", "cost per million")]
+    rows: list[tuple[str, ...]] = [
+        ("", "p50 ms", "p95 ms", "per second", "MB", "peak MB", "hours per million", "cost per million")
+    ]
     rows += [_cells("source", one.source), _cells("shipped", one.shipped)]
     for line in console.columns(rows, 1):
         console.out.print(f"  {line}")

@@ -15,7 +15,7 @@ from mlopt.rollout.chain import RolloutRecord
 from mlopt.rollout.comparison import CanaryFinding, CanaryLimits, judge, overall
 from mlopt.rollout.conduct import LedgerBook, StepDone, Wish, note
 from mlopt.rollout.observed import Observed, restarted, since, together
-from mlopt.rollout.probe import Probe
+from mlopt.rollout.probe import AnswerProbe
 from mlopt.rollout.steps import promote, rollback, whole
 from mlopt.rollout.target import RolloutTarget
 
@@ -30,7 +30,7 @@ class Watching:
     """A fail rolls back, a pass promotes."""
     digest: str | None = None
     """The candidate, where it is not the one beside what serves."""
-    probe: Probe | None = None
+    probe: AnswerProbe | None = None
     """Rows that both are asked at each look, so that answers are compared."""
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic

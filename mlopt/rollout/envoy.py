@@ -168,8 +168,8 @@ class EnvoyTarget:
         if not isinstance(digest, str) or len(digest) != 64 or not _HEX.issuperset(digest):
             raise UserError("a host does not say which artifact it serves", where=url, got=shown(digest),
                             expected="parameters.digest in the model's metadata")  # fmt: skip
-        version = parameters.get("version") if isinstance(parameters, dict) else None
-        return digest, int(version) if str(version).isdecimal() else None
+        version = str(parameters.get("version")) if isinstance(parameters, dict) else ""
+        return digest, int(version) if version.isdecimal() else None
 
 
 def _is_number(value: Any) -> bool:

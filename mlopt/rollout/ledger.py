@@ -145,12 +145,11 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _whole(descriptor: int) -> bytes:
-    found = []
-    while data := os.pread(descriptor, 1 << 20, sum(map(len, found))):
-        found.append(data)
-        if len(found) * (1 << 20) > MAX_BYTES:
-            break
-    return b"".join(found)
+    """Return all that is in the file, or more than there may be."""
+    found = bytearray()
+    while len(found) <= MAX_BYTES and (data := os.pread(descriptor, 1 << 20, len(found))):
+        found += data
+    return bytes(found)
 
 
 def _write(descriptor: int, data: bytes) -> None:

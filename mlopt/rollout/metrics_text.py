@@ -43,6 +43,9 @@ class _Sums:
     answers: dict[str, float] = field(default_factory=dict)
 
 
+_Put = Callable[[_Sums, Mapping[str, str], float], None]
+
+
 def read(text: str, names: MetricNames, wanted: Mapping[str, str] | None = None) -> dict[str, Observed]:
     """Return the counts by the value of the key's label, of those samples that have the wanted labels.
 
@@ -58,7 +61,7 @@ def read(text: str, names: MetricNames, wanted: Mapping[str, str] | None = None)
     return {key: _observed(each, names) for key, each in sums.items()}
 
 
-def _places(names: MetricNames) -> dict[str, Callable[[_Sums, Mapping[str, str], float], None]]:
+def _places(names: MetricNames) -> dict[str, _Put]:
     """Return what takes a sample of each name that counts."""
 
     def request(sums: _Sums, labels: Mapping[str, str], value: float) -> None:
@@ -72,8 +75,10 @@ def _places(names: MetricNames) -> dict[str, Callable[[_Sums, Mapping[str, str],
 
     # The parser ends the names of counters in _total, whether they came so or not.
     counter = f"{names.requests.removesuffix('_total')}_total"
-    found = {names.requests: request, counter: request, f"{names.seconds}_bucket": bucket}
-    return found if names.answers is None else {**found, names.answers: answer}
+    found: dict[str, _Put] = {names.requests: request, counter: request, f"{names.seconds}_bucket": bucket}
+    if names.answers is not None:
+        found[names.answers] = answer
+    return found
 
 
 def _add(sums: dict[Any, float], key: Any, value: float) -> None:

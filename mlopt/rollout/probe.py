@@ -24,7 +24,7 @@ _LIMIT_S = 10.0
 
 
 @dataclass
-class Probe:
+class AnswerProbe:
     """Rows to ask, in turn."""
 
     rows: Mapping[str, Array]
@@ -35,7 +35,7 @@ class Probe:
     at: int = 0
 
     @classmethod
-    def of(cls, file: Path, tolerance: float) -> Probe:
+    def of(cls, file: Path, tolerance: float) -> AnswerProbe:
         """Read the rows of a .npz file; raises ``DataError``."""
         try:
             with np.load(file, allow_pickle=False) as found:
@@ -59,7 +59,7 @@ class Probe:
             result = self._one(stable, candidate, row)
             if result is not None:
                 counts[result] += 1
-        return Observed(**counts)
+        return Observed(same=counts["same"], different=counts["different"], failed=counts["failed"])
 
     def _one(self, stable: str, candidate: str, row: Mapping[str, Array]) -> str | None:
         wanted = answered(stable, row)

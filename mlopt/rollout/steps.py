@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from mlopt.artifact.signing.base import Trust
 from mlopt.artifact.verify import Verified, verify
 from mlopt.core.errors import IntegrityError, UserError
@@ -58,7 +60,7 @@ def start(target: RolloutTarget, book: LedgerBook, request: StartRequest) -> Ste
         digest = verified.root
         where = request.at_target or str(request.artifact.resolve())
         plan = partial(traffic.start, digest=digest, share=request.share, mirror=request.mirror)
-        detail = {"version": verified.manifest.version, "signer": verified.signer}
+        detail: dict[str, JsonValue] = {"version": verified.manifest.version, "signer": verified.signer}
         return carry_out(target, book, Wish("start", digest, request.why, plan, where, detail))
 
 

@@ -20,7 +20,7 @@ from mlopt.rollout import steps
 from mlopt.rollout.analysis import Watching, analyze
 from mlopt.rollout.binomial import share_interval
 from mlopt.rollout.comparison import CanaryLimits
-from mlopt.rollout.probe import Probe
+from mlopt.rollout.probe import AnswerProbe
 from mlopt.rollout.steps import StartRequest
 from mlopt.rollout.traffic import Traffic
 
@@ -84,8 +84,9 @@ def test_twenty_times_there_and_back_under_load_lose_nothing(opened: Opening, ow
                 steps.promote(live.target, book, "")
                 steps.rollback(live.target, book, "")
 
-        answers, _ = asyncio.run(meanwhile(live.url, 10, 60, roll))
-    assert (len(answers.statuses), answers.failed) == (600, 0)
+        answers, _ = asyncio.run(meanwhile(live.url, 60, 60, roll, whole=False))
+    assert answers.failed == 0
+    assert len(answers.statuses) > 100
     assert set(answers.digests) == {A, root_of(own)}
     done = [each.step for each in book.records(live.target) if each.phase == "done"]
     assert done == ["start", "promote", "rollback"] * 20
@@ -99,7 +100,7 @@ def test_a_bad_candidate_is_rolled_back_within_a_minute(fault: str, opened: Open
         live.mode("canary", fault)
         steps.start(live.target, book, StartRequest(own, None, share=50))
         rows = {"image": np.arange(40, dtype=np.float32).reshape(20, 2)}
-        watching = Watching(60, 3, act=True, probe=Probe(rows, per_look=15))
+        watching = Watching(60, 3, act=True, probe=AnswerProbe(rows, per_look=15))
         work = partial(analyze, live.target, book, CanaryLimits(), watching)
 
         answers, found = asyncio.run(meanwhile(live.url, 60, 40, work, whole=False))

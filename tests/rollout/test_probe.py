@@ -15,7 +15,7 @@ from rollout_world import listening
 from mlopt.core.errors import DataError
 from mlopt.protocol.messages import InferAnswer, read_request, write_answer
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.probe import Probe, alike, answered
+from mlopt.rollout.probe import AnswerProbe, alike, answered
 
 ROWS = {"x": np.arange(6, dtype=np.float32).reshape(3, 2)}
 
@@ -34,7 +34,7 @@ def backend(change: Callable[[Any], Any], status: int = 200) -> Callable[..., tu
 
 
 def test_rows_are_asked_in_turn_and_compared() -> None:
-    probe = Probe(ROWS, per_look=4)
+    probe = AnswerProbe(ROWS, per_look=4)
     with (
         listening(backend(lambda x: x + 1)) as one,
         listening(backend(lambda x: x * (1.01 if x[0, 0] < 3 else 2) + 1)) as two,
@@ -45,7 +45,7 @@ def test_rows_are_asked_in_turn_and_compared() -> None:
 
 
 def test_who_does_not_answer() -> None:
-    probe = Probe(ROWS, per_look=2)
+    probe = AnswerProbe(ROWS, per_look=2)
     with listening(backend(lambda x: x)) as one, listening(backend(lambda x: x, 500)) as two:
         good, bad = f"{one}/v2/models/m", f"{two}/v2/models/m"
         assert probe.look(good, bad) == Observed(failed=2)
@@ -91,10 +91,10 @@ def test_infinity_and_nan_are_like_themselves() -> None:
 
 def test_rows_from_a_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", **ROWS)
-    assert Probe.of(tmp_path / "rows.npz", 0.1).rows["x"].tolist() == ROWS["x"].tolist()
+    assert AnswerProbe.of(tmp_path / "rows.npz", 0.1).rows["x"].tolist() == ROWS["x"].tolist()
     np.savez(tmp_path / "uneven.npz", x=ROWS["x"], y=np.zeros(2))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))
     (tmp_path / "text.npz").write_text("no")
     for name in ("uneven", "pickled", "text", "absent"):
         with pytest.raises(DataError):
-            Probe.of(tmp_path / f"{name}.npz", 0.1)
+            AnswerProbe.of(tmp_path / f"{name}.npz", 0.1)
