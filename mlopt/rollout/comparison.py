@@ -97,7 +97,7 @@ def _errors(stable: Sequence[Observed], candidate: Sequence[Observed], limit: fl
     interval = difference_interval(one, other, alpha)
     value = one[0] / one[1] - other[0] / other[1] if one[1] and other[1] else None
     n = together(candidate).requests
-    return CanaryFinding("errors, share more", _ruled(interval, limit), value, interval, limit, n, True)
+    return CanaryFinding("errors, share more", _ruled(interval, limit), value, interval, limit, n=n, needed=True)
 
 
 def _answers(candidate: Sequence[Observed], limit: float, alpha: float) -> tuple[CanaryFinding, ...]:
@@ -108,7 +108,9 @@ def _answers(candidate: Sequence[Observed], limit: float, alpha: float) -> tuple
     k, n = _counted([each.different + each.failed for each in candidate], [each.compared for each in candidate])
     interval = share_interval(k, n, alpha)
     verdict = _ruled(interval, limit)
-    return (CanaryFinding("answers, share that differ", verdict, k / n, interval, limit, total.compared, True),)
+    return (
+        CanaryFinding("answers, share that differ", verdict, k / n, interval, limit, n=total.compared, needed=True),
+    )
 
 
 def _slower(
@@ -121,7 +123,7 @@ def _slower(
     middles = middle(together(candidate), quantile), middle(together(stable), quantile)
     value = middles[0] / middles[1] if middles[0] and middles[1] else None
     metric, n = f"latency {name}, times", together(candidate).timed
-    return CanaryFinding(metric, _ruled(interval, limit), value, interval, limit, n, name in _NEEDED)
+    return CanaryFinding(metric, _ruled(interval, limit), value, interval, limit, n=n, needed=name in _NEEDED)
 
 
 def quantile_interval(blocks: Sequence[Observed], quantile: float, alpha: float) -> Interval:

@@ -84,8 +84,9 @@ def _model(
     found, reason = _evidence(artifacts or ((Path(known),) if known else ()), digest, check)
     base = DeliveredModel(
         latest.target, latest.model, digest, shares[digest].version if digest in shares else None,
-        _since(done, digest) or latest.time, len(done), sum(each.step == "rollback" for each in done),
-        history.unfinished(records) is not None, no_evidence=reason,
+        since=_since(done, digest) or latest.time, steps=len(done),
+        rollbacks=sum(each.step == "rollback" for each in done),
+        unfinished=history.unfinished(records) is not None, no_evidence=reason,
     )  # fmt: skip
     return base if found is None else _with_figures(base, found, price)
 

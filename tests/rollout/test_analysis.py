@@ -144,19 +144,28 @@ EQUALS = {
 }  # fmt: skip
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(("both", "drift"), EQUALS.values(), ids=EQUALS.keys())
-def test_of_200_equal_candidates_at_most_one_fails(both: Behaviour, drift: float) -> None:
+def failures(both: Behaviour, drift: float, candidates: int) -> int:
     """Two minutes each, looked at every 5 s, at 20 to 50 requests a second of which a tenth goes to the candidate."""
     failed = 0
-    for seed in range(200):
+    for seed in range(candidates):
         rng = np.random.default_rng(seed)
         per_s = float(rng.uniform(20, 50))
         source = readings(
             rng, {A: both, B: both}, {A: per_s * 0.9, B: per_s * 0.1}, mirrored={B: per_s * 0.2}, drift=drift
         )
         failed += verdict_of(source, 24)[0] == "fail"
-    assert failed <= 1
+    return failed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("both", "drift"), EQUALS.values(), ids=EQUALS.keys())
+def test_of_200_equal_candidates_at_most_one_fails(both: Behaviour, drift: float) -> None:
+    assert failures(both, drift, 200) <= 1
+
+
+@pytest.mark.heavy
+def test_of_20_equal_candidates_none_fails() -> None:
+    assert failures(*EQUALS["that are slow together"], 20) == 0
 
 
 @pytest.mark.heavy
