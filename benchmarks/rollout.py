@@ -1,6 +1,6 @@
 """How often `mlopt rollout analyze` is wrong, and how soon it is right, under simulated requests.
 
-python benchmarks/rollout.py [--seeds 400]     # about four minutes on one core
+python benchmarks/rollout.py [--seeds 400]     # about eight minutes on one core
 
 Equal candidates are watched for two minutes at 20 to 50 requests a second in all, of which they get a tenth; bad ones
 for one minute, at the requests a second to the candidate that the table says, beside nine times as many. Each is looked
@@ -49,7 +49,13 @@ BAD = {
 RATES = (5.0, 20.0, 50.0)
 
 
-def watched(source: Iterator[Mapping[str, Observed]], looks: int) -> tuple[str, float]:
+NO_MARGIN = CanaryLimits(errors=0.0, slower=1.0, different=0.0, alpha=0.05)
+"""The worst case for false alarms: an equal candidate lies on the limit itself."""
+
+
+def watched(
+    source: Iterator[Mapping[str, Observed]], looks: int, limits: CanaryLimits | None = None
+) -> tuple[str, float]:
     """Return the verdict, and after how many seconds."""
     last = next(source)
     windows: dict[str, list[Observed]] = {STABLE: [], CANDIDATE: []}
@@ -58,7 +64,7 @@ def watched(source: Iterator[Mapping[str, Observed]], looks: int) -> tuple[str, 
         for digest, each in windows.items():
             each.append(since(last[digest], now[digest]))
         last = now
-        verdict = overall(judge(windows[STABLE], windows[CANDIDATE], CanaryLimits(), look))
+        verdict = overall(judge(windows[STABLE], windows[CANDIDATE], limits or CanaryLimits(), look))
         if verdict != "inconclusive":
             return verdict, look * EVERY_S
     return "inconclusive", looks * EVERY_S
@@ -74,6 +80,28 @@ def equal(both: Behaviour, drift: float, seeds: int) -> dict[str, Any]:
         source = readings(rng, {STABLE: both, CANDIDATE: both}, rates, mirrored={CANDIDATE: per_s * 0.2}, drift=drift)
         found.append(watched(source, 24)[0])
     return {"candidates": seeds, **{verdict: found.count(verdict) for verdict in ("fail", "pass", "inconclusive")}}
+
+
+def on_the_limit(seeds: int) -> dict[str, Any]:
+    """Watch equal candidates under limits that allow nothing, at an error rate of 5 % and many requests."""
+    found = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        source = readings(rng, {STABLE: Behaviour(0.01), CANDIDATE: Behaviour(0.01)}, {STABLE: 200.0, CANDIDATE: 200.0})
+        found.append(watched(source, 24, NO_MARGIN)[0])
+    return {"candidates": seeds, "alpha": NO_MARGIN.alpha, "fail": found.count("fail")}
+
+
+def good(per_s: float, seeds: int) -> dict[str, Any]:
+    """Watch good candidates for five minutes, until they pass."""
+    times = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        rates = {STABLE: per_s * 9, CANDIDATE: per_s}
+        source = readings(rng, {STABLE: GOOD, CANDIDATE: GOOD}, rates, mirrored={CANDIDATE: per_s / 2})
+        verdict, seconds = watched(source, 60)
+        times += [seconds] if verdict == "pass" else []
+    return {"candidates": seeds, "passed": len(times), "median_s": statistics.median(times) if times else None}
 
 
 def bad(fault: Behaviour, per_s: float, seeds: int) -> dict[str, Any]:
@@ -101,6 +129,10 @@ def main() -> None:
     for name, (both, drift) in EQUAL.items():
         found["equal"][name] = equal(both, drift, seeds)
         print(f"equal, {name}: {found['equal'][name]}", flush=True)
+    found["on the limit"] = on_the_limit(seeds)
+    print(f"on the limit: {found['on the limit']}", flush=True)
+    found["good"] = {f"{rate:g}": good(rate, seeds // 4) for rate in RATES}
+    print(f"good: {found['good']}", flush=True)
     for name, fault in BAD.items():
         found["bad"][name] = {f"{rate:g}": bad(fault, rate, seeds) for rate in RATES}
         for rate, one in found["bad"][name].items():
