@@ -21,7 +21,7 @@ from mlopt.core.errors import MloptError, Problem, UserError
 from mlopt.rollout import history, ledger
 from mlopt.rollout.chain import Phase, RolloutRecord, RolloutStep, ServedShare
 from mlopt.rollout.target import RolloutTarget
-from mlopt.rollout.traffic import Plan, Serving, Traffic, same, told
+from mlopt.rollout.traffic import Plan, Serving, TrafficSplit, same, told
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def note(target: RolloutTarget, book: LedgerBook, wish: Wish) -> RolloutRecord:
     return _Line(book, target, wish, shares).write("done", shares)
 
 
-def _do(target: RolloutTarget, plan: Plan, wanted: Traffic, wish: Wish) -> Serving:
+def _do(target: RolloutTarget, plan: Plan, wanted: TrafficSplit, wish: Wish) -> Serving:
     if plan.load is not None:
-        target.load(wish.artifact, plan.load)
+        target.load(wish.artifact, plan.load, older=wish.step == "rollback")
     if plan.shift is not None:
         target.shift(plan.shift)
     found = target.serving()

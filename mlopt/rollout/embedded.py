@@ -16,7 +16,7 @@ from mlopt.rollout.calls import HttpReply, RefusedError, accepted, call
 from mlopt.rollout.chain import Percent
 from mlopt.rollout.metrics_text import EMBEDDED, read
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.traffic import ServedVersion, Serving, Traffic
+from mlopt.rollout.traffic import HeldVersion, Serving, TrafficSplit
 
 LOAD_LIMIT_S = 600.0
 """Loading verifies and copies the artifact, and warms the model up."""
@@ -66,14 +66,15 @@ class EmbeddedTarget:
             raise RefusedError("the server's answer is malformed", where=self._url, got=first_problem(error)) from error
         return Serving(tuple(_served(each) for each in found.versions))
 
-    def load(self, artifact: str | None, digest: str) -> None:
+    def load(self, artifact: str | None, digest: str, *, older: bool = False) -> None:
         """Let the server verify and load a directory of its own machine; see ``RolloutTarget``."""
         if artifact is None:
             raise UserError(
                 "the version is not loaded any more, and nothing says from where to load it", where=self._url,
                 got=digest, fix="`mlopt rollout start ARTIFACT` brings it up",
             )  # fmt: skip
-        reply = self._ask("POST", self._of("load"), {"artifact": artifact, "digest": digest}, LOAD_LIMIT_S)
+        body = {"artifact": artifact, "digest": digest, **({"allow_older": True} if older else {})}
+        reply = self._ask("POST", self._of("load"), body, LOAD_LIMIT_S)
         if reply.status == 409:
             raise IntegrityError(
                 "the server refused the candidate", where=artifact, got=reply.reason, expected=f"digest {digest}",
@@ -86,7 +87,7 @@ class EmbeddedTarget:
                 fix=f"mlopt verify {artifact}",
             )  # fmt: skip
 
-    def shift(self, traffic: Traffic) -> None:
+    def shift(self, traffic: TrafficSplit) -> None:
         """Put the shares, all at once; see ``RolloutTarget``."""
         ready = [each.digest for each in self.serving().versions if each.state == "ready"]
         weights = {**dict.fromkeys(ready, 0), **traffic.weights}
@@ -126,5 +127,5 @@ class EmbeddedTarget:
         return reply
 
 
-def _served(found: _Version) -> ServedVersion:
-    return ServedVersion(found.digest, found.state, found.weight, found.shadow, found.version)
+def _served(found: _Version) -> HeldVersion:
+    return HeldVersion(found.digest, found.state, found.weight, found.shadow, found.version)

@@ -20,7 +20,7 @@ from mlopt.rollout.calls import RefusedError, UnreachableError, accepted, call
 from mlopt.rollout.envoy_config import CLUSTERS, MIRROR_KEY, WEIGHT_KEY
 from mlopt.rollout.metrics_text import ENVOY, read
 from mlopt.rollout.observed import Observed, together
-from mlopt.rollout.traffic import ServedVersion, Serving, Traffic
+from mlopt.rollout.traffic import HeldVersion, Serving, TrafficSplit
 
 _BACKEND_LIMIT_S = 5.0
 UNKNOWN = "0" * 64
@@ -57,19 +57,19 @@ class EnvoyTarget:
 
     def serving(self) -> Serving:
         """Return the clusters that have hosts, as versions; see ``RolloutTarget``."""
-        found: dict[str, ServedVersion] = {}
+        found: dict[str, HeldVersion] = {}
         for each in self._clusters():
             one = found.get(each.digest)
             weight, mirror = (one.weight, one.shadow) if one else (0, 0)
-            found[each.digest] = ServedVersion(
+            found[each.digest] = HeldVersion(
                 each.digest, "ready" if each.alive or (one and one.state == "ready") else "failed",
                 min(weight + each.weight, 100), max(mirror, each.mirror), each.version,
             )  # fmt: skip
         return Serving(tuple(found.values()))
 
-    def load(self, artifact: str | None, digest: str) -> None:
+    def load(self, artifact: str | None, digest: str, *, older: bool = False) -> None:
         """Refuse a digest that no cluster serves; see ``RolloutTarget``."""
-        del artifact
+        del artifact, older
         known = self._clusters()
         if digest not in {each.digest for each in known if each.alive}:
             got = ", ".join(f"{each.name}: {each.digest[:12]}" for each in known)
@@ -78,7 +78,7 @@ class EnvoyTarget:
                 fix="start the artifact's server behind the cluster that has no traffic, and try again",
             )  # fmt: skip
 
-    def shift(self, traffic: Traffic) -> None:
+    def shift(self, traffic: TrafficSplit) -> None:
         """Set all weights and mirrors by one change of the runtime; see ``RolloutTarget``."""
         known = self._clusters()
         alive = {each.digest for each in known if each.alive}

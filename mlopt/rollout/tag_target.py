@@ -14,7 +14,7 @@ from mlopt.rollout import traffic
 from mlopt.rollout.conduct import LedgerBook, StepDone, Wish, carry_out
 from mlopt.rollout.observed import Observed
 from mlopt.rollout.registry import ImageReference, OciRegistry
-from mlopt.rollout.traffic import ServedVersion, Serving, Traffic
+from mlopt.rollout.traffic import HeldVersion, Serving, TrafficSplit
 
 _SHA256 = "sha256:"
 
@@ -40,14 +40,14 @@ class TagTarget:
     def serving(self) -> Serving:
         """Return what the tag points to; nothing where there is no such tag yet. See ``RolloutTarget``."""
         found = self._registry.find(self._reference)
-        return Serving(() if found is None else (ServedVersion(found.removeprefix(_SHA256), "ready", 100),))
+        return Serving(() if found is None else (HeldVersion(found.removeprefix(_SHA256), "ready", 100),))
 
-    def load(self, artifact: str | None, digest: str) -> None:
+    def load(self, artifact: str | None, digest: str, *, older: bool = False) -> None:
         """Refuse a digest that is not in the repository; see ``RolloutTarget``."""
-        del artifact
+        del artifact, older
         self._registry.resolve(self._of(digest))
 
-    def shift(self, traffic: Traffic) -> None:
+    def shift(self, traffic: TrafficSplit) -> None:
         """Move the tag; see ``RolloutTarget``."""
         wanted = [digest for digest, share in traffic.weights.items() if share]
         if len(wanted) != 1 or any(traffic.shadow.values()):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.traffic import Serving, Traffic
+from mlopt.rollout.traffic import Serving, TrafficSplit
 
 
 class RolloutTarget(Protocol):
@@ -29,15 +29,15 @@ class RolloutTarget(Protocol):
         """Return what it holds, and how requests are shared out."""
         ...
 
-    def load(self, artifact: str | None, digest: str) -> None:
+    def load(self, artifact: str | None, digest: str, *, older: bool = False) -> None:
         """Bring a version up without traffic; all else stays as it is.
 
-        ``artifact`` is its directory, as the target sees it. Raises ``IntegrityError`` where what is there is not that
-        digest, or is refused.
+        ``artifact`` is its directory, as the target sees it; ``older`` is for the way back. Raises ``IntegrityError``
+        where what is there is not that digest, or is refused.
         """
         ...
 
-    def shift(self, traffic: Traffic) -> None:
+    def shift(self, traffic: TrafficSplit) -> None:
         """Share requests out like this, in one step."""
         ...
 

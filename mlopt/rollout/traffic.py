@@ -16,7 +16,7 @@ VersionState = Literal["ready", "loading", "draining", "failed"]
 
 
 @dataclass(frozen=True)
-class ServedVersion:
+class HeldVersion:
     """One version that a target holds."""
 
     digest: str
@@ -29,7 +29,7 @@ class ServedVersion:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficSplit:
     """How requests are shared out, in percent by digest; who is not named gets none."""
 
     weights: Mapping[str, int]
@@ -48,9 +48,9 @@ class Traffic:
 class Serving:
     """All that a target holds of one model."""
 
-    versions: tuple[ServedVersion, ...]
+    versions: tuple[HeldVersion, ...]
 
-    def get(self, digest: str) -> ServedVersion | None:
+    def get(self, digest: str) -> HeldVersion | None:
         """Return the version of this digest."""
         return next((each for each in self.versions if each.digest == digest), None)
 
@@ -59,15 +59,15 @@ class Serving:
         found = self.get(digest)
         return found is not None and found.state == "ready"
 
-    def main(self, besides: str = "") -> ServedVersion | None:
+    def main(self, besides: str = "") -> HeldVersion | None:
         """Return the version with the largest share, of those that have one, apart from one digest."""
         some = [each for each in self.versions if each.weight > 0 and each.digest != besides]
         return max(some, key=lambda each: each.weight, default=None)
 
     @property
-    def traffic(self) -> Traffic:
+    def traffic(self) -> TrafficSplit:
         """How requests are shared out now."""
-        return Traffic(
+        return TrafficSplit(
             {each.digest: each.weight for each in self.versions if each.weight},
             {each.digest: each.shadow for each in self.versions if each.shadow},
         )
@@ -87,7 +87,7 @@ class Plan:
 
     load: str | None = None
     """The digest to load."""
-    shift: Traffic | None = None
+    shift: TrafficSplit | None = None
     unload: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -112,7 +112,7 @@ def start(serving: Serving, digest: str, share: int, mirror: int) -> Plan:
             fix="`mlopt rollout promote` it, or `mlopt rollout rollback`",
         )  # fmt: skip
     weights = {stable.digest: 100 - share, digest: share}
-    return _plan(serving, digest, Traffic(_given(weights), _given({digest: mirror})))
+    return _plan(serving, digest, TrafficSplit(_given(weights), _given({digest: mirror})))
 
 
 def promote(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
@@ -122,15 +122,15 @@ def promote(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
             "the version that should serve is not ready", got=told(serving), expected=digest,
             fix="`mlopt rollout start ARTIFACT` brings it up beside the one that serves",
         )  # fmt: skip
-    return _plan(serving, digest, Traffic({digest: 100}), unload=unload)
+    return _plan(serving, digest, TrafficSplit({digest: 100}), unload=unload)
 
 
 def back(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
     """Plan to give an earlier version all traffic; it is loaded where it is not any more."""
-    return _plan(serving, digest, Traffic({digest: 100}), unload=unload)
+    return _plan(serving, digest, TrafficSplit({digest: 100}), unload=unload)
 
 
-def candidate_of(serving: Serving) -> ServedVersion | None:
+def candidate_of(serving: Serving) -> HeldVersion | None:
     """Return the one version beside the main one that gets requests, or copies of them."""
     main = serving.main()
     some = [each for each in serving.versions if (each.weight or each.shadow) and each != main]
@@ -147,7 +147,7 @@ def told(serving: Serving) -> str:
     return ", ".join(parts) or "nothing serves"
 
 
-def _plan(serving: Serving, digest: str, wanted: Traffic, *, unload: bool = False) -> Plan:
+def _plan(serving: Serving, digest: str, wanted: TrafficSplit, *, unload: bool = False) -> Plan:
     others = tuple(each.digest for each in serving.versions if each.digest not in wanted.weights)
     return Plan(
         load=None if serving.is_ready(digest) else digest,
@@ -156,7 +156,7 @@ def _plan(serving: Serving, digest: str, wanted: Traffic, *, unload: bool = Fals
     )
 
 
-def same(one: Traffic, other: Traffic) -> bool:
+def same(one: TrafficSplit, other: TrafficSplit) -> bool:
     """Whether both share requests out alike."""
     return _given(one.weights) == _given(other.weights) and _given(one.shadow) == _given(other.shadow)
 

@@ -13,7 +13,7 @@ from rollout_world import TOKEN, A, AdminServer, artifact, root_of, serving, str
 from mlopt.cli.app import run
 from mlopt.cli.program import program
 from mlopt.rollout.credential import ADMIN_TOKEN
-from mlopt.rollout.traffic import ServedVersion
+from mlopt.rollout.traffic import HeldVersion
 
 VERBS = {
     "start", "analyze", "promote", "hold", "rollback", "status", "log", "summary", "push", "pull", "tag",
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[AdminServer]:
-    with serving("digits", {A: ServedVersion(A, "ready", 100, 0, 2)}) as found:
+    with serving("digits", {A: HeldVersion(A, "ready", 100, 0, 2)}) as found:
         yield found
 
 

@@ -15,7 +15,7 @@ from simulated_traffic import EDGES
 from mlopt.cli.app import run
 from mlopt.rollout.credential import ADMIN_TOKEN
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.traffic import ServedVersion
+from mlopt.rollout.traffic import HeldVersion
 
 QUICK = (0,) * 30 + (1,) + (0,) * (len(EDGES) - 30)
 
@@ -28,7 +28,7 @@ def counted(requests: int, errors: int = 0) -> Observed:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminServer]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ADMIN_TOKEN, TOKEN)
-    versions = {A: ServedVersion(A, "ready", 90, 0, 1), B: ServedVersion(B, "ready", 10, 0, 2)}
+    versions = {A: HeldVersion(A, "ready", 90, 0, 1), B: HeldVersion(B, "ready", 10, 0, 2)}
     with serving("digits", versions) as found:
         found.metrics = metrics_text("digits", {A: counted(10), B: counted(10)})
         yield found

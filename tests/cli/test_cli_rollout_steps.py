@@ -9,10 +9,10 @@ from rollout_world import A, B
 
 from mlopt.cli.rollout_options import show_step
 from mlopt.rollout.conduct import StepDone
-from mlopt.rollout.traffic import ServedVersion, Serving
+from mlopt.rollout.traffic import HeldVersion, Serving
 
-BEFORE = Serving((ServedVersion(A, "ready", 100, 0, 1),))
-AFTER = Serving((ServedVersion(A, "ready", 90, 0, 1), ServedVersion(B, "ready", 10, 20, 2)))
+BEFORE = Serving((HeldVersion(A, "ready", 100, 0, 1),))
+AFTER = Serving((HeldVersion(A, "ready", 90, 0, 1), HeldVersion(B, "ready", 10, 20, 2)))
 
 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from mlopt.artifact.verify import verify
 from mlopt.core.errors import MloptError, UserError
 from mlopt.rollout.conduct import LedgerBook
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.traffic import ServedVersion, Serving, Traffic
+from mlopt.rollout.traffic import HeldVersion, Serving, TrafficSplit
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 TOKEN = "a-token-for-tests"
@@ -63,7 +63,7 @@ def a_book(folder: Path) -> LedgerBook:
 class MemoryTarget:
     """A target that does what it is told, or fails where it is told to."""
 
-    versions: dict[str, ServedVersion] = field(default_factory=dict)
+    versions: dict[str, HeldVersion] = field(default_factory=dict)
     name: str = "embedded http://127.0.0.1:1"
     model: str = "digits"
     fails: Callable[[str], None] = lambda _: None
@@ -75,7 +75,7 @@ class MemoryTarget:
     def holding(cls, **weights: int) -> MemoryTarget:
         """Return one whose versions are named by a letter: ``holding(a=100)``."""
         digests = {name * 64: weight for name, weight in weights.items()}
-        return cls({digest: ServedVersion(digest, "ready", weight, 0, 1) for digest, weight in digests.items()})
+        return cls({digest: HeldVersion(digest, "ready", weight, 0, 1) for digest, weight in digests.items()})
 
     def _do(self, what: str) -> None:
         self.calls.append(what)
@@ -85,11 +85,11 @@ class MemoryTarget:
         self._do("serving")
         return Serving(tuple(self.versions.values()))
 
-    def load(self, artifact: str | None, digest: str) -> None:
-        self._do("load")
-        self.versions[digest] = ServedVersion(digest, "ready", 0)
+    def load(self, artifact: str | None, digest: str, *, older: bool = False) -> None:
+        self._do("load older" if older else "load")
+        self.versions[digest] = HeldVersion(digest, "ready", 0)
 
-    def shift(self, traffic: Traffic) -> None:
+    def shift(self, traffic: TrafficSplit) -> None:
         self._do("shift")
         assert sum(traffic.weights.values()) == 100
         assert set(traffic.weights) <= set(self.versions)
@@ -129,7 +129,7 @@ def failing(what: str, *, times: int = 1) -> Callable[[str], None]:
 class AdminServer:
     """The admin side and the metrics of an embedded server, for one model."""
 
-    def __init__(self, model: str, versions: Mapping[str, ServedVersion]) -> None:
+    def __init__(self, model: str, versions: Mapping[str, HeldVersion]) -> None:
         self.model, self.versions = model, dict(versions)
         self.metrics = ""
         self.url = ""
@@ -153,7 +153,7 @@ class AdminServer:
         return known[method, verb](told)
 
     @staticmethod
-    def _told(each: ServedVersion) -> dict[str, Any]:
+    def _told(each: HeldVersion) -> dict[str, Any]:
         return {
             "digest": each.digest, "version": each.version, "state": each.state, "weight": each.weight,
             "shadow": each.shadow, "error": None,
@@ -164,9 +164,12 @@ class AdminServer:
             found = verify(Path(told["artifact"]))
         except MloptError as error:
             return 409, {"error": error.brief}
+        newest = max((each.version or 0 for each in self.versions.values() if each.weight), default=0)
+        if not told.get("allow_older") and found.manifest.version < newest:
+            return 409, {"error": "it is older than what serves"}
         if told.get("digest") not in {None, found.root}:
             return 409, {"error": "another digest"}
-        self.versions.setdefault(found.root, ServedVersion(found.root, "ready", 0, 0, found.manifest.version))
+        self.versions.setdefault(found.root, HeldVersion(found.root, "ready", 0, 0, found.manifest.version))
         return 200, {"digest": found.root}
 
     def _shift(self, told: dict[str, Any]) -> tuple[int, Any]:
@@ -233,7 +236,7 @@ def listening(answer: Callable[..., tuple[Any, ...]]) -> Iterator[str]:
 
 
 @contextmanager
-def serving(model: str, versions: Mapping[str, ServedVersion]) -> Iterator[AdminServer]:
+def serving(model: str, versions: Mapping[str, HeldVersion]) -> Iterator[AdminServer]:
     server = AdminServer(model, versions)
     with listening(server.answer) as url:
         server.url = url

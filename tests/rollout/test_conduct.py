@@ -14,7 +14,7 @@ from rollout_world import A, B, MemoryTarget, a_book, failing
 from mlopt.core.errors import UserError
 from mlopt.rollout import traffic
 from mlopt.rollout.conduct import LedgerBook, Wish, carry_out, note
-from mlopt.rollout.traffic import Plan, Traffic
+from mlopt.rollout.traffic import Plan, TrafficSplit
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_a_target_that_does_otherwise_is_put_back(book: LedgerBook) -> None:
     target = MemoryTarget.holding(a=100, b=0)
     really = target.shift
 
-    def too_much(wanted: Traffic) -> None:
-        really(Traffic({A: 20, B: 80}) if wanted.weights.get(B) else wanted)
+    def too_much(wanted: TrafficSplit) -> None:
+        really(TrafficSplit({A: 20, B: 80}) if wanted.weights.get(B) else wanted)
 
     target.shift = too_much  # type: ignore[method-assign]
     with pytest.raises(UserError, match="does not share requests out") as caught:

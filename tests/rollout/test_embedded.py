@@ -12,12 +12,12 @@ from mlopt.core.errors import IntegrityError, UserError
 from mlopt.rollout.calls import RefusedError, UnreachableError
 from mlopt.rollout.embedded import EmbeddedTarget
 from mlopt.rollout.observed import Observed
-from mlopt.rollout.traffic import ServedVersion, Traffic
+from mlopt.rollout.traffic import HeldVersion, TrafficSplit
 
 
 @pytest.fixture
 def server() -> Iterator[AdminServer]:
-    with serving("digits", {A: ServedVersion(A, "ready", 100, 0, 1)}) as found:
+    with serving("digits", {A: HeldVersion(A, "ready", 100, 0, 1)}) as found:
         yield found
 
 
@@ -33,12 +33,12 @@ def test_a_version_is_loaded_given_traffic_and_let_go(
     digest = root_of(directory)
     target.load(str(directory), digest)
     found = target.serving().get(digest)
-    assert found == ServedVersion(digest, "ready", 0, 0, 2)
-    target.shift(Traffic({A: 90, digest: 10}, {digest: 20}))
-    assert target.serving().traffic == Traffic({A: 90, digest: 10}, {digest: 20})
+    assert found == HeldVersion(digest, "ready", 0, 0, 2)
+    target.shift(TrafficSplit({A: 90, digest: 10}, {digest: 20}))
+    assert target.serving().traffic == TrafficSplit({A: 90, digest: 10}, {digest: 20})
     with pytest.raises(RefusedError, match="refused"):
         target.unload(digest)
-    target.shift(Traffic({A: 100}))
+    target.shift(TrafficSplit({A: 100}))
     target.unload(digest)
     assert set(server.versions) == {A}
 
@@ -52,7 +52,18 @@ def test_what_the_server_refuses_is_a_failure_of_integrity(target: EmbeddedTarge
     with pytest.raises(IntegrityError, match="refused the candidate") as caught:
         target.load(str(directory), digest)
     assert "changed after it was signed" in str(caught.value)
-    assert target.serving().traffic == Traffic({A: 100})
+    assert target.serving().traffic == TrafficSplit({A: 100})
+
+
+def test_an_older_version_is_loaded_only_on_the_way_back(
+    target: EmbeddedTarget, server: AdminServer, tmp_path: Path
+) -> None:
+    server.versions[A] = HeldVersion(A, "ready", 100, 0, 3)
+    directory = artifact(tmp_path, 2)
+    with pytest.raises(IntegrityError, match="older"):
+        target.load(str(directory), root_of(directory))
+    target.load(str(directory), root_of(directory), older=True)
+    assert target.serving().is_ready(root_of(directory))
 
 
 def test_a_version_from_nowhere_cannot_be_loaded(target: EmbeddedTarget) -> None:
@@ -72,7 +83,7 @@ def test_a_model_that_is_not_there_is_told(server: AdminServer) -> None:
 
 
 def test_an_answer_that_makes_no_sense_is_refused(target: EmbeddedTarget, server: AdminServer) -> None:
-    server.versions[A] = ServedVersion("no digest", "ready", 100)
+    server.versions[A] = HeldVersion("no digest", "ready", 100)
     with pytest.raises(RefusedError, match="malformed"):
         target.serving()
 

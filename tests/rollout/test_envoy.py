@@ -12,7 +12,7 @@ from rollout_world import A, B, C, listening
 
 from mlopt.core.errors import IntegrityError, UserError
 from mlopt.rollout.envoy import UNKNOWN, EnvoyTarget
-from mlopt.rollout.traffic import Traffic
+from mlopt.rollout.traffic import TrafficSplit
 
 
 class Proxy:
@@ -69,17 +69,17 @@ def proxy() -> Iterator[tuple[Proxy, EnvoyTarget]]:
 def test_clusters_are_the_digests_that_their_hosts_say(proxy: tuple[Proxy, EnvoyTarget]) -> None:
     _, target = proxy
     serving = target.serving()
-    assert serving.traffic == Traffic({A: 100})
+    assert serving.traffic == TrafficSplit({A: 100})
     assert [(each.digest, each.version, each.state) for each in serving.versions] == [(A, 2, "ready"), (B, 2, "ready")]
 
 
 def test_shares_are_changed_by_one_call(proxy: tuple[Proxy, EnvoyTarget]) -> None:
     found, target = proxy
-    target.shift(Traffic({A: 90, B: 10}, {B: 25}))
+    target.shift(TrafficSplit({A: 90, B: 10}, {B: 25}))
     assert len(found.posts) == 1
-    assert target.serving().traffic == Traffic({A: 90, B: 10}, {B: 25})
-    target.shift(Traffic({B: 100}))
-    assert target.serving().traffic == Traffic({B: 100})
+    assert target.serving().traffic == TrafficSplit({A: 90, B: 10}, {B: 25})
+    target.shift(TrafficSplit({B: 100}))
+    assert target.serving().traffic == TrafficSplit({B: 100})
 
 
 def test_a_digest_that_nothing_serves_is_never_given_traffic(proxy: tuple[Proxy, EnvoyTarget]) -> None:
@@ -88,7 +88,7 @@ def test_a_digest_that_nothing_serves_is_never_given_traffic(proxy: tuple[Proxy,
     with pytest.raises(IntegrityError, match="no cluster of the proxy serves"):
         target.load(None, C)
     with pytest.raises(UserError, match="no cluster of the proxy serves"):
-        target.shift(Traffic({C: 100}))
+        target.shift(TrafficSplit({C: 100}))
     assert found.posts == []
 
 
@@ -109,7 +109,7 @@ def test_a_host_that_does_not_say_what_it_serves_is_told_of(proxy: tuple[Proxy, 
 
 def test_there_is_a_way_back_from_a_candidate_that_died(proxy: tuple[Proxy, EnvoyTarget]) -> None:
     found, target = proxy
-    target.shift(Traffic({A: 50, B: 50}))
+    target.shift(TrafficSplit({A: 50, B: 50}))
     found.hosts["canary"] = ["127.0.0.1:1"]
     assert [(each.digest, each.state, each.weight) for each in target.serving().versions] == [
         (A, "ready", 50), (B, "failed", 50)
@@ -117,8 +117,8 @@ def test_there_is_a_way_back_from_a_candidate_that_died(proxy: tuple[Proxy, Envo
     with pytest.raises(IntegrityError):
         target.load(None, B)
     with pytest.raises(UserError, match="no cluster"):
-        target.shift(Traffic({B: 100}))
-    target.shift(Traffic({A: 100}))
+        target.shift(TrafficSplit({B: 100}))
+    target.shift(TrafficSplit({A: 100}))
     assert found.runtime["mlopt.weight.canary"] == "0"
     late = EnvoyTarget(target.name.removeprefix("envoy "), "digits")
     assert [each.digest for each in late.serving().versions] == [A, UNKNOWN], "who comes later cannot know it"
@@ -127,7 +127,7 @@ def test_there_is_a_way_back_from_a_candidate_that_died(proxy: tuple[Proxy, Envo
 def test_hosts_that_are_gone_do_not_count_while_others_answer(proxy: tuple[Proxy, EnvoyTarget]) -> None:
     found, target = proxy
     found.hosts["stable"][0] = "127.0.0.1:1"
-    assert target.serving().traffic == Traffic({A: 100})
+    assert target.serving().traffic == TrafficSplit({A: 100})
     assert target.serving().is_ready(A)
 
 
@@ -141,8 +141,8 @@ def test_one_digest_in_both_clusters_is_one_version(proxy: tuple[Proxy, EnvoyTar
     found, target = proxy
     found.said["canary"] = found.said["stable"]
     found.runtime.update({"mlopt.weight.stable": "30", "mlopt.weight.canary": "70"})
-    assert target.serving().traffic == Traffic({A: 100})
-    target.shift(Traffic({A: 100}))
+    assert target.serving().traffic == TrafficSplit({A: 100})
+    target.shift(TrafficSplit({A: 100}))
     assert found.runtime["mlopt.weight.canary"] == "100"
 
 

@@ -22,7 +22,7 @@ from mlopt.rollout.binomial import share_interval
 from mlopt.rollout.comparison import CanaryLimits
 from mlopt.rollout.probe import AnswerProbe
 from mlopt.rollout.steps import StartRequest
-from mlopt.rollout.traffic import Traffic
+from mlopt.rollout.traffic import TrafficSplit
 
 pytestmark = [pytest.mark.slow, live_envoy.needed]
 
@@ -43,7 +43,7 @@ def opened(tmp_path: Path, own: Path) -> Opening:
 
 def test_shares_are_what_was_asked_for_and_each_answer_says_whose_it_is(opened: Opening, own: Path) -> None:
     with opened({"stable": 1, "canary": 1}) as live:
-        live.target.shift(Traffic({A: 90, root_of(own): 10}))
+        live.target.shift(TrafficSplit({A: 90, root_of(own): 10}))
         answers = asyncio.run(load(live.url, 600, 150))
     assert answers.failed == 0
     hits, n = share_of(root_of(own), answers.digests)
@@ -56,7 +56,7 @@ def test_a_hung_shadow_does_not_move_the_primary(opened: Opening, own: Path) -> 
     with opened({"stable": 1, "canary": 1}, timeout_s=3.0) as live:
         live.mode("canary", "hang")
         alone = asyncio.run(load(live.url, 400, 80))
-        live.target.shift(Traffic({A: 100}, {root_of(own): 100}))
+        live.target.shift(TrafficSplit({A: 100}, {root_of(own): 100}))
         beside = asyncio.run(load(live.url, 400, 80))
     assert (alone.failed, beside.failed) == (0, 0)
     assert set(beside.digests) == {A}

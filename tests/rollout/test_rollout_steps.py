@@ -13,7 +13,7 @@ from mlopt.core.errors import IntegrityError, UserError
 from mlopt.rollout import steps
 from mlopt.rollout.conduct import LedgerBook
 from mlopt.rollout.steps import StartRequest
-from mlopt.rollout.traffic import ServedVersion
+from mlopt.rollout.traffic import HeldVersion
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def unsigned(candidate: Path) -> StartRequest:
 def test_what_is_not_what_it_should_be_never_serves(
     broken: Any, target: MemoryTarget, book: LedgerBook, candidate: Path
 ) -> None:
-    target.versions[A] = ServedVersion(A, "ready", 100, 0, 2)
+    target.versions[A] = HeldVersion(A, "ready", 100, 0, 2)
     with pytest.raises(IntegrityError):
         steps.start(target, book, broken(candidate))
     assert target.weights == {"a": 100}

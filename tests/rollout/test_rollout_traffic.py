@@ -11,7 +11,7 @@ from rollout_world import A, B, C
 
 from mlopt.core.errors import UserError
 from mlopt.rollout import traffic
-from mlopt.rollout.traffic import Plan, ServedVersion, Serving, Traffic
+from mlopt.rollout.traffic import HeldVersion, Plan, Serving, TrafficSplit
 
 DIGESTS = (A, B, C)
 
@@ -24,7 +24,7 @@ def servings(draw: some.DrawFn) -> Serving:
     shares = draw(some.sampled_from([(100, 0, 0), (cut, 100 - cut, 0)])) if len(loaded) > 1 else (100, 0, 0)
     return Serving(
         tuple(
-            ServedVersion(
+            HeldVersion(
                 digest, "ready" if share else draw(some.sampled_from(["ready", "failed", "loading"])), share,
                 draw(some.sampled_from([0, 20])) if not share else 0, 1,
             )
@@ -38,7 +38,7 @@ def carried_out(serving: Serving, plan: Plan) -> list[Serving]:
     found = []
     if plan.load is not None:
         others = tuple(each for each in serving.versions if each.digest != plan.load)
-        serving = Serving((*others, ServedVersion(plan.load, "ready", 0)))
+        serving = Serving((*others, HeldVersion(plan.load, "ready", 0)))
         found.append(serving)
     if plan.shift is not None:
         shift = plan.shift
@@ -88,7 +88,7 @@ def test_going_back_gives_all_to_one_whatever_there_is(serving: Serving, digest:
     after = carried_out(serving, plan)
     assert all(is_sound(each) for each in after)
     last = after[-1] if after else serving
-    assert last.traffic == Traffic({digest: 100})
+    assert last.traffic == TrafficSplit({digest: 100})
     assert not unload or [each.digest for each in last.versions] == [digest]
     assert not traffic.back(last, digest, unload=unload)
 
@@ -105,22 +105,22 @@ def test_only_what_is_ready_is_promoted(serving: Serving, digest: str) -> None:
 
 
 def test_one_candidate_at_a_time() -> None:
-    serving = Serving((ServedVersion(A, "ready", 90), ServedVersion(B, "ready", 10)))
+    serving = Serving((HeldVersion(A, "ready", 90), HeldVersion(B, "ready", 10)))
     with pytest.raises(UserError, match="another candidate") as caught:
         traffic.start(serving, C, 10, 0)
     assert "rollback" in str(caught.value)
-    assert traffic.start(serving, B, 50, 0).shift == Traffic({A: 50, B: 50})
+    assert traffic.start(serving, B, 50, 0).shift == TrafficSplit({A: 50, B: 50})
 
 
 def test_the_candidate_is_the_one_beside_the_main_one() -> None:
-    main, share, copies = ServedVersion(A, "ready", 100), ServedVersion(B, "ready", 10), ServedVersion(B, "ready", 0, 5)
+    main, share, copies = HeldVersion(A, "ready", 100), HeldVersion(B, "ready", 10), HeldVersion(B, "ready", 0, 5)
     assert traffic.candidate_of(Serving((main,))) is None
     assert traffic.candidate_of(Serving((replace(main, weight=90), share))) == share
     assert traffic.candidate_of(Serving((main, copies))) == copies
-    assert traffic.candidate_of(Serving((main, copies, ServedVersion(C, "ready", 0, 5)))) is None
+    assert traffic.candidate_of(Serving((main, copies, HeldVersion(C, "ready", 0, 5)))) is None
 
 
 def test_what_serves_is_told_in_a_line() -> None:
     assert traffic.told(Serving(())) == "nothing serves"
-    serving = Serving((ServedVersion(A, "ready", 90), ServedVersion(B, "ready", 10, 20), ServedVersion(C, "failed", 0)))
+    serving = Serving((HeldVersion(A, "ready", 90), HeldVersion(B, "ready", 10, 20), HeldVersion(C, "failed", 0)))
     assert traffic.told(serving) == f"{A[:12]} 90 %, {B[:12]} 10 % and copies of 20 %"

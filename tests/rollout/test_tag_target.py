@@ -15,7 +15,7 @@ from mlopt.core.errors import UserError
 from mlopt.rollout import steps
 from mlopt.rollout.registry import ImageReference, OciRegistry
 from mlopt.rollout.tag_target import TagTarget, moved
-from mlopt.rollout.traffic import Traffic
+from mlopt.rollout.traffic import TrafficSplit
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_what_is_not_in_the_registry_leaves_the_tag(server: ToyRegistry, target:
 
 def test_a_tag_shares_nothing_out(target: TagTarget) -> None:
     with pytest.raises(UserError, match="points to one artifact"):
-        target.shift(Traffic({"a" * 64: 90, "b" * 64: 10}))
+        target.shift(TrafficSplit({"a" * 64: 90, "b" * 64: 10}))
     with pytest.raises(UserError, match="counts no requests"):
         target.observed()
 
