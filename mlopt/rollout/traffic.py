@@ -100,6 +100,8 @@ def start(serving: Serving, digest: str, share: int, mirror: int) -> Plan:
     Raises ``UserError`` where nothing serves, the candidate already has all, or another one is on its way.
     """
     stable = serving.main(besides=digest)
+    if stable is None and serving.traffic.weights.get(digest):
+        raise UserError("the candidate has all requests already", got=told(serving), fix="there is nothing to start")
     if stable is None:
         raise UserError(
             "there is nothing beside which the candidate could serve", got=told(serving),

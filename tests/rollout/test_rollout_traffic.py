@@ -104,6 +104,14 @@ def test_only_what_is_ready_is_promoted(serving: Serving, digest: str) -> None:
     assert all(is_sound(each) for each in carried_out(serving, plan))
 
 
+def test_what_has_all_requests_is_no_candidate() -> None:
+    serving = Serving((HeldVersion(A, "ready", 100), HeldVersion(B, "ready", 0)))
+    with pytest.raises(UserError, match="has all requests already"):
+        traffic.start(serving, A, 10, 0)
+    with pytest.raises(UserError, match="nothing beside which"):
+        traffic.start(Serving(()), A, 10, 0)
+
+
 def test_one_candidate_at_a_time() -> None:
     serving = Serving((HeldVersion(A, "ready", 90), HeldVersion(B, "ready", 10)))
     with pytest.raises(UserError, match="another candidate") as caught:
