@@ -32,7 +32,10 @@ def envoy_config(
     ] = 256,
     max_request_mib: Annotated[int, typer.Option("--max-request-mib", min=1, max=1024, help=_BYTES)] = 32,
 ) -> None:
-    """Write a configuration for Envoy: two clusters, and what keeps a bad one from hurting."""
+    """Write a whole configuration for Envoy.
+
+    Two clusters whose shares a rollout changes, and what keeps a bad one from hurting.
+    """
     from mlopt.cli import console
     from mlopt.cli.files import write_text
     from mlopt.rollout.envoy_config import CLUSTERS, EnvoySettings, bootstrap

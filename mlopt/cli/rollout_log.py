@@ -102,9 +102,9 @@ def summary(
     keys: Keys = None,
     json: shared.AsJson = False,
 ) -> None:
-    """Sum a delivery up: what serves, and what it takes against the source.
+    """Sum a delivery up, by ledger and reports.
 
-    Exits with 3 where a model has no evidence at hand.
+    Says what serves, and what it takes against the source. Exits with 3 where a model has no evidence at hand.
     """
     from dataclasses import asdict
     from functools import partial

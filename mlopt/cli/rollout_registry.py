@@ -33,7 +33,7 @@ def push(
     issuer: options.Issuer = None,
     json: shared.AsJson = False,
 ) -> None:
-    """Push an artifact to a registry, its signature among its files."""
+    """Push an artifact, its signature included."""
     from mlopt.artifact.verify import verify
     from mlopt.cli import console
     from mlopt.rollout.registry import ImageReference
@@ -62,7 +62,7 @@ def pull(
     name: Annotated[str | None, typer.Option("--name", help="Refuse an artifact of another name.")] = None,
     json: shared.AsJson = False,
 ) -> None:
-    """Pull an artifact from a registry, if it is what was signed.
+    """Pull an artifact, if it is what was signed.
 
     If not, exits with 4, and nothing is written.
     """
@@ -95,9 +95,9 @@ def tag(
     why: shared.Why = "",
     json: shared.AsJson = False,
 ) -> None:
-    """Let a tag point to what is in the registry: that promotes it.
+    """Let a tag point to what is there already.
 
-    With a ledger, `rollback --via registry` goes back.
+    That promotes it; with a ledger, `rollback --via registry` goes back.
     """
     from mlopt.cli import console
     from mlopt.rollout.registry import ImageReference

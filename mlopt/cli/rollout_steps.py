@@ -42,9 +42,10 @@ def start(
     why: shared.Why = "",
     json: shared.AsJson = False,
 ) -> None:
-    """Bring a candidate up beside what serves, with a share of the requests.
+    """Bring a candidate up beside what serves.
 
-    Exits with 4 when it is not what was signed, another one, or older than what serves: that goes on serving.
+    It gets a share of the requests. Exits with 4 when it is not what was signed, another one, or older than what
+    serves: that goes on serving.
     """
     from mlopt.artifact.files import reading
     from mlopt.artifact.layout import read_manifest

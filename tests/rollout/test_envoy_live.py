@@ -92,13 +92,15 @@ def test_twenty_times_there_and_back_under_load_lose_nothing(opened: Opening, ow
     assert done == ["start", "promote", "rollback"] * 20
 
 
-@pytest.mark.parametrize("fault", ["fail", "slow", "lie"])
+@pytest.mark.parametrize("fault", ["fail", "slow", "lie", "die"])
 def test_a_bad_candidate_is_rolled_back_within_a_minute(fault: str, opened: Opening, own: Path, tmp_path: Path) -> None:
     """40 requests a second, half of them to the candidate."""
     book = a_book(tmp_path)
     with opened({"stable": 1, "canary": 1}) as live:
         live.mode("canary", fault)
         steps.start(live.target, book, StartRequest(own, None, share=50))
+        if fault == "die":
+            live.kill("canary", 0)
         rows = {"image": np.arange(40, dtype=np.float32).reshape(20, 2)}
         watching = Watching(60, 3, act=True, probe=AnswerProbe(rows, per_look=15))
         work = partial(analyze, live.target, book, CanaryLimits(), watching)
