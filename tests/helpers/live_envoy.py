@@ -65,7 +65,7 @@ def live(folder: Path, digests: dict[str, str], counts: dict[str, int], **settin
             for _ in range(count):
                 port = free_port()
                 command = [sys.executable, str(BACKEND), str(port), digests[cluster]]
-                backends.setdefault(cluster, []).append((port, stack.enter_context(_running(command, folder))))
+                backends.setdefault(cluster, []).append((port, stack.enter_context(running(command, folder))))
         hosts = {cluster: tuple(("127.0.0.1", port) for port, _ in each) for cluster, each in backends.items()}
         listen, admin = free_port(), free_port()
         found = EnvoySettings(hosts, ("127.0.0.1", listen), ("127.0.0.1", admin), health_every_s=0.25)
@@ -73,16 +73,16 @@ def live(folder: Path, digests: dict[str, str], counts: dict[str, int], **settin
         file.write_text(bootstrap(replace(found, **settings)))
         for each in backends.values():
             for port, _ in each:
-                _wait(lambda port=port: call("GET", f"http://127.0.0.1:{port}/v2/health/ready").status == 200)
+                wait(lambda port=port: call("GET", f"http://127.0.0.1:{port}/v2/health/ready").status == 200)
         command = [str(ENVOY), "-c", str(file), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
-        stack.enter_context(_running(command, folder))
+        stack.enter_context(running(command, folder))
         address = f"http://127.0.0.1:{admin}"
-        _wait(lambda: _all_healthy(address, sum(counts.values())))
+        wait(lambda: _all_healthy(address, sum(counts.values())))
         yield Live(EnvoyTarget(address, "digits"), f"http://127.0.0.1:{listen}", backends)
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / f"{Path(command[0]).name}-{os.urandom(4).hex()}.log").open("wb") as log:
         child = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -101,7 +101,7 @@ def _all_healthy(admin: str, count: int) -> bool:
     return text.count("::health_flags::healthy") == count
 
 
-def _wait(ready: Any, limit_s: float = 30.0) -> None:
+def wait(ready: Any, limit_s: float = 30.0) -> None:
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         try:
@@ -130,11 +130,16 @@ class Answers:
 
 
 async def load(
-    url: str, count: int, per_s: float, *, most: int = 200, size: int = 1000, until: threading.Event | None = None
+    url: str,
+    count: int,
+    per_s: float,
+    *,
+    most: int = 200,
+    body: bytes = b"x" * 1000,
+    until: threading.Event | None = None,
 ) -> Answers:
     """Send so many requests at even times, whatever comes back, or until then; times are from when each was due."""
     answers, gate = Answers(), asyncio.Semaphore(most)
-    body = b"x" * size
 
     async def one(session: aiohttp.ClientSession, due: float) -> None:
         async with gate:
@@ -161,13 +166,15 @@ async def load(
     return answers
 
 
-async def meanwhile(url: str, seconds: float, per_s: float, work: Callable[[], Any], *, whole: bool = True) -> Any:
+async def meanwhile(
+    url: str, seconds: float, per_s: float, work: Callable[[], Any], *, whole: bool = True, body: bytes = b"x" * 1000
+) -> Any:
     """Send requests for so long while something is done in a thread, and return both results.
 
     Not ``whole``: until that is done, and no longer than so long.
     """
     over = threading.Event()
-    loading = asyncio.create_task(load(url, int(seconds * per_s), per_s, until=None if whole else over))
+    loading = asyncio.create_task(load(url, int(seconds * per_s), per_s, until=None if whole else over, body=body))
     try:
         done = await asyncio.to_thread(work)
     finally:
