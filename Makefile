@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench peers precision runtimes compress loadtest test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow rollout-test check recipes bench peers precision runtimes compress loadtest test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ quick: $(STAMP)
 slow: $(STAMP) .bench/ray/.installed
 	$(BIN)/python -m pytest -m "slow and not ray"
 	PYTHONPATH=$(RAY) $(BIN)/python -m pytest -m ray
+
+# Through a real Envoy, and a real registry where it is installed (apt install docker-registry), on loopback.
+rollout-test: $(STAMP) .bench/envoy/.installed
+	$(BIN)/python -m pytest -m slow tests/rollout
 
 check: $(STAMP)
 	$(BIN)/ruff check .

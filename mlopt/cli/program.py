@@ -23,12 +23,12 @@ PANELS = {
     "Optimize and judge": ("optimize", "tune", "plan", "bench", "gate", "report", "diff", "history"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
     "Use it": ("predict",),
-    "Bring it into service": ("serve", "loadtest"),
+    "Bring it into service": ("serve", "loadtest", "rollout"),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
     "Set up": ("recipe", "baseline", "cache", "doctor"),
 }
 """Each is a module here with a function, all of one name but for the hyphen, or one of the groups."""
-GROUPS = ("recipe", "baseline", "cache")
+GROUPS = ("recipe", "baseline", "cache", "rollout")
 """Each is a module here with an ``app`` of its own verbs."""
 VERBS = tuple(name for names in PANELS.values() for name in names if name not in GROUPS)
 _WIDEST = 100

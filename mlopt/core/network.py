@@ -64,7 +64,7 @@ def opened() -> Iterator[None]:
     """Let this process's Python use the network.
 
     Only around the services that sign without a key, and what the user names: a shared cache, a cluster to join, a
-    server to put load on.
+    server to put load on, and what a rollout talks to.
     """
     global _open  # noqa: PLW0603 - the state of the process's one hook
     _open += 1
