@@ -62,6 +62,7 @@ class Role(StrEnum):
     SAMPLES = "samples"
     BOM = "bom"
     TORCH = "torch"
+    SKETCHES = "sketches"
 
 
 class ModelEntry(BaseModel):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from mlopt.core.errors import GateError, MeasureError
 from mlopt.gate import stored
 from mlopt.gate.evidence import Evidence, Question, Read, rounds
-from mlopt.gate.vocabulary import did_you_mean
+from mlopt.gate.vocabulary import METRICS, SERVING, did_you_mean
 from mlopt.measure import statistics
 from mlopt.report import change, control
 from mlopt.report.change import ALPHA
@@ -235,6 +235,13 @@ def _known(figure: float | None) -> float:
     return figure
 
 
+def _under_load(asked: Question) -> Evidence:
+    raise GateError(
+        "the report of a model says nothing of a server under load", got=asked.report.name,
+        fix="put load on the server: mlopt loadtest URL --gate LIMIT",
+    )  # fmt: skip
+
+
 READINGS: Mapping[str, Read] = {
     "latency.p50_ms": _percentile("p50"),
     "latency.p90_ms": _percentile("p90"),
@@ -259,6 +266,7 @@ READINGS: Mapping[str, Read] = {
     "fidelity.worst_part": _fidelity(_worst_part, lambda found: found.part),
     "fidelity.max_abs": _fidelity(lambda found: found.max_abs),
     "fidelity.matched": _matched,
+    **{name: _under_load for name in METRICS if name.startswith(SERVING)},
     "run.quick": lambda asked: Evidence(float(asked.report.effort is not None and asked.report.effort.quick)),
 }
 """For each metric of the vocabulary."""

@@ -12,6 +12,10 @@ _FASTER = "another runtime (`--runtime`), a lossy step such as `quantize`, or a 
 _MILDER = "a milder lossy step (more calibration samples, sensitive nodes left out), or none"
 _UNSCALED = "leave out the step that changed the outputs' scale or offset (`mlopt bisect RECIPE` names its nodes)"
 _SMALLER = "quantized weights, or a smaller model"
+_MORE_LOAD = "put the load on for longer (`mlopt loadtest --seconds`), or measure on a quieter machine"
+_SERVER = "larger batches, more threads or replicas, or a faster model"
+SERVING = "serving."
+"""How the names of what only a server under load shows begin: a load test answers them, never the report of a model."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ METRICS: Mapping[str, GateMetric] = {
     "fidelity.worst_part": GateMetric(_MILDER),
     "fidelity.max_abs": GateMetric(_MILDER),
     "fidelity.matched": GateMetric(_MILDER),
+    "serving.p50_ms": GateMetric(_SERVER, _MORE_LOAD, of_speed=True),
+    "serving.p95_ms": GateMetric(_SERVER, _MORE_LOAD, of_speed=True),
+    "serving.p99_ms": GateMetric(_SERVER, _MORE_LOAD, of_speed=True),
+    "serving.rps_at_slo": GateMetric(_SERVER, _MORE_LOAD, of_speed=True),
+    "serving.error_rate": GateMetric("what the errors by kind say", _MORE_LOAD, of_speed=True),
+    "serving.utilization": GateMetric(_SERVER, _MORE_LOAD, of_speed=True),
     "run.quick": GateMetric("a run without --quick"),
 }
 """In the order in which they are listed to people."""

@@ -8,6 +8,7 @@ from mlopt.core.errors import RecipeError
 from mlopt.core.target import Objective
 from mlopt.gate.defaults import implied
 from mlopt.gate.limits import Gate
+from mlopt.gate.vocabulary import SERVING
 from mlopt.recipe.schema import Recipe
 from mlopt.results.roles import BASELINE, SOURCE
 
@@ -37,6 +38,11 @@ def check_answerable(recipe: Recipe, source: str, stored: Collection[str]) -> No
             got=", ".join(recipe.references), expected="a PyTorch source", fix="remove `references`",
         )  # fmt: skip
     for gate in recipe.gates:
+        if gate.metric.startswith(SERVING):
+            raise RecipeError(
+                f"the gate on {gate.metric} is about a server under load, and a recipe's run starts none",
+                where="gates", fix="leave it out, and judge the server: mlopt loadtest URL --gate LIMIT",
+            )  # fmt: skip
         drop = gate.metric == "accuracy.drop_pt" and gate.vs not in {None, source, *stored}
         if drop or (gate.vs == SOURCE and source != SOURCE):
             raise RecipeError(

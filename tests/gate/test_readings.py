@@ -11,7 +11,7 @@ from mlopt.core.errors import GateError
 from mlopt.gate.judge import judge
 from mlopt.gate.limits import Gate
 from mlopt.gate.readings import READINGS
-from mlopt.gate.vocabulary import METRICS
+from mlopt.gate.vocabulary import METRICS, SERVING
 from mlopt.results.figures import ColdStart, Latency
 from mlopt.results.report import Effort, GateVerdict
 
@@ -65,7 +65,15 @@ def test_every_metric_reads_its_figure(metric: str, value: float, n: int | None)
 
 def test_all_metrics_are_tested_above():
     cases = test_every_metric_reads_its_figure.pytestmark[0].args[1]
-    assert {case[0] for case in cases} == set(METRICS) - {"latency.p99.9_ms", "run.quick"}
+    others = {name for name in METRICS if name.startswith(SERVING)} | {"latency.p99.9_ms", "run.quick"}
+    assert {case[0] for case in cases} == set(METRICS) - others
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if name.startswith(SERVING)])
+def test_the_report_of_a_model_does_not_answer_for_a_server(metric: str) -> None:
+    with pytest.raises(GateError, match="says nothing of a server under load") as caught:
+        one(Gate(metric=metric, max=1.0))
+    assert "mlopt loadtest" in str(caught.value)
 
 
 @pytest.mark.parametrize(("effort", "verdict"), [

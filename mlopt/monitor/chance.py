@@ -1,0 +1,70 @@
+"""How far two samples of one distribution come apart by chance: simulated for what is compared, before it is compared.
+
+Of each thing, the reference and the live rows are drawn anew many times from the reference's shares, at their own
+numbers of rows, and what the sketches themselves add is drawn with them: an error of KLL is normal, has the deviation
+that the library states, and those of two ranks are correlated by a half (of each compaction, both ranks see the same
+sign, and each sees it if an odd number of values lies below). Things are taken as independent; if they are not, false
+alarms are rarer. Each figure's own 99th percentile is its scale, and one factor for all scales is the quantile of the
+largest figure of a look, so the rate is that of a whole look, however many things are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlopt.monitor.compare import Pair, Sample, Shares, psi, shift
+
+FALSE_ALARM = 1 / 2000
+"""How often a look at unchanged data may raise an alarm, of all that is compared together."""
+_LOOKS, _FEW_LOOKS, _MANY = 20_000, 10_000, 40
+_SCALE = 0.99
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What chance alone does not exceed."""
+
+    shift: float
+    psi: float
+
+
+def limits(compared: Sequence[Pair], rate: float = FALSE_ALARM, seed: int = 0) -> list[Limits]:
+    """Return the limits of each pair: any of them is exceeded in a share of ``rate`` of looks at unchanged data.
+
+    Nothing of the live side but its numbers of rows, and whether its sketches hold every value, plays a part.
+    """
+    looks = _LOOKS if len(compared) <= _MANY else _FEW_LOOKS
+    rng = np.random.default_rng(seed)
+    largest = np.zeros(looks)
+    scales = []
+    for pair in compared:
+        drawn = _drawn(pair, looks, rng)
+        scales.append([max(float(np.quantile(figures, _SCALE)), _TINY) for figures in drawn])
+        for figures, scale in zip(drawn, scales[-1], strict=True):
+            np.maximum(largest, figures / scale, out=largest)
+    factor = float(np.quantile(largest, 1 - rate, method="higher")) if compared else 1.0
+    return [Limits(factor * of_shift, factor * of_psi) for of_shift, of_psi in scales]
+
+
+def _drawn(pair: Pair, looks: int, rng: np.random.Generator) -> tuple[Shares, Shares]:
+    """Return the shift and the PSI of each look at rows that are all drawn from the reference."""
+    shares = pair.reference.shares
+    a, b = (_looks(shares, side, looks, rng) for side in (pair.reference, pair.live))
+    moved = shift(a, b) if pair.ordered else np.zeros(looks)
+    return moved, psi(a, b, pair.reference.rows, pair.live.rows)
+
+
+def _looks(shares: Shares, side: Sample, looks: int, rng: np.random.Generator) -> Shares:
+    """Return what a sketch of so many rows may say of the bins' shares: [looks, bins]."""
+    found = rng.multinomial(side.rows, shares / shares.sum(), size=looks) / side.rows
+    if side.noise == 0 or len(shares) < 2:
+        return np.asarray(found)
+    sums = np.cumsum(found, axis=1)[:, :-1]
+    common, own = rng.standard_normal((looks, 1)), rng.standard_normal(sums.shape)
+    sums = np.clip(sums + side.noise * np.sqrt(0.5) * (common + own), 0.0, 1.0)
+    sums = np.maximum.accumulate(sums, axis=1)
+    return np.diff(sums, axis=1, prepend=0.0, append=1.0)

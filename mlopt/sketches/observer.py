@@ -1,0 +1,48 @@
+"""Sketches of what a server is asked, by the artifact that answered: called from one thread, read from any.
+
+What would take more than a share of the time is left out (``thrift.py``), and counted as offered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlopt.sketches.plan import Plan
+from mlopt.sketches.sketcher import Sketcher
+from mlopt.sketches.thrift import Thrift
+
+if TYPE_CHECKING:
+    from mlopt.runtimes.base import Array
+
+
+class SketchObserver:
+    """Looks at requests and answers. ``plan_for`` gives the plan of the artifact of a digest, asked once for each.
+
+    That is ``plan_like`` of the artifact's own sketches, or ``plan_of`` where it has none; None: not sketched.
+    """
+
+    def __init__(self, plan_for: Callable[[str], Plan | None], thrift: Thrift | None = None) -> None:
+        self._plan_for, self._thrift = plan_for, thrift or Thrift()
+        self._sketchers: dict[tuple[str, str], Sketcher | None] = {}
+        self._lock = threading.Lock()
+
+    def seen(self, model: str, digest: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """Look at one request and its answer, each [rows, ...]."""
+        with self._lock:
+            if (model, digest) not in self._sketchers:
+                plan = self._plan_for(digest)
+                self._sketchers[model, digest] = None if plan is None else Sketcher(plan)
+            sketcher = self._sketchers[model, digest]
+            if sketcher is not None and not self._thrift.do(lambda: sketcher.add(inputs, outputs)):
+                sketcher.skip(max((len(array) for array in inputs.values() if array.ndim), default=0))
+
+    def document(self, model: str) -> dict[str, Any]:
+        """Return what was seen so far, by digest, as JSON has it."""
+        with self._lock:
+            return {
+                digest: sketcher.document(digest).model_dump(mode="json", by_alias=True)
+                for (name, digest), sketcher in self._sketchers.items()
+                if name == model and sketcher is not None
+            }
