@@ -1,8 +1,8 @@
 """Gates on a server that is in service, from one scrape of its metrics: pure.
 
 A scrape says in which bucket each request's time fell, so a percentile is known to lie between two bounds: those of the
-buckets that hold the ends of its interval by rank (Wilson's, of the share). Errors are answers of 5xx; their interval is
-Wilson's. Counters run from the server's start: with an ``earlier`` scrape, what lies between the two is judged.
+buckets that hold the ends of its interval by rank (Wilson's, of the share). Errors are answers of 5xx, with Wilson's
+interval. Counters run from the server's start: with an ``earlier`` scrape, what lies between the two is judged.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from mlopt.monitor.compare import Pair, Sample, Shares, psi, shift
+from mlopt.monitor.compare import Pair, Shares, psi, shift
 
 FALSE_ALARM = 1 / 2000
 """How often a look at unchanged data may raise an alarm, of all that is compared together."""
@@ -37,30 +38,57 @@ def limits(compared: Sequence[Pair], rate: float = FALSE_ALARM, seed: int = 0) -
 
     Nothing of the live side but its numbers of rows, and whether its sketches hold every value, plays a part.
     """
-    looks = _LOOKS if len(compared) <= _MANY else _FEW_LOOKS
+    return list(_limits(tuple(map(_case, compared)), rate, seed))
+
+
+@dataclass(frozen=True)
+class _Side:
+    rows: int
+    noise: float
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What limits depend on."""
+
+    shares: tuple[float, ...]
+    reference: _Side
+    live: _Side
+    ordered: bool
+
+
+def _case(pair: Pair) -> _Case:
+    shares = tuple(map(float, pair.reference.shares / pair.reference.shares.sum()))
+    sides = [_Side(side.rows, side.noise) for side in (pair.reference, pair.live)]
+    return _Case(shares, sides[0], sides[1], pair.ordered)
+
+
+@lru_cache(maxsize=16)
+def _limits(cases: tuple[_Case, ...], rate: float, seed: int) -> tuple[Limits, ...]:
+    looks = _LOOKS if len(cases) <= _MANY else _FEW_LOOKS
     rng = np.random.default_rng(seed)
     largest = np.zeros(looks)
     scales = []
-    for pair in compared:
-        drawn = _drawn(pair, looks, rng)
+    for case in cases:
+        drawn = _drawn(case, looks, rng)
         scales.append([max(float(np.quantile(figures, _SCALE)), _TINY) for figures in drawn])
         for figures, scale in zip(drawn, scales[-1], strict=True):
             np.maximum(largest, figures / scale, out=largest)
-    factor = float(np.quantile(largest, 1 - rate, method="higher")) if compared else 1.0
-    return [Limits(factor * of_shift, factor * of_psi) for of_shift, of_psi in scales]
+    factor = float(np.quantile(largest, 1 - rate, method="higher")) if cases else 1.0
+    return tuple(Limits(factor * of_shift, factor * of_psi) for of_shift, of_psi in scales)
 
 
-def _drawn(pair: Pair, looks: int, rng: np.random.Generator) -> tuple[Shares, Shares]:
+def _drawn(case: _Case, looks: int, rng: np.random.Generator) -> tuple[Shares, Shares]:
     """Return the shift and the PSI of each look at rows that are all drawn from the reference."""
-    shares = pair.reference.shares
-    a, b = (_looks(shares, side, looks, rng) for side in (pair.reference, pair.live))
-    moved = shift(a, b) if pair.ordered else np.zeros(looks)
-    return moved, psi(a, b, pair.reference.rows, pair.live.rows)
+    shares = np.array(case.shares)
+    a, b = (_looks(shares, side, looks, rng) for side in (case.reference, case.live))
+    moved = shift(a, b) if case.ordered else np.zeros(looks)
+    return moved, psi(a, b, case.reference.rows, case.live.rows)
 
 
-def _looks(shares: Shares, side: Sample, looks: int, rng: np.random.Generator) -> Shares:
+def _looks(shares: Shares, side: _Side, looks: int, rng: np.random.Generator) -> Shares:
     """Return what a sketch of so many rows may say of the bins' shares: [looks, bins]."""
-    found = rng.multinomial(side.rows, shares / shares.sum(), size=looks) / side.rows
+    found = rng.multinomial(side.rows, shares, size=looks) / side.rows
     if side.noise == 0 or len(shares) < 2:
         return np.asarray(found)
     sums = np.cumsum(found, axis=1)[:, :-1]

@@ -97,10 +97,10 @@ def _like(one: TensorSketch) -> TensorPlan:
 
 
 def _given(spec: TensorSpec, side: Side, array: Array | None) -> _Given:
+    if array is not None and is_ragged(array) and spec.dtype != "string":
+        return _Given(spec.name, side, spec.dtype, None)
     if array is None or array.ndim == len(spec.shape):
         return _Given(spec.name, side, spec.dtype, spec.shape[1:])
-    if is_ragged(array) and spec.dtype != "string":
-        return _Given(spec.name, side, spec.dtype, None)
     return _Given(spec.name, side, spec.dtype, spec.shape if array.ndim == len(spec.shape) + 1 else array.shape[1:])
 
 

@@ -1,0 +1,222 @@
+"""How often does `mlopt monitor` raise a false alarm, what does it find, and what does sketching cost?
+
+python benchmarks/drift.py [--weeks 200] [--references 10] [--runs 400] [--output FILE]      # some minutes
+
+Data are simulated: 20 features (normal, log-normal, whole numbers, mostly zero, two of them correlated) and the scores
+of ten classes, which depend on them. Each of several references, of 5,000 rows, is held against so many weeks of 5,000
+rows that are drawn alike: every alarm is a false one. Then one of the 20 features moves by a quarter of its deviation,
+another one each run: it is found if the verdict is `fail` and a finding names the feature. Last, what sketching takes:
+nanoseconds a value, and how much slower a loop over a small model gets with an observer that keeps to its share of the
+time. Figures go to benchmarks/results/drift.json; the exit code is 1 if more than 1 of 200 weeks of any reference
+raised a false alarm, if less than 95 % was found, or if the loop lost 2 % or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from mlopt.core.hardware import detect_cpu
+from mlopt.formats.model import TensorSpec
+from mlopt.monitor.judge import Monitored, judge
+from mlopt.results.environment import environment
+from mlopt.sketches import Plan, Sketcher, Sketches, SketchObserver, Thrift, plan_like, plan_of, write
+
+RESULT = Path(__file__).parent / "results/drift.json"
+FEATURES, CLASSES = 20, 10
+INPUTS = (TensorSpec("x", "float32", ("batch", FEATURES)),)
+OUTPUTS = (TensorSpec("y", "float32", ("batch", CLASSES)),)
+MOVED = 0.25
+"""Of the feature's own deviation."""
+_ROUNDS, _ROUND_SECONDS = 12, 0.6
+_WEIGHTS = np.random.default_rng(5).standard_normal((FEATURES, CLASSES)).astype(np.float32)
+
+Arrays = dict[str, Any]
+
+
+def main() -> None:
+    """Simulate, time, store the figures, and tell what is not as it should be."""
+    options = arguments()
+    document: dict[str, Any] = {
+        "environment": environment(detect_cpu()).model_dump(mode="json"),
+        "unchanged": unchanged(options.references, options.weeks, 5000, 5000),
+        "shifted": [shifted(options.runs, reference, live) for reference, live in
+                    ((5000, 5000), (5000, 2000), (5000, 1000), (1000, 5000))],
+        "cost": cost(),
+    }  # fmt: skip
+    document["wrong"] = wrong(document)
+    options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(document, indent=1))
+    sys.exit(1 if document["wrong"] else 0)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weeks", type=int, default=200)
+    parser.add_argument("--references", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    return parser.parse_args()
+
+
+def wrong(document: dict[str, Any]) -> list[str]:
+    """Return what is not as it should be."""
+    alarms, cases, lost = document["unchanged"]["alarms"], document["shifted"], document["cost"]["throughput_lost"]
+    return [
+        *([f"{max(alarms)} false alarms in {document['unchanged']['weeks']} weeks"] if max(alarms) > 1 else []),
+        *([f"only {cases[0]['found']:.1%} of shifts found"] if cases[0]["found"] < 0.95 else []),
+        *([f"{lost:.1%} of the throughput lost"] if lost >= 0.02 else []),
+    ]
+
+
+def drawn(rng: np.random.Generator, rows: int, moved: int | None = None) -> tuple[Arrays, Arrays]:
+    """Return rows of the simulated data; the feature ``moved``, if any, by a quarter of its deviation."""
+    x = rng.standard_normal((rows, FEATURES))
+    x[:, 1] = 0.8 * x[:, 0] + 0.6 * x[:, 1]
+    x[:, 12:15] = np.exp(x[:, 12:15])
+    x[:, 15:17] = np.round(3 * x[:, 15:17])
+    x[:, 17:19] = np.where(x[:, 17:19] > 1, x[:, 17:19], 0)
+    if moved is not None:
+        x[:, moved] += MOVED * DEVIATIONS[moved]
+    x = x.astype(np.float32)
+    return {"x": x}, {"y": x @ _WEIGHTS}
+
+
+def sketches(given: tuple[Arrays, Arrays], plan: Plan) -> Sketches:
+    """Return the sketches of rows."""
+    sketcher = Sketcher(plan)
+    sketcher.add(*given)
+    return sketcher.document()
+
+
+def looks(rng: np.random.Generator, reference: Sketches, rows: int, moved: int | None = None) -> Monitored:
+    """Return what is found in rows that are drawn now."""
+    return judge(reference, sketches(drawn(rng, rows, moved), plan_like(reference)))
+
+
+def unchanged(references: int, weeks: int, reference_rows: int, live_rows: int) -> dict[str, Any]:
+    """Count false alarms of each reference over so many weeks."""
+    alarms = []
+    for seed in range(references):
+        rng = np.random.default_rng(1000 + seed)
+        reference = sketches(drawn(rng, reference_rows), plan_of(INPUTS, OUTPUTS))
+        verdicts = [looks(rng, reference, live_rows).verdict for _ in range(weeks)]
+        alarms.append(verdicts.count("fail"))
+    return {
+        "references": references, "weeks": weeks, "reference_rows": reference_rows, "live_rows": live_rows,
+        "alarms": alarms, "alarms_in_all": sum(alarms), "weeks_in_all": references * weeks,
+    }  # fmt: skip
+
+
+def shifted(runs: int, reference_rows: int, live_rows: int) -> dict[str, Any]:
+    """Return how often one of 20 features that moved was found, and how often any other was said to have."""
+    found, others = 0, 0
+    for run in range(runs):
+        rng = np.random.default_rng(50_000 + run)
+        moved = run % FEATURES
+        reference = sketches(drawn(rng, reference_rows), plan_of(INPUTS, OUTPUTS))
+        seen = looks(rng, reference, live_rows, moved)
+        named = {one.part for one in seen.findings if one.verdict == "fail" and one.tensor == "x"}
+        found += str(moved) in named
+        others += bool(named - {str(moved)})
+    return {
+        "runs": runs, "reference_rows": reference_rows, "live_rows": live_rows, "moved_by_deviations": MOVED,
+        "found": found / runs, "another_feature_named": others / runs,
+    }  # fmt: skip
+
+
+def cost() -> dict[str, Any]:
+    """Return what sketching takes."""
+    rng = np.random.default_rng(0)
+    inputs, outputs = drawn(rng, 4096)
+    image = rng.random((256, 3, 224, 224), dtype=np.float32)
+    of_features = best(lambda sketcher: sketcher.add(inputs, outputs), plan_of(INPUTS, OUTPUTS))
+    of_images = best(
+        lambda sketcher: sketcher.add({"image": image}, {}),
+        plan_of([TensorSpec("image", "float32", ("batch", 3, 224, 224))], []),
+    )
+    document = write(sketches((inputs, outputs), plan_of(INPUTS, OUTPUTS)))
+    return {
+        "ns_per_value_of_20_features": round(1e9 * of_features / (4096 * (FEATURES + CLASSES)), 1),
+        "us_per_row_of_20_features_and_10_scores": round(1e6 * of_features / 4096, 2),
+        "ns_per_value_of_an_image": round(1e9 * of_images / image.size, 2),
+        "us_per_image_of_3x224x224": round(1e6 * of_images / len(image), 1),
+        "document_bytes_of_20_features_and_10_scores": len(document),
+        **throughput(),
+    }  # fmt: skip
+
+
+def best(work: Callable[[Sketcher], object], plan: Plan) -> float:
+    """Return the seconds of one call with its document, the best of some."""
+    taken = []
+    for _ in range(5):
+        sketcher = Sketcher(plan)
+        began = time.perf_counter()
+        work(sketcher)
+        sketcher.document()
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def throughput() -> dict[str, Any]:
+    """Return what a loop over a small model loses to an observer, in interleaved rounds, and how much is sketched."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+         helper.make_node("MatMul", ["r", "v"], ["y"])], "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", FEATURES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])],
+        [numpy_helper.from_array(np.ones((FEATURES, 256), np.float32), "w"),
+         numpy_helper.from_array(np.ones((256, CLASSES), np.float32), "v")],
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), f"{folder}/m.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(f"{folder}/m.onnx", options, providers=["CPUExecutionProvider"])
+    observer = SketchObserver(lambda _: plan_of(INPUTS, OUTPUTS), Thrift())
+    inputs, _ = drawn(np.random.default_rng(1), 1)
+    without, beside = [], []
+    for number in range(2 * _ROUNDS):
+        watched = number % 4 in (1, 2)
+        (beside if watched else without).append(rate(session, inputs, observer if watched else None))
+    found = observer.document("m")["d" * 64]
+    ratios = [b / a for a, b in zip(without, beside, strict=True)]
+    return {
+        "requests_per_s_without": round(statistics.median(without)),
+        "requests_per_s_beside_an_observer": round(statistics.median(beside)),
+        "throughput_lost": round(1 - statistics.median(ratios), 4),
+        "sketched_share_at_full_load": round(found["rows"] / found["offered"], 4),
+        "thrift": 0.01,
+    }
+
+
+def rate(session: Any, inputs: Arrays, observer: SketchObserver | None) -> float:
+    """Return requests of one row per second, over a moment."""
+    done, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < _ROUND_SECONDS:
+        for _ in range(50):
+            outputs = {"y": session.run(None, inputs)[0]}
+            if observer is not None:
+                observer.seen("m", "d" * 64, inputs, outputs)
+        done += 50
+    return done / taken
+
+
+DEVIATIONS = np.ones(FEATURES)
+DEVIATIONS = drawn(np.random.default_rng(2), 200_000)[0]["x"].std(axis=0)
+
+if __name__ == "__main__":
+    main()
