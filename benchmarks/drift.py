@@ -175,11 +175,12 @@ def throughput() -> dict[str, Any]:
 
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
-         helper.make_node("MatMul", ["r", "v"], ["y"])], "small",
+         helper.make_node("MatMul", ["r", "u"], ["s"]), helper.make_node("MatMul", ["s", "v"], ["y"])], "small",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", FEATURES])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])],
-        [numpy_helper.from_array(np.ones((FEATURES, 256), np.float32), "w"),
-         numpy_helper.from_array(np.ones((256, CLASSES), np.float32), "v")],
+        [numpy_helper.from_array(np.ones((FEATURES, 1024), np.float32), "w"),
+         numpy_helper.from_array(np.ones((1024, 1024), np.float32), "u"),
+         numpy_helper.from_array(np.ones((1024, CLASSES), np.float32), "v")],
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), f"{folder}/m.onnx")

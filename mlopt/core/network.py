@@ -63,7 +63,8 @@ def close() -> None:
 def opened() -> Iterator[None]:
     """Let this process's Python use the network.
 
-    Only around the services that sign without a key, a shared cache that the user names, and the joining of a cluster.
+    Only around the services that sign without a key, a shared cache or a server that the user names, and the joining of
+    a cluster.
     """
     global _open  # noqa: PLW0603 - the state of the process's one hook
     _open += 1
