@@ -5,7 +5,8 @@ numbers of rows, and what the sketches themselves add is drawn with them: an err
 that the library states, and those of two ranks are correlated by a half (of each compaction, both ranks see the same
 sign, and each sees it if an odd number of values lies below). Things are taken as independent; if they are not, false
 alarms are rarer. Each figure's own 99th percentile is its scale, and one factor for all scales is the quantile of the
-largest figure of a look, so the rate is that of a whole look, however many things are compared.
+largest figure of a look, so the rate is that of a whole look, however many things are compared. Of a PSI the square
+root counts there: it grows with a difference like a shift, so neither widens the limits of the other.
 """
 
 from __future__ import annotations
@@ -75,15 +76,15 @@ def _limits(cases: tuple[_Case, ...], rate: float, seed: int) -> tuple[Limits, .
         for figures, scale in zip(drawn, scales[-1], strict=True):
             np.maximum(largest, figures / scale, out=largest)
     factor = float(np.quantile(largest, 1 - rate, method="higher")) if cases else 1.0
-    return tuple(Limits(factor * of_shift, factor * of_psi) for of_shift, of_psi in scales)
+    return tuple(Limits(factor * of_shift, (factor * of_psi) ** 2) for of_shift, of_psi in scales)
 
 
 def _drawn(case: _Case, looks: int, rng: np.random.Generator) -> tuple[Shares, Shares]:
-    """Return the shift and the PSI of each look at rows that are all drawn from the reference."""
+    """Return the shift, and the root of the PSI, of each look at rows that are all drawn from the reference."""
     shares = np.array(case.shares)
     a, b = (_looks(shares, side, looks, rng) for side in (case.reference, case.live))
     moved = shift(a, b) if case.ordered else np.zeros(looks)
-    return moved, psi(a, b, case.reference.rows, case.live.rows)
+    return moved, np.sqrt(psi(a, b, case.reference.rows, case.live.rows))
 
 
 def _looks(shares: Shares, side: _Side, looks: int, rng: np.random.Generator) -> Shares:
