@@ -1,8 +1,8 @@
 """No network: what a recipe, a model or a metric brings along computes from what is on this machine.
 
 A worker process closes the door for good: the kernel refuses the sockets, whoever asks for them, and so it does for its
-children. The command's own process keeps a door for keyless signing, a shared cache and a cluster, which is opened
-there and nowhere else; Python's audit hook guards it, and is also what puts a refusal in words.
+children. The command's own process keeps a door for keyless signing, a shared cache, a server that is asked and a
+cluster, which is opened there and nowhere else; Python's audit hook guards it, and also puts a refusal in words.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ from __future__ import annotations
 from mlopt.sketches.document import MAX_BYTES, SKETCHES, PartSketch, Sketches, TensorSketch, read, write
 from mlopt.sketches.library import check_installed, installed
 from mlopt.sketches.merge import merge
-from mlopt.sketches.observer import SketchObserver
+from mlopt.sketches.observer import SketchObserver, plan_in
 from mlopt.sketches.plan import Plan, plan_like, plan_of
 from mlopt.sketches.sketcher import Sketcher
 from mlopt.sketches.thrift import Thrift
 
 __all__ = [
     "MAX_BYTES", "SKETCHES", "PartSketch", "Plan", "SketchObserver", "Sketcher", "Sketches", "TensorSketch", "Thrift",
-    "check_installed", "installed", "merge", "plan_like", "plan_of", "read", "write",
+    "check_installed", "installed", "merge", "plan_in", "plan_like", "plan_of", "read", "write",
 ]  # fmt: skip

@@ -6,21 +6,33 @@ What would take more than a share of the time is left out (``thrift.py``), and c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlopt.sketches.plan import Plan
+from mlopt.sketches.document import MAX_BYTES, SKETCHES, read
+from mlopt.sketches.plan import Plan, plan_like, plan_of
 from mlopt.sketches.sketcher import Sketcher
 from mlopt.sketches.thrift import Thrift
 
 if TYPE_CHECKING:
+    from mlopt.formats.model import TensorSpec
     from mlopt.runtimes.base import Array
+
+
+def plan_in(folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Plan:
+    """Return the plan for a verified artifact's folder: like its own sketches, or of its model if it has none."""
+    file = folder / SKETCHES
+    if not file.exists():
+        return plan_of(inputs, outputs)
+    with file.open("rb") as stream:
+        return plan_like(read(stream.read(MAX_BYTES + 1), str(file)))
 
 
 class SketchObserver:
     """Looks at requests and answers. ``plan_for`` gives the plan of the artifact of a digest, asked once for each.
 
-    That is ``plan_like`` of the artifact's own sketches, or ``plan_of`` where it has none; None: not sketched.
+    That is ``plan_in`` its folder; None: not sketched.
     """
 
     def __init__(self, plan_for: Callable[[str], Plan | None], thrift: Thrift | None = None) -> None:

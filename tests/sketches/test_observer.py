@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sketched import PLAN, document, rows
+from pathlib import Path
 
-from mlopt.sketches import Sketches, SketchObserver, Thrift, plan_like
+import numpy as np
+from sketched import INPUTS, OUTPUTS, PLAN, document, rows
+
+from mlopt.sketches import Sketches, SketchObserver, Thrift, plan_in, plan_like, write
 
 A, B = "a" * 64, "b" * 64
 
@@ -18,6 +20,13 @@ def test_rows_are_told_apart_by_who_answered() -> None:
     assert {digest: (each.rows, each.digest) for digest, each in found.items()} == {A: (7, A), B: (5, B)}
     assert found[B].tensors[0].parts[0].below is not None
     assert observer.document("unknown") == {}
+
+
+def test_a_folder_says_by_its_sketches_what_is_sketched(tmp_path: Path) -> None:
+    assert plan_in(tmp_path, INPUTS, OUTPUTS) == PLAN
+    held = document(20)
+    (tmp_path / "sketches.json").write_bytes(write(held))
+    assert plan_in(tmp_path, INPUTS, OUTPUTS) == plan_like(held)
 
 
 def test_what_there_is_no_time_for_is_offered_and_not_sketched() -> None:
