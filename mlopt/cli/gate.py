@@ -68,7 +68,8 @@ def gate(
     files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     if gate_scrape.is_scrape(given):
         gate_scrape.refuse({f"--{name}": value for name, value in {**files, "summary": summary, "key": key}.items()})
-        raise typer.Exit(_CODES[gate_scrape.show(given, gate_scrape.judged(given, limits, gates, baseline), wanted)])
+        asked, _ = read_gates(limits, gates, given=())
+        raise typer.Exit(_CODES[gate_scrape.show(given, gate_scrape.judged(given, asked, baseline), wanted)])
     source = Path(given)
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
     evidence = _judged(source, limits, gates, baseline)

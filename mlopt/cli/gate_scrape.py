@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopt.cli.gate_option import read_gates
 from mlopt.cli.table_format import TableFormat, emit
 from mlopt.core.errors import UserError
 from mlopt.core.fetch import MAX_BYTES, fetch, is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from mlopt.gate.limits import Gate
     from mlopt.results.report import GateVerdict
     from mlopt.results.section import Verdict
 
@@ -35,15 +35,12 @@ def is_scrape(source: str) -> bool:
     return begin[:1] not in (b"{", b"") and (begin.startswith(b"#") or b"mlopt_" in begin)
 
 
-def judged(
-    source: str, limits: list[str] | None, gates: Path | None, earlier: Path | None
-) -> tuple[GateVerdict, ...]:  # fmt: skip
+def judged(source: str, gates: Sequence[Gate], earlier: Path | None) -> tuple[GateVerdict, ...]:
     """Scrape once, and judge; ``earlier`` is a file with a scrape of before. Raises ``UserError``."""
     from mlopt.gate.scrape import judge_scrape, served
 
-    wanted, _ = read_gates(limits, gates, given=())
     before = None if earlier is None else _text(str(earlier))
-    return judge_scrape(wanted, served(_text(source), source, earlier=before))
+    return judge_scrape(gates, served(_text(source), source, earlier=before))
 
 
 def refuse(options: Mapping[str, object]) -> None:

@@ -51,14 +51,19 @@ def fetch(url: str, *, token: str | None = None, limit: int = MAX_BYTES, seconds
 
 
 def _body(connection: http.client.HTTPConnection, path: str, token: str | None, asked: tuple[str, int, float]) -> bytes:
-    url, limit, ends = asked
+    url = asked[0]
     headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
     connection.request("GET", path, headers=headers)
-    answer = connection.getresponse()
-    if answer.status != http.client.OK:
-        fix = "give the server's token with --admin-token-file" if answer.status == 401 else None
-        raise UserError("the server refuses", where=plain(url[:200]), got=f"{answer.status} {plain(answer.reason)}",
-                        expected="200", fix=fix)  # fmt: skip
+    with connection.getresponse() as answer:
+        if answer.status != http.client.OK:
+            fix = "give the server's token with --admin-token-file" if answer.status == 401 else None
+            raise UserError("the server refuses", where=plain(url[:200]), got=f"{answer.status} {plain(answer.reason)}",
+                            expected="200", fix=fix)  # fmt: skip
+        return _read(answer, asked)
+
+
+def _read(answer: http.client.HTTPResponse, asked: tuple[str, int, float]) -> bytes:
+    url, limit, ends = asked
     found = bytearray()
     while chunk := answer.read1(_CHUNK):
         found += chunk

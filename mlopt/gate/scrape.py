@@ -50,11 +50,11 @@ def served(text: str, where: str, *, labels: Mapping[str, str] | None = None, ea
     wanted = labels or {}
     below, codes = _counts(samples(text, where), wanted)
     if earlier is not None:
-        before = _counts(samples(earlier, f"{where}, earlier"), wanted)
-        for now, then in zip((below, codes), before, strict=True):
-            now.subtract(then)
-            if any(value < 0 for value in now.values()):
-                raise GateError("the server began anew between the two scrapes", where=where, fix="scrape twice again")
+        below_then, codes_then = _counts(samples(earlier, f"{where}, earlier"), wanted)
+        below.subtract(below_then)
+        codes.subtract(codes_then)
+        if min((*below.values(), *codes.values()), default=0) < 0:
+            raise GateError("the server began anew between the two scrapes", where=where, fix="scrape twice again")
     if not below or not codes:
         raise GateError("the scrape says nothing of requests", where=where, got=f"no {_REQUESTS} or {_SECONDS}",
                         expected="the /metrics of mlopt serve, after its first request")  # fmt: skip

@@ -17,24 +17,25 @@ from functools import lru_cache
 
 import numpy as np
 
-from mlopt.monitor.compare import Pair, Shares, psi, shift
+from mlopt.monitor.compare import ComparedPair, Shares, psi, shift
 
-FALSE_ALARM = 1 / 2000
+FALSE_ALARM = 1e-4
 """How often a look at unchanged data may raise an alarm, of all that is compared together."""
 _LOOKS, _FEW_LOOKS, _MANY = 20_000, 10_000, 40
 _SCALE = 0.99
+_RARE = (1e-2, 1e-3)
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Limits:
+class ChanceLimits:
     """What chance alone does not exceed."""
 
     shift: float
     psi: float
 
 
-def limits(compared: Sequence[Pair], rate: float = FALSE_ALARM, seed: int = 0) -> list[Limits]:
+def limits(compared: Sequence[ComparedPair], rate: float = FALSE_ALARM, seed: int = 0) -> list[ChanceLimits]:
     """Return the limits of each pair: any of them is exceeded in a share of ``rate`` of looks at unchanged data.
 
     Nothing of the live side but its numbers of rows, and whether its sketches hold every value, plays a part.
@@ -58,14 +59,14 @@ class _Case:
     ordered: bool
 
 
-def _case(pair: Pair) -> _Case:
+def _case(pair: ComparedPair) -> _Case:
     shares = tuple(map(float, pair.reference.shares / pair.reference.shares.sum()))
     sides = [_Side(side.rows, side.noise) for side in (pair.reference, pair.live)]
     return _Case(shares, sides[0], sides[1], pair.ordered)
 
 
 @lru_cache(maxsize=16)
-def _limits(cases: tuple[_Case, ...], rate: float, seed: int) -> tuple[Limits, ...]:
+def _limits(cases: tuple[_Case, ...], rate: float, seed: int) -> tuple[ChanceLimits, ...]:
     looks = _LOOKS if len(cases) <= _MANY else _FEW_LOOKS
     rng = np.random.default_rng(seed)
     largest = np.zeros(looks)
@@ -75,8 +76,20 @@ def _limits(cases: tuple[_Case, ...], rate: float, seed: int) -> tuple[Limits, .
         scales.append([max(float(np.quantile(figures, _SCALE)), _TINY) for figures in drawn])
         for figures, scale in zip(drawn, scales[-1], strict=True):
             np.maximum(largest, figures / scale, out=largest)
-    factor = float(np.quantile(largest, 1 - rate, method="higher")) if cases else 1.0
-    return tuple(Limits(factor * of_shift, (factor * of_psi) ** 2) for of_shift, of_psi in scales)
+    factor = _beyond(largest, rate) if cases else 1.0
+    return tuple(ChanceLimits(factor * of_shift, (factor * of_psi) ** 2) for of_shift, of_psi in scales)
+
+
+def _beyond(largest: Shares, rate: float) -> float:
+    """Return what the largest figure of a look exceeds in a share of ``rate`` of looks.
+
+    The tail is that of a normal distribution, so the logarithm of the rate falls with the square of the figure; what is
+    rarer than the looks can show is read off that line through the rates of 1 in 100 and 1 in 1,000.
+    """
+    if rate >= _RARE[1]:
+        return float(np.quantile(largest, 1 - rate, method="higher"))
+    usual, rare = (float(np.quantile(largest, 1 - each)) ** 2 for each in _RARE)
+    return float(np.sqrt(rare + (rare - usual) * np.log(_RARE[1] / rate) / np.log(_RARE[0] / _RARE[1])))
 
 
 def _drawn(case: _Case, looks: int, rng: np.random.Generator) -> tuple[Shares, Shares]:

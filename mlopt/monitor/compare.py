@@ -38,7 +38,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """One thing that is compared."""
 
     side: str
@@ -75,7 +75,7 @@ def _smoothed(shares: Shares, rows: int) -> Shares:
     return np.asarray((shares * rows + 0.5) / (rows + 0.5 * shares.shape[-1]))
 
 
-def pairs(reference: Sketches, live: Sketches) -> Iterator[Pair]:
+def pairs(reference: Sketches, live: Sketches) -> Iterator[ComparedPair]:
     """Yield everything that is in both, and has values in both."""
     there = {(one.side, one.name): one for one in live.tensors}
     for tensor in reference.tensors:
@@ -89,7 +89,7 @@ def is_comparable(reference: TensorSketch, live: TensorSketch) -> bool:
     return (reference.form, [part.name for part in reference.parts]) == (live.form, [part.name for part in live.parts])
 
 
-def _of_tensor(reference: TensorSketch, live: TensorSketch) -> Iterator[Pair]:
+def _of_tensor(reference: TensorSketch, live: TensorSketch) -> Iterator[ComparedPair]:
     for part, other in zip(reference.parts, live.parts, strict=True):
         if part.numbers.n and other.numbers.n:
             yield _numbers(reference, part, other, live.rows)
@@ -99,7 +99,7 @@ def _of_tensor(reference: TensorSketch, live: TensorSketch) -> Iterator[Pair]:
             yield found
 
 
-def _numbers(tensor: TensorSketch, part: PartSketch, other: PartSketch, live_rows: int) -> Pair:
+def _numbers(tensor: TensorSketch, part: PartSketch, other: PartSketch, live_rows: int) -> ComparedPair:
     """Compare numbers; rows are what is independent, however many values of each were sketched."""
     edges = np.unique(part.numbers.quantile([place / BINS for place in range(1, BINS)]))
     edges = edges[part.numbers.share(edges) < 1]
@@ -110,10 +110,10 @@ def _numbers(tensor: TensorSketch, part: PartSketch, other: PartSketch, live_row
         )
         for one, rows in ((part, tensor.rows), (other, live_rows))
     ]  # fmt: skip
-    return Pair(tensor.side, tensor.name, part.name, samples[0], samples[1], ordered=True)
+    return ComparedPair(tensor.side, tensor.name, part.name, samples[0], samples[1], ordered=True)
 
 
-def _classes(tensor: TensorSketch, reference: Sequence[int], live: Sequence[int]) -> Pair | None:
+def _classes(tensor: TensorSketch, reference: Sequence[int], live: Sequence[int]) -> ComparedPair | None:
     """Compare how often each class was the largest; rare ones count together, so that chance can be told."""
     a, b = np.array(reference, np.float64), np.array(live, np.float64)
     if not a.sum() or not b.sum():
@@ -122,7 +122,7 @@ def _classes(tensor: TensorSketch, reference: Sequence[int], live: Sequence[int]
     common = [place for place in np.argsort(-a, kind="stable")[:_TOP_CLASSES] if expected[place] >= _LEAST_EXPECTED]
     rest = np.setdiff1d(np.arange(len(a)), common)
     samples = [Sample(np.array([*one[common], one[rest].sum()]) / one.sum(), int(one.sum()), 0.0) for one in (a, b)]
-    return Pair(tensor.side, tensor.name, "class", samples[0], samples[1], ordered=False)
+    return ComparedPair(tensor.side, tensor.name, "class", samples[0], samples[1], ordered=False)
 
 
 def classes_moved(reference: Sequence[int], live: Sequence[int]) -> list[tuple[int, float, float]]:

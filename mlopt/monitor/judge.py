@@ -8,8 +8,8 @@ from typing import Any
 
 from mlopt.core.foreign_text import plain
 from mlopt.monitor import chance, quality
-from mlopt.monitor.chance import Limits
-from mlopt.monitor.compare import Pair, is_comparable, pairs
+from mlopt.monitor.chance import ChanceLimits
+from mlopt.monitor.compare import ComparedPair, is_comparable, pairs
 from mlopt.results.section import Verdict
 from mlopt.sketches import Sketches
 
@@ -19,7 +19,7 @@ deviation."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class MonitorFinding:
     """One thing that was looked at."""
 
     side: str
@@ -45,7 +45,7 @@ class Monitored:
     live_rows: int
     offered: int
     """Live rows that there were, sketched or not."""
-    findings: tuple[Finding, ...]
+    findings: tuple[MonitorFinding, ...]
     """What is wrong first."""
     notes: tuple[str, ...]
 
@@ -57,7 +57,8 @@ class Monitored:
 def judge(reference: Sketches, live: Sketches, *, ranges: bool = True) -> Monitored:
     """Hold live sketches against the reference's; ``ranges`` as of ``quality.counts``.
 
-    A look at unchanged data fails in 1 of 1,000 cases: one in 2,000 each for distributions and for counts.
+    A look at unchanged data fails in 1 of 5,000 cases: one in 10,000 each for distributions and for counts. A reference
+    is looked at again and again, and one that is itself a rare sample raises several of them.
     """
     compared = list(pairs(reference, live))
     found = [
@@ -68,18 +69,19 @@ def judge(reference: Sketches, live: Sketches, *, ranges: bool = True) -> Monito
     order = {"fail": 0, "inconclusive": 1, "pass": 2}
     found.sort(key=lambda one: (order[one.verdict], -(one.value / one.limit if one.limit else 0.0)))
     return Monitored(
-        _overall(found), reference.rows, live.rows, live.offered, tuple(found), tuple(_notes(reference, live))
-    )
+        _overall(found), reference_rows=reference.rows, live_rows=live.rows, offered=live.offered,
+        findings=tuple(found), notes=tuple(_notes(reference, live)),
+    )  # fmt: skip
 
 
-def _overall(found: Sequence[Finding]) -> Verdict:
+def _overall(found: Sequence[MonitorFinding]) -> Verdict:
     verdicts = {one.verdict for one in found}
     if "fail" in verdicts:
         return "fail"
     return "pass" if verdicts == {"pass"} else "inconclusive"
 
 
-def _drift(pair: Pair, limits: Limits) -> Iterator[Finding]:
+def _drift(pair: ComparedPair, limits: ChanceLimits) -> Iterator[MonitorFinding]:
     rows = f"{pair.live.rows:,} rows against {pair.reference.rows:,}"
     blind = pair.ordered and limits.shift > SMALLEST_SHIFT
     figures = [("psi", pair.psi, limits.psi)]
@@ -87,10 +89,13 @@ def _drift(pair: Pair, limits: Limits) -> Iterator[Finding]:
         figures.insert(0, ("shift", pair.shift, limits.shift))
     for what, value, limit in figures:
         verdict: Verdict = "fail" if value > limit else "inconclusive" if blind else "pass"
-        yield Finding(pair.side, pair.tensor, pair.part, what, value, limit, verdict, _said(pair, verdict, rows))
+        yield MonitorFinding(
+            pair.side, pair.tensor, pair.part, what, value=value, limit=limit, verdict=verdict,
+            message=_said(pair, verdict, rows),
+        )  # fmt: skip
 
 
-def _said(pair: Pair, verdict: Verdict, rows: str) -> str:
+def _said(pair: ComparedPair, verdict: Verdict, rows: str) -> str:
     if verdict == "inconclusive":
         return f"{rows}: so few that a shift of {SMALLEST_SHIFT:g} would not show"
     if verdict == "pass":
@@ -101,7 +106,7 @@ def _said(pair: Pair, verdict: Verdict, rows: str) -> str:
     return f"quantiles at 5, 50, 95 % were {before} and are {now}; {rows}"
 
 
-def _quality(reference: Sketches, live: Sketches, *, ranges: bool) -> Iterator[Finding]:
+def _quality(reference: Sketches, live: Sketches, *, ranges: bool) -> Iterator[MonitorFinding]:
     found = quality.counts(reference, live, ranges=ranges)
     for one, wrong in zip(found, quality.unlikely(found), strict=True):
         if not one.live and not one.reference:
@@ -109,13 +114,13 @@ def _quality(reference: Sketches, live: Sketches, *, ranges: bool) -> Iterator[F
         where = {"below": "less than anything in the reference", "above": "more than anything in the reference"}
         told = where.get(one.what, f"{one.what}, where {one.reference:,} of {one.reference_rows:,} had it before")
         message = f"{one.live:,} of {one.live_rows:,} rows have {told}; by chance {one.chance:.2g}"
-        yield Finding(
-            one.side, one.tensor, one.part, one.what, one.live / one.live_rows, None, "fail" if wrong else "pass",
-            message, one.chance,
+        yield MonitorFinding(
+            one.side, one.tensor, one.part, one.what, value=one.live / one.live_rows, limit=None,
+            verdict="fail" if wrong else "pass", message=message, chance=one.chance,
         )  # fmt: skip
 
 
-def _absent(reference: Sketches, live: Sketches) -> Iterator[Finding]:
+def _absent(reference: Sketches, live: Sketches) -> Iterator[MonitorFinding]:
     """Yield what cannot be compared: nothing is known of it, so no pass can be given."""
     there = {(one.side, one.name): one for one in live.tensors}
     for tensor in reference.tensors:
@@ -126,7 +131,9 @@ def _absent(reference: Sketches, live: Sketches) -> Iterator[Finding]:
             what = "the live sketches have another form; a server makes them like those of its artifact"
         else:
             continue
-        yield Finding(tensor.side, tensor.name, "", "missing", 0.0, None, "inconclusive", what)
+        yield MonitorFinding(
+            tensor.side, tensor.name, "", "missing", value=0.0, limit=None, verdict="inconclusive", message=what
+        )
 
 
 def _notes(reference: Sketches, live: Sketches) -> Iterator[str]:

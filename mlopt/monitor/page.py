@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlopt.core.foreign_text import as_shown, plain
-from mlopt.monitor.judge import Finding, Monitored
+from mlopt.monitor.judge import Monitored, MonitorFinding
 from mlopt.report import markdown
 from mlopt.report.svg import PALETTE
 
@@ -26,7 +26,7 @@ def headline(found: Monitored) -> str:
     return f"Not to be decided: {rows}"
 
 
-def cells(one: Finding) -> tuple[str, ...]:
+def cells(one: MonitorFinding) -> tuple[str, ...]:
     """Return a row of the table: a text for each of ``COLUMNS``."""
     part = f", {plain(one.part)}" if one.part else ""
     found = f"{one.value:.4f}" if one.what in ("shift", "psi") else f"{one.value:.3%}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mlopt.monitor.compare import is_comparable
 from mlopt.sketches import PartSketch, Sketches, TensorSketch
 
-FALSE_ALARM = 1 / 2000
+FALSE_ALARM = 1e-4
 """How often a look at unchanged data may raise an alarm, of all counts together."""
 _NEGLIGIBLE = 1e-18
 
@@ -39,7 +39,7 @@ class Counted:
 def counts(reference: Sketches, live: Sketches, *, ranges: bool = True) -> list[Counted]:
     """Return everything that was counted in both; ``ranges`` says whether the live ones know the reference's range."""
     there = {(one.side, one.name): one for one in live.tensors}
-    found = []
+    found: list[Counted] = []
     for tensor in reference.tensors:
         other = there.get((tensor.side, tensor.name))
         if other is not None and other.rows and tensor.rows and is_comparable(tensor, other):
@@ -65,14 +65,21 @@ def _of_tensor(a: TensorSketch, b: TensorSketch, *, ranges: bool) -> Iterator[Co
 
 
 def _more(tensor: TensorSketch, part: str, what: str, numbers: tuple[int, int, int, int]) -> Counted:
-    return Counted(tensor.side, tensor.name, part, what, *numbers, chance=more_than_before(*numbers))
+    before, before_rows, now, now_rows = numbers
+    return Counted(
+        tensor.side, tensor.name, part, what, reference=before, reference_rows=before_rows, live=now,
+        live_rows=now_rows, chance=more_than_before(*numbers),
+    )  # fmt: skip
 
 
 def _beyond(tensor: TensorSketch, part: PartSketch, other: PartSketch, rows: int) -> Iterator[Counted]:
     for what, count in (("below", other.below), ("above", other.above)):
         if count is not None:
             chance = beyond_all(count, rows, tensor.rows)
-            yield Counted(tensor.side, tensor.name, part.name, what, 0, tensor.rows, count, rows, chance)
+            yield Counted(
+                tensor.side, tensor.name, part.name, what, reference=0, reference_rows=tensor.rows, live=count,
+                live_rows=rows, chance=chance,
+            )  # fmt: skip
 
 
 def more_than_before(before: int, before_rows: int, now: int, now_rows: int) -> float:

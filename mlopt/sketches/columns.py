@@ -27,7 +27,7 @@ _HALF = np.uint32(1 << 11)
 
 
 @dataclass(frozen=True)
-class Column:
+class SketchColumn:
     """What one part gets of some rows: finite numbers, and how many rows have what is none."""
 
     values: Floats
@@ -43,7 +43,7 @@ class Columns:
     """What one tensor gets of some rows."""
 
     rows: int
-    parts: tuple[Column, ...]
+    parts: tuple[SketchColumn, ...]
     empty: int = 0
     classes: NDArray[np.int64] | None = None
     """How many rows each class is the largest of."""
@@ -72,7 +72,7 @@ def columns(plan: TensorPlan, array: Array, seen: int) -> Columns:
 def _of_features(plan: TensorPlan, flat: Array) -> Columns:
     numbers = _as_floats(plan, flat)
     finite = np.isfinite(numbers)
-    whole = finite.all(axis=0)
+    whole = np.asarray(finite.all(axis=0))
     odd = [np.zeros(flat.shape[1], np.int64)] * 3 if whole.all() else list(_odd(numbers, axis=0))
     parts = []
     for place, bounds in enumerate(plan.bounds):
@@ -181,7 +181,7 @@ def _by_row(numbers: Floats) -> list[NDArray[np.bool_]]:
     """Return which rows have NaN, an infinity, and a negative one."""
     if np.isfinite(numbers).all():
         return [np.zeros(len(numbers), bool)] * 3
-    return [test(numbers).any(axis=1) for test in (np.isnan, np.isposinf, np.isneginf)]
+    return [np.asarray(test(numbers).any(axis=1)) for test in (np.isnan, np.isposinf, np.isneginf)]
 
 
 def _outside(values: Floats, bounds: Bounds | None) -> tuple[int | None, int | None]:
@@ -202,8 +202,9 @@ def _summed(outside: Sequence[tuple[int | None, int | None]], bounds: Bounds | N
     return (None, None) if bounds is None else (sum(a or 0 for a, _ in outside), sum(b or 0 for _, b in outside))
 
 
-def _column(values: Floats, odd: list[int], outside: tuple[int | None, int | None]) -> Column:
-    return Column(values, *odd, below=outside[0], above=outside[1])
+def _column(values: Floats, odd: list[int], outside: tuple[int | None, int | None]) -> SketchColumn:
+    nan, inf, minus_inf = odd
+    return SketchColumn(values, nan, inf, minus_inf, below=outside[0], above=outside[1])
 
 
 def _distinct(plan: TensorPlan, values: Array) -> tuple[int, ...]:

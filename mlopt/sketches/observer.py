@@ -42,13 +42,19 @@ class SketchObserver:
 
     def seen(self, model: str, digest: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         """Look at one request and its answer, each [rows, ...]."""
+        key = (model, digest)
         with self._lock:
-            if (model, digest) not in self._sketchers:
+            if key not in self._sketchers:
                 plan = self._plan_for(digest)
-                self._sketchers[model, digest] = None if plan is None else Sketcher(plan)
-            sketcher = self._sketchers[model, digest]
-            if sketcher is not None and not self._thrift.do(lambda: sketcher.add(inputs, outputs)):
-                sketcher.skip(max((len(array) for array in inputs.values() if array.ndim), default=0))
+                self._sketchers[key] = None if plan is None else Sketcher(plan)
+            sketcher = self._sketchers[key]
+            if sketcher is None:
+                return
+            if self._thrift.may_begin():
+                sketcher.add(inputs, outputs)
+                self._thrift.end()
+            else:
+                sketcher.skip(len(next(iter(inputs.values()), ())))
 
     def document(self, model: str) -> dict[str, Any]:
         """Return what was seen so far, by digest, as JSON has it."""

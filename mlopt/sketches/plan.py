@@ -7,7 +7,7 @@ their own, which is what a change of the whole shows in. What looks like the sco
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ def plan_like(reference: Sketches) -> Plan:
 def _like(one: TensorSketch) -> TensorPlan:
     bounds = tuple((part.numbers.low, part.numbers.high) if part.numbers.n else None for part in one.parts)
     parts = tuple(part.name for part in one.parts)
-    return TensorPlan(one.name, one.side, one.form, one.dtype, one.size, parts, bounds)
+    return TensorPlan(one.name, one.side, one.form, one.dtype, one.size, parts=parts, bounds=bounds)
 
 
 def _given(spec: TensorSpec, side: Side, array: Array | None) -> _Given:
@@ -135,16 +135,16 @@ def _is_number(dtype: str) -> bool:
 
 def _plan(one: _Given, room: int) -> TensorPlan:
     form, parts = _form(one, room)
-    return TensorPlan(one.name, one.side, form, one.dtype, one.size, tuple(parts), (None,) * len(parts))
+    return TensorPlan(one.name, one.side, form, one.dtype, one.size, parts=parts, bounds=(None,) * len(parts))
 
 
-def _form(one: _Given, room: int) -> tuple[Form, Iterable[str]]:
+def _form(one: _Given, room: int) -> tuple[Form, tuple[str, ...]]:
     if one.dtype == "string":
         return "text", OF_TEXT
     if one.side == "output" and one.row and len(one.row) == 1 and _is_scores(one):
         return "classes", OF_CLASSES
     if one.size is not None and one.size <= min(MOST_FEATURES[one.side], room):
-        return "features", [str(number) for number in range(one.size)]
+        return "features", tuple(str(number) for number in range(one.size))
     return "values", OF_VALUES
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlopt.data.ragged import is_ragged, ragged
 from mlopt.sketches import library
-from mlopt.sketches.columns import Column, Columns, columns
+from mlopt.sketches.columns import Columns, SketchColumn, columns
 from mlopt.sketches.document import PartSketch, Side, Sketches, TensorSketch, encoded
 from mlopt.sketches.plan import Plan, TensorPlan
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 512
 BYTES_AT_ONCE = 4 << 20
-_SIDES: tuple[Side, Side] = ("input", "output")
 
 
 class Sketcher:
@@ -34,7 +33,9 @@ class Sketcher:
         library.check_installed()
         self._plan = plan
         self._tensors = {(one.side, one.name): _Tensor(one) for one in plan.tensors}
-        self._waiting: list[tuple[Side, str, Array]] = []
+        self._waiting: dict[Side, dict[str, list[Array]]] = {"input": {}, "output": {}}
+        for one in plan.tensors:
+            self._waiting[one.side][one.name] = []
         self._rows = self._waiting_rows = self._waiting_bytes = self.offered = 0
 
     def add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
@@ -42,18 +43,20 @@ class Sketcher:
 
         Arrays are copied. ``DataError`` is raised, here or later, for rows of another size than the plan's.
         """
-        known = [
-            (side, name, array)
-            for side, arrays in zip(_SIDES, (inputs, outputs), strict=True)
-            for name, array in arrays.items()
-            if (side, name) in self._tensors
-        ]
-        rows = max((len(array) for _, _, array in known), default=0)
-        self._waiting += [(side, name, np.array(array)) for side, name, array in known if len(array) == rows]
+        rows = -1
+        for waiting, arrays in ((self._waiting["input"], inputs), (self._waiting["output"], outputs)):
+            for name, array in arrays.items():
+                queue = waiting.get(name)
+                if queue is None:
+                    continue
+                rows = len(array) if rows < 0 else rows
+                if len(array) == rows:
+                    queue.append(array.copy())
+                    self._waiting_bytes += array.nbytes
+        rows = max(rows, 0)
         self._rows += rows
         self.offered += rows
         self._waiting_rows += rows
-        self._waiting_bytes += sum(array.nbytes for _, _, array in known)
         if self._waiting_rows >= ROWS_AT_ONCE or self._waiting_bytes >= BYTES_AT_ONCE:
             self._flush()
 
@@ -75,12 +78,13 @@ class Sketcher:
         )
 
     def _flush(self) -> None:
-        waiting, self._waiting, self._waiting_rows, self._waiting_bytes = self._waiting, [], 0, 0
-        by_tensor: dict[tuple[Side, str], list[Array]] = {}
-        for side, name, array in waiting:
-            by_tensor.setdefault((side, name), []).append(array)
-        for key, arrays in by_tensor.items():
-            self._tensors[key].take(_joined(arrays))
+        self._waiting_rows = self._waiting_bytes = 0
+        for side, queues in self._waiting.items():
+            for name, queue in queues.items():
+                if queue:
+                    arrays = [*queue]
+                    queue.clear()
+                    self._tensors[side, name].take(_joined(arrays))
 
 
 class _Tensor:
@@ -124,7 +128,7 @@ class _Part:
         self._counts = [0, 0, 0, 0, 0]
         self._bounded = bounded
 
-    def take(self, column: Column) -> None:
+    def take(self, column: SketchColumn) -> None:
         if len(column.values):
             self._numbers.update(np.ascontiguousarray(column.values))
         new = (column.nan, column.inf, column.minus_inf, column.below or 0, column.above or 0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SHARE = 0.01
+SHARE = 0.005
 """Of the time that has passed."""
 _CREDIT_SECONDS = 0.05
 """What may be spent at once, so that a quiet hour does not pay for a busy minute."""
 
 
 class Thrift:
-    """Runs work as long as it stays within a share of the time, counted in the same thread.
+    """Says when work stays within a share of the time. What begins must end before it is asked again.
 
     ``clock`` gives seconds; it is asked twice for each piece of work that is done, once for one that is not.
     """
@@ -22,13 +22,13 @@ class Thrift:
         self._at = clock()
         self._left = _CREDIT_SECONDS
 
-    def do(self, work: Callable[[], object]) -> bool:
-        """Run ``work`` if there is time for it; return whether it was run."""
+    def may_begin(self) -> bool:
+        """Whether there is time for another piece of work."""
         now = self._clock()
         self._left = min(self._left + (now - self._at) * self._share, _CREDIT_SECONDS)
         self._at = now
-        if self._left <= 0:
-            return False
-        work()
-        self._left -= self._clock() - now
-        return True
+        return self._left > 0
+
+    def end(self) -> None:
+        """Count what the work took that began last."""
+        self._left -= self._clock() - self._at

@@ -9,13 +9,13 @@ import pytest
 from sketched import document
 
 from mlopt.monitor.chance import limits
-from mlopt.monitor.compare import Pair, Sample, pairs, psi, shift
+from mlopt.monitor.compare import ComparedPair, Sample, pairs, psi, shift
 from mlopt.sketches.kll import RANK_SIGMA
 
 
-def pair(shares: list[float], rows: int = 1000, live_rows: int = 1000, noise: float = 0.0) -> Pair:
+def pair(shares: list[float], rows: int = 1000, live_rows: int = 1000, noise: float = 0.0) -> ComparedPair:
     found = np.array(shares)
-    return Pair("input", "x", "0", Sample(found, rows, noise), Sample(found, live_rows, noise), ordered=True)
+    return ComparedPair("input", "x", "0", Sample(found, rows, noise), Sample(found, live_rows, noise), ordered=True)
 
 
 TENTHS = [0.1] * 10
