@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from monitoring_tools import tool
 
 from mlopt.gate.exposition import samples
 from mlopt.monitor.alerting import HEAD, ROUTES, RULES, SCRAPE, files, metrics
 from mlopt.monitor.objectives import Objectives
 
 WANTED = Objectives("digits\nx", "d" * 64, 0.1, 50, 0.999, ("latency: p99=100ms, as given",))
-AMTOOL = shutil.which("amtool")
+AMTOOL = tool("amtool")
 
 
 def test_each_file_says_what_it_is_for_and_where_limits_are_from() -> None:
@@ -34,7 +34,7 @@ def test_pages_and_tickets_have_a_way_each() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed (Debian: prometheus-alertmanager)")
+@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed (make prometheus)")
 def test_amtool_finds_nothing_wrong_and_a_planted_misspelling(tmp_path: Path) -> None:
     def checked(text: str) -> int:
         (tmp_path / ROUTES).write_text(text)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from monitoring_tools import tool
 
 from mlopt.monitor.alerting import RULES, files
 from mlopt.monitor.objectives import Objectives
 from mlopt.monitor.rules import quoted, rules
 
 WANTED = Objectives("digits", "d" * 64, 0.1, 50, 0.999, ("latency: as given",))
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
+PROMTOOL = tool("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (make prometheus)")
 
 
 def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
