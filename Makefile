@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow rollout-test check recipes bench peers precision runtimes compress loadtest test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow rollout-test check recipes bench peers precision runtimes compress loadtest prometheus test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -105,6 +105,16 @@ test-gpu: .bench/gpu/.installed
 # Builds engines without a GPU; 220 MB.
 .bench/tensorrt_rtx/.installed: benchmarks/precision_requirements/tensorrt_rtx.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D)/site-packages -r $<
+	touch $@
+
+# promtool and amtool, which the tests of docs/monitor.md's rules ask: unpacked and not installed, so no service starts.
+prometheus: .bench/prometheus/.installed
+
+.bench/prometheus/.installed:
+	mkdir -p $(@D)/debs
+	cd $(@D)/debs && apt-get download prometheus prometheus-alertmanager
+	for deb in $(@D)/debs/*.deb; do dpkg -x $$deb $(@D) || exit 1; done
+	rm -r $(@D)/debs
 	touch $@
 
 # 410 MB. Tests start clusters inside a network namespace of their own, and are skipped where that is not permitted.

@@ -23,6 +23,7 @@ ORDER = (
     ("measure",),
     ("tensors",),
     ("artifact",),
+    ("sketches",),
     ("data",),
     ("protocol",),
     ("runtimes",),

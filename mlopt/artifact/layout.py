@@ -42,8 +42,7 @@ TORCH_FOLDER = "torch"
 """Where the PyTorch model lies that the shipped one was made from, if a pass changed it; nothing here runs it."""
 UNSIGNED = frozenset({SIGNATURE, CLAIMS})
 """The only files that stand outside the signature: itself, and statements about the signed whole."""
-MAX_MANIFEST_BYTES = 1 << 20
-MAX_REPORT_BYTES = 64 << 20
+MAX_MANIFEST_BYTES, MAX_REPORT_BYTES = 1 << 20, 64 << 20
 
 Read = Callable[[Path, str, int], bytes]
 """Reads a file, named relative to a directory, of at most so many bytes; see ``mlopt.artifact.files.read_capped``."""
@@ -62,6 +61,7 @@ class Role(StrEnum):
     SAMPLES = "samples"
     BOM = "bom"
     TORCH = "torch"
+    SKETCHES = "sketches"
 
 
 class ModelEntry(BaseModel):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlopt.cli import gate_scrape
 from mlopt.cli import signing_options as options
 from mlopt.cli.gate_option import Limits, read_gates
 from mlopt.cli.table_format import Format, Json, TableFormat, chosen, emit
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from mlopt.gate.limits import Gate
     from mlopt.results.report import GateVerdict, Report
 
-_SOURCE = "An artifact directory, or a report.json."
+_SOURCE = "An artifact directory or a report.json; or a server's metrics: a URL, or a file of Prometheus text."
 _GATES = "YAML with gates; they and --gate are judged instead of those that the report was made with."
-_BASELINE = "The stored artifact or report.json that gates with `vs: baseline` compare with."
+_BASELINE = "What gates with `vs: baseline` compare with: an artifact or report.json; of metrics an earlier scrape."
 _KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
 _ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json or --format]"
 
@@ -38,7 +39,7 @@ _Output = Path | None
 
 def gate(
     *,
-    source: Annotated[Path, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
+    given: Annotated[str, typer.Argument(metavar="REPORT_OR_ARTIFACT", help=_SOURCE)],
     limits: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
@@ -64,9 +65,14 @@ def gate(
     from mlopt.report.ci import github
 
     wanted = chosen(format_, json)
+    files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
+    if gate_scrape.is_scrape(given):
+        gate_scrape.refuse({f"--{name}": value for name, value in {**files, "summary": summary, "key": key}.items()})
+        asked, _ = read_gates(limits, gates, given=())
+        raise typer.Exit(_CODES[gate_scrape.show(given, gate_scrape.judged(given, asked, baseline), wanted)])
+    source = Path(given)
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
     evidence = _judged(source, limits, gates, baseline)
-    files = {"junit": junit, "metrics": metrics, "action-benchmark": chart, "bencher": bencher, "badge": badge}
     _write_files(evidence, files)
     if summary is not None:
         _append_summary(evidence, summary)

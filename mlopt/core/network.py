@@ -1,7 +1,7 @@
 """No network: what a recipe, a model or a metric brings along computes from what is on this machine.
 
 A worker process closes the door for good: the kernel refuses the sockets, whoever asks for them, and so it does for its
-children. The command's own process keeps a door for keyless signing, a shared cache, a cluster and a server under load,
+children. The command's own process keeps a door for keyless signing, a shared cache, a cluster and a server that is asked,
 which is opened there and nowhere else; Python's audit hook guards it, and is also what puts a refusal in words.
 """
 
@@ -64,7 +64,7 @@ def opened() -> Iterator[None]:
     """Let this process's Python use the network.
 
     Only around the services that sign without a key, and what the user names: a shared cache, a cluster to join, a
-    server to put load on, and what a rollout talks to.
+    server to ask or to put load on, and what a rollout talks to.
     """
     global _open  # noqa: PLW0603 - the state of the process's one hook
     _open += 1

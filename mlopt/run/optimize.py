@@ -45,6 +45,7 @@ from mlopt.run import (
     packaging,
     report_builder,
     selection,
+    sketching,
     ways,
 )
 from mlopt.run.choice import Choice
@@ -248,8 +249,7 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
     """Write the artifact, and sign it if the gates passed."""
     planned, request = prepared.planned, prepared.planned.started.request
     planned.started.notify("pack", str(planned.output), None)
-    sources = inputs.digests(planned.loaded, prepared.source, prepared.data)
-    final = measured.candidate_set.final
+    sources, final = inputs.digests(planned.loaded, prepared.source, prepared.data), measured.candidate_set.final
     outcomes, trained = measured.choice.outcomes, planned.loaded.recipe.model.train is not None
     module = packaging.changed_module(outcomes, prepared.source, final.model, trained=trained)
     origin = packaging.origin(planned.loaded, sources, report, request.overrides, planned.started.begun)
@@ -257,7 +257,7 @@ def pack(prepared: Prepared, measured: Measurements, report: Report) -> Artifact
         planned.output, report, final, loaded=planned.loaded,
         samples=measured.findings.run.blocks, origin=origin, signer=planned.signer, sign=request.sign,
         allow_ungated=request.allow_ungated, module=module if planned.loaded.recipe.model.keep_torch else None,
-        clobber=request.clobber,
+        clobber=request.clobber, sketches=sketching.sketched(final, prepared.evaluator),
     )  # fmt: skip
     made = history.record(report, artifact.path, artifact.version, signed=artifact.signed)
     said = (

@@ -35,14 +35,16 @@ from mlopt.results.report import Report
 from mlopt.run import scripted
 from mlopt.run.outcomes import Outcome
 from mlopt.run.pretrained import PACKAGES
+from mlopt.run.sketching import NOT_SKETCHED, Sketched
 from mlopt.runtimes.base import Deployable
 from mlopt.runtimes.table import runtime_named
+from mlopt.sketches import SKETCHES
 
 EXIT_CODES = {"pass": ExitCode.OK, "fail": ExitCode.GATE_FAILED, "inconclusive": ExitCode.INCONCLUSIVE}
 _PAGES = {RAW: Role.SAMPLES, "recipe.lock.yaml": Role.RECIPE, "report.json": Role.REPORT,
           "report.md": Role.REPORT_PAGE, "report.html": Role.REPORT_PAGE, bom.BOM: Role.BOM}  # fmt: skip
-_TAKEN = frozenset((*_PAGES, MANIFEST, SIGNATURE, CLAIMS, TORCH_FOLDER))
-"""What stands in every artifact, besides the model."""
+_TAKEN = frozenset((*_PAGES, SKETCHES, MANIFEST, SIGNATURE, CLAIMS, TORCH_FOLDER))
+"""What may stand in an artifact, besides the model."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,13 @@ def origin(
 def write(
     output: Path, report: Report, shipped: Deployable, *, loaded: Loaded,
     samples: Mapping[str, Sequence[Sequence[float]]], origin: Origin, signer: Signer | None, sign: bool,
-    allow_ungated: bool, module: Model | None = None, clobber: bool = True,
+    allow_ungated: bool, module: Model | None = None, clobber: bool = True, sketches: Sketched = NOT_SKETCHED,
 ) -> Artifact:  # fmt: skip
     """Write the artifact in one step; it is signed when the gates passed, or with ``allow_ungated``.
 
     Without ``signer``, the user's own key signs, made now if need be. ``module`` is the PyTorch model that the shipped
-    one was made from; it is kept beside. The messages compare the run with the one whose artifact is replaced; without
-    ``clobber`` none is, and ``OutputError`` is raised.
+    one was made from; it is kept beside, and so are the ``sketches`` of its data. The messages compare the run with the
+    one whose artifact is replaced; without ``clobber`` none is, and ``OutputError`` is raised.
     """
     messages: list[str] = []
     wanted = sign and (report.verdict == "pass" or allow_ungated)
@@ -137,6 +139,7 @@ def write(
         (folder / "recipe.lock.yaml").write_text(text, encoding="utf-8")
         (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
         kept = _keep(module, folder, messages)
+        kept |= _keep_sketches(sketches, folder, messages)
         page = html.render(report, reports.read_samples(folder / RAW), text)
         (folder / "report.html").write_text(page, encoding="utf-8")
         data = {file.relative_to(folder).as_posix(): Role.MODEL_DATA for file in packed.files[1:]}
@@ -214,6 +217,14 @@ def _keep(module: Model | None, folder: Path, messages: list[str]) -> dict[str, 
     shutil.rmtree(target, ignore_errors=True)
     messages.append(f"the PyTorch model is not kept, so `mlopt export-torch` has none: {reason}")
     return {}
+
+
+def _keep_sketches(sketched: Sketched, folder: Path, messages: list[str]) -> dict[str, Role]:
+    messages += filter(None, [sketched.why_not])
+    if sketched.document is None:
+        return {}
+    (folder / SKETCHES).write_bytes(sketched.document)
+    return {SKETCHES: Role.SKETCHES}
 
 
 def _seal(folder: Path, signer: Signer, *, allow_ungated: bool) -> None:

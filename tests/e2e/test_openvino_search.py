@@ -23,7 +23,7 @@ node = helper.make_node
 
 PAGES = {
     "bom.cdx.json", "claims.jsonl", "mlopt.json", "model.onnx", "model.sig", "recipe.lock.yaml", "report.html",
-    "report.json", "report.md", "samples.json",
+    "report.json", "report.md", "samples.json", "sketches.json",
 }  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_a_recipe_becomes_a_signed_artifact(optimized: Optimized) -> None:
     assert set(statuses(artifact).values()) <= {"applied", "dropped"}
     assert {path.name for path in artifact.path.iterdir()} == {
         "bom.cdx.json", "claims.jsonl", "mlopt.json", "model.onnx", "model.sig", "recipe.lock.yaml",
-        "report.html", "report.json", "report.md", "samples.json",
+        "report.html", "report.json", "report.md", "samples.json", "sketches.json",
     }  # fmt: skip
     assert run(["verify", "artifacts/net"]) == 0
     assert run(["gate", "artifacts/net"]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import sketched
 from bench_models import dense
 from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
@@ -30,7 +31,9 @@ from mlopt.passes.base import PassConfig
 from mlopt.recipe.schema import Step
 from mlopt.run import packaging
 from mlopt.run.outcomes import Outcome
+from mlopt.run.sketching import Sketched
 from mlopt.runtimes.base import Deployable, RuntimeOptions
+from mlopt.sketches import read, write
 
 FAILED = evidence(gates=(verdict("latency.p95_ms", verdict="fail", found="fail"),), verdict="fail")
 
@@ -55,6 +58,20 @@ def test_a_packed_artifact_verifies_with_all_its_claims(tmp_path: Path, signer: 
         "report.html": Role.REPORT_PAGE,
         "bom.cdx.json": Role.BOM,
     }
+
+
+def test_sketches_are_signed_like_all_else_and_their_absence_is_said(tmp_path: Path, signer: KeySigner) -> None:
+    document = sketched.document(20)
+    made = pack(tmp_path, signer, sketches=Sketched(write(document)))
+    verified = verify(made.path, KeyTrust(signer.private.public_key()))
+    assert verified.manifest.files["sketches.json"] is Role.SKETCHES
+    assert read((made.path / "sketches.json").read_bytes(), "artifact") == document
+    (made.path / "sketches.json").write_bytes(write(sketched.document(21)))
+    with pytest.raises(IntegrityError):
+        verify(made.path, KeyTrust(signer.private.public_key()))
+    again = pack(tmp_path, signer, sketches=Sketched(None, "not sketched: no reason"))
+    assert "not sketched: no reason" in again.messages
+    assert "sketches.json" not in layout.read_manifest(again.path).files
 
 
 def test_without_a_signer_the_users_own_key_signs(tmp_path: Path) -> None:
@@ -155,7 +172,9 @@ def _with_data_in(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", ["a b.bin", "größe.bin", "report.json", "bom.cdx.json", "mlopt.json", "model.sig"])
+@pytest.mark.parametrize(
+    "name", ["a b.bin", "größe.bin", "report.json", "bom.cdx.json", "mlopt.json", "model.sig", "sketches.json"]
+)
 def test_external_data_under_a_name_that_no_artifact_can_hold_go_into_the_graphs_file(
     tmp_path: Path, signer: KeySigner, name: str
 ) -> None:
