@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow check recipes bench peers precision runtimes compress test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow deploy-test check recipes bench peers precision runtimes compress test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,11 @@ quick: $(STAMP)
 slow: $(STAMP) .bench/ray/.installed
 	$(BIN)/python -m pytest -m "slow and not ray"
 	PYTHONPATH=$(RAY) $(BIN)/python -m pytest -m ray
+
+# What `mlopt deploy` writes, on the real engines: each in an environment of its own, on the loopback. 1.3 GB.
+ENGINES := k8s triton bentoml fastapi kserve ray-serve
+deploy-test: $(STAMP) $(ENGINES:%=.bench/%/.installed)
+	$(BIN)/python -m pytest tests/deploy
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ PANELS = {
     "Optimize and judge": ("optimize", "tune", "plan", "bench", "gate", "report", "diff", "history"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
     "Use it": ("predict",),
+    "Bring it into service": ("deploy",),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
     "Set up": ("recipe", "baseline", "cache", "doctor"),
 }

@@ -1,0 +1,103 @@
+"""What is written for each engine, held as text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from deployed import MODULES, content, deployment, pair
+
+from mlopt import __version__
+from mlopt.core.errors import UserError
+from mlopt.deploy import pages, vendored
+from mlopt.deploy.engine import ServedTogether, ServingEngine
+from mlopt.deploy.rendering import render
+from mlopt.deploy.table import ENGINES, engine_named
+
+NOT_HELD = tuple(f"{name}.py" for name in MODULES)
+"""Code that is the same for every model: it is run by tests of its own."""
+
+
+def rendered(engine: ServingEngine, found: ServedTogether) -> dict[str, str]:
+    told = {"engine": engine, "deployment": found, "pod": found.pod}
+    return {
+        page.path: vendored.open_inference()
+        if page.template == pages.VENDORED
+        else render(page.template, {**told, **page.told})
+        for page in (*pages.common(engine, found), *engine.pages(found))
+    }
+
+
+def together(texts: dict[str, str]) -> str:
+    held = {path: text for path, text in texts.items() if not path.endswith(NOT_HELD)}
+    return "".join(f"==> {path}\n{text}\n" for path, text in sorted(held.items())).replace(__version__, "VERSION")
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda each: each.name)
+def test_what_is_written(engine: ServingEngine, golden: Callable[[str, str], None]) -> None:
+    golden(f"deploy/{engine.name}.txt", together(rendered(engine, deployment(engine))))
+
+
+def test_an_ensemble_of_two(golden: Callable[[str, str], None]) -> None:
+    engine = engine_named("triton")
+    golden("deploy/triton_ensemble.txt", together(rendered(engine, deployment(engine, *pair()))))
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda each: each.name)
+def test_code_and_manifests_can_be_read(engine: ServingEngine) -> None:
+    texts = rendered(engine, deployment(engine, content("a"), content("b")))
+    for path, text in texts.items():
+        assert text.endswith("\n"), path
+        assert not [line for line in text.splitlines() if line != line.rstrip()], path
+        if path.endswith(".py"):
+            ast.parse(text)
+            assert "import mlopt" not in text
+            assert "from mlopt" not in text
+        elif path.endswith(".yaml"):
+            assert isinstance(yaml.safe_load(text), dict), path
+
+
+def test_the_dockerfile_serves_as_nobody_what_nobody_can_change() -> None:
+    """Parsed, not built: instructions, their order, and none that is unknown."""
+    known = {
+        "FROM", "COPY", "RUN", "USER", "WORKDIR", "ENV", "LABEL", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "CMD",
+    }  # fmt: skip
+    for engine in ENGINES:
+        lines = rendered(engine, deployment(engine))["Dockerfile"].splitlines()
+        words = [line.split()[0] for line in lines if line and not line.startswith("#")]
+        assert set(words) <= known, engine.name
+        assert words[0] == "FROM"
+        assert words.index("USER") < words.index("CMD")
+        assert "COPY --chmod=0555 . /srv/deployment" in lines
+        assert words.count("HEALTHCHECK") == words.count("CMD") == 1
+        assert ast.literal_eval(lines[-1].removeprefix("CMD ")) == list(engine.start)
+
+
+def test_requirements_come_from_the_evidence_and_the_engine() -> None:
+    engine = engine_named("fastapi")
+    found = dict(pages.pins(engine, deployment(engine)))
+    assert found["onnxruntime==1.32.0"] == "mnist_cnn was measured with it"
+    assert found["numpy"] == "the evidence has none"
+    assert found["uvicorn==0.54.0"] == "FastAPI, as it was tried"
+
+
+def test_models_of_different_versions_of_a_runtime_do_not_go_together() -> None:
+    engine, other = engine_named("fastapi"), content("other", runtime_packages={"onnxruntime": "1.31.0"})
+    with pytest.raises(UserError, match="measured with different versions of onnxruntime"):
+        pages.pins(engine, deployment(engine, content(), other))
+
+
+def test_a_file_that_changes_while_it_is_copied_is_noticed(tmp_path: Path) -> None:
+    from mlopt.core.errors import IntegrityError
+
+    one = content()
+    (tmp_path / "model.onnx").write_bytes(b"other")
+    held = replace(one, verified=replace(one.verified, directory=tmp_path))
+    engine = engine_named("fastapi")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(IntegrityError, match="changed while it was copied"):
+        pages.write(tmp_path / "out", engine, deployment(engine, held))
