@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mlopt.deploy.derived import Derived
 from mlopt.deploy.engine import Page, ServedTogether, ServingEngine
 from mlopt.deploy.pages import VENDORED
 
@@ -11,10 +12,13 @@ from mlopt.deploy.pages import VENDORED
 def pages(deployment: ServedTogether) -> Iterator[Page]:
     """Yield the service, and what `bentoml build` goes by."""
     settings = [each.settings for each in deployment.contents]
+    workers = max(each.instances.whole for each in settings)
+    deepest = max(settings, key=lambda each: each.queue_rows.value)
+    under_way = -(-deepest.queue_rows.whole // workers) + deepest.largest_batch.whole
     yield Page("service.py", "bentoml/service.py.j2", {
-        "workers": max(each.instances.whole for each in settings),
+        "workers": workers,
         "timeout": max((each.timeout_ms for each in settings), key=lambda each: each.value),
-        "queue": max((each.queue_rows for each in settings), key=lambda each: each.value),
+        "under_way": Derived(under_way, f"a full batch, and this worker's part of the queue: {deepest.queue_rows.why}"),
     })  # fmt: skip
     yield Page("bentofile.yaml", "bentoml/bentofile.yaml.j2")
     yield Page("model_runtime.py", "common/model_runtime.py.j2")

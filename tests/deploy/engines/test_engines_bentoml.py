@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,18 @@ def test_one_that_fails_spoils_no_other(port: int) -> None:
     assert [each.get("code") for each in answers] == [None, 500, 400]
 
 
-def test_a_full_queue_and_a_late_answer(port: int) -> None:
+def test_a_full_queue_and_a_late_answer(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes longer than the deadline that was derived, asked by more than may be under way."""
+    monkeypatch.setenv("MLOPT_CONFIG", str(place / "config"))
+    late = deployed.artifact(tmp_path / "late", partial(deployed.slow, iterations=600_000), batch_size=2)
+    deployed.written(tmp_path / "out", "bentoml", late, slo_ms=100)
+    port = deployed.free_port()
     body: Any = {"requests": [deployed.infer_body({"x": np.ones((1, 4), np.float32)})]}
-    codes = [code for code, _, _ in deployed.together(24, lambda _: deployed.ask(port, "/infer/slow", body))]
-    assert codes.count(200) >= 1
-    assert set(codes) <= {200, 429, 503, 504}
-    assert {429, 503} & set(codes)
+    with deployed.running(command(port), tmp_path / "out", port, ["/readyz"], seconds=120, **around(tmp_path)):
+        found = deployed.together(48, lambda _: deployed.ask(port, "/infer/late", body)[:2])
+    codes = {code for code, _ in found}
+    assert {429, 504} <= codes <= {200, 429, 503, 504}
+    assert (429, {"error": "Too many requests"}) in found
 
 
 def test_a_truncated_model_is_never_served(place: Path, tmp_path: Path, port: int) -> None:

@@ -1,4 +1,4 @@
-"""KServe's server is imported and asked in its own environment, without a port: it would listen on all interfaces."""
+"""KServe's server is asked in the process, and served in a namespace of its own: it listens on all interfaces."""
 
 from __future__ import annotations
 
@@ -65,3 +65,26 @@ def test_a_truncated_model_is_never_served(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 4, done.stderr[-2000:]
     assert "it is not what was signed" in done.stderr
+
+
+@pytest.mark.slow
+def test_it_serves_in_a_namespace_of_its_own(tmp_path: Path) -> None:
+    """It listens on all interfaces, of which this one has the loopback alone."""
+    python = engine_homes.python("kserve")
+    artifact = deployed.artifact(tmp_path / "words")
+    deployed.written(tmp_path / "out", "kserve", artifact, slo_ms=2000)
+    feeds = predicted.rows(1)
+    asks = [
+        {"path": "/v2/models/words/infer", "body": deployed.infer_body(feeds, id="7"), "times": 60},
+        {"path": "/v2/models/words/infer", "body": {"inputs": []}, "times": 1},
+        {"path": "/v2/models/nobody/ready", "times": 1},
+    ]
+    ready = ["/v2/models/words/ready"]
+    found = engine_homes.in_namespace([python, "server.py"], tmp_path / "out", 8080, ready, asks)
+    good, wrong, nobody = found["answers"]
+    assert {code for code, _, _ in good} == {200}
+    assert np.array_equal(deployed.outputs_of(good[0][1])["embedding"], predicted.TABLE[feeds["ids"]])
+    assert good[0][1]["parameters"] == {"digest": verify(artifact).root, "version": "1"}
+    assert good[0][2]["mlopt-digest"] == verify(artifact).root
+    assert 400 <= wrong[0][0] < 500
+    assert nobody[0][0] == 404
