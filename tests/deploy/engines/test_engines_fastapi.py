@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import deployed
@@ -136,3 +138,18 @@ def test_a_truncated_model_is_never_served(place: Path, tmp_path: Path, port: in
     )  # fmt: skip
     assert done.returncode == 4
     assert "it is not what was signed" in done.stderr
+
+
+def test_what_is_under_way_when_it_is_ended_is_answered(tmp_path: Path) -> None:
+    python = engine_homes.python("fastapi")
+    late = deployed.artifact(tmp_path / "late", partial(deployed.slow, iterations=600_000), batch_size=1)
+    deployed.written(tmp_path / "out", "fastapi", late, slo_ms=60_000)
+    port, body = deployed.free_port(), deployed.infer_body({"x": np.ones((1, 4), np.float32)})
+    command, ready = [python, "app.py", "--port", str(port)], ["/v2/models/late/ready"]
+    with deployed.running(command, tmp_path / "out", port, ready) as server, ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(deployed.ask, port, "/v2/models/late/infer", body) for _ in range(4)]
+        while 'mlopt_queue_rows{model="late"} 2.0' not in deployed.ask(port, "/metrics")[1]:
+            assert not any(each.done() for each in asked), "some were answered before it could be ended"
+        server.terminate()
+        assert [each.result()[0] for each in asked] == [200] * 4
+        server.wait(30)

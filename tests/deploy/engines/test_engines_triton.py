@@ -31,17 +31,20 @@ def test_threads_are_split_as_mlopt_splits_them() -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders: one of two models that have nothing to do with each other, one of an ensemble."""
+    """Two folders: one of two models that have nothing to do with each other, one of an ensemble.
+
+    The timeout is long: with a queue policy Triton may sleep half a second on requests that wait.
+    """
     engine_homes.home("triton")
     place = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPT_CONFIG", str(place / "config"))
         words = deployed.artifact(place / "words")
-        slow = deployed.artifact(place / "slow", deployed.slow, batch_size=2, final={"throughput_per_s": 2.0})
+        slow = deployed.artifact(place / "slow", deployed.slow, batch_size=2, final={"throughput_per_s": 0.3})
         first = deployed.artifact(place / "first", deployed.doubled)
         second = deployed.artifact(place / "second", deployed.shifted)
-        deployed.written(place / "out", "triton", words, slow, slo_ms=2000)
-        deployed.written(place / "pair", "triton", first, second, slo_ms=2000)
+        deployed.written(place / "out", "triton", words, slow, slo_ms=10_000)
+        deployed.written(place / "pair", "triton", first, second, slo_ms=10_000)
     for each in (place / "pair" / "model_repository").iterdir():
         shutil.copytree(each, place / "out" / "model_repository" / each.name)
     return place
