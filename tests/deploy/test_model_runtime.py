@@ -12,6 +12,7 @@ from typing import Any
 
 import deployed
 import numpy as np
+import openvino_models
 import predicted
 import pytest
 
@@ -90,6 +91,23 @@ def test_it_answers_as_the_artifact_does(runtime: ModuleType, out: Path, tmp_pat
         expected = own.session.run(feeds)
     found = runtime.ServedModel(folder(out)).run(feeds)
     assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in expected)
+
+
+@openvino_models.needed
+@pytest.mark.parametrize("shapes", ["dynamic", "static"])
+def test_in_openvino_it_answers_as_the_artifact_does(shapes: Any, tmp_path: Path) -> None:
+    options = OpenVinoOptions(threads=1, shapes=shapes)
+    artifact = deployed.artifact(tmp_path / "second", deployed.shifted, openvino=options)
+    told = deployed.written(tmp_path / "out", "fastapi", artifact)
+    assert told["models"][0]["settings"]["largest_batch"]["value"] == (4 if shapes == "dynamic" else 1)
+    place = tmp_path / "out" / "models" / "second" / "1"
+    with deployed.modules(tmp_path / "out", "model_runtime") as (module,), opened(artifact, None) as own:
+        model = module.ServedModel(place, 4)
+        for rows in (*range(1, 12), 3):
+            feeds = {"h": np.arange(4 * rows, dtype=np.float32).reshape(rows, 4) / 7}
+            assert np.array_equal(model.run(feeds)["y"], own.session.run(feeds)["y"])
+        answers = model.run_together([feeds, feeds])
+    assert all(np.array_equal(each["y"], feeds["h"] ** 2) for each in answers)
 
 
 def test_requests_are_joined_and_parted_again(runtime: ModuleType, out: Path) -> None:

@@ -61,6 +61,37 @@ def test_code_and_manifests_can_be_read(engine: ServingEngine) -> None:
             assert isinstance(yaml.safe_load(text), dict), path
 
 
+@pytest.mark.parametrize(
+    "engine", [each for each in ENGINES if "deployment" in each.deployment_kinds], ids=lambda each: each.name
+)
+def test_manifests_agree_with_each_other(engine: ServingEngine) -> None:
+    """What no schema sees: selectors, ports, names, and times that go together."""
+    found = {
+        Path(path).stem: yaml.safe_load(text)
+        for path, text in rendered(engine, deployment(engine)).items() if path.startswith("k8s/")
+    }  # fmt: skip
+    pods = found["deployment"]["spec"]["template"]
+    labels, spec = pods["metadata"]["labels"], pods["spec"]
+    (container,) = spec["containers"]
+    for selector in (
+        found["deployment"]["spec"]["selector"]["matchLabels"], found["service"]["spec"]["selector"],
+        found["pdb"]["spec"]["selector"]["matchLabels"], found["networkpolicy"]["spec"]["podSelector"]["matchLabels"],
+    ):  # fmt: skip
+        assert selector.items() <= labels.items()
+    name = found["deployment"]["metadata"]["name"]
+    assert found["hpa"]["spec"]["scaleTargetRef"]["name"] == found["keda"]["spec"]["scaleTargetRef"]["name"] == name
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert found["service"]["spec"]["ports"][0]["targetPort"] in ports
+    assert {each["port"] for each in found["networkpolicy"]["spec"]["ingress"][0]["ports"]} == set(ports.values())
+    mounted, there = ({each["name"] for each in some} for some in (container["volumeMounts"], spec["volumes"]))
+    assert mounted == there
+    drained = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert (
+        spec["terminationGracePeriodSeconds"]
+        > drained + deployment(engine).contents[0].settings.timeout_ms.value / 1000
+    )
+
+
 def test_the_dockerfile_serves_as_nobody_what_nobody_can_change() -> None:
     """Parsed, not built: instructions, their order, and none that is unknown."""
     known = {

@@ -43,6 +43,7 @@ from mlopt.deploy.table import engine_named
 from mlopt.formats.model import ONNX, TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
+from mlopt.runtimes.openvino_options import OpenVinoOptions
 
 ROOT = Path(__file__).parents[2]
 IMAGE = TensorSpec("image", "float32", ("batch", 1, 28, 28))
@@ -91,7 +92,7 @@ def pair() -> tuple[ServedContent, ServedContent]:
 
 def artifact(
     folder: Path, save: Callable[[Path], Path] = predicted.words, *, batch_size: int = 4, threads: int = 1,
-    final: Mapping[str, Any] | None = None,
+    final: Mapping[str, Any] | None = None, openvino: OpenVinoOptions | None = None,
 ) -> Path:  # fmt: skip
     """Write ``folder``: a signed artifact, measured as the evidence of the gates says."""
 
@@ -100,8 +101,10 @@ def artifact(
         found = report(final={"batch_size": batch_size, "peak_rss_bytes": 60_000_000, **(final or {})})
         reports.write(found, into / "report.json")
         return Content(
-            name=folder.name, model=ModelEntry.of(open_onnx(into / "model.onnx"), into), runtime="onnxruntime",
-            options=OnnxRuntimeOptions(threads=threads).model_dump(), verdict="pass",
+            name=folder.name, model=ModelEntry.of(open_onnx(into / "model.onnx"), into),
+            runtime="openvino" if openvino else "onnxruntime",
+            options=(openvino or OnnxRuntimeOptions(threads=threads)).model_dump(),
+            verdict="pass",
             files={"model.onnx": Role.MODEL, "report.json": Role.REPORT},
         )  # fmt: skip
 

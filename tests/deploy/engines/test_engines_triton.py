@@ -162,3 +162,28 @@ def test_a_truncated_model_is_never_served(place: Path, tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "it is not what was signed" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_models_are_loaded_by_those_who_have_the_token(place: Path) -> None:
+    found = ports()
+    port = int(found["HTTP_PORT"])
+    environment = {
+        **found,
+        "PYTHON": str(engine_homes.python("triton")),
+        "MODEL_CONTROL": "explicit",
+        "ADMIN_TOKEN": "t0",
+    }
+    load = "/v2/repository/models/first/load"
+    with deployed.running(["./start.sh"], place / "out", port, READY, **environment):
+        assert deployed.ask(port, load, {})[0] == 403
+        assert deployed.ask(port, load, {}, {"admin-token": "other"})[0] == 403
+        assert deployed.ask(port, load, {}, {"admin-token": "t0"})[0] == 200
+        assert deployed.status(port, "/v2/models/first/ready") == 200
+    del environment["ADMIN_TOKEN"]
+    done = subprocess.run(
+        ["./start.sh"], cwd=place / "out", capture_output=True, text=True, timeout=60, check=False,
+        env=deployed.environment(**environment),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "ADMIN_TOKEN" in done.stderr
