@@ -34,7 +34,7 @@ ENGINE = ServingEngine(
     name="bentoml",
     title="BentoML",
     pins=("bentoml==1.4.40",),
-    base_mib=250,
+    base_mib=140,
     port=3000,
     start=("bentoml", "serve", "service:Models", "--host", "0.0.0.0", "--port", "3000"),  # noqa: S104 - in a container
     local="PATH=$PWD/.venv/bin:$PATH BENTOML_DO_NOT_TRACK=True bentoml serve service:Models --host 127.0.0.1",

@@ -20,7 +20,7 @@ ENGINE = ServingEngine(
     name="fastapi",
     title="FastAPI",
     pins=("fastapi==0.163.2", "uvicorn==0.54.0", "prometheus-client==0.26.0"),
-    base_mib=80,
+    base_mib=32,
     port=8000,
     start=("python3", "app.py", "--host", "0.0.0.0"),  # noqa: S104 - in a container, behind its own network
     local=".venv/bin/python app.py",

@@ -26,7 +26,7 @@ ENGINE = ServingEngine(
     name="kserve",
     title="KServe",
     pins=("kserve==0.21.0",),
-    base_mib=250,
+    base_mib=110,
     port=8080,
     start=("python3", "server.py"),
     local="unshare --net --map-root-user -- sh -c 'ip link set lo up; .venv/bin/python server.py'",

@@ -85,7 +85,7 @@ ENGINE = ServingEngine(
     name="triton",
     title="Triton",
     pins=("nvidia-pytriton==0.7.0", "numpy==1.26.4"),
-    base_mib=110,
+    base_mib=48,
     port=8000,
     start=("./start.sh",),
     local="PYTHON=.venv/bin/python ./start.sh",

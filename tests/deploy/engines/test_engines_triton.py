@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -58,9 +59,8 @@ def ports() -> dict[str, str]:
 def served(place: Path) -> Iterator[dict[str, int]]:
     found = ports()
     port = int(found["HTTP_PORT"])
-    with deployed.running(
-        ["./start.sh"], place / "out", port, READY, PYTHON=str(engine_homes.python("triton")), **found
-    ):
+    python = os.path.relpath(engine_homes.python("triton"), (place / "out").resolve())  # as in README.md
+    with deployed.running(["./start.sh"], place / "out", port, READY, PYTHON=python, **found):
         yield {name: int(value) for name, value in found.items()}
 
 
