@@ -10,8 +10,7 @@ from pathlib import Path
 import deployed
 import engine_homes
 import pytest
-from deployed import content, deployment, pair
-from test_pages import rendered
+from deployed import content, deployment, pair, rendered
 
 from mlopt.deploy.table import ENGINES, engine_named
 

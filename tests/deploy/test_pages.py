@@ -9,27 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deployed import MODULES, content, deployment, pair
+from deployed import MODULES, content, deployment, pair, rendered
 
 from mlopt import __version__
 from mlopt.core.errors import UserError
-from mlopt.deploy import pages, vendored
-from mlopt.deploy.engine import ServedTogether, ServingEngine
-from mlopt.deploy.rendering import render
+from mlopt.deploy import pages
+from mlopt.deploy.engine import ServingEngine
 from mlopt.deploy.table import ENGINES, engine_named
 
 NOT_HELD = tuple(f"{name}.py" for name in MODULES)
 """Code that is the same for every model: it is run by tests of its own."""
-
-
-def rendered(engine: ServingEngine, found: ServedTogether) -> dict[str, str]:
-    told = {"engine": engine, "deployment": found, "pod": found.pod}
-    return {
-        page.path: vendored.open_inference()
-        if page.template == pages.VENDORED
-        else render(page.template, {**told, **page.told})
-        for page in (*pages.common(engine, found), *engine.pages(found))
-    }
 
 
 def together(texts: dict[str, str]) -> str:

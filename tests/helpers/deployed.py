@@ -33,11 +33,13 @@ from mlopt.artifact.sign import sign
 from mlopt.artifact.signing import keys
 from mlopt.artifact.signing.signers import KeySigner
 from mlopt.artifact.verify import Verified
+from mlopt.deploy import pages, vendored
 from mlopt.deploy.contents import ServedContent, joinable
 from mlopt.deploy.derived import Goal, derive
 from mlopt.deploy.engine import ServedTogether, ServingEngine
 from mlopt.deploy.ensemble import link
 from mlopt.deploy.pod import pod_of
+from mlopt.deploy.rendering import render
 from mlopt.deploy.run import DeployRequest, deploy
 from mlopt.deploy.table import engine_named
 from mlopt.formats.model import ONNX, TensorSpec
@@ -88,6 +90,17 @@ def pair() -> tuple[ServedContent, ServedContent]:
     return content("features", outputs=(TensorSpec("h", "float32", ("batch", 10)),)), content(
         "head", inputs=(TensorSpec("h", "float32", ("batch", 10)),), outputs=(CLASSES,)
     )
+
+
+def rendered(engine: ServingEngine, found: ServedTogether) -> dict[str, str]:
+    """Return the text of every file that is written but for the models', by its name."""
+    told = {"engine": engine, "deployment": found, "pod": found.pod}
+    return {
+        page.path: vendored.open_inference()
+        if page.template == pages.VENDORED
+        else render(page.template, {**told, **page.told})
+        for page in (*pages.common(engine, found), *engine.pages(found))
+    }
 
 
 def artifact(

@@ -49,16 +49,18 @@ def test_it_serves_in_a_namespace_of_its_own(tmp_path: Path) -> None:
         {"path": "/v2/models/words/infer", "body": {"inputs": []}, "times": 1},
         {"path": "/v2/models/nobody/ready", "times": 1},
         {"path": "/v2/models/words", "times": 1},
+        {"path": "/v2/models/words/infer", "body": deployed.infer_body(predicted.rows(1, poisoned=(0,))), "times": 1},
     ]
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # a socket's path takes 107 characters
         found = engine_homes.in_namespace(
             [python, "app.py"], tmp_path / "out", 8000, ["/v2/models/words/ready"], asks, seconds=200,
             RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=folder,
         )  # fmt: skip
-    good, wrong, nobody, metadata = found["answers"]
+    good, wrong, nobody, metadata, poisoned = found["answers"]
     assert {code for code, _, _ in good} == {200}, good[0]
     assert np.array_equal(deployed.outputs_of(good[0][1])["embedding"], predicted.TABLE[feeds["ids"]])
     root = verify(words).root
     assert good[0][2]["mlopt-digest"] == root
     assert metadata[0][1]["parameters"] == {"digest": root, "version": "1"}
-    assert (wrong[0][0], nobody[0][0]) == (400, 404)
+    assert (wrong[0][0], nobody[0][0], poisoned[0][0]) == (400, 404, 500)
+    assert poisoned[0][1]["error"].startswith("the model could not be run: ")
