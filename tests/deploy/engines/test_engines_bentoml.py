@@ -19,7 +19,7 @@ from mlopt.artifact.opened import opened
 from mlopt.artifact.verify import verify
 
 pytestmark = pytest.mark.slow
-READY = ("/readyz", "/v2/models/words/ready", "/v2/models/slow/ready")
+READY = ("/readyz", "/v2/models/words/ready", "/v2/models/first/ready")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def port(place: Path) -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPT_CONFIG", str(place / "config"))
         words = deployed.artifact(place / "words")
-        slow = deployed.artifact(place / "slow", deployed.slow, batch_size=2, final={"throughput_per_s": 2.0})
-        deployed.written(place / "out", "bentoml", words, slow, slo_ms=2000)
+        first = deployed.artifact(place / "first", deployed.doubled, batch_size=1)
+        deployed.written(place / "out", "bentoml", words, first, slo_ms=2000)
     port = deployed.free_port()
     with deployed.running(command(port), place / "out", port, READY, seconds=120, **around(place)):
         yield port
@@ -65,6 +65,14 @@ def test_answers_are_the_artifacts_and_carry_its_digest(
     assert (answers[0]["parameters"], answers[0]["id"]) == ({"digest": root, "version": "1"}, "7")
     assert deployed.ask(port, "/v2/models/words")[1]["parameters"]["digest"] == root
     assert deployed.status(port, "/v2/models/nobody/ready") == 404
+
+
+def test_a_batch_of_one_is_served_without_a_batcher(port: int) -> None:
+    """BentoML takes no batches of 1 at most."""
+    body: Any = {"requests": [deployed.infer_body({"x": np.full((1, 4), value, np.float32)}) for value in (1, 2)]}
+    found = deployed.together(4, lambda _: deployed.ask(port, "/infer/first", body)[:2])
+    assert {code for code, _ in found} == {200}
+    assert [deployed.outputs_of(each)["h"][0, 0] for each in found[0][1]] == [2, 4]
 
 
 def test_requests_that_wait_are_joined(port: int) -> None:
