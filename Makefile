@@ -12,7 +12,7 @@ RECIPES := mnist_cnn efficientnet_lite0 minilm magika
 # A test run starts hundreds of Python processes, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick slow rollout-test check recipes bench peers precision runtimes compress loadtest prometheus test-gpu zoo fuzz clean
+.PHONY: setup demo test quick slow deploy-test rollout-test check recipes bench peers precision runtimes compress loadtest prometheus test-gpu zoo fuzz clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,11 @@ quick: $(STAMP)
 slow: $(STAMP) .bench/ray/.installed
 	$(BIN)/python -m pytest -m "slow and not ray"
 	PYTHONPATH=$(RAY) $(BIN)/python -m pytest -m ray
+
+# What `mlopt deploy` writes, on the real engines: each in an environment of its own, on the loopback. About 2.5 GB.
+ENGINES := k8s triton bentoml fastapi kserve ray-serve
+deploy-test: $(STAMP) $(ENGINES:%=.bench/%/.installed)
+	$(BIN)/python -m pytest tests/deploy
 
 # Through a real Envoy, and a real registry where it is installed (apt install docker-registry), on loopback.
 rollout-test: $(STAMP) .bench/envoy/.installed

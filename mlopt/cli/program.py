@@ -23,7 +23,7 @@ PANELS = {
     "Optimize and judge": ("optimize", "tune", "plan", "bench", "gate", "report", "diff", "history"),
     "Sign and deliver": ("keygen", "sign", "attest", "verify", "digest", "pack", "unpack", "export-torch"),
     "Use it": ("predict",),
-    "Bring it into service": ("serve", "loadtest", "rollout", "monitor"),
+    "Bring it into service": ("deploy", "serve", "loadtest", "rollout", "monitor"),
     "Look inside": ("inspect", "compare", "bisect", "passes", "runtimes"),
     "Set up": ("recipe", "baseline", "cache", "doctor"),
 }

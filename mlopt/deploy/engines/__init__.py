@@ -1,0 +1,1 @@
+"""The engines, one file each: which files one wants, and what its templates are told."""
