@@ -130,7 +130,6 @@ def serve(folder: Path, *, observe: bool) -> None:
     """Serve the artifact on any free port, and tell where."""
     from mlopt.serve.request import ServeRequest
     from mlopt.serve.run import serve as run
-
     from mlopt.sketches import SketchObserver, plan_in
 
     inputs, outputs = _interface()

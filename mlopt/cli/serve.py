@@ -29,6 +29,7 @@ _SHADOW = "Percent of the requests that a version is asked, too, in the backgrou
 _FALLBACK = "After N failures in a row of a version the one before it takes over; 0 is never."
 _CACHE = "Keep answers to equal inputs, in so many MiB; 0 keeps none."
 _TOKEN = "File with the token of the admin API; else MLOPT_ADMIN_TOKEN. Without one there is no such API."  # noqa: S105
+_SKETCH = "Sketch requests and answers, for mlopt monitor; the admin API gives the sketches."
 _REPOSITORY = "A folder below which the admin API may load artifacts; can be given several times."
 _DELAY_DRAIN = "Seconds for which requests are still taken after readiness went, for proxies that look now and then."
 _TIMEOUT_DRAIN = "Seconds that accepted requests may take to be answered when the server leaves."
@@ -49,6 +50,7 @@ def serve(
     fallback: Annotated[int, typer.Option("--fallback", metavar="N", min=0, help=_FALLBACK)] = 0,
     cache_mb: Annotated[float, typer.Option("--cache-mb", metavar="MIB", min=0, help=_CACHE)] = 0.0,
     admin_token_file: Annotated[Path | None, typer.Option("--admin-token-file", metavar="FILE", help=_TOKEN)] = None,
+    sketch: Annotated[bool, typer.Option("--sketch", help=_SKETCH)] = False,
     repository: Annotated[list[Path] | None, typer.Option("--repository", metavar="DIR", help=_REPOSITORY)] = None,
     drain_delay: Annotated[float, typer.Option("--drain-delay", metavar="S", min=0, help=_DELAY_DRAIN)] = 0.0,
     drain_timeout: Annotated[float, typer.Option("--drain-timeout", metavar="S", min=0, help=_TIMEOUT_DRAIN)] = 30.0,
@@ -67,6 +69,10 @@ def serve(
     from mlopt.serve.extra import check_extra
 
     check_extra()
+    if sketch:
+        from mlopt.sketches import check_installed
+
+        check_installed()
     from mlopt.cli import console
     from mlopt.serve.derived import AskedLimits
     from mlopt.serve.request import ServeRequest
@@ -79,7 +85,7 @@ def serve(
         weights=_percents("--weights", weights), shadow=_percents("--shadow", shadow), fallback_after=fallback,
         cache_bytes=int(cache_mb * 2**20), max_body=int(max_body_mb * 2**20),
         token=token_from(admin_token_file, os.environ), repositories=tuple(repository or ()),
-        drain_delay_s=drain_delay, drain_timeout_s=drain_timeout,
+        sketch=sketch, drain_delay_s=drain_delay, drain_timeout_s=drain_timeout,
     )  # fmt: skip
     ended = run(request, lambda found: _told(found, json=json))
     if ended.unanswered:

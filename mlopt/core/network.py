@@ -1,7 +1,7 @@
 """No network: what a recipe, a model or a metric brings along computes from what is on this machine.
 
 A worker process closes the door for good: the kernel refuses the sockets, whoever asks for them, and so it does for its
-children. The command's own process keeps a door for keyless signing, a shared cache, a cluster and a server that is asked,
+children. The command's own process keeps a door for keyless signing, a shared cache, a cluster and a server to ask,
 which is opened there and nowhere else; Python's audit hook guards it, and is also what puts a refusal in words.
 """
 

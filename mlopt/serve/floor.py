@@ -23,6 +23,7 @@ from mlopt.serve.mirror import Mirror
 from mlopt.serve.models import LoadedModel, Models, ServedModel, ServedVersion, first_takes_all
 from mlopt.serve.response_cache import ResponseCache
 from mlopt.serve.tap import Tap
+from mlopt.sketches import Plan, SketchObserver, plan_in
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -42,9 +43,10 @@ class Floor:
         self.metrics.in_flight(lambda: self.drain.in_flight)
         self._mirror = Mirror(self.metrics, random.random)
         cache = ResponseCache(request.cache_bytes) if request.cache_bytes else None
-        self._tap = None if request.observer is None else Tap(request.observer, self.metrics.sketched)
+        observer = SketchObserver(self._plan) if request.sketch else request.observer
+        tap = None if observer is None else Tap(observer, self.metrics.sketched)
         self._inference = Inference(
-            self.metrics, self.drain, self._mirror, cache=cache, tap=self._tap, max_body=request.max_body,
+            self.metrics, self.drain, self._mirror, cache=cache, tap=tap, max_body=request.max_body,
             point=random.random,
         )  # fmt: skip
 
@@ -87,8 +89,12 @@ class Floor:
         if versions:
             tasks = [asyncio.create_task(version.close()) for version in versions]
             await asyncio.wait(tasks, timeout=_CLOSING_S)
-        if self._tap is not None:
-            self._tap.close()
+
+    def _plan(self, digest: str) -> Plan:
+        """Return how the requests of a version are sketched: as its artifact's evaluation data were."""
+        versions = (version for model in self.models for version in model.versions.values())
+        loaded = next(version.loaded for version in versions if version.digest == digest)
+        return plan_in(loaded.directory, loaded.inputs, loaded.outputs)
 
     def _model(self, name: str, where: str) -> ServedModel:
         if name in self.models:

@@ -117,7 +117,7 @@ class Inference:
             self._fell_back(model, version)
         self.mirror.reflect(model, by, feeds, outputs)
         if self.tap is not None:
-            self.tap.offer(model.name, by.digest, feeds, outputs, by.lane.rows(feeds))
+            self.tap.show(model.name, by.digest, feeds, outputs, by.lane.rows(feeds))
         return by, outputs
 
     def _fell_back(self, model: ServedModel, version: ServedVersion) -> None:

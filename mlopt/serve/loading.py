@@ -54,7 +54,8 @@ def load(wanted: Wanted, thread: Executor) -> LoadedModel:
         said = (*((f"not joined {why_not}",) if why_not else ()), *derived.why)
         return LoadedModel(
             name=manifest.name, digest=found.verified.root, version=manifest.version, runtime=found.deployable.runtime,
-            inputs=found.session.inputs, outputs=found.session.outputs, limits=derived.limits, joining=joining,
+            inputs=found.session.inputs, outputs=found.session.outputs, directory=found.verified.directory,
+            limits=derived.limits, joining=joining,
             slack=slack_of(report.final.fidelity, outputs), said=said, run=found.session.run,
             close=stack.pop_all().close, thread=thread,
         )  # fmt: skip

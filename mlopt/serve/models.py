@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from mlopt.formats.model import TensorSpec
@@ -32,6 +33,8 @@ class LoadedModel:
     runtime: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    directory: Path
+    """The private copy of the artifact, as long as the model is open."""
     limits: LaneLimits
     joining: Joining | None
     slack: Mapping[str, float]

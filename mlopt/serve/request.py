@@ -37,5 +37,7 @@ class ServeRequest:
     drain_delay_s: float = 0.0
     """How long requests are still taken after readiness went."""
     drain_timeout_s: float = 30.0
+    sketch: bool = False
+    """Whether requests and answers are sketched, for ``mlopt monitor``."""
     observer: Observer | None = None
-    """Looks at requests and answers, off their way."""
+    """Looks at requests and answers, if they are not sketched."""

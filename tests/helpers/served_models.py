@@ -54,6 +54,7 @@ def loaded(
     joining = joining_of(inputs, outputs)
     parts: dict[str, Any] = {
         "name": "double", "runtime": "python", "limits": LIMITS, "slack": {}, "said": (), "close": lambda: None,
+        "directory": Path(),
         "joining": None if isinstance(joining, str) else joining,
     }  # fmt: skip
     return LoadedModel(
