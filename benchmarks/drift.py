@@ -31,7 +31,7 @@ from mlopt.core.hardware import detect_cpu
 from mlopt.formats.model import TensorSpec
 from mlopt.monitor.judge import Monitored, judge
 from mlopt.results.environment import environment
-from mlopt.sketches import Plan, Sketcher, Sketches, SketchObserver, Thrift, plan_like, plan_of, write
+from mlopt.sketches import Sketcher, Sketches, SketchObserver, SketchPlan, Thrift, plan_like, plan_of, write
 from mlopt.sketches.thrift import SHARE
 
 RESULT = Path(__file__).parent / "results/drift.json"
@@ -95,7 +95,7 @@ def drawn(rng: np.random.Generator, rows: int, moved: int | None = None) -> tupl
     return {"x": x}, {"y": x @ _WEIGHTS}
 
 
-def sketches(given: tuple[Arrays, Arrays], plan: Plan) -> Sketches:
+def sketches(given: tuple[Arrays, Arrays], plan: SketchPlan) -> Sketches:
     """Return the sketches of rows."""
     sketcher = Sketcher(plan)
     sketcher.add(*given)
@@ -160,7 +160,7 @@ def cost() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def best(work: Callable[[Sketcher], object], plan: Plan) -> float:
+def best(work: Callable[[Sketcher], object], plan: SketchPlan) -> float:
     """Return the seconds of one call with its document, the best of some."""
     taken = []
     for _ in range(5):

@@ -55,4 +55,5 @@ def _sample(line: str, where: str) -> MetricSample:
 
 def _refused(line: str, where: str) -> DataError:
     return DataError("this is no sample of Prometheus's text format", where=where, got=plain(line[:100]),
-                     expected='NAME{LABEL="VALUE"} NUMBER')  # fmt: skip
+                     expected='NAME{LABEL="VALUE"} NUMBER',
+                     fix="give a report.json, an artifact, or what a server says at /metrics")  # fmt: skip

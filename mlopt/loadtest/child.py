@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from mlopt.core.errors import UserError
+from mlopt.core.worker import child_environment
 
 _LOG = logging.getLogger(__name__)
 _SERVING = re.compile(r"(?:serving|listening) on (http://\S+)")
@@ -33,7 +34,9 @@ def serving(start: Sequence[str], patience_s: float = _READY_S) -> Iterator[str]
 
     It is asked to end by SIGTERM, and after half a minute ended.
     """
-    child = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(
+        start, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=child_environment()
+    )
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(child.stdout, lines.put), daemon=True)
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlopt.core.errors import DataError, MloptError
 from mlopt.core.foreign_text import plain
 from mlopt.protocol.messages import read_answer, read_request
-from mlopt.sketches import Plan, Sketcher, Sketches
+from mlopt.sketches import Sketcher, Sketches, SketchPlan
 
 Array = NDArray[Any]
 Rows = tuple[Mapping[str, Array], Mapping[str, Array]]
@@ -26,7 +26,7 @@ MAX_LINE = 16 << 20
 _BLOCK = 4096
 
 
-def sketched(path: Path, plan: Plan, digest: str) -> Sketches:
+def sketched(path: Path, plan: SketchPlan, digest: str) -> Sketches:
     """Return the sketches of a log; raises ``DataError`` for what is no log, or not of this model."""
     sketcher = Sketcher(plan)
     inputs = {one.name for one in plan.tensors if one.side == "input"}

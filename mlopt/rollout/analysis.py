@@ -87,7 +87,7 @@ def analyze(target: RolloutTarget, book: LedgerBook, limits: CanaryLimits, watch
     records = book.records(target)
     stable, candidate = _two(target, records, watching.digest)
     found = _watched(target, (stable, candidate), limits, watching, history.looks_spent(records, candidate))
-    wish = Wish("analyze", candidate, found.why, lambda _: traffic.Plan(), detail=_detail(found))
+    wish = Wish("analyze", candidate, found.why, lambda _: traffic.TrafficPlan(), detail=_detail(found))
     with book.stepping():
         note(target, book, wish)
     return _acted(target, book, found) if watching.act else found

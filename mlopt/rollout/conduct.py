@@ -21,7 +21,7 @@ from mlopt.core.errors import MloptError, Problem, UserError
 from mlopt.rollout import history, ledger
 from mlopt.rollout.chain import Phase, RolloutRecord, RolloutStep, ServedShare
 from mlopt.rollout.target import RolloutTarget
-from mlopt.rollout.traffic import Plan, Serving, TrafficSplit, same, told
+from mlopt.rollout.traffic import Serving, TrafficPlan, TrafficSplit, same, told
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Wish:
     step: RolloutStep
     digest: str
     why: str
-    plan: Callable[[Serving], Plan]
+    plan: Callable[[Serving], TrafficPlan]
     artifact: str | None = None
     """Where the target can load the digest from."""
     detail: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def note(target: RolloutTarget, book: LedgerBook, wish: Wish) -> RolloutRecord:
     return _Line(book, target, wish, shares).write("done", shares)
 
 
-def _do(target: RolloutTarget, plan: Plan, wanted: TrafficSplit, wish: Wish) -> Serving:
+def _do(target: RolloutTarget, plan: TrafficPlan, wanted: TrafficSplit, wish: Wish) -> Serving:
     if plan.load is not None:
         target.load(wish.artifact, plan.load, older=wish.step == "rollback")
     if plan.shift is not None:

@@ -110,7 +110,7 @@ def hold(target: RolloutTarget, book: LedgerBook, why: str) -> RolloutRecord:
         main = target.serving().main()
         if main is None:
             raise UserError("nothing serves", where=target.name)
-        return note(target, book, Wish("hold", main.digest, why, lambda _: traffic.Plan()))
+        return note(target, book, Wish("hold", main.digest, why, lambda _: traffic.TrafficPlan()))
 
 
 def status(target: RolloutTarget, book: LedgerBook) -> RolloutStatus:

@@ -82,7 +82,7 @@ class Serving:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrafficPlan:
     """What has to be done, in this order; nothing where the target is as it should be."""
 
     load: str | None = None
@@ -94,8 +94,8 @@ class Plan:
         return bool(self.load or self.shift or self.unload)
 
 
-def start(serving: Serving, digest: str, share: int, mirror: int) -> Plan:
-    """Plan to give a candidate its share, and copies of requests, beside what serves.
+def start(serving: Serving, digest: str, share: int, mirror: int) -> TrafficPlan:
+    """TrafficPlan to give a candidate its share, and copies of requests, beside what serves.
 
     Raises ``UserError`` where nothing serves, the candidate already has all, or another one is on its way.
     """
@@ -117,8 +117,8 @@ def start(serving: Serving, digest: str, share: int, mirror: int) -> Plan:
     return _plan(serving, digest, TrafficSplit(_given(weights), _given({digest: mirror})))
 
 
-def promote(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
-    """Plan to give a version all traffic; raises ``UserError`` where it is not loaded."""
+def promote(serving: Serving, digest: str, *, unload: bool = False) -> TrafficPlan:
+    """TrafficPlan to give a version all traffic; raises ``UserError`` where it is not loaded."""
     if not serving.is_ready(digest):
         raise UserError(
             "the version that should serve is not ready", got=told(serving), expected=digest,
@@ -127,8 +127,8 @@ def promote(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
     return _plan(serving, digest, TrafficSplit({digest: 100}), unload=unload)
 
 
-def back(serving: Serving, digest: str, *, unload: bool = False) -> Plan:
-    """Plan to give an earlier version all traffic; it is loaded where it is not any more."""
+def back(serving: Serving, digest: str, *, unload: bool = False) -> TrafficPlan:
+    """TrafficPlan to give an earlier version all traffic; it is loaded where it is not any more."""
     return _plan(serving, digest, TrafficSplit({digest: 100}), unload=unload)
 
 
@@ -149,9 +149,9 @@ def told(serving: Serving) -> str:
     return ", ".join(parts) or "nothing serves"
 
 
-def _plan(serving: Serving, digest: str, wanted: TrafficSplit, *, unload: bool = False) -> Plan:
+def _plan(serving: Serving, digest: str, wanted: TrafficSplit, *, unload: bool = False) -> TrafficPlan:
     others = tuple(each.digest for each in serving.versions if each.digest not in wanted.weights)
-    return Plan(
+    return TrafficPlan(
         load=None if serving.is_ready(digest) else digest,
         shift=None if same(serving.traffic, wanted) else wanted,
         unload=others if unload else (),

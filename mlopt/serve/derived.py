@@ -47,14 +47,14 @@ class AskedLimits:
 
 
 @dataclass(frozen=True)
-class Derived:
+class DerivedLimits:
     """Limits, each with the reason for it."""
 
     limits: LaneLimits
     why: tuple[str, ...]
 
 
-def derive(report: Report, asked: AskedLimits, joins: bool) -> Derived:
+def derive(report: Report, asked: AskedLimits, joins: bool) -> DerivedLimits:
     """Return the limits for a model; ``joins`` says whether requests of it can be joined."""
     points = _points(report)
     batch, about_batch = _batch(points, asked.max_batch, joins)
@@ -63,7 +63,9 @@ def derive(report: Report, asked: AskedLimits, joins: bool) -> Derived:
     slow_ms, rate = _pace(report, measured, batch, joins)
     deadline, about_deadline = _deadline(slow_ms, asked.deadline_ms)
     queue, about_queue = _queue(rate, deadline, batch, asked.queue_rows)
-    return Derived(LaneLimits(batch, delay, queue, deadline), (about_batch, about_delay, about_deadline, about_queue))
+    return DerivedLimits(
+        LaneLimits(batch, delay, queue, deadline), (about_batch, about_delay, about_deadline, about_queue)
+    )
 
 
 def _points(report: Report) -> list[SweepPoint]:

@@ -23,7 +23,7 @@ from mlopt.serve.mirror import Mirror
 from mlopt.serve.models import LoadedModel, Models, ServedModel, ServedVersion, first_takes_all
 from mlopt.serve.response_cache import ResponseCache
 from mlopt.serve.tap import Tap
-from mlopt.sketches import Plan, SketchObserver, plan_in
+from mlopt.sketches import SketchObserver, SketchPlan, plan_in
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -90,7 +90,7 @@ class Floor:
             tasks = [asyncio.create_task(version.close()) for version in versions]
             await asyncio.wait(tasks, timeout=_CLOSING_S)
 
-    def _plan(self, digest: str) -> Plan:
+    def _plan(self, digest: str) -> SketchPlan:
         """Return how the requests of a version are sketched: as its artifact's evaluation data were."""
         versions = (version for model in self.models for version in model.versions.values())
         loaded = next(version.loaded for version in versions if version.digest == digest)

@@ -13,11 +13,26 @@ from mlopt.sketches.document import MAX_BYTES, SKETCHES, PartSketch, Sketches, T
 from mlopt.sketches.library import check_installed, installed
 from mlopt.sketches.merge import merge
 from mlopt.sketches.observer import SketchObserver, plan_in
-from mlopt.sketches.plan import Plan, plan_like, plan_of
+from mlopt.sketches.plan import SketchPlan, plan_like, plan_of
 from mlopt.sketches.sketcher import Sketcher
 from mlopt.sketches.thrift import Thrift
 
 __all__ = [
-    "MAX_BYTES", "SKETCHES", "PartSketch", "Plan", "SketchObserver", "Sketcher", "Sketches", "TensorSketch", "Thrift",
-    "check_installed", "installed", "merge", "plan_in", "plan_like", "plan_of", "read", "write",
+    "MAX_BYTES",
+    "SKETCHES",
+    "PartSketch",
+    "SketchObserver",
+    "SketchPlan",
+    "Sketcher",
+    "Sketches",
+    "TensorSketch",
+    "Thrift",
+    "check_installed",
+    "installed",
+    "merge",
+    "plan_in",
+    "plan_like",
+    "plan_of",
+    "read",
+    "write",
 ]  # fmt: skip

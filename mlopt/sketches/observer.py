@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlopt.sketches.document import MAX_BYTES, SKETCHES, read
-from mlopt.sketches.plan import Plan, plan_like, plan_of
+from mlopt.sketches.plan import SketchPlan, plan_like, plan_of
 from mlopt.sketches.sketcher import Sketcher
 from mlopt.sketches.thrift import Thrift
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlopt.runtimes.base import Array
 
 
-def plan_in(folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Plan:
+def plan_in(folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> SketchPlan:
     """Return the plan for a verified artifact's folder: like its own sketches, or of its model if it has none."""
     file = folder / SKETCHES
     if not file.exists():
@@ -35,7 +35,7 @@ class SketchObserver:
     That is ``plan_in`` its folder; None: not sketched.
     """
 
-    def __init__(self, plan_for: Callable[[str], Plan | None], thrift: Thrift | None = None) -> None:
+    def __init__(self, plan_for: Callable[[str], SketchPlan | None], thrift: Thrift | None = None) -> None:
         self._plan_for, self._thrift = plan_for, thrift or Thrift()
         self._sketchers: dict[tuple[str, str], Sketcher | None] = {}
         self._lock = threading.Lock()

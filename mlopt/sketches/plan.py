@@ -47,7 +47,7 @@ class TensorPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SketchPlan:
     """What is sketched of a model."""
 
     tensors: tuple[TensorPlan, ...]
@@ -73,7 +73,7 @@ def plan_of(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     arrays: Mapping[Side, Mapping[str, Array]] | None = None,
-) -> Plan:
+) -> SketchPlan:
     """Return what is sketched of a model with these inputs and outputs.
 
     Their first axis counts rows, unless ``arrays``, by side and name, have one axis more than the model's: then each
@@ -85,9 +85,9 @@ def plan_of(
     return _planned(given)
 
 
-def plan_like(reference: Sketches) -> Plan:
+def plan_like(reference: Sketches) -> SketchPlan:
     """Return what must be sketched to be compared with ``reference``, and to count what is out of its range."""
-    return Plan(tuple(map(_like, reference.tensors)), reference.left_out)
+    return SketchPlan(tuple(map(_like, reference.tensors)), reference.left_out)
 
 
 def _like(one: TensorSketch) -> TensorPlan:
@@ -104,7 +104,7 @@ def _given(spec: TensorSpec, side: Side, array: Array | None) -> _Given:
     return _Given(spec.name, side, spec.dtype, spec.shape if array.ndim == len(spec.shape) + 1 else array.shape[1:])
 
 
-def _planned(given: Sequence[_Given]) -> Plan:
+def _planned(given: Sequence[_Given]) -> SketchPlan:
     plans: list[TensorPlan] = []
     left_out: list[str] = []
     room = MAX_PARTS
@@ -116,7 +116,7 @@ def _planned(given: Sequence[_Given]) -> Plan:
         kept = len(OF_VALUES) * (len(given) - place - 1)
         plans.append(_plan(one, room - kept))
         room -= len(plans[-1].parts)
-    return Plan(tuple(plans), tuple(left_out[:200]))
+    return SketchPlan(tuple(plans), tuple(left_out[:200]))
 
 
 def _why_not(one: _Given, room: int) -> str | None:

@@ -14,7 +14,7 @@ from mlopt.data.ragged import is_ragged, ragged
 from mlopt.sketches import library
 from mlopt.sketches.columns import Columns, SketchColumn, columns
 from mlopt.sketches.document import PartSketch, Side, Sketches, TensorSketch, encoded
-from mlopt.sketches.plan import Plan, TensorPlan
+from mlopt.sketches.plan import SketchPlan, TensorPlan
 
 if TYPE_CHECKING:
     from mlopt.runtimes.base import Array
@@ -29,7 +29,7 @@ class Sketcher:
     Raises ``MissingPackage`` without ``datasketches``.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SketchPlan) -> None:
         library.check_installed()
         self._plan = plan
         self._tensors = {(one.side, one.name): _Tensor(one) for one in plan.tensors}

@@ -48,10 +48,10 @@ def test_the_model_is_the_only_one_that_the_ledger_has(tmp_path: Path) -> None:
     at = target.name.removeprefix("embedded ")
     with pytest.raises(UserError, match="not named"):
         options.known_model(book, TargetKind.EMBEDDED, at, None)
-    note(target, book, Wish("hold", A, "", lambda _: traffic.Plan()))
+    note(target, book, Wish("hold", A, "", lambda _: traffic.TrafficPlan()))
     assert options.known_model(book, TargetKind.EMBEDDED, f"{at}/", None) == "digits"
     assert options.known_model(book, TargetKind.EMBEDDED, at, "else") == "else"
     target.model = "letters"
-    note(target, book, Wish("hold", A, "", lambda _: traffic.Plan()))
+    note(target, book, Wish("hold", A, "", lambda _: traffic.TrafficPlan()))
     with pytest.raises(UserError, match="digits, letters"):
         options.known_model(book, TargetKind.EMBEDDED, at, None)

@@ -17,7 +17,7 @@ from mlopt.cli.app import run
 from mlopt.protocol.messages import write_request
 
 pytestmark = [pytest.mark.process, pytest.mark.heavy]
-TOKEN = "a token of this test"
+TOKEN = "of-this-test-0123456789"
 ROWS = 40
 
 

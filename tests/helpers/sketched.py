@@ -18,7 +18,7 @@ from mlopt.artifact.signing.signers import KeySigner
 from mlopt.formats.model import TensorSpec
 from mlopt.formats.onnx.file import open_onnx
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
-from mlopt.sketches import SKETCHES, Plan, Sketcher, Sketches, plan_like, plan_of, write
+from mlopt.sketches import SKETCHES, Sketcher, Sketches, SketchPlan, plan_like, plan_of, write
 
 FEATURES, CLASSES = 5, 3
 INPUTS = (TensorSpec("x", "float32", ("batch", FEATURES)),)
@@ -40,7 +40,7 @@ def document(
     return of(*rows(count, seed, shift), plan=PLAN if like is None else plan_like(like), digest=digest)
 
 
-def of(inputs: dict[str, Any], outputs: dict[str, Any], plan: Plan = PLAN, digest: str | None = None) -> Sketches:
+def of(inputs: dict[str, Any], outputs: dict[str, Any], plan: SketchPlan = PLAN, digest: str | None = None) -> Sketches:
     sketcher = Sketcher(plan)
     sketcher.add(inputs, outputs)
     return sketcher.document(digest)

@@ -14,7 +14,7 @@ from rollout_world import A, B, MemoryTarget, a_book, failing
 from mlopt.core.errors import UserError
 from mlopt.rollout import traffic
 from mlopt.rollout.conduct import LedgerBook, Wish, carry_out, note
-from mlopt.rollout.traffic import Plan, TrafficSplit
+from mlopt.rollout.traffic import TrafficPlan, TrafficSplit
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_where_the_ledger_cannot_be_written_nothing_is_done(book: LedgerBook) ->
 def test_a_note_changes_nothing(book: LedgerBook) -> None:
     target = MemoryTarget.holding(a=90, b=10)
 
-    def never(serving: Any) -> Plan:
+    def never(serving: Any) -> TrafficPlan:
         raise AssertionError("a note has no plan")
 
     line = note(target, book, Wish("hold", A, "wait for the owner", never))

@@ -11,7 +11,7 @@ from rollout_world import A, B, C
 
 from mlopt.core.errors import UserError
 from mlopt.rollout import traffic
-from mlopt.rollout.traffic import HeldVersion, Plan, Serving, TrafficSplit
+from mlopt.rollout.traffic import HeldVersion, Serving, TrafficPlan, TrafficSplit
 
 DIGESTS = (A, B, C)
 
@@ -33,7 +33,7 @@ def servings(draw: some.DrawFn) -> Serving:
     )  # fmt: skip
 
 
-def carried_out(serving: Serving, plan: Plan) -> list[Serving]:
+def carried_out(serving: Serving, plan: TrafficPlan) -> list[Serving]:
     """Return what serves after each part of a plan."""
     found = []
     if plan.load is not None:
