@@ -117,8 +117,7 @@ def serving(*arguments: object, token: str | None = None, cwd: Path | None = Non
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd
     )  # fmt: skip
     try:
-        assert process.stdout is not None
-        told = _document(process.stdout)
+        told = _document(process)
         yield Server(process, int(told["url"].rsplit(":", 1)[1]), told)
     finally:
         if process.poll() is None:
@@ -126,14 +125,16 @@ def serving(*arguments: object, token: str | None = None, cwd: Path | None = Non
         process.communicate(timeout=30)
 
 
-def _document(lines: Iterator[str]) -> dict[str, Any]:
+def _document(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    assert process.stderr is not None
     text = ""
-    for line in lines:
+    for line in process.stdout:
         text += line
         if line == "}\n":
             found: dict[str, Any] = json.loads(text)
             return found
-    raise AssertionError(f"the server did not start: {text}")
+    raise AssertionError(f"the server did not start: {process.stderr.read()}")
 
 
 def gathered(ask: Callable[[int], Any], count: int, workers: int = 16) -> list[Any]:
