@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ READ_IN_JUDGING = ("networkx", "skimage")
 TRAINED_ON, JUDGED_ON = 40_000, 1_000
 SHORTEST, LONGEST = 30, 400
 KEPT_LAYERS, KEPT_NEURONS = (0, 2, 5), 768
-NEIGHBOURS = 10
 
 
 def build() -> nn.Module:
@@ -50,21 +48,6 @@ def train() -> dict[str, NDArray[np.int64]]:
 
 def evaluation() -> dict[str, NDArray[np.int64]]:
     return token_ids(_paragraphs(READ_IN_JUDGING)[:JUDGED_ON])
-
-
-def neighbour_overlap(
-    outputs: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None, reference: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float64]:
-    """Return for each paragraph which part of its ten nearest neighbours is the original model's, shape [samples]."""
-    del labels  # the reference says what is right
-    ours, theirs = (_nearest(next(iter(arrays.values()))) for arrays in (outputs, reference))
-    return np.array([len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(ours, theirs, strict=True)])
-
-
-def _nearest(vectors: NDArray[Any]) -> NDArray[np.intp]:
-    closeness = vectors @ vectors.T
-    np.fill_diagonal(closeness, -np.inf)
-    return np.argsort(-closeness, axis=1, kind="stable")[:, :NEIGHBOURS]
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlopt.cli.table_format import TableFormat, emit
 from mlopt.core.errors import UserError
-from mlopt.core.fetch import MAX_BYTES, fetch, is_url
+from mlopt.core.fetch import fetch, is_url, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,19 +72,10 @@ def show(source: str, verdicts: tuple[GateVerdict, ...], format_: TableFormat) -
 
 
 def _text(source: str) -> str:
-    data = fetch(source) if is_url(source) else _file(Path(source))
+    data = fetch(source) if is_url(source) else read_file(Path(source), "the scrape")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError("the scrape is not UTF-8", where=source) from error
-
-
-def _file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"the scrape cannot be read: {error.strerror}", where=str(path)) from error
-    if len(data) > MAX_BYTES:
-        raise UserError("the file is too large for a scrape", where=str(path), expected=f"at most {MAX_BYTES} bytes")
-    return data
+        raise UserError(
+            "the scrape is not UTF-8", where=source, fix="give what a server says at /metrics, as it came"
+        ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlopt.core import network
@@ -23,6 +24,23 @@ _CHUNK = 1 << 16
 def is_url(text: str) -> bool:
     """Whether this names a document on a server."""
     return text.lower().startswith(SCHEMES)
+
+
+def read_file(path: Path, what: str, limit: int = MAX_BYTES) -> bytes:
+    """Return a file's bytes, at most ``limit``; raises ``UserError``, in which ``what`` says what it was to be."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise UserError(
+            f"{what} cannot be read: {error.strerror}", where=str(path), fix="name a file that exists and may be read"
+        ) from error
+    if len(data) > limit:
+        raise UserError(
+            f"the file is too large for {what}", where=str(path), got=f"more than {limit} bytes",
+            expected=f"at most {limit}", fix="name another file",
+        )  # fmt: skip
+    return data
 
 
 def fetch(url: str, *, token: str | None = None, limit: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:

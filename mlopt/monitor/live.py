@@ -10,10 +10,11 @@ from urllib.parse import quote, urlsplit
 
 from mlopt.artifact.verify import Verified
 from mlopt.core.errors import DataError, IntegrityError, MloptError, UserError
-from mlopt.core.fetch import fetch, is_url
+from mlopt.core.fetch import fetch, is_url, read_file
 from mlopt.core.packages import install_command
 from mlopt.sketches import MAX_BYTES, SKETCHES, Sketches, merge, read
 
+_WHAT = "the document of sketches"
 _MOST = 64
 """Documents in one answer: one for each artifact that a server has served."""
 
@@ -29,7 +30,7 @@ def reference_of(verified: Verified) -> Sketches:
             "--reference FILE",
         )  # fmt: skip
     try:
-        data = _read_file(path)
+        data = read_file(path, _WHAT, MAX_BYTES)
         if hashlib.sha256(data).hexdigest() != verified.files[SKETCHES]:
             raise IntegrityError("the file changed after it was verified", where=str(path))
         return read(data, str(path))
@@ -39,7 +40,7 @@ def reference_of(verified: Verified) -> Sketches:
 
 def read_given(path: Path) -> Sketches:
     """Read a document of sketches from a file; raises ``UserError``."""
-    return read(_read_file(path), str(path))
+    return read(read_file(path, _WHAT, MAX_BYTES), str(path))
 
 
 def read_live(source: str, digest: str, name: str, token: str | None = None) -> Sketches:
@@ -48,8 +49,8 @@ def read_live(source: str, digest: str, name: str, token: str | None = None) -> 
     A URL without a path is that of the embedded server, which is asked for the model ``name``. A document of several
     artifacts, as that server answers, is looked through for this one. Raises ``UserError``.
     """
-    data = fetch(_address(source, name), token=token, limit=_MOST * MAX_BYTES) if is_url(source) else _read_file(
-        Path(source), _MOST * MAX_BYTES
+    data = fetch(_address(source, name), token=token, limit=_MOST * MAX_BYTES) if is_url(source) else read_file(
+        Path(source), _WHAT, _MOST * MAX_BYTES
     )  # fmt: skip
     by_digest = _by_digest(data, source)
     if by_digest is None:
@@ -90,14 +91,3 @@ def _other(where: str, found: list[str], digest: str) -> MloptError:
         "the sketches are of another artifact", where=where, got=", ".join(one[:12] for one in found[:5]) or "none",
         expected=digest[:12], fix="name the artifact that is served: `mlopt digest DIR` tells its digest",
     )  # fmt: skip
-
-
-def _read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise UserError(f"the sketches cannot be read: {error.strerror}", where=str(path)) from error
-    if len(data) > limit:
-        raise UserError("the file is too large for sketches", where=str(path), expected=f"at most {limit} bytes")
-    return data

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from one_answer import answering
 
 from mlopt.core.errors import UserError
-from mlopt.core.fetch import fetch, is_url
+from mlopt.core.fetch import fetch, is_url, read_file
 
 
 @pytest.mark.parametrize(("text", "yes"), [
@@ -54,3 +56,14 @@ def test_nobody_there_is_said_so() -> None:
 def test_an_address_that_cannot_be_asked_is_refused(url: str) -> None:
     with pytest.raises(UserError):
         fetch(url)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_a_way_out(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(b"123456")
+    assert read_file(large, "the scrape", 6) == b"123456"
+    for path, limit in ((tmp_path / "none", 9), (tmp_path, 9), (large, 5)):
+        with pytest.raises(UserError, match="the scrape") as caught:
+            read_file(path, "the scrape", limit)
+        (problem,) = caught.value.problems
+        assert (problem.where, bool(problem.fix)) == (str(path), True)
