@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
 from mlopt.artifact.signing.base import UnknownSignerError
@@ -76,12 +76,13 @@ def test_no_line_can_be_taken_out_moved_or_put_in(said: list[dict[str, Any]], da
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.data())
-def test_no_byte_of_a_line_can_be_changed(data: some.DataObject) -> None:
+@given(some.integers(0, 1), some.integers(0, 10_000), some.integers(1, 255))
+def test_no_byte_of_a_line_can_be_changed(at: int, position: int, flipped: int) -> None:
+    """What is drawn does not hang on the lines: a signature is one or two bytes longer or shorter each time."""
     lines = lines_of([said() for _ in range(3)])
-    at = data.draw(some.integers(0, 1))
-    where = data.draw(some.integers(0, len(lines[at]) - 1))
-    byte = data.draw(some.integers(0, 255).filter(lambda one: one not in (lines[at][where], 10)))
+    where = position % len(lines[at])
+    byte = lines[at][where] ^ flipped
+    assume(byte != ord("\n"))
     lines[at] = lines[at][:where] + bytes([byte]) + lines[at][where + 1 :]
     with pytest.raises(IntegrityError):
         read(lines)
