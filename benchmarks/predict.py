@@ -1,14 +1,16 @@
 """Does `mlopt predict` compute each row once, in order, though it is killed twice, and how fast?
 
-python benchmarks/predict.py [--rows 100000] [--only mnist|minilm] [--folder .bench/predict]      # some minutes
+python benchmarks/predict.py [--rows 100000] [--only mnist|minilm] [--folder .bench/predict] [--nodes 2]  # minutes
 
 Makes two artifacts of recipes here (`mlopt optimize --quick`, once; they are kept in the folder, with a key of their
 own): recipes/minilm.yaml, which gets texts of 8 tokens, one of them not in the vocabulary, and recipes/mnist_cnn.yaml.
 `mlopt predict` runs over so many rows of each, is ended by SIGKILL when a quarter and when a half of the shards are
 there, and goes on. Then all that it wrote is read back: every row once and in order but for the poisoned one, every
 digest as it was written, no shard that was whole before a kill written again, and of each shard one batch, whose
-outputs must be those of the same batch fed to the model directly. The result goes to benchmarks/results/predict.json;
-the exit code is 1 if anything is not so.
+outputs must be those of the same batch fed to the model directly. With ``--nodes``, all that is done once more on a
+cluster of Ray of so many nodes with one core each, on this machine and out of anybody's reach (Ray must be importable:
+PYTHONPATH=.bench/ray/site-packages). The result goes to benchmarks/results/predict.json; the exit code is 1 if
+anything is not so.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,14 +76,33 @@ def main() -> None:
     os.environ["MLOPT_CONFIG"] = str(options.folder / "config")
     cases = [case for case in CASES if options.only in (None, case.name)]
     found = {case.name: measured(case, options) for case in cases}
+    on_nodes = on_cluster(options) if options.nodes else {}
     document = {
         "environment": environment(detect_cpu()).model_dump(mode="json"),
         "rows": options.rows,
         "cases": found,
+        **({"nodes": options.nodes, "cases_on_nodes": on_nodes} if options.nodes else {}),
     }
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
-    sys.exit(0 if not any(each["wrong"] for each in found.values()) else 1)
+    print(json.dumps([found, on_nodes], indent=1))
+    sys.exit(0 if not any(each["wrong"] for each in (*found.values(), *on_nodes.values())) else 1)
+
+
+def on_cluster(options: argparse.Namespace) -> dict[str, Any]:
+    """Run all that was asked for inside the namespaces of a cluster; return what was found there."""
+    sys.path.insert(0, str(ROOT / "tests/helpers"))
+    from ray_cluster import cluster, why_not
+
+    if (reason := why_not()) is not None:
+        sys.exit(reason)
+    only = ("--only", options.only) if options.only else ()
+    with tempfile.TemporaryDirectory() as folder, cluster(0, *[1] * options.nodes) as nodes:
+        output = Path(folder) / "found.json"
+        words = ("--rows", options.rows, "--folder", options.folder, "--ray", nodes.address, "--output", output, *only)
+        code = nodes.start([sys.executable, *map(str, (__file__, *words))], stdout=subprocess.DEVNULL).wait()
+        if not output.exists():
+            sys.exit(f"on the cluster it ended with {code}")
+        return dict(json.loads(output.read_text())["cases"])
 
 
 def arguments() -> argparse.Namespace:
@@ -91,6 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench/predict")
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--ray", metavar="ADDRESS", help="a cluster to join: passed on to mlopt predict")
+    parser.add_argument("--nodes", type=int, default=0, help="do it on a cluster of so many nodes, too")
     return parser.parse_args()
 
 
