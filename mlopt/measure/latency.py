@@ -67,8 +67,8 @@ def measure(
             _Turn(candidate, samples, Path(folder) / f"{number}.log", patience, cold=cold)
             for number, candidate in enumerate(candidates)
         ]
-
         if cold:
+            notify("starting a process for each", 0.0)
             _begin(turns, ends)
 
         def with_rounds(least: int) -> dict[str, Measured]:

@@ -19,6 +19,8 @@ _HEADER = """\
 """
 
 _STAND_IN = re.compile(r"(.+) \((.+)\)")
+_RECORD = re.compile(r"[^/]+/RECORD")
+"""How it lists itself."""
 
 
 def records(packages: Mapping[str, str]) -> dict[str, str]:
@@ -56,8 +58,9 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _record(distribution: str) -> str | None:
     try:
-        files = metadata.distribution(distribution).files or ()
+        found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return None
-    paths = [file.locate() for file in files if file.name == "RECORD" and len(file.parts) == 2]
-    return digest_file(Path(paths[0])) if paths else None
+    listed = (line.partition(",")[0] for line in (found.read_text("RECORD") or "").splitlines())
+    own = next((name for name in listed if _RECORD.fullmatch(name)), None)
+    return digest_file(Path(str(found.locate_file(own)))) if own is not None else None

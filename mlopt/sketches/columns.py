@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 PER_ROW = 64
 """Values of a row that are sketched where all share one sketch: every so manieth, from a start that moves on."""
 _MOVE = 7919
+_CACHED = 1 << 16
+"""Values at a time: half a MiB of doubles."""
 _HALF = np.uint32(1 << 11)
 """Of the 23 bits of a float32 beyond its first, 11 are kept."""
 
@@ -128,15 +130,24 @@ def _of_equal(
     odd = [int(each.sum()) for each in _by_row(numbers)]
     picked = numbers[:, _picked(numbers.shape[1], seen)]
     if not any(odd):
-        means, deviations = numbers.mean(axis=1, dtype=np.float64), numbers.std(axis=1, dtype=np.float64)
-        figures = picked.ravel(), means.astype(np.float32), deviations.astype(np.float32)
-        return figures, odd, _rows_outside(picked, bounds)
+        return (picked.ravel(), *_moments(numbers)), odd, _rows_outside(picked, bounds)
     finite = np.isfinite(numbers)
     rows = finite.any(axis=1)
     held = np.ma.masked_array(numbers[rows], ~finite[rows], dtype=np.float64)
     means, deviations = (np.asarray(each, np.float32) for each in (held.mean(axis=1), held.std(axis=1)))
     kept = np.isfinite(picked)
     return (picked[kept], means, deviations), odd, _rows_outside(np.where(kept, picked, np.nan), bounds)
+
+
+def _moments(numbers: Floats) -> tuple[Floats, Floats]:
+    """Return mean and deviation of each row, computed in doubles: a cache's worth of them at a time is far faster."""
+    found = np.empty((2, len(numbers)), np.float32)
+    at_once = max(1, _CACHED // max(1, numbers.shape[1]))
+    for start in range(0, len(numbers), at_once):
+        rows = slice(start, start + at_once)
+        doubles = numbers[rows].astype(np.float64)
+        found[0, rows], found[1, rows] = doubles.mean(axis=1), doubles.std(axis=1)
+    return found[0], found[1]
 
 
 def _picked(size: int, seen: int) -> slice:

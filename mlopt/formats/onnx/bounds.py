@@ -29,8 +29,10 @@ _LARGEST_CONSTANT = 1 << 16
 _FIX = "a model does not need that: check where the file is from"
 _SHAPED = frozenset({"ConstantOfShape", "RandomNormal", "RandomUniform"})
 _SCALED = frozenset({"Expand", "Reshape", "Tile", "Pad", "Resize", "Upsample"})
+_ASKING = _SHAPED | _SCALED | {"Range", "OneHot", "Loop"}
 Function = tuple[str, str, str]
-Constants = Mapping[str, list[float]]
+Constants = Mapping[str, "onnx.TensorProto | list[float]"]
+"""The small constants of a graph, by name; a tensor is read where its values are asked for."""
 
 
 def check_bounds(path: Path, proto: onnx.ModelProto) -> None:
@@ -87,39 +89,43 @@ def _called(node: onnx.NodeProto) -> Function:
     return node.domain, node.op_type, node.overload
 
 
-def _constants(graph: onnx.GraphProto | onnx.FunctionProto) -> dict[str, list[float]]:
-    """Return the small constants of a graph and its subgraphs, by name: those that can be sizes."""
+def _constants(graph: onnx.GraphProto | onnx.FunctionProto) -> Constants:
+    """Return the constants of a graph and its subgraphs, by name."""
+    found: dict[str, onnx.TensorProto | list[float]] = {}
     held = list(getattr(graph, "initializer", ()))
-    found: dict[str, list[float]] = {}
     for node in nodes(graph):
         held += [tensor for inner in subgraphs(node) for tensor in inner.initializer]
         for attribute in node.attribute if node.op_type == "Constant" and node.output else ():
             if attribute.HasField("t"):
-                found |= _values(attribute.t, node.output[0])
+                found[node.output[0]] = attribute.t
             elif attribute.name in {"value_int", "value_ints"}:
                 found[node.output[0]] = [attribute.i] if attribute.name == "value_int" else list(attribute.ints)
-    for tensor in held:
-        found |= _values(tensor, tensor.name)
-    return found
+    return found | {tensor.name: tensor for tensor in held}
 
 
-def _values(tensor: onnx.TensorProto, name: str) -> dict[str, list[float]]:
+def _values(name: str, constants: Constants) -> list[float]:
+    """Return the values of a constant that can be sizes, as it is small; else none."""
     import onnx
 
-    small = tensor.ByteSize() <= _LARGEST_CONSTANT and math.prod(tensor.dims) <= _LARGEST_CONSTANT
-    if not small or tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return {}
+    held = constants.get(name, [])
+    if isinstance(held, list):
+        return held
+    small = held.ByteSize() <= _LARGEST_CONSTANT and math.prod(held.dims) <= _LARGEST_CONSTANT
+    if not small or held.data_location == onnx.TensorProto.EXTERNAL:
+        return []
     try:
-        array = onnx.numpy_helper.to_array(tensor)
+        array = onnx.numpy_helper.to_array(held)
     except (ValueError, TypeError, KeyError):  # its data are not what its type says, which opening it will tell
-        return {}
-    return {name: array.ravel().tolist()} if array.dtype.kind in "iufb" else {}
+        return []
+    return list(array.ravel().tolist()) if array.dtype.kind in "iufb" else []
 
 
 def _asked(node: onnx.NodeProto, constants: Constants) -> Iterator[tuple[str, float, float]]:
     """Yield what a node asks for in so many words: ``(what, how much, the most)``."""
-    given = [constants.get(name, []) for name in node.input]
     kind = node.op_type
+    if kind not in _ASKING:
+        return
+    given = [_values(name, constants) for name in node.input]
     if kind in _SHAPED:
         shapes = [attribute.ints for attribute in node.attribute if attribute.name == "shape"]
         yield "values", max(math.prod(shape) for shape in (*given[:1], *shapes, ())), _MOST_VALUES
@@ -132,7 +138,8 @@ def _asked(node: onnx.NodeProto, constants: Constants) -> Iterator[tuple[str, fl
     elif kind == "OneHot":
         yield "values", max((size for sizes in given[1:2] for size in sizes), default=0.0), _MOST_VALUES
     elif kind == "Loop" and _never_stops(next(subgraphs(node)), constants):
-        yield "rounds", max(given[0], default=math.inf) if node.input[0] in ("", *constants) else 0.0, _MOST_ROUNDS
+        known = bool(given[0]) or not node.input[0]
+        yield "rounds", max(given[0], default=math.inf) if known else 0.0, _MOST_ROUNDS
 
 
 def _never_stops(body: onnx.GraphProto, constants: Constants) -> bool:
@@ -141,4 +148,4 @@ def _never_stops(body: onnx.GraphProto, constants: Constants) -> bool:
     name = body.output[0].name
     for _ in range(len(sources) + 1):
         name = sources.get(name, name)
-    return name == body.input[1].name or any(constants.get(name, ()))
+    return name == body.input[1].name or any(_values(name, constants))
