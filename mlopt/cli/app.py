@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from mlopt.cli import ends, log, settings
+from mlopt.cli import ends, events, log, settings
 from mlopt.cli.program import GROUPS, VERBS, program
 from mlopt.core import network
 from mlopt.core.errors import ExitCode, MloptError
@@ -27,10 +27,23 @@ def main() -> None:
     ends.open_streams()
     ends.end_in_order()
     network.guard()
-    os._exit(ends.flushed(run(sys.argv[1:])))
+    os._exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
+    """Run one command, and say in its events how it ended: the one place for that, whatever the end."""
+    code: int = ExitCode.BUG
+    try:
+        code = ends.flushed(_run(arguments))
+    except SystemExit as leaving:  # a signal asked for it
+        code = leaving.code if isinstance(leaving.code, int) else ExitCode.GATE_FAILED
+        raise
+    finally:
+        events.end(code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     """Run one command; the boundary at which every error becomes text and a code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # other packages' code has no place in a verifier
     asked = next((word for word in arguments if not word.startswith("-")), None)
@@ -53,11 +66,13 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost boundary: told to the user in full
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
             error.show()  # type: ignore[attr-defined]
+            events.current().fail(error.format_message())
             return ExitCode.USAGE
         if isinstance(error, OSError) and ends.is_of_a_stream(error):
             return ends.unwritable(error)
         return _bug(error)
     if code == ExitCode.INTERRUPTED:  # typer, too, turns an interrupt into this code
+        events.current().fail("interrupted")
         _tell("interrupted", "what was finished is in the cache, and the same command goes on from there")
     return int(code or 0)
 
@@ -65,6 +80,7 @@ def run(arguments: list[str]) -> int:
 def _show(error: MloptError) -> None:
     import logging
 
+    events.current().fail(": ".join(filter(None, (error.problems[0].where, error.brief))))
     for problem in error.problems[:_SHOWN_PROBLEMS]:
         _tell("error", str(problem))
     if len(error.problems) > _SHOWN_PROBLEMS:
@@ -91,7 +107,9 @@ def _bug(error: Exception) -> int:
 
     with tempfile.NamedTemporaryFile("w", prefix="mlopt-bug-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exception(error, file=log)
-    _tell("bug", f"{type(error).__name__}: {error}")
+    what = f"{type(error).__name__}: {error}"
+    events.current().fail(what)
+    _tell("bug", what)
     _tell("bug", f"this is a fault of mlopt, not yours; please report it with {log.name}")
     return ExitCode.BUG
 

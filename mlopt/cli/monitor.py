@@ -60,6 +60,7 @@ def monitor(
     """
     from mlopt.artifact.verify import verify
     from mlopt.cli import console
+    from mlopt.cli.progress import Progress
 
     if bool(live) + (log is not None) != 1 and not (rules and not live and log is None):
         raise UserError("say what is live, once", fix="--live FILE|URL, or --log FILE; or --rules DIR alone")
@@ -68,7 +69,9 @@ def monitor(
         _write_rules(verified, artifact, rules, (slo, target))
     if not live and log is None:
         return
-    found, seen = _monitored(verified, (live or [], log, reference), token_file)
+    with Progress(console.err) as progress:
+        progress.update("compare")
+        found, seen = _monitored(verified, (live or [], log, reference), token_file)
     files = {"html": html, "markdown": markdown, "sketches": sketches, "metrics": metrics}
     _write(verified, found, seen, files)
     _show(found, console.err if json else console.out)

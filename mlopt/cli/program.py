@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mlopt import __version__
-from mlopt.cli import log
+from mlopt.cli import events, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ _WIDEST = 100
 """Columns of the help, where the screen has them."""
 _WHOLE = 1000
 """More characters than any first sentence has, so that none is cut."""
+_EVENTS = "Write what happens into this file as it happens, a JSON object in each line (docs/ci.md)."
 
 
 class _InPanels(TyperGroup):
@@ -73,8 +75,12 @@ def program(names: Iterable[str] = (*VERBS, *GROUPS)) -> Any:
 
 
 def _with_common_options(root: Any) -> Any:
-    """Give every verb the options that the program has for all of them, so that they may stand behind it, too."""
-    common = [each for each in root.params if each.name in ("verbose", "quiet")]
+    """Give every verb the options that the program has for all of them, so that they may stand behind it, too.
+
+    ``--events`` stands nowhere else: its first line says which verb it is.
+    """
+    common = [each for each in root.params if each.name in ("verbose", "quiet", "events_to")]
+    root.params = [each for each in root.params if each.name != "events_to"]
     for verb in _verbs(root):
         verb.params += common
     return root
@@ -104,6 +110,11 @@ def _quiet(wanted: bool) -> None:
         log.start(quiet=True)
 
 
+def _begin(context: typer.Context, file: Path | None) -> None:
+    if file is not None and not context.resilient_parsing:  # which a shell does that completes a line
+        events.begin(context.command_path.partition(" ")[2], Path(file))
+
+
 def _root(
     version: bool = typer.Option(
         False, "--version", "-V", callback=_version, is_eager=True, expose_value=False, help="Print the version."
@@ -114,5 +125,9 @@ def _root(
     quiet: bool = typer.Option(
         False, "--quiet", "-q", callback=_quiet, expose_value=False, help="Print results and errors, and nothing else."
     ),
+    events_to: Annotated[
+        Path | None,
+        typer.Option("--events", metavar="FILE", callback=_begin, is_eager=True, expose_value=False, help=_EVENTS),
+    ] = None,
 ) -> None:
-    del version, verbose, quiet  # their callbacks act
+    del version, verbose, quiet, events_to  # their callbacks act

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
+from mlopt.cli import events
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
@@ -23,7 +25,8 @@ class Progress:
     """Shows the stage at hand: a line for each new one and, under the last, how far it is and for how long it goes on.
 
     In a terminal that is one moving line, which is gone at the end. In a log it is a plain line every ten seconds,
-    whether or not there is news, and one for the end of what took two. ``clock`` gives seconds.
+    whether or not there is news, and one for the end of what took two. Whatever it is, the command's events have all of
+    it. ``clock`` gives seconds.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +36,7 @@ class Progress:
         self._started = self._stage_started = self._stage_began = self._logged = clock()
         self._stage, self._detail = "", ""
         self._share: float | None = None
+        self._events = events.current()
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._printed: tuple[int, int] = (0, 0)
@@ -46,8 +50,7 @@ class Progress:
 
             self._live = Live(get_renderable=self.line, console=self._console, transient=True, redirect_stdout=False)
             self._live.start()
-        else:
-            threading.Thread(target=self._beats, daemon=True).start()
+        threading.Thread(target=self._beats, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,10 +59,12 @@ class Progress:
             self._live.stop()
         else:
             self._end()
+        self._events.close_stage()
 
     def update(self, stage: str, detail: str = "", share: float | None = None) -> None:
         """Say what is done now: the stage, within it the detail, and the share of the stage that is done, 0 to 1."""
         with self._lock:
+            self._events.update(stage, detail, share)
             self._update(stage, detail, share)
 
     def say(self, line: str) -> None:
@@ -71,11 +76,14 @@ class Progress:
         count = count + 1 if second == now else 1
         self._printed = now, count
         if count <= _MOST_PRINTED:
-            self._print(plain(line.rstrip()))
+            text = plain(line.rstrip())
+            self._events.message(text)
+            self._print(text)
 
     def _beats(self) -> None:
-        """In a log: say that work goes on where nobody else does."""
+        """Say that work goes on where nobody else does."""
         while not self._over.wait(1.0):
+            self._events.beat()
             self.beat()
 
     def beat(self) -> None:

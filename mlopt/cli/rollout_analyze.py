@@ -54,6 +54,7 @@ def analyze(
     Exits with 0 when it is as good, 1 when it is worse, 3 when the counts cannot tell yet.
     """
     from mlopt.cli import console
+    from mlopt.cli.progress import Progress
     from mlopt.rollout.analysis import Watching
     from mlopt.rollout.analysis import analyze as analyzing
     from mlopt.rollout.comparison import CanaryLimits
@@ -62,9 +63,12 @@ def analyze(
     book = shared.book(ledger, sign_key, passphrase_file, ledger_keys)
     target = shared.target(via, at, shared.known_model(book, via, at, model), token_file)
     rows = AnswerProbe.of(probe, tolerance) if probe is not None else None
-    watching = Watching(seconds(duration), seconds(every), act=act, digest=digest, probe=rows)
     limits = CanaryLimits(errors=errors, slower=slower, different=different, alpha=alpha)
-    found = analyzing(target, book, limits, watching)
+    with Progress(console.err) as progress:
+        watching = Watching(
+            seconds(duration), seconds(every), act=act, digest=digest, probe=rows, notify=progress.update
+        )
+        found = analyzing(target, book, limits, watching)
     if json:
         console.emit_json(_as_json(found))
     _show(found, act, console.err if json else console.out)

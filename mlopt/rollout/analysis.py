@@ -18,6 +18,7 @@ from mlopt.rollout.observed import Observed, restarted, since, together
 from mlopt.rollout.probe import AnswerProbe
 from mlopt.rollout.steps import promote, rollback, whole
 from mlopt.rollout.target import RolloutTarget
+from mlopt.run.timeline import Notify
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Watching:
     """Rows that both are asked at each look, so that answers are compared."""
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    notify: Notify = lambda *_: None
+    """Called with what is done, the look at hand and the share of the time that is over."""
 
 
 @dataclass
@@ -113,6 +116,7 @@ def _watched(
     findings: tuple[CanaryFinding, ...] = ()
     verdict: Verdict = "inconclusive"
     while verdict == "inconclusive" and watching.clock() - began < watching.seconds - 1e-6:
+        watching.notify("compare", f"look {looks + 1}", (watching.clock() - began) / watching.seconds)
         watching.sleep(min(watching.every, watching.seconds - (watching.clock() - began)))
         windows.add(target.observed(), digests)
         if watching.probe is not None:

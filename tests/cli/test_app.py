@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from mlopt.cli.app import run
 from mlopt.core.errors import ExitCode, IntegrityError, ModelError, Problem, RecipeError
@@ -114,3 +116,53 @@ def test_output_that_takes_no_more_is_no_bug(
     with os.fdopen(writing, "w", buffering=1) as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert run(["--version"]) == ExitCode.PIPE_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RecipeError("one", where="r.yaml:3:1", got="two\nlines"), ExitCode.USAGE, "r.yaml:3:1: one: two lines"),
+        (IntegrityError.of([Problem("changed"), Problem("removed")]), ExitCode.INTEGRITY, "changed"),
+        (ZeroDivisionError("by zero"), ExitCode.BUG, "ZeroDivisionError: by zero"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),
+        (typer.BadParameter("give a number"), ExitCode.USAGE, "Invalid value: give a number"),
+        (typer.Exit(ExitCode.INCONCLUSIVE), ExitCode.INCONCLUSIVE, None),
+    ],
+)
+def test_whatever_ends_a_command_its_events_say_so_once(
+    raises: Raises,
+    error: BaseException,
+    code: ExitCode,
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    raises(error)
+    assert run(["digest", "x", "--events", str(tmp_path / "run.jsonl")]) == code
+    assert ended(tmp_path / "run.jsonl") == (code, message)
+
+
+def ended(file: Path) -> tuple[int, str | None]:
+    """What the last of two events says."""
+    first, last = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    assert (first["kind"], last["kind"]) == ("started", "ended")
+    return last["exit_code"], last["error"]
+
+
+def test_a_signal_is_an_end_too(raises: Raises, tmp_path: Path) -> None:
+    raises(SystemExit(143))
+    with pytest.raises(SystemExit):
+        run(["digest", "x", "--events", str(tmp_path / "run.jsonl")])
+    assert ended(tmp_path / "run.jsonl") == (143, None)
+
+
+def test_the_code_is_that_of_all_that_was_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be written may be what cannot be."""
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "a").write_text("a")
+    with Path("/dev/full").open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        words = ["digest", str(tmp_path / "digits"), "--json", "--events", str(tmp_path / "run.jsonl")]
+        assert run(words) == ExitCode.USAGE
+    assert ended(tmp_path / "run.jsonl") == (ExitCode.USAGE, None)

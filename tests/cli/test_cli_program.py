@@ -69,7 +69,7 @@ def test_every_verb_has_the_common_options_and_the_short_form_of_help(
     told = shown(capsys, *verb, "-h")
     assert shown(capsys, *verb, "--help") == told
     is_group = verb[0] in GROUPS and len(verb) == 1
-    assert ("-q, --quiet" in told and "-v, --verbose" in told) is not is_group
+    assert ("-q, --quiet" in told and "-v, --verbose" in told and "--events FILE" in told) is not is_group
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

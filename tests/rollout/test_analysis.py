@@ -178,3 +178,10 @@ def test_of_100_bad_candidates_nearly_all_fail_within_a_minute_of_their_requests
         source = readings(rng, {A: GOOD, B: fault}, {A: 180.0, B: 20.0}, mirrored={B: 10.0})
         found += verdict_of(source, 12)[0] == "fail"
     assert found >= 98
+
+
+def test_each_look_is_told_with_the_share_of_the_time(tmp_path: Path) -> None:
+    told: list[tuple[str, str, float | None]] = []
+    watching, _ = watched(15, notify=lambda *what: told.append(what))
+    analyze(rolled(GOOD, per_s=1.0), a_book(tmp_path), CanaryLimits(), watching)
+    assert told == [("compare", "look 1", 0.0), ("compare", "look 2", 5 / 15), ("compare", "look 3", 10 / 15)]
