@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SOURCE = "An artifact directory or a report.json; or a server's metrics: a URL, or a file of Prometheus text."
 _GATES = "YAML with gates; they and --gate are judged instead of those that the report was made with."
 _BASELINE = "What gates with `vs: baseline` compare with: an artifact or report.json; of metrics an earlier scrape."
+_MODEL = "Of a scrape, judge this model alone; repeatable. [default: each by itself, and the worst verdict counts]"
 _KEY = "The public key that must have signed the artifact; without any signer named, it may be unsigned, or others'."
 _ANNOTATIONS = "Print GitHub annotations.  [default: on in GitHub Actions, unless --json or --format]"
 
@@ -43,6 +44,7 @@ def gate(
     limits: Limits = None,
     gates: Annotated[Path | None, typer.Option("--gates", help=_GATES)] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help=_BASELINE)] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help=_MODEL)] = None,
     key: Annotated[Path | None, typer.Option("--key", help=_KEY)] = None,
     roots: options.Roots = None,
     identity: options.Identity = None,
@@ -69,7 +71,10 @@ def gate(
     if gate_scrape.is_scrape(given):
         gate_scrape.refuse({f"--{name}": value for name, value in {**files, "summary": summary, "key": key}.items()})
         asked, _ = read_gates(limits, gates, given=())
-        raise typer.Exit(_CODES[gate_scrape.show(given, gate_scrape.judged(given, asked, baseline), wanted)])
+        found = gate_scrape.judged(given, asked, baseline, model or ())
+        raise typer.Exit(_CODES[gate_scrape.show(given, found, wanted)])
+    if model:
+        raise gate_scrape.only_of_a_scrape(model)
     source = Path(given)
     note = _check_integrity(source, options.trust(key, roots, identity, issuer))
     evidence = _judged(source, limits, gates, baseline)

@@ -10,14 +10,18 @@ from mlopt.core.errors import UserError
 from mlopt.core.fetch import fetch, is_url, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from mlopt.cli.console import Screen
     from mlopt.gate.limits import Gate
     from mlopt.results.report import GateVerdict
     from mlopt.results.section import Verdict
 
+    Judged = tuple[tuple[str, GateVerdict], ...]
+    """Verdicts, each with its model's name, which is empty where the server gives none."""
+
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
-HEADS = ("verdict", "gate", "found")
+HEADS = ("verdict", "model", "gate", "found")
 
 
 def is_scrape(source: str) -> bool:
@@ -35,12 +39,22 @@ def is_scrape(source: str) -> bool:
     return begin[:1] not in (b"{", b"") and (begin.startswith(b"#") or b"mlopt_" in begin)
 
 
-def judged(source: str, gates: Sequence[Gate], earlier: Path | None) -> tuple[GateVerdict, ...]:
-    """Scrape once, and judge; ``earlier`` is a file with a scrape of before. Raises ``UserError``."""
+def judged(source: str, gates: Sequence[Gate], earlier: Path | None, models: Collection[str]) -> Judged:
+    """Scrape once, and judge each model by itself, or those ``models``; ``earlier`` is a file with a scrape of before.
+
+    Raises ``UserError``.
+    """
     from mlopt.gate.scrape import judge_scrape, served
 
     before = None if earlier is None else _text(str(earlier))
-    return judge_scrape(gates, served(_text(source), source, earlier=before))
+    found = served(_text(source), source, models=models, earlier=before)
+    return tuple((model, one) for model, each in found.items() for one in judge_scrape(gates, each))
+
+
+def only_of_a_scrape(models: Sequence[str]) -> UserError:
+    """Return what to say of ``--model`` with a report."""
+    return UserError("--model goes with a scrape: a report is of one model", got=f"--model {models[0]}",
+                     fix="leave it out")  # fmt: skip
 
 
 def refuse(options: Mapping[str, object]) -> None:
@@ -51,24 +65,31 @@ def refuse(options: Mapping[str, object]) -> None:
                         fix="leave it out; --json, and --format md or csv, tell of a scrape")  # fmt: skip
 
 
-def show(source: str, verdicts: tuple[GateVerdict, ...], format_: TableFormat) -> Verdict:
+def show(source: str, judged: Judged, format_: TableFormat) -> Verdict:
     """Print the verdicts, for people to standard error if a document goes to standard output; return the worst."""
     from mlopt.cli import console
-    from mlopt.core.foreign_text import plain
     from mlopt.gate.judge import overall
 
-    verdict = overall(verdicts)
-    screen = console.out if format_ is TableFormat.TEXT else console.err
-    for one in verdicts:
-        screen.say(f"{one.verdict:<13}{one.metric} {one.limit}", _STYLES[one.verdict], len(one.verdict))
-        screen.print(f"{'':<13}{plain(one.message)}")
-    screen.print(f"verdict      {verdict}", style=_STYLES[verdict])
+    verdict = overall([one for _, one in judged])
+    _tell(judged, verdict, console.out if format_ is TableFormat.TEXT else console.err)
     if format_ is TableFormat.JSON:
-        found = [one.model_dump(mode="json") for one in verdicts]
+        found = [{"model": model or None, **one.model_dump(mode="json")} for model, one in judged]
         console.emit_json({"source": source, "verdict": verdict, "gates": found})
     elif format_ is not TableFormat.TEXT:
-        emit(format_, HEADS, [(one.verdict, f"{one.metric} {one.limit}", one.message) for one in verdicts])
+        emit(format_, HEADS, [(one.verdict, model, f"{one.metric} {one.limit}", one.message) for model, one in judged])
     return verdict
+
+
+def _tell(judged: Judged, verdict: Verdict, screen: Screen) -> None:
+    from mlopt.core.foreign_text import plain
+
+    for model, one in judged:
+        gate = f"{one.metric} {one.limit}" + (f", model {plain(model)}" if model else "")
+        screen.say(f"{one.verdict:<13}{gate}", _STYLES[one.verdict], len(one.verdict))
+        screen.print(f"{'':<13}{plain(one.message)}")
+    screen.print(f"verdict      {verdict}", style=_STYLES[verdict])
+    if (models := len({model for model, _ in judged})) > 1:
+        screen.print(f"{'':<13}the worst of {models} models, each judged by itself; --model NAME judges one")
 
 
 def _text(source: str) -> str:

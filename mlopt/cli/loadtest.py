@@ -26,7 +26,9 @@ _SLO = "The limits of the service: p50, p95 and p99 with a time, error_rate with
 _RATE = "Requests a second, sent whatever becomes of those before."
 _SECONDS = "How long: 30s, 5m."
 _ARTIFACT = "What should be served: its name, its answers and its digest are compared with the server's."
-_DATA = "Samples, as of predict: .npz, a folder of .npy files or of images, .jsonl. Made up if absent."
+_DATA = "Samples, as of predict: .npz, a folder of .npy files or of images, .jsonl. Made up without this and --recipe."
+_RECIPE = "The recipe that the artifact was made with: samples of its evaluation data, in place of --data."
+_CODE = "Run the recipe's Python, if that makes its data."
 _AGAINST = "The address of another server: requests go to both in turn, each at --rate."
 _RAMP = "Search the highest rate that keeps the limits, from --rate on."
 _MAX_RATE = "The highest rate that is tried.  [default: 64 times --rate]"
@@ -48,6 +50,8 @@ def loadtest(
         str | None, typer.Option("--model", metavar="NAME", help="The model, if the URL has none.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="PATH", help=_DATA)] = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help=_RECIPE)] = None,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help=_CODE)] = False,
     samples: Annotated[int, typer.Option("--samples", min=1, max=10_000, help="Different requests, at most.")] = 64,
     batch: Annotated[int, typer.Option("--batch", min=1, max=10_000, help="Rows in a request.")] = 1,
     against: Annotated[str | None, typer.Option("--against", metavar="URL", help=_AGAINST)] = None,
@@ -83,8 +87,9 @@ def loadtest(
         files.check_folder(output)
     request = LoadRequest(
         target=target, rate=rate, seconds=seconds, against=against, artifact=artifact, model=model, data=data,
-        samples=samples, batch=batch, constant=constant, seed=seed, gates=_gates(slo, gate), ramp=ramp,
-        max_rate=max_rate, max_time=max_time, time_limit_s=timeout, max_in_flight=max_in_flight,
+        recipe=recipe, allow_code=allow_code, samples=samples, batch=batch, constant=constant, seed=seed,
+        gates=_gates(slo, gate), ramp=ramp, max_rate=max_rate, max_time=max_time, time_limit_s=timeout,
+        max_in_flight=max_in_flight,
         trust=options.trust(key, roots, identity, issuer), trusted=_trusted(key, roots, identity, issuer),
     )  # fmt: skip
     with Progress(console.err) as progress:

@@ -3,16 +3,20 @@
 A scrape says in which bucket each request's time fell, so a percentile is known to lie between two bounds: those of the
 buckets that hold the ends of its interval by rank (Wilson's, of the share). Errors are answers of 5xx, with Wilson's
 interval. Counters run from the server's start: with an ``earlier`` scrape, what lies between the two is judged.
+
+Each model is read by itself: a good one that is asked often would hide a bad one that is asked rarely.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlopt.core.errors import GateError
+from mlopt.core.foreign_text import plain
+from mlopt.formats.model import count_of
 from mlopt.gate.evidence import Evidence
 from mlopt.gate.exposition import MetricSample, samples
 from mlopt.gate.limits import Gate
@@ -29,12 +33,13 @@ _PERCENTILES = {"serving.p50_ms": 0.5, "serving.p95_ms": 0.95, "serving.p99_ms":
 _ERRORS = "serving.error_rate"
 ANSWERED = (*_PERCENTILES, _ERRORS)
 """The metrics that a scrape answers."""
+_LONGEST = 100
 _WAIT = "scrape again when more requests were answered"
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a server did, all its models and versions together or those that were asked for."""
+    """What a server did with one model, all its versions together."""
 
     below: Mapping[float, float]
     """By upper bound, in seconds: how many requests took at most so long."""
@@ -42,24 +47,60 @@ class Served:
     errors: int
 
 
-def served(text: str, where: str, *, labels: Mapping[str, str] | None = None, earlier: str | None = None) -> Served:
-    """Read a scrape; only what has all of ``labels``. Raises ``DataError``, or ``GateError`` without any request.
+@dataclass
+class _Counters:
+    """Of one model: how many requests took at most so long, and how many answers had a code."""
 
-    Raises ``GateError``, too, if a counter is less than in the ``earlier`` scrape: the server began anew.
+    below: Counter[float] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+
+
+def served(text: str, where: str, *, models: Collection[str] = (), earlier: str | None = None) -> dict[str, Served]:
+    """Read a scrape: what the server did by the model's name, which is empty where it gives none.
+
+    Only those ``models``, if any are named. Raises ``DataError``, or ``GateError`` without any request, for a model
+    that is not there, or if a counter is less than in the ``earlier`` scrape: the server began anew.
     """
-    wanted = labels or {}
-    below, codes = _counts(samples(text, where), wanted)
-    if earlier is not None:
-        below_then, codes_then = _counts(samples(earlier, f"{where}, earlier"), wanted)
-        below.subtract(below_then)
-        codes.subtract(codes_then)
-        if min((*below.values(), *codes.values()), default=0) < 0:
-            raise GateError("the server began anew between the two scrapes", where=where, fix="scrape twice again")
-    if not below or not codes:
-        raise GateError("the scrape says nothing of requests", where=where, got=f"no {_REQUESTS} or {_SECONDS}",
-                        expected="the /metrics of mlopt serve, after its first request")  # fmt: skip
-    answers, errors = sum(codes.values()), sum(codes[code] for code in codes if code.startswith("5"))
-    return Served({bound: below[bound] for bound in sorted(below)}, answers, errors)
+    now = _counts(samples(text, where))
+    before = {} if earlier is None else _counts(samples(earlier, f"{where}, earlier"))
+    known = sorted({*now, *before})
+    if not known:
+        raise _without_requests(where)
+    for model in models:
+        if model not in known:
+            raise GateError("the scrape says nothing of this model", where=where, got=f"--model {model}",
+                            expected=_listed(known) or "no --model: it names none",
+                            fix="name one that was asked, or scrape after its first request")  # fmt: skip
+    return {
+        model: _between(before.get(model, _Counters()), now.get(model, _Counters()), _place(where, model))
+        for model in known
+        if not models or model in models
+    }
+
+
+def _place(where: str, model: str) -> str:
+    return f"{where}, model {plain(model[:_LONGEST])}" if model else where
+
+
+def _listed(models: Iterable[str]) -> str:
+    return plain(count_of([model[:_LONGEST] for model in models if model]))
+
+
+def _between(before: _Counters, now: _Counters, where: str) -> Served:
+    now.below.subtract(before.below)
+    now.codes.subtract(before.codes)
+    if min((*now.below.values(), *now.codes.values()), default=0) < 0:
+        raise GateError("the server began anew between the two scrapes", where=where, fix="scrape twice again")
+    if not now.below or not now.codes:
+        raise _without_requests(where)
+    answers = sum(now.codes.values())
+    errors = sum(count for code, count in now.codes.items() if code.startswith("5"))
+    return Served({bound: now.below[bound] for bound in sorted(now.below)}, answers, errors)
+
+
+def _without_requests(where: str) -> GateError:
+    return GateError("the scrape says nothing of requests", where=where, got=f"no {_REQUESTS} or {_SECONDS}",
+                     expected="the /metrics of mlopt serve, after its first request")  # fmt: skip
 
 
 def judge_scrape(gates: Sequence[Gate], found: Served) -> tuple[GateVerdict, ...]:
@@ -80,18 +121,19 @@ def _elsewhere(gate: Gate) -> str:
     return "judge a report or an artifact"
 
 
-def _counts(found: Iterable[MetricSample], labels: Mapping[str, str]) -> tuple[Counter[float], Counter[str]]:
-    below, codes = Counter[float](), Counter[str]()
+def _counts(found: Iterable[MetricSample]) -> dict[str, _Counters]:
+    by_model: defaultdict[str, _Counters] = defaultdict(_Counters)
     for one in found:
-        if one.name not in (_SECONDS, _REQUESTS) or any(one.labels.get(key) != want for key, want in labels.items()):
+        if one.name not in (_SECONDS, _REQUESTS):
             continue
         if not 0 <= one.value <= 2**53 or one.value % 1:
             raise GateError("a counter of the scrape is no whole number", where=one.name, got=f"{one.value:g}")
+        counters = by_model[one.labels.get("model", "")]
         if one.name == _SECONDS:
-            below[_bound(one.labels.get("le", ""))] += int(one.value)
+            counters.below[_bound(one.labels.get("le", ""))] += int(one.value)
         else:
-            codes[one.labels.get("code", "")] += int(one.value)
-    return below, codes
+            counters.codes[one.labels.get("code", "")] += int(one.value)
+    return dict(by_model)
 
 
 def _bound(text: str) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlopt.artifact.files import write_atomic
 from mlopt.core.errors import OutputError
 from mlopt.core.foreign_text import as_json
+from mlopt.report import renderings
 from mlopt.results.serving import LoadTestRecord
 
 FORMS = ("json", "html", "md")
@@ -23,14 +23,7 @@ def check_folder(folder: Path) -> None:
 def write(record: LoadTestRecord, folder: Path) -> None:
     """Write ``loadtest.json``, its page and its Markdown, each whole or not at all; raises ``OutputError``."""
     texts = {f"loadtest.{form}": text(record, form) for form in FORMS}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in texts.items():
-            write_atomic(folder / name, content.encode())
-    except OSError as error:
-        raise OutputError(
-            f"the report cannot be written: {error.strerror}", where=str(folder), fix="choose another with -o DIR"
-        ) from error
+    renderings.write(folder, texts, what="the report", fix="choose another with -o DIR")
 
 
 def text(record: LoadTestRecord, form: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from mlopt.protocol.messages import Message, write_request
 from mlopt.recipe.given_data import described, unlabelled
 
 MADE_UP = "made up"
+_TOLD = "the samples were made up: the server may answer others in other times; --recipe or --data gives real ones"
 _LABELS = "labels"
 _NOT_CHECKED = "answers were not held against anything: --artifact DIR names what should be served"
 _TOTAL_BYTES = 1 << 29
@@ -38,11 +39,16 @@ _TOTAL_BYTES = 1 << 29
 
 @dataclass(frozen=True)
 class PayloadWanted:
-    """Where requests come from: ``data`` as ``mlopt predict`` reads it, ``batch`` rows in each, so many at most."""
+    """Where requests come from: ``data`` as ``mlopt predict`` reads it, ``batch`` rows in each, so many at most.
+
+    Without it they are samples of a ``recipe``, whose data may be made by its Python if ``allow_code``; else made up.
+    """
 
     data: Path | None
     batch: int
     most: int
+    recipe: Path | None = None
+    allow_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,17 +67,20 @@ class Payload:
     notes: tuple[str, ...] = ()
 
 
+class _Asked(NamedTuple):
+    samples: Samples
+    source: str
+
+
 def of_artifact(directory: Path, trust: Trust | None, wanted: PayloadWanted) -> Payload:
     """Verify an artifact, make requests for its model, and answer them here; raises ``MloptError``."""
     with opened(directory, trust) as found:
         model = found.deployable.model
-        samples = (
-            _made_up(found, wanted) if wanted.data is None else given(wanted, wanted.data, model.inputs, model.defaults)
-        )
-        feeds = _feeds(samples, model.inputs, wanted)
+        asked = _real(wanted, model.inputs, model.defaults, found.verified) or _made_up(_fitting(found, wanted))
+        feeds = _feeds(asked.samples, model.inputs, wanted)
         expected = tuple({name: np.array(array) for name, array in found.session.run(each).items()} for each in feeds)
         return replace(
-            _payload(feeds, samples, wanted), expected=expected, name=found.verified.manifest.name,
+            _payload(feeds, asked), expected=expected, name=found.verified.manifest.name,
             digest=found.verified.root, **_tolerance(found.verified),
         )  # fmt: skip
 
@@ -79,8 +88,31 @@ def of_artifact(directory: Path, trust: Trust | None, wanted: PayloadWanted) -> 
 def of_server(inputs: Sequence[TensorSpec], wanted: PayloadWanted) -> Payload:
     """Make requests for a model of which only the server's metadata are known; raises ``DataError``."""
     specs = tuple(inputs)
-    samples = samples_of(next(attempts(specs)), specs) if wanted.data is None else given(wanted, wanted.data, specs, ())
-    return _payload(_feeds(samples, specs, wanted), samples, wanted)
+    asked = _real(wanted, specs, ()) or _made_up(samples_of(next(attempts(specs)), specs))
+    return _payload(_feeds(asked.samples, specs, wanted), asked)
+
+
+def _real(
+    wanted: PayloadWanted, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...], verified: Verified | None = None
+) -> _Asked | None:
+    """Return the samples that were named, with their source; None if they are to be made up."""
+    if wanted.recipe is not None:
+        return _of_recipe(wanted, wanted.recipe, specs, defaults, verified)
+    return None if wanted.data is None else _Asked(given(wanted, wanted.data, specs, defaults), str(wanted.data))
+
+
+def _of_recipe(
+    wanted: PayloadWanted, path: Path, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...],
+    verified: Verified | None,
+) -> _Asked:  # fmt: skip
+    from mlopt.loadtest import from_recipe  # all that reads recipes, which nothing else here needs
+
+    data = from_recipe.of_recipe(path, allow_code=wanted.allow_code)
+    rows = max([wanted.batch, *(spec.shape[0] for spec in specs if spec.shape and isinstance(spec.shape[0], int))])
+    samples = from_recipe.samples(data, specs, defaults, wanted.most * rows)
+    if verified is not None:
+        samples = from_recipe.with_difference(samples, data, verified)
+    return _Asked(samples, str(data))
 
 
 def given(wanted: PayloadWanted, path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -> Samples:
@@ -110,7 +142,11 @@ def _npy(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
         raise DataError("this is no array as numpy.save writes it", where=str(path), got=str(error)[:200]) from error
 
 
-def _made_up(found: OpenArtifact, wanted: PayloadWanted) -> Samples:
+def _made_up(samples: Samples) -> _Asked:
+    return _Asked(replace(samples, notes=(_TOLD, *samples.notes)), MADE_UP)
+
+
+def _fitting(found: OpenArtifact, wanted: PayloadWanted) -> Samples:
     model = found.deployable.model
     texts = [spec.name for spec in model.inputs if spec.dtype == "string"]
     words = known_words(graph_of(model), texts) if texts and has_graph(model.kind) else {}
@@ -129,17 +165,14 @@ def _feeds(samples: Samples, specs: Sequence[TensorSpec], wanted: PayloadWanted)
     return [feeds for feeds, _ in islice(batches(samples, specs, wanted.batch), wanted.most)]
 
 
-def _payload(feeds: Iterable[Mapping[str, Array]], samples: Samples, wanted: PayloadWanted) -> Payload:
+def _payload(feeds: Iterable[Mapping[str, Array]], asked: _Asked) -> Payload:
     messages, total = [], 0
     for each in feeds:
         messages.append(write_request(each))
         total += len(messages[-1].body)
         if total > _TOTAL_BYTES:
             break
-    made_up = wanted.data is None
-    told = ("the samples were made up: the server may answer others in other times",) if made_up else ()
-    source = MADE_UP if made_up else str(wanted.data)
-    return Payload(tuple(messages), source, notes=(*told, *samples.notes))
+    return Payload(tuple(messages), asked.source, notes=asked.samples.notes)
 
 
 def _tolerance(verified: Verified) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class LoadRequest:
     """What should be served, if ``target`` is an address."""
     model: str | None = None
     data: Path | None = None
+    recipe: Path | None = None
+    """Whose samples are asked, in place of ``data``."""
+    allow_code: bool = False
+    """Whether the recipe's Python may run, where that makes its data."""
     samples: int = 64
     batch: int = 1
     constant: bool = False
@@ -54,7 +58,7 @@ class LoadRequest:
     @property
     def payload(self) -> PayloadWanted:
         """Where requests come from."""
-        return PayloadWanted(self.data, self.batch, self.samples)
+        return PayloadWanted(self.data, self.batch, self.samples, self.recipe, self.allow_code)
 
     @property
     def highest(self) -> float:
@@ -92,6 +96,9 @@ def _check_places(request: LoadRequest) -> None:
     if not is_url(request.target) and (request.artifact is not None or request.model is not None):
         raise UserError("--artifact and --model go with an address", got=request.target,
                         fix="leave them out: the artifact that is served is the one to compare with")  # fmt: skip
+    if request.data is not None and request.recipe is not None:
+        raise UserError("--data and --recipe both say what is asked", got=f"{request.data}, {request.recipe}",
+                        fix="leave one of them out")  # fmt: skip
     if request.against is not None and not is_url(request.against):
         raise UserError("--against takes an address", got=request.against, expected="http://HOST:PORT",
                         fix="start the other server, and give its address")  # fmt: skip

@@ -21,6 +21,13 @@ def consent(loaded: Loaded, *, code: bool, pickles: bool) -> list[Problem]:
     return problems
 
 
+def consent_to_data(loaded: Loaded, role: str, *, code: bool) -> list[Problem]:
+    """Return the function that would run if the data of a role alone were read, and that the user did not agree to."""
+    key = f"data.{role}.source"
+    reference = loaded.code.get(key)
+    return [] if code or reference is None else [_runs_python(key, str(reference))]
+
+
 def _runs_python(key: str, code: str) -> Problem:
     return Problem("this runs Python, which takes your consent", key, code, fix="read that code, then add --allow-code")
 

@@ -38,12 +38,14 @@ VERDICT: dict[str, str | None] = {}
 
 def test_options_become_a_request(asked: list[LoadRequest]) -> None:
     run("loadtest", URL, "--rate", 200, "--slo", "p99=100ms,error_rate=0.1%", "--gate", "serving.rps_at_slo >= 50",
-        "--ramp", "--seconds", "1m", "--constant", "--seed", 3, "--model", "m", "--timeout", 5)  # fmt: skip
+        "--ramp", "--seconds", "1m", "--constant", "--seed", 3, "--model", "m", "--timeout", 5,
+        "--recipe", "x.yaml", "--allow-code")  # fmt: skip
     (request,) = asked
     assert [(gate.metric, gate.bound) for gate in request.gates] == [
         ("serving.p99_ms", 100.0), ("serving.error_rate", 0.001), ("serving.rps_at_slo", 50.0),
     ]  # fmt: skip
     assert (request.rate, request.seconds, request.ramp, request.constant) == (200, 60, True, True)
+    assert (request.recipe, request.allow_code) == (Path("x.yaml"), True)
     assert (request.seed, request.model, request.time_limit_s, request.target) == (3, "m", 5, URL)
     assert request.trusted == ()
 

@@ -44,7 +44,7 @@ def test_a_server_is_asked_once() -> None:
 
 
 def test_the_table_has_other_forms(file: Path) -> None:
-    assert run("gate", file, "--gate", PASS, "--format", "csv").stdout.startswith("verdict,gate,found\npass,")
+    assert run("gate", file, "--gate", PASS, "--format", "csv").stdout.startswith("verdict,model,gate,found\npass,,")
     assert "| pass |" in run("gate", file, "--gate", PASS, "--format", "md").stdout
 
 
@@ -75,3 +75,47 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.txt").write_bytes(b"# \xff\xfe\n")
     with pytest.raises(UserError, match="not UTF-8"):
         run("gate", tmp_path / "metrics.txt", "--gate", PASS)
+
+
+def of_models(**slow: bool) -> str:
+    """A scrape of models by name, of which some are slow: all their requests took 0.1 to 1 s."""
+    lines = ["# HELP x y"]
+    for name, is_slow in slow.items():
+        counts = (0, 0, 1000, 1000) if is_slow else (1000, 1000, 1000, 1000)
+        lines += [f'mlopt_request_seconds_bucket{{model="{name}",le="{bound}"}} {count}'
+                  for bound, count in zip(("0.01", "0.1", "1", "+Inf"), counts, strict=True)]  # fmt: skip
+        lines.append(f'mlopt_requests_total{{model="{name}",code="200"}} 1000')
+    return "\n".join(lines) + "\n"
+
+
+def test_the_worst_model_counts_and_each_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.txt").write_text(of_models(good=False, bad=True))
+    limits = ("--gate", PASS, "--gate", "serving.error_rate <= 0.1")
+    found = run("gate", tmp_path / "metrics.txt", *limits)
+    assert found.exit_code == 1
+    assert "fail         serving.p50_ms <= 20, model bad" in found.stdout
+    assert "pass         serving.p50_ms <= 20, model good" in found.stdout
+    assert "the worst of 2 models" in found.stdout
+    told = json.loads(run("gate", tmp_path / "metrics.txt", *limits, "--json").stdout)
+    assert [(one["model"], one["verdict"]) for one in told["gates"]] == [
+        ("bad", "fail"), ("bad", "pass"), ("good", "pass"), ("good", "pass"),
+    ]  # fmt: skip
+    csv = run("gate", tmp_path / "metrics.txt", *limits, "--format", "csv").stdout
+    assert csv.splitlines()[1].startswith("fail,bad,serving.p50_ms <= 20,")
+
+
+def test_a_model_that_is_named_is_judged_alone(tmp_path: Path) -> None:
+    (tmp_path / "metrics.txt").write_text(of_models(good=False, bad=True, ugly=True))
+    file = tmp_path / "metrics.txt"
+    found = run("gate", file, "--gate", PASS, "--model", "good")
+    assert found.exit_code == 0
+    assert "the worst of" not in found.stdout
+    assert run("gate", file, "--gate", PASS, "--model", "good", "--model", "bad").exit_code == 1
+    with pytest.raises(GateError, match="nothing of this model"):
+        run("gate", file, "--gate", PASS, "--model", "gone")
+
+
+def test_a_report_is_of_one_model(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(UserError, match="a report is of one model"):
+        run("gate", tmp_path / "report.json", "--model", "good")

@@ -91,3 +91,43 @@ def test_data_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad/ids.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match=r"no array as numpy\.save"):
         payload.of_server(SPECS, PayloadWanted(tmp_path / "bad", 1, 64))
+
+
+RECIPE = """\
+apiVersion: mlopt/v1
+name: words
+model: {source: ./words.onnx}
+data: {evaluation: {source: ./rows.npz}}
+passes: [simplify]
+"""
+
+
+@pytest.mark.process
+def test_samples_of_a_recipe_are_asked_and_said_to_be(artifact: Path, tmp_path: Path) -> None:
+    rows = predicted.rows(10)
+    np.savez(tmp_path / "rows.npz", **rows)
+    predicted.words(tmp_path / "words.onnx")
+    (tmp_path / "words.yaml").write_text(RECIPE)
+    wanted = PayloadWanted(None, 2, 3, tmp_path / "words.yaml")
+    found = payload.of_artifact(artifact, None, wanted)
+    assert len(found.messages) == 3
+    asked_rows = np.concatenate([asked(found, number)["x"] for number in range(3)]).astype(int)
+    assert len(set(asked_rows)) == 6
+    assert np.array_equal(asked(found, 2)["ids"], rows["ids"][asked_rows[4:]])
+    assert found.source == f"evaluation data of {tmp_path / 'words.yaml'}"
+    assert found.notes == ()
+    assert found.expected is not None
+    assert np.array_equal(found.expected[0]["embedding"], predicted.TABLE[rows["ids"][asked_rows[:2]]])
+    alone = payload.of_server(SPECS, wanted)
+    assert np.array_equal(asked(alone, 2)["ids"], asked(found, 2)["ids"])
+    assert alone.expected is None
+
+
+@pytest.mark.process
+def test_a_model_of_a_fixed_batch_gets_whole_ones_of_a_recipe(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", ids=np.arange(60, dtype=np.int64).reshape(20, 3))
+    predicted.words(tmp_path / "words.onnx")
+    (tmp_path / "words.yaml").write_text(RECIPE)
+    found = payload.of_server([TensorSpec("ids", "int64", (5, 3))], PayloadWanted(None, 1, 3, tmp_path / "words.yaml"))
+    assert [asked(found, number)["ids"].shape for number in range(3)] == [(5, 3)] * 3
+    assert len({tuple(row) for number in range(3) for row in asked(found, number)["ids"].tolist()}) == 15

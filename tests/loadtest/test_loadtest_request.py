@@ -23,7 +23,7 @@ def request(**parts: Any) -> LoadRequest:
 @pytest.mark.parametrize(
     "parts",
     [{}, {"gates": SLO, "ramp": True}, {"against": URL}, {"target": "artifacts/x"}, {"artifact": Path("x")},
-     {"gates": (*SLO, Gate(metric="serving.rps_at_slo", min=1.0)), "ramp": True}],
+     {"recipe": Path("x.yaml")}, {"gates": (*SLO, Gate(metric="serving.rps_at_slo", min=1.0)), "ramp": True}],
 )  # fmt: skip
 def test_what_makes_sense_is_let_through(parts: dict[str, Any]) -> None:
     check(request(**parts))
@@ -38,6 +38,7 @@ def test_what_makes_sense_is_let_through(parts: dict[str, Any]) -> None:
         ({"gates": SLO, "time_limit_s": 0.1}, "given up before its limit"),
         ({"target": "artifacts/x", "artifact": Path("y")}, "go with an address"),
         ({"target": "artifacts/x", "model": "m"}, "go with an address"),
+        ({"data": Path("x.npz"), "recipe": Path("x.yaml")}, "both say what is asked"),
         ({"against": "artifacts/x"}, "--against takes an address"),
         ({"ramp": True}, "what to keep"),
         ({"ramp": True, "gates": (Gate(metric="serving.rps_at_slo", min=1.0),)}, "what to keep"),

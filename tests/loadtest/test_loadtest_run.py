@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import predicted
 import pytest
 from aiohttp import web
@@ -47,6 +48,22 @@ def test_a_server_that_answers_right_keeps_its_limits(artifact: Path) -> None:
     assert found.data == "made up"
     assert "digest" in found.checked
     assert not any("named no artifact" in note for note in found.notes)
+
+
+@pytest.mark.process
+def test_the_recipe_of_the_artifact_says_what_is_asked(artifact: Path, tmp_path: Path) -> None:
+    predicted.words(tmp_path / "words.onnx")
+    np.savez(tmp_path / "rows.npz", **predicted.rows(40))
+    (tmp_path / "words.yaml").write_text(
+        "apiVersion: mlopt/v1\nname: words\nmodel: {source: ./words.onnx}\npasses: [simplify]\n"
+        "data: {evaluation: {source: ./rows.npz}}\n"
+    )
+    with served(right(root(artifact))) as url:
+        found = put(url, artifact=artifact, recipe=tmp_path / "words.yaml", samples=32)
+    assert found.figures.errors == {}
+    assert found.samples == 32
+    assert found.data == f"evaluation data of {tmp_path / 'words.yaml'}"
+    assert not any("made up" in note for note in found.notes)
 
 
 @pytest.mark.process

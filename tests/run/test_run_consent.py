@@ -9,7 +9,7 @@ from bench_models import dense
 
 from mlopt.passes.table import table
 from mlopt.recipe.load import Loaded, load
-from mlopt.run.consent import consent
+from mlopt.run.consent import consent, consent_to_data
 
 BUILT = "{source: ./net.py:build, weights: ./w.pt, inputs: {x: {dtype: float32, shape: [batch, 4]}}}"
 
@@ -50,3 +50,12 @@ def test_a_torchscript_file_takes_consent_and_says_why(here: Path) -> None:
     assert "runs in PyTorch's interpreter, which is no sandbox" in problem.what
     assert "--allow-code" in str(problem.fix)
     assert consent(loaded, code=True, pickles=False) == []
+
+
+def test_to_read_data_only_the_function_that_makes_them_takes_consent(here: Path) -> None:
+    (here / "x.npz").touch()
+    loaded = recipe(BUILT + "\ndata: {evaluation: {source: './net.py:rows'}, calibration: {source: ./x.npz}}")
+    (problem,) = consent_to_data(loaded, "evaluation", code=False)
+    assert (problem.where, "--allow-code" in str(problem.fix)) == ("data.evaluation.source", True)
+    assert consent_to_data(loaded, "evaluation", code=True) == []
+    assert consent_to_data(loaded, "calibration", code=False) == []

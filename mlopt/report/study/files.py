@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlopt.artifact.files import write_atomic
-from mlopt.core.errors import OutputError, Problem, UserError
+from mlopt.core.errors import Problem, UserError
 from mlopt.core.foreign_text import as_json
 from mlopt.formats.filetype import JSON, STUDY, told
+from mlopt.report import renderings
 from mlopt.results.study import SCHEMA, StudyRecord
 
 STUDY_FILE = "study.json"
@@ -31,14 +31,7 @@ def write(record: StudyRecord, folder: Path, recipe: str) -> None:
     """
     record = record.model_copy(update={"recipe": recipe})
     texts = {f"study.{form}": text(record, form) for form in ("json", "html", "md")}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in texts.items():
-            write_atomic(folder / name, content.encode())
-    except OSError as error:
-        raise OutputError(
-            f"the study cannot be written: {error.strerror}", where=str(folder), fix="choose another folder"
-        ) from error
+    renderings.write(folder, texts, what="the study", fix="choose another folder")
 
 
 def text(record: StudyRecord, form: str) -> str:
