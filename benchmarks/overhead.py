@@ -16,8 +16,8 @@ python benchmarks/overhead.py --page       writes docs/overhead.md from what is 
   `choose`, `measure` and `operators` of the report's `took`; what no phase counts, such as starting, is in the 2
   seconds).
 - memory: simplify, quantize (dynamic) and fuse on generated models of several sizes, weights in external data: from the
-  smallest on, the largest process grows by at most twice what the model does. The sum of all processes is told beside the memory
-  of the direct calls' one process, without a bar: each model that is measured is open in a process of its own.
+  smallest on, the largest process grows by at most twice what the model does. The sum of all processes is told
+  beside the memory of the direct calls' one process, without a bar: each model that is measured has one of its own.
 - passes, samples: seconds and memory by the length of the chain, and by the number of calibration samples. No bar.
 - start: CPU seconds of `mlopt --help`, and of `mlopt optimize` until the stage `plan` is done. No bar here.
 
