@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from mlopt.core.check import Check, Status
 
 if TYPE_CHECKING:
     from mlopt.core.hardware import Hardware
     from mlopt.runtimes.base import Runtime
     from mlopt.runtimes.look import Looked
-
-Status = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding. A ``problem`` makes ``mlopt optimize`` impossible; a ``note`` is worth knowing."""
-
-    name: str
-    status: Status
-    found: str
-    fix: str | None = None
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def loadtest(
         recipe=recipe, allow_code=allow_code, samples=samples, batch=batch, constant=constant, seed=seed,
         gates=_gates(slo, gate), ramp=ramp, max_rate=max_rate, max_time=max_time, time_limit_s=timeout,
         max_in_flight=max_in_flight,
-        trust=options.trust(key, roots, identity, issuer), trusted=_trusted(key, roots, identity, issuer),
+        trust=options.trust(key, roots, identity, issuer), trusted=options.trusted_words(key, roots, identity, issuer),
     )  # fmt: skip
     with Progress(console.err) as progress:
         record = run(request, progress.update)
@@ -109,12 +109,6 @@ def _gates(slo: str | None, lines: Iterable[str] | None) -> tuple[Gate, ...]:
 
     stated, _ = read_gates(lines, None, ())
     return (*(parse_slo(slo) if slo is not None else ()), *stated)
-
-
-def _trusted(key: Path | None, roots: Path | None, identity: str | None, issuer: str | None) -> tuple[str, ...]:
-    """Return the options that say the same to the server that is started here."""
-    said = {"--key": key, "--root": roots, "--identity": identity, "--issuer": issuer}
-    return tuple(word for option, value in said.items() if value is not None for word in (option, str(value)))
 
 
 def _show(record: LoadTestRecord, screen: Screen) -> None:

@@ -72,3 +72,9 @@ def trust(key: Path | None, roots: Path | None, identity: str | None, issuer: st
     from mlopt.artifact.signing.trust import chosen
 
     return chosen(key, roots, identity, issuer)
+
+
+def trusted_words(key: Path | None, roots: Path | None, identity: str | None, issuer: str | None) -> tuple[str, ...]:
+    """Return the options that say the same to another verb."""
+    said = {"--key": key, "--root": roots, "--identity": identity, "--issuer": issuer}
+    return tuple(word for option, value in said.items() if value is not None for word in (option, str(value)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -71,14 +71,19 @@ class Hardware(BaseModel):
     @property
     def cpu_kind(self) -> CpuKind | None:
         """Which of the kinds it is; None for Arm, and for what is older."""
-        if not self.is_x86 or "avx2" not in self.isa:
-            return None
-        return "bf16" if {"avx512_bf16", "amx_bf16"} & set(self.isa) else "vnni" if self.has_int8_dot else "avx2"
+        return kind_of(self.isa)
 
     @property
     def adds_in_16_bits(self) -> bool:
         """Whether sums of INT8 products can overflow on this CPU (see ``mlopt.formats.onnx.int8``)."""
         return self.is_x86 and not self.has_int8_dot
+
+
+def kind_of(isa: Collection[str]) -> CpuKind | None:
+    """Return which kind a CPU of these instruction sets is; None for Arm, and for what is older."""
+    if "avx2" not in isa:  # no Arm CPU has it
+        return None
+    return "bf16" if {"avx512_bf16", "amx_bf16"} & set(isa) else "vnni" if INT8_DOT & set(isa) else "avx2"
 
 
 def detect(cpuinfo: Path = _CPUINFO) -> Hardware:

@@ -13,7 +13,7 @@ from mlopt.artifact.files import first_problem
 from mlopt.artifact.layout import Manifest, Role
 from mlopt.artifact.verify import Verified
 from mlopt.core.errors import IntegrityError, UserError
-from mlopt.deploy.derived import ServingSettings
+from mlopt.deploy.derived import Goal, ServingSettings, derive
 from mlopt.formats.model import TensorSpec
 from mlopt.results.report import Report
 from mlopt.runtimes.base import RuntimeOptions
@@ -70,6 +70,11 @@ class ServedContent:
         return self.manifest.model.outputs
 
     @property
+    def measured_with(self) -> Mapping[str, str]:
+        """The versions of packages that it was measured with."""
+        return {**self.report.environment.packages, **self.manifest.runtime_packages}
+
+    @property
     def batches(self) -> bool:
         """Whether samples of several requests can be joined."""
         return joinable(self.manifest, self.options)
@@ -93,16 +98,35 @@ def _all_of(options: RuntimeOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in type(options).model_fields}
 
 
+def served(verified: Verified, report: Report, goal: Goal, name: str | None = None) -> ServedContent:
+    """Return a verified model as it is to be served, by its report; ``name`` is the one in URLs, if not its own.
+
+    Raises ``UserError`` for one that no engine here can serve, ``IntegrityError`` as ``options_of`` does.
+    """
+    options = options_of(verified)
+    settings = derive(report, threads=options.threads, batches=joinable(verified.manifest, options), goal=goal)
+    return ServedContent(checked_name(name or verified.manifest.name), verified, report, options, settings)
+
+
 def joinable(manifest: Manifest, options: RuntimeOptions) -> bool:
-    """Whether requests can be joined along a first axis that all inputs and outputs have, of any size.
+    """Whether requests can be joined along a first axis that all inputs and outputs have, of any size."""
+    return why_apart(manifest, options) is None
+
+
+def why_apart(manifest: Manifest, options: RuntimeOptions) -> str | None:
+    """Return why requests cannot be joined along a first axis; None if they can.
 
     Not where OpenVINO compiles for each size that it meets: every size of a batch would take it a moment.
     """
     specs = (*manifest.model.inputs, *manifest.model.outputs)
     first = {spec.shape[0] if spec.shape else None for spec in specs}
-    same = len(first) == 1 and isinstance(next(iter(first)), str)
-    fixed = manifest.model.fixed is not None and bool(manifest.model.fixed.inputs)
-    return same and not fixed and getattr(options, "shapes", "dynamic") == "dynamic"
+    if len(first) != 1 or not isinstance(next(iter(first)), str):
+        return "its inputs and outputs have no first axis of any size in common"
+    if manifest.model.fixed is not None and manifest.model.fixed.inputs:
+        return "it was made for one value of an input"
+    if getattr(options, "shapes", "dynamic") != "dynamic":
+        return "with `shapes: static` it is compiled for each size of a batch"
+    return None
 
 
 def checked_name(name: str) -> str:

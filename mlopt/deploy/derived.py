@@ -130,7 +130,7 @@ class _Load:
     def of(cls, report: Report, threads: int, batches: bool, slo: Derived) -> _Load:
         final = report.final
         measured = final.batch_size or 1
-        points = _points(report, threads)
+        points = sweep_points(report, threads)
         alone = final.latency_ms.p50 or final.latency_ms.mean
         if not batches:
             why = "inputs and outputs have no batch axis in common: requests cannot be joined"
@@ -152,7 +152,7 @@ def late(latency: Latency) -> tuple[str, float]:
     return "mean", latency.mean
 
 
-def _points(report: Report, threads: int) -> list[SweepPoint]:
+def sweep_points(report: Report, threads: int) -> list[SweepPoint]:
     """Return the sweep of the final model at its own threads and one client, the smallest batch first."""
     found = [each for each in report.sweep if each.name == report.final.name and each.threads == threads]
     fewest = min((each.concurrency for each in found), default=1)

@@ -10,15 +10,13 @@ from typing import Any
 from mlopt.artifact.files import hash_files, writing
 from mlopt.core.errors import IntegrityError, UserError
 from mlopt.core.foreign_text import as_json
-from mlopt.deploy import vendored
 from mlopt.deploy.contents import ServedContent
 from mlopt.deploy.derived import PLANNED_SHARE, Derived
 from mlopt.deploy.engine import Page, ServedTogether, ServingEngine
 from mlopt.deploy.rendering import render
+from mlopt.deploy.vendored import VENDORED, open_inference
 
 DESCRIPTION = "deployment.json"
-VENDORED = "open_inference.py"
-"""The one module that is not from a template."""
 
 
 def write(folder: Path, engine: ServingEngine, deployment: ServedTogether) -> tuple[str, ...]:
@@ -27,7 +25,7 @@ def write(folder: Path, engine: ServingEngine, deployment: ServedTogether) -> tu
         _put_model(folder / engine.folder(content), content)
     told: dict[str, Any] = {"engine": engine, "deployment": deployment, "pod": deployment.pod}
     for page in (*common(engine, deployment), *engine.pages(deployment)):
-        text = vendored.open_inference() if page.template == VENDORED else render(page.template, {**told, **page.told})
+        text = open_inference() if page.template == VENDORED else render(page.template, {**told, **page.told})
         _put(folder / page.path, text, executable=page.executable)
     return tuple(sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()))
 
@@ -62,7 +60,7 @@ def pins(engine: ServingEngine, deployment: ServedTogether) -> list[tuple[str, s
     found: dict[str, tuple[str, str]] = {}
     own = {pin.partition("==")[0] for pin in engine.pins}
     for content in deployment.contents:
-        measured = {**content.report.environment.packages, **content.manifest.runtime_packages}
+        measured = content.measured_with
         for name in (each for each in (content.manifest.runtime, "numpy") if each not in own):
             version = measured.get(name, "").split(" ")[0]
             before = found.get(name, ("", ""))[0]

@@ -18,8 +18,8 @@ from mlopt.artifact.signing.base import Trust
 from mlopt.artifact.verify import Verified, verify
 from mlopt.core.errors import OutputError, UserError
 from mlopt.deploy import pages
-from mlopt.deploy.contents import ServedContent, checked_name, joinable, options_of
-from mlopt.deploy.derived import Goal, derive
+from mlopt.deploy.contents import ServedContent, served
+from mlopt.deploy.derived import Goal
 from mlopt.deploy.engine import ServedTogether, ServingEngine
 from mlopt.deploy.ensemble import link
 from mlopt.deploy.pod import pod_of
@@ -71,10 +71,8 @@ def _content(given: str, request: DeployRequest, copy: Path) -> ServedContent:
     """Verify an artifact, and read of the private copy what it is served by."""
     name, folder = named(given)
     verified = verify(folder, request.trust, copy_to=copy)
-    options = options_of(verified)
     report = reports.read(verified.directory / verified.manifest.file_of(Role.REPORT))
-    settings = derive(report, threads=options.threads, batches=joinable(verified.manifest, options), goal=request.goal)
-    return ServedContent(checked_name(name or verified.manifest.name), verified, report, options, settings)
+    return served(verified, report, request.goal, name)
 
 
 def named(given: str) -> tuple[str | None, Path]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from importlib import resources
 
+VENDORED = "open_inference.py"
+"""What it is called where it is written: the one page that is not from a template."""
 _PARTS = ("tensors.py", "messages.py")
 _HEAD = '''"""The Open Inference Protocol, version 2: requests read and answers written, by mlopt's own code for it."""
 

@@ -1,14 +1,18 @@
-"""``loadtest.json`` and its renderings, written beside each other."""
+"""``loadtest.json`` and its renderings, written beside each other, and the first read back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from mlopt.core.errors import OutputError
+from pydantic import ValidationError
+
+from mlopt.artifact.files import first_problem
+from mlopt.core.errors import OutputError, UserError
+from mlopt.core.fetch import read_file
 from mlopt.core.foreign_text import as_json
 from mlopt.report import renderings
-from mlopt.results.serving import LoadTestRecord
+from mlopt.results.serving import SCHEMA, LoadTestRecord
 
 FORMS = ("json", "html", "md")
 
@@ -24,6 +28,18 @@ def write(record: LoadTestRecord, folder: Path) -> None:
     """Write ``loadtest.json``, its page and its Markdown, each whole or not at all; raises ``OutputError``."""
     texts = {f"loadtest.{form}": text(record, form) for form in FORMS}
     renderings.write(folder, texts, what="the report", fix="choose another with -o DIR")
+
+
+def read(file: Path) -> LoadTestRecord:
+    """Read a ``loadtest.json``, which may come from anybody; raises ``UserError``."""
+    data = read_file(file, "the load test")
+    try:
+        return LoadTestRecord.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise UserError(
+            "this is no load test of mlopt", where=str(file), got=first_problem(error), expected=f"schema {SCHEMA}",
+            fix="name what `mlopt loadtest -o DIR` wrote",
+        ) from error  # fmt: skip
 
 
 def text(record: LoadTestRecord, form: str) -> str:

@@ -4,13 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from told_commands import check_commands
 
 from mlopt.cli.app import run
-from mlopt.cli.doctor import EXTRAS, folder, packages, processor
+from mlopt.cli.doctor import folder, processor
 from mlopt.core.hardware import Hardware
-from mlopt.core.packages import install_command
-
-ALL = {name: "1.0" for extra, names in EXTRAS.items() if extra not in {"cpu", "gpu"} for name in names}
 
 
 def hardware(*isa: str) -> Hardware:
@@ -29,19 +27,6 @@ def test_this_machine_can_optimize(capsys: pytest.CaptureFixture[str]) -> None:
     (ours,) = (one for one in found["runtimes"] if one["name"] == "onnxruntime")
     assert (ours["imports"], ours["failure"], list(ours["versions"])) == (True, None, ["onnxruntime"])
     assert ours["about"]["telemetry"].startswith("off")
-
-
-def test_a_missing_extra_is_a_note() -> None:
-    found = {check.name: check for check in packages({})}
-    assert not {"extra cpu", "extra gpu", "extra openvino"} & set(found), "the runtimes themselves say so"
-    assert found["extra torch"].status == "note"
-    assert found["extra torch"].fix == install_command("torch")
-    assert found["extra data"].found == "lacks pillow, tokenizers"
-
-
-@pytest.mark.parametrize("build", ["onnxruntime", "onnxruntime-gpu"])
-def test_one_build_of_onnxruntime_is_right(build: str) -> None:
-    assert {check.status for check in packages({**ALL, build: "1.32.0"})} == {"ok"}
 
 
 @pytest.mark.parametrize(("isa", "status"), [(("avx2",), "note"), (("avx2", "avx512_vnni"), "ok")])
@@ -69,3 +54,23 @@ def test_a_machine_that_cannot_optimize_gives_exit_code_2(
     told = capsys.readouterr().out
     assert "problem" in told
     assert "runtime onnxruntime" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["artifacts/net"], "an artifact is only looked at with --deployment"),
+        (["--deployment", "--slo", "p99=20ms"], "are about an artifact"),
+        (["--deployment", "--key", "k.pub"], "are about an artifact"),
+        (["--rate", "10"], "are about an artifact"),
+        (["--deployment", "nowhere"], "the artifact does not exist"),
+    ],
+)
+def test_options_that_would_say_nothing_are_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", *words]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    if words[-1] != "nowhere":
+        assert check_commands(told[told.index("mlopt doctor") :]) == 1

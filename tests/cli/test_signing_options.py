@@ -116,3 +116,9 @@ def test_a_certificate_satisfies_the_gate_only_under_the_root_that_is_named(
     for root, message in ((other, "does not lead to a trusted root"), (files / "root.pem", "the file was changed")):
         assert run(["gate", str(files / "digits"), "--root", str(root)]) == ExitCode.INTEGRITY
         assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_whom_to_believe_can_be_told_to_another_verb() -> None:
+    assert signing_options.trusted_words(A, None, None, None) == ("--key", "a")
+    assert signing_options.trusted_words(None, B, "me", None) == ("--root", "b", "--identity", "me")
+    assert signing_options.trusted_words(None, None, None, None) == ()

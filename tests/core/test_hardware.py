@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopt.core.hardware import INSTRUCTIONS_OF, Hardware, detect, parse
+from mlopt.core.hardware import INSTRUCTIONS_OF, Hardware, detect, kind_of, parse
 
 RECORDED = Path(__file__).parents[1] / "hardware"
 
@@ -68,3 +68,8 @@ def test_this_machine_has_a_name_cores_and_memory(tmp_path: Path) -> None:
 def test_the_kind_of_an_x86_cpu_is_that_of_its_kernels(name: str, kind: str | None) -> None:
     assert recorded(name).cpu_kind == kind
     assert kind is None or kind in INSTRUCTIONS_OF
+
+
+@pytest.mark.parametrize("name", ["zen3", "cascade_lake", "sapphire_rapids", "graviton3"])
+def test_the_kind_can_be_told_from_what_a_report_has(name: str) -> None:
+    assert kind_of(recorded(name).isa) == recorded(name).cpu_kind

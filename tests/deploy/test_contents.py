@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from deployed import IMAGE, LOGITS, content
 
+from mlopt.artifact.fixed_to import FixedTo
 from mlopt.core.errors import IntegrityError, UserError
-from mlopt.deploy.contents import checked_name, joinable, options_of
+from mlopt.deploy.contents import checked_name, joinable, options_of, served, why_apart
+from mlopt.deploy.derived import Goal
 from mlopt.formats.model import TensorSpec
 from mlopt.runtimes.onnxruntime_options import OnnxRuntimeOptions
 from mlopt.runtimes.openvino_options import OpenVinoOptions
@@ -33,6 +35,30 @@ def test_requests_are_joined_along_an_axis_that_all_have() -> None:
     )):  # fmt: skip
         assert not joinable(content(outputs=(LOGITS, *outputs)).manifest, options)
     assert not joinable(content(inputs=(replace(IMAGE, shape=(1, 1, 28, 28)),)).manifest, options)
+
+
+def test_why_requests_are_not_joined_is_told() -> None:
+    manifest, options = content().manifest, OnnxRuntimeOptions(threads=1)
+    assert why_apart(manifest, options) is None
+    fixed = manifest.model.model_copy(update={"fixed": FixedTo(dims={}, inputs={"image": 0})})
+    for reason, told in (
+        (
+            "no first axis of any size in common",
+            why_apart(content(outputs=(TensorSpec("y", "float32", (10,)),)).manifest, options),
+        ),
+        ("made for one value of an input", why_apart(manifest.model_copy(update={"model": fixed}), options)),
+        ("compiled for each size of a batch", why_apart(manifest, OpenVinoOptions(threads=1, shapes="static"))),
+    ):
+        assert reason in str(told)
+
+
+def test_what_is_served_has_its_settings_from_the_report() -> None:
+    given = content()
+    found = served(given.verified, given.report, Goal(100.0, 4000.0), "other")
+    assert (found.name, found.settings, found.options) == ("other", given.settings, given.options)
+    assert found.measured_with["onnxruntime"] == "1.32.0"
+    with pytest.raises(UserError, match="this name cannot stand in a URL"):
+        served(given.verified, given.report, Goal(), "a/b")
 
 
 def test_a_name_that_no_url_can_carry_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graphs import BRIEFLY
+from small_graphs import AT_ANY_SPEED, BRIEFLY, write_classifier
 
 from mlopt import optimize
+from mlopt.cli.app import run
 from mlopt.core.cache import default_root
 from mlopt.report.advice import sentences
 from mlopt.run.history import of_artifact
@@ -74,3 +76,29 @@ def test_what_is_advised_can_be_done_and_helps(tmp_path: Path, monkeypatch: pyte
     assert any(line.startswith("compared with version 1") for line in second.messages)
     found = of_artifact(default_root(), tmp_path / "out")
     assert [(one.version, one.verdict) for one in found.records] == [(2, "pass"), (1, "fail")]
+
+
+def missing(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the commands for what is missing before ``net`` is deployed, by what it is."""
+    capsys.readouterr()
+    assert run(["doctor", "--deployment", "net", "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    return {check["name"]: check["fix"] for check in checks if check["group"] == "missing or to mend"}
+
+
+@pytest.mark.process
+@pytest.mark.heavy
+def test_what_is_missing_before_a_deployment_is_there_once_its_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_classifier(tmp_path)
+    brief = [word for override in (*BRIEFLY, AT_ANY_SPEED) for word in ("--set", override)]
+    assert run(["optimize", "classifier.onnx", "--data", "x.npz", "--runtime", "onnxruntime", "-o", "net", *brief]) == 0
+    before = missing(capsys)
+    assert {"samples", "load test", "ledger", "signer"} <= set(before)
+    assert run(shlex.split(before["batch sweep"])[1:]) == 0
+    assert "batch sweep" not in missing(capsys)
+    assert run(["deploy", "net", "--to", "fastapi", "-o", "out", "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert model["settings"]["largest_batch"]["why"].startswith("batch sweep")

@@ -97,7 +97,7 @@ def rendered(engine: ServingEngine, found: ServedTogether) -> dict[str, str]:
     told = {"engine": engine, "deployment": found, "pod": found.pod}
     return {
         page.path: vendored.open_inference()
-        if page.template == pages.VENDORED
+        if page.template == vendored.VENDORED
         else render(page.template, {**told, **page.told})
         for page in (*pages.common(engine, found), *engine.pages(found))
     }

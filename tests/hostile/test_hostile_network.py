@@ -35,6 +35,8 @@ VERBS = [
     ["digest", "digits"],
     ["verify", "digits", "--key", "digits.pub"],
     ["doctor"],
+    ["doctor", "--deployment"],
+    ["doctor", "--deployment", "digits", "--key", "digits.pub"],
     ["passes"],
     ["runtimes"],
     ["plan", "source.onnx"],

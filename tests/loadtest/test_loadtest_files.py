@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from load_example import record
 
-from mlopt.core.errors import OutputError
+from mlopt.core.errors import OutputError, UserError
 from mlopt.loadtest import files
 from mlopt.results.serving import SCHEMA, LoadTestRecord
 
@@ -32,3 +32,15 @@ def test_where_nothing_can_be_written_is_found_out_before(tmp_path: Path) -> Non
             files.check_folder(folder)
         with pytest.raises(OutputError, match="cannot be written"):
             files.write(record(), folder)
+
+
+def test_what_was_written_is_read_back_and_nothing_else(tmp_path: Path) -> None:
+    given = record()
+    files.write(given, tmp_path)
+    assert files.read(tmp_path / "loadtest.json") == given
+    with pytest.raises(UserError, match="the load test cannot be read"):
+        files.read(tmp_path / "none.json")
+    for text in ("{}", "not JSON", '{"schema": "mlopt.report/v1"}'):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(UserError, match="this is no load test of mlopt"):
+            files.read(tmp_path / "other.json")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mlopt.deploy.derived import Derived
 from mlopt.deploy.engine import Page, ServedTogether, ServingEngine
-from mlopt.deploy.pages import VENDORED
+from mlopt.deploy.vendored import VENDORED
 
 
 def pages(deployment: ServedTogether) -> Iterator[Page]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlopt.deploy.engine import Page, ServedTogether, ServingEngine
-from mlopt.deploy.pages import VENDORED
+from mlopt.deploy.vendored import VENDORED
 
 
 def pages(_deployment: ServedTogether) -> Iterator[Page]:
