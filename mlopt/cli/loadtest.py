@@ -80,6 +80,7 @@ def loadtest(
     from mlopt.cli import console
     from mlopt.cli.progress import Progress
     from mlopt.loadtest import files
+    from mlopt.loadtest.from_recipe import RecipeSamples
     from mlopt.loadtest.request import LoadRequest
     from mlopt.loadtest.run import run
 
@@ -87,9 +88,9 @@ def loadtest(
         files.check_folder(output)
     request = LoadRequest(
         target=target, rate=rate, seconds=seconds, against=against, artifact=artifact, model=model, data=data,
-        recipe=recipe, allow_code=allow_code, samples=samples, batch=batch, constant=constant, seed=seed,
-        gates=_gates(slo, gate), ramp=ramp, max_rate=max_rate, max_time=max_time, time_limit_s=timeout,
-        max_in_flight=max_in_flight,
+        recipe=RecipeSamples(recipe, allow_code) if recipe is not None else None, samples=samples, batch=batch,
+        constant=constant, seed=seed, gates=_gates(slo, gate), ramp=ramp, max_rate=max_rate, max_time=max_time,
+        time_limit_s=timeout, max_in_flight=max_in_flight,
         trust=options.trust(key, roots, identity, issuer), trusted=options.trusted_words(key, roots, identity, issuer),
     )  # fmt: skip
     with Progress(console.err) as progress:

@@ -49,6 +49,25 @@ class RecipeData:
         return f"{self.role} data of {self.loaded.path}"
 
 
+@dataclass(frozen=True)
+class RecipeSamples:
+    """A recipe that is asked for samples once the inputs of a model are known; its Python may run if ``allow_code``."""
+
+    path: Path
+    allow_code: bool
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def give(
+        self, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...], most: int, verified: Verified | None
+    ) -> tuple[Samples, str]:
+        """Return samples, and whose they are; raises what ``of_recipe`` and ``samples`` raise."""
+        data = of_recipe(self.path, allow_code=self.allow_code)
+        found = samples(data, specs, defaults, most)
+        return (found if verified is None else with_difference(found, data, verified)), str(data)
+
+
 def of_recipe(path: Path, *, allow_code: bool) -> RecipeData:
     """Return what to ask for; raises ``RecipeError``, also where reading it would run Python without consent."""
     loaded = load_source(path, None, passes=table())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,18 +37,30 @@ _NOT_CHECKED = "answers were not held against anything: --artifact DIR names wha
 _TOTAL_BYTES = 1 << 29
 
 
+class SampleGiver(Protocol):
+    """Something else than files that has samples, such as a recipe; its text says which."""
+
+    def give(
+        self, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...], most: int, verified: Verified | None
+    ) -> tuple[Samples, str]:
+        """Return at most so many samples as inputs of ``specs``, and in words what they are; raises ``UserError``.
+
+        ``verified`` is the artifact that should be served, where one is known.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class PayloadWanted:
     """Where requests come from: ``data`` as ``mlopt predict`` reads it, ``batch`` rows in each, so many at most.
 
-    Without it they are samples of a ``recipe``, whose data may be made by its Python if ``allow_code``; else made up.
+    Without it they are samples of a ``recipe``; else made up.
     """
 
     data: Path | None
     batch: int
     most: int
-    recipe: Path | None = None
-    allow_code: bool = False
+    recipe: SampleGiver | None = None
 
 
 @dataclass(frozen=True)
@@ -97,22 +109,9 @@ def _real(
 ) -> _Asked | None:
     """Return the samples that were named, with their source; None if they are to be made up."""
     if wanted.recipe is not None:
-        return _of_recipe(wanted, wanted.recipe, specs, defaults, verified)
+        rows = max([wanted.batch, *(spec.shape[0] for spec in specs if spec.shape and isinstance(spec.shape[0], int))])
+        return _Asked(*wanted.recipe.give(specs, defaults, wanted.most * rows, verified))
     return None if wanted.data is None else _Asked(given(wanted, wanted.data, specs, defaults), str(wanted.data))
-
-
-def _of_recipe(
-    wanted: PayloadWanted, path: Path, specs: tuple[TensorSpec, ...], defaults: tuple[str, ...],
-    verified: Verified | None,
-) -> _Asked:  # fmt: skip
-    from mlopt.loadtest import from_recipe  # all that reads recipes, which nothing else here needs
-
-    data = from_recipe.of_recipe(path, allow_code=wanted.allow_code)
-    rows = max([wanted.batch, *(spec.shape[0] for spec in specs if spec.shape and isinstance(spec.shape[0], int))])
-    samples = from_recipe.samples(data, specs, defaults, wanted.most * rows)
-    if verified is not None:
-        samples = from_recipe.with_difference(samples, data, verified)
-    return _Asked(samples, str(data))
 
 
 def given(wanted: PayloadWanted, path: Path, inputs: Sequence[TensorSpec], defaults: tuple[str, ...]) -> Samples:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlopt.artifact.signing.base import Trust
 from mlopt.core.errors import UserError
 from mlopt.gate.limits import Gate
-from mlopt.loadtest.payload import PayloadWanted
+from mlopt.loadtest.payload import PayloadWanted, SampleGiver
 from mlopt.loadtest.slo import check_gates, loosest_ms, of_service
 from mlopt.loadtest.target import is_url
 
@@ -30,10 +30,8 @@ class LoadRequest:
     """What should be served, if ``target`` is an address."""
     model: str | None = None
     data: Path | None = None
-    recipe: Path | None = None
+    recipe: SampleGiver | None = None
     """Whose samples are asked, in place of ``data``."""
-    allow_code: bool = False
-    """Whether the recipe's Python may run, where that makes its data."""
     samples: int = 64
     batch: int = 1
     constant: bool = False
@@ -58,7 +56,7 @@ class LoadRequest:
     @property
     def payload(self) -> PayloadWanted:
         """Where requests come from."""
-        return PayloadWanted(self.data, self.batch, self.samples, self.recipe, self.allow_code)
+        return PayloadWanted(self.data, self.batch, self.samples, self.recipe)
 
     @property
     def highest(self) -> float:

@@ -13,6 +13,7 @@ from verb_runs import running
 import mlopt.loadtest.run as runs
 from mlopt.cli.loadtest import loadtest
 from mlopt.core.errors import ExitCode, GateError, OutputError
+from mlopt.loadtest.from_recipe import RecipeSamples
 from mlopt.loadtest.request import LoadRequest
 
 run = running(loadtest)
@@ -45,7 +46,7 @@ def test_options_become_a_request(asked: list[LoadRequest]) -> None:
         ("serving.p99_ms", 100.0), ("serving.error_rate", 0.001), ("serving.rps_at_slo", 50.0),
     ]  # fmt: skip
     assert (request.rate, request.seconds, request.ramp, request.constant) == (200, 60, True, True)
-    assert (request.recipe, request.allow_code) == (Path("x.yaml"), True)
+    assert request.recipe == RecipeSamples(Path("x.yaml"), allow_code=True)
     assert (request.seed, request.model, request.time_limit_s, request.target) == (3, "m", 5, URL)
     assert request.trusted == ()
 

@@ -11,6 +11,7 @@ import pytest
 from mlopt.core.errors import DataError, IntegrityError
 from mlopt.formats.model import TensorSpec
 from mlopt.loadtest import payload
+from mlopt.loadtest.from_recipe import RecipeSamples
 from mlopt.loadtest.payload import PayloadWanted
 from mlopt.protocol.messages import HEADER_LENGTH, read_request
 
@@ -108,7 +109,7 @@ def test_samples_of_a_recipe_are_asked_and_said_to_be(artifact: Path, tmp_path: 
     np.savez(tmp_path / "rows.npz", **rows)
     predicted.words(tmp_path / "words.onnx")
     (tmp_path / "words.yaml").write_text(RECIPE)
-    wanted = PayloadWanted(None, 2, 3, tmp_path / "words.yaml")
+    wanted = PayloadWanted(None, 2, 3, RecipeSamples(tmp_path / "words.yaml", allow_code=False))
     found = payload.of_artifact(artifact, None, wanted)
     assert len(found.messages) == 3
     asked_rows = np.concatenate([asked(found, number)["x"] for number in range(3)]).astype(int)
@@ -128,6 +129,7 @@ def test_a_model_of_a_fixed_batch_gets_whole_ones_of_a_recipe(tmp_path: Path) ->
     np.savez(tmp_path / "rows.npz", ids=np.arange(60, dtype=np.int64).reshape(20, 3))
     predicted.words(tmp_path / "words.onnx")
     (tmp_path / "words.yaml").write_text(RECIPE)
-    found = payload.of_server([TensorSpec("ids", "int64", (5, 3))], PayloadWanted(None, 1, 3, tmp_path / "words.yaml"))
+    wanted = PayloadWanted(None, 1, 3, RecipeSamples(tmp_path / "words.yaml", allow_code=False))
+    found = payload.of_server([TensorSpec("ids", "int64", (5, 3))], wanted)
     assert [asked(found, number)["ids"].shape for number in range(3)] == [(5, 3)] * 3
     assert len({tuple(row) for number in range(3) for row in asked(found, number)["ids"].tolist()}) == 15

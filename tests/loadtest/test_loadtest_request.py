@@ -9,6 +9,7 @@ import pytest
 
 from mlopt.core.errors import UserError
 from mlopt.gate.limits import Gate
+from mlopt.loadtest.from_recipe import RecipeSamples
 from mlopt.loadtest.request import LoadRequest, check
 from mlopt.loadtest.slo import parse_slo
 
@@ -23,7 +24,8 @@ def request(**parts: Any) -> LoadRequest:
 @pytest.mark.parametrize(
     "parts",
     [{}, {"gates": SLO, "ramp": True}, {"against": URL}, {"target": "artifacts/x"}, {"artifact": Path("x")},
-     {"recipe": Path("x.yaml")}, {"gates": (*SLO, Gate(metric="serving.rps_at_slo", min=1.0)), "ramp": True}],
+     {"recipe": RecipeSamples(Path("x.yaml"), allow_code=False)},
+     {"gates": (*SLO, Gate(metric="serving.rps_at_slo", min=1.0)), "ramp": True}],
 )  # fmt: skip
 def test_what_makes_sense_is_let_through(parts: dict[str, Any]) -> None:
     check(request(**parts))
@@ -38,7 +40,7 @@ def test_what_makes_sense_is_let_through(parts: dict[str, Any]) -> None:
         ({"gates": SLO, "time_limit_s": 0.1}, "given up before its limit"),
         ({"target": "artifacts/x", "artifact": Path("y")}, "go with an address"),
         ({"target": "artifacts/x", "model": "m"}, "go with an address"),
-        ({"data": Path("x.npz"), "recipe": Path("x.yaml")}, "both say what is asked"),
+        ({"data": Path("x.npz"), "recipe": RecipeSamples(Path("x.yaml"), allow_code=False)}, "both say what is asked"),
         ({"against": "artifacts/x"}, "--against takes an address"),
         ({"ramp": True}, "what to keep"),
         ({"ramp": True, "gates": (Gate(metric="serving.rps_at_slo", min=1.0),)}, "what to keep"),

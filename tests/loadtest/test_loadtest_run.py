@@ -15,6 +15,7 @@ from load_server import right, served
 from mlopt.artifact.verify import verify
 from mlopt.core.errors import IntegrityError, UserError
 from mlopt.loadtest import run as whole
+from mlopt.loadtest.from_recipe import RecipeSamples
 from mlopt.loadtest.request import LoadRequest
 from mlopt.loadtest.run import run
 from mlopt.loadtest.slo import parse_slo
@@ -59,7 +60,7 @@ def test_the_recipe_of_the_artifact_says_what_is_asked(artifact: Path, tmp_path:
         "data: {evaluation: {source: ./rows.npz}}\n"
     )
     with served(right(root(artifact))) as url:
-        found = put(url, artifact=artifact, recipe=tmp_path / "words.yaml", samples=32)
+        found = put(url, artifact=artifact, recipe=RecipeSamples(tmp_path / "words.yaml", allow_code=False), samples=32)
     assert found.figures.errors == {}
     assert found.samples == 32
     assert found.data == f"evaluation data of {tmp_path / 'words.yaml'}"
