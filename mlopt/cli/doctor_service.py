@@ -77,7 +77,7 @@ def key_check(settings: ProjectSettings) -> Check:
         if settings.key.is_file():
             return Check("signing key", "ok", f"{settings.key}, as {settings.file} says")
         said = f"{settings.file} names {settings.key}, which is not there"
-        return Check("signing key", "problem", said, f"mlopt keygen -o {settings.key}")
+        return Check("signing key", "problem", said, f"mlopt keygen -o {quote(str(settings.key))}")
     try:
         there = keys.has_user_key()
     except MloptError as error:
