@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 def two_replicas(server: str, folder: Path, *more: str) -> Iterator[tuple[ServedBy, ServedBy, Form]]:
     """Give the one that is to leave, the one that stays, and how both are asked.
 
-    An inference takes some 50 ms, for two rows at most, so that many requests are under way at any time.
+    An inference takes some 60 ms or more, for two rows at most, so that many requests are under way at any time.
     """
     artifact = deployed.artifact(
-        folder / "slow", partial(deployed.slow, iterations=20_000), batch_size=2, threads=2,
+        folder / "slow", partial(deployed.slow, iterations=60_000), batch_size=2, threads=2,
         final={"throughput_per_s": 50.0},
     )  # fmt: skip
     asked = Asked([artifact], max_batch=2, more=more)
@@ -41,7 +41,7 @@ def test_in_the_order_of_the_manifests_no_request_is_lost(server: str, tmp_path:
         balancer = Balancer(form, leaves.port, stays.port)
         balancer.wait_for(200)
         balancer.remove(leaves.port)
-        time.sleep(0.2)  # the manifests give 5 s: what was sent a moment ago arrives
+        time.sleep(0.1)  # the manifests give 5 s: what was sent a moment ago arrives
         under_way = balancer.in_flight(leaves.port)
         leaves.process.terminate()
         found = balancer.join()
