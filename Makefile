@@ -41,7 +41,8 @@ slow: $(STAMP) .bench/ray/.installed
 	$(BIN)/python -m pytest -m "slow and not ray"
 	PYTHONPATH=$(RAY) $(BIN)/python -m pytest -m ray
 
-# What `mlopt deploy` writes, on the real engines: each in an environment of its own, on the loopback. Over 1.6 GB.
+# What `mlopt deploy` writes, on the real engines: each in an environment of its own, on the loopback. Over 1.6 GB, once.
+# Minutes of it go into the artifacts of two recipes, which MLOPT_TEST_ARTIFACTS=DIR keeps for the next time.
 ENGINES := k8s triton bentoml fastapi kserve ray-serve
 deploy-test: $(STAMP) $(ENGINES:%=.bench/%/.installed)
 	$(BIN)/python -m pytest tests/deploy

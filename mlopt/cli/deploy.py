@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _ARTIFACTS = "The artifact, or several, each as NAME=DIR where URLs are to call it otherwise. All are verified first."
 _TO = "triton, bentoml, kserve, ray-serve or fastapi."
 _OUTPUT = "The new folder to write."
+_BATCH = "Rows that requests are joined to, at most.  [default: by the sweep of the report, else as was measured]"
 _SLO = "What the service is to keep, such as p99=100ms.  [default: ten times the p99 of one inference]"
 _RATE = "Samples per second that all replicas together are to serve."
 
@@ -26,6 +27,7 @@ def deploy(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help=_OUTPUT)],
     slo: Annotated[str | None, typer.Option("--slo", metavar="p99=TIME", help=_SLO)] = None,
     rate: Annotated[float | None, typer.Option("--rate", metavar="N", min=0, help=_RATE)] = None,
+    max_batch: Annotated[int | None, typer.Option("--max-batch", metavar="N", min=1, help=_BATCH)] = None,
     key: options.PublicKey = None,
     roots: options.Roots = None,
     identity: options.Identity = None,
@@ -44,7 +46,7 @@ def deploy(
 
     request = DeployRequest(
         artifacts=tuple(artifacts), engine=engine_named(to), output=output,
-        trust=options.trust(key, roots, identity, issuer), goal=_goal(slo, rate),
+        trust=options.trust(key, roots, identity, issuer), goal=_goal(slo, rate, max_batch),
     )  # fmt: skip
     written = run(request)
     _show(written, console.err if as_json else console.out)
@@ -52,10 +54,10 @@ def deploy(
         console.emit_json(written)
 
 
-def _goal(slo: str | None, rate: float | None) -> Goal:
+def _goal(slo: str | None, rate: float | None, max_batch: int | None) -> Goal:
     from mlopt.deploy.derived import goal_of
 
-    return goal_of(slo, rate)
+    return goal_of(slo, rate, max_batch)
 
 
 def _show(written: dict[str, Any], screen: Any) -> None:

@@ -51,6 +51,8 @@ class Goal:
     p99_ms: float | None = None
     rate_per_s: float | None = None
     """Samples per second, all replicas together."""
+    max_batch: int | None = None
+    """Rows that requests are joined to at most, whatever was measured."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ class ServingSettings:
     start_s: Derived
 
 
-def goal_of(slo: str | None, rate_per_s: float | None) -> Goal:
+def goal_of(slo: str | None, rate_per_s: float | None, max_batch: int | None = None) -> Goal:
     """Read ``p99=100ms``; raises ``UserError``."""
     if slo is None:
-        return Goal(None, rate_per_s)
+        return Goal(None, rate_per_s, max_batch)
     found = _SLO.fullmatch(slo.strip())
     if found is None or float(found[1]) <= 0:
         raise UserError("the SLO cannot be read", got=repr(slo[:40]), expected="p99=100ms, or p99=0.1s")
-    return Goal(float(found[1]) * (1000 if found[2] == "s" else 1), rate_per_s)
+    return Goal(float(found[1]) * (1000 if found[2] == "s" else 1), rate_per_s, max_batch)
 
 
 def derive(report: Report, *, threads: int, batches: bool, goal: Goal) -> ServingSettings:
@@ -90,7 +92,8 @@ def derive(report: Report, *, threads: int, batches: bool, goal: Goal) -> Servin
     ``batches``: whether samples of several requests can be joined. Raises nothing: what was not measured has a reason
     that says so.
     """
-    load = _Load.of(report, threads, batches, slo := _slo(report, goal))
+    slo = _slo(report, goal)
+    load = _Load.of(report, threads, slo, batches=batches, stated=goal.max_batch)
     delay = _delay(load, slo)
     instances = _instances(report, threads)
     timeout = _timeout(load, slo, delay)
@@ -127,7 +130,7 @@ class _Load:
     """Samples per second, of one client that asks for batch after batch."""
 
     @classmethod
-    def of(cls, report: Report, threads: int, batches: bool, slo: Derived) -> _Load:
+    def of(cls, report: Report, threads: int, slo: Derived, *, batches: bool, stated: int | None) -> _Load:
         final = report.final
         measured = final.batch_size or 1
         points = sweep_points(report, threads)
@@ -135,12 +138,30 @@ class _Load:
         if not batches:
             why = "inputs and outputs have no batch axis in common: requests cannot be joined"
             return cls(1, why, late(final.latency_ms), alone, final.throughput_per_s)
+        if stated is not None:
+            return cls.as_stated(report, points, stated)
         if not points:
             why = f"no batch sweep in the report: the batch that was measured ({measured}); a sweep would tell the best"
             return cls(measured, why, late(final.latency_ms), alone, final.throughput_per_s)
         chosen, why = _best(points, slo)
         single = points[0].latency_ms
         return cls(chosen.batch_size, why, late(chosen.latency_ms), single.p50 or single.mean, chosen.throughput_per_s)
+
+    @classmethod
+    def as_stated(cls, report: Report, points: Sequence[SweepPoint], batch: int) -> _Load:
+        """Return what is known of a batch that the user states: what the sweep says, else what it lasts at most."""
+        final = report.final
+        alone = points[0].latency_ms if points else final.latency_ms
+        single = alone.p50 or alone.mean
+        known = next((each for each in points if each.batch_size == batch), None)
+        if known is not None:
+            why = f"as given: --max-batch; {known.throughput_per_s:,.0f} samples/s in the sweep"
+            return cls(batch, why, late(known.latency_ms), single, known.throughput_per_s)
+        measured = final.batch_size or 1
+        times = max(1.0, batch / measured)
+        name, value = late(final.latency_ms)
+        why = f"as given: --max-batch; taken to last {times:g} times as long as the {measured} that were measured"
+        return cls(batch, why, (name, times * value), single, final.throughput_per_s)
 
 
 def late(latency: Latency) -> tuple[str, float]:

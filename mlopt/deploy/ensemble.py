@@ -54,7 +54,7 @@ def link(contents: Sequence[ServedContent]) -> tuple[Link | None, str]:
     if first.batches != second.batches:
         return None, "only one of them takes batches"
     fed = tuple(output.name for output, _ in shared)
-    return Link(f"{first.name}-{second.name}"[:63], first, second, fed), f"{first.name} feeds {', '.join(fed)}"
+    return Link(f"{first.name[:31]}-{second.name[:31]}", first, second, fed), f"{first.name} feeds {', '.join(fed)}"
 
 
 def fits(given: tuple[int | str, ...], taken: tuple[int | str, ...]) -> bool:

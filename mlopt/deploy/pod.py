@@ -22,13 +22,20 @@ class Pod:
     start_s: Derived
     grace_s: Derived
     drain_s: Derived
+    longest_ms: Derived
+    """What one request may take."""
+    end_s: Derived
+    """How long an engine may take from SIGTERM on; it comes after the draining."""
 
 
-def pod_of(settings: Sequence[ServingSettings], base_mib: int) -> Pod:
-    """Return the pod that serves all these models on an engine that takes ``base_mib`` itself."""
+def pod_of(settings: Sequence[ServingSettings], base_mib: int, *, in_turn: bool = False) -> Pod:
+    """Return the pod that serves all these models on an engine that takes ``base_mib`` itself.
+
+    ``in_turn``: a request may go through all of them, one after the other.
+    """
     memory = sum(each.memory_mib.value for each in settings)
     limit = sum(each.memory_limit_mib.value for each in settings)
-    waited = max(settings, key=lambda each: each.timeout_ms.value).timeout_ms
+    waited = _longest(settings, in_turn)
     needed = max(settings, key=lambda each: each.replicas.value)
     slowest = min(settings, key=lambda each: each.rate_per_replica.value)
     return Pod(
@@ -44,7 +51,20 @@ def pod_of(settings: Sequence[ServingSettings], base_mib: int) -> Pod:
             f"{DRAIN_S} s of draining, the longest request ({waited} ms) and 10 s to end",
         ),
         drain_s=Derived(DRAIN_S, "so that no new request comes when it ends: endpoints take a moment to be removed"),
+        longest_ms=waited,
+        end_s=Derived(
+            Derived(waited.value / 1000 + 5, "").whole,
+            f"the longest request ({waited} ms) and 5 s: after that and the draining the grace period has 5 s left",
+        ),
     )  # fmt: skip
+
+
+def _longest(settings: Sequence[ServingSettings], in_turn: bool) -> Derived:
+    timeouts = [each.timeout_ms for each in settings]
+    if not in_turn:
+        return max(timeouts, key=lambda each: each.value)
+    told = " + ".join(map(str, timeouts))
+    return Derived(sum(each.value for each in timeouts), f"one model after the other: {told} ms")
 
 
 def _cores(settings: Sequence[ServingSettings]) -> Derived:

@@ -51,7 +51,7 @@ def deploy(request: DeployRequest) -> dict[str, Any]:
         joined, why = link(contents) if request.engine.links else (None, "the engine cannot link models by itself")
         deployment = ServedTogether(
             name=_label(contents), contents=contents, link=joined,
-            pod=pod_of([each.settings for each in contents], request.engine.base_mib),
+            pod=pod_of([each.settings for each in contents], request.engine.base_mib, in_turn=joined is not None),
         )  # fmt: skip
         with _appearing(request.output) as new:
             files = pages.write(new, request.engine, deployment)

@@ -42,6 +42,15 @@ def test_json_is_all_that_standard_output_has(artifact: Path) -> None:
     assert all(Path("out", name).is_file() for name in told["files"])
 
 
+def test_the_largest_batch_can_be_stated(artifact: Path) -> None:
+    done = run("deploy", artifact, "--to", "bentoml", "-o", "out", "--max-batch", "8", "--slo", "p99=1s")
+    assert (
+        "largest_batch 8: as given: --max-batch; taken to last 2 times as long as the 4 that were measured"
+        in done.stdout
+    )
+    assert "max_batch_size=8" in Path("out/service.py").read_text()
+
+
 def test_mistakes_are_told(artifact: Path) -> None:
     with pytest.raises(UserError, match="no such engine"):
         run("deploy", artifact, "--to", "nothing", "-o", "out")

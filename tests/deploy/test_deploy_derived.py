@@ -52,6 +52,22 @@ def test_what_cannot_be_joined_is_served_one_at_a_time() -> None:
     assert "no batch axis" in found.largest_batch.why
 
 
+def test_a_batch_that_is_stated_is_taken_as_the_sweep_has_it_else_as_long_as_it_can_last() -> None:
+    sweep = (point(1, 1, 1000), point(4, 2, 2000), point(16, 6, 2900))
+    known = settings(Goal(p99_ms=20, max_batch=4), sweep=sweep)
+    assert known.largest_batch == Derived(4, "as given: --max-batch; 2,000 samples/s in the sweep")
+    evidence = report(final={"batch_size": 2, "throughput_per_s": 100.0})
+    guessed = derive(evidence, threads=2, batches=True, goal=Goal(max_batch=8))
+    assert guessed.largest_batch == Derived(
+        8, "as given: --max-batch; taken to last 4 times as long as the 2 that were measured"
+    )
+    assert guessed.timeout_ms.value == 3 * 4 * 15 + guessed.delay_ms.value
+    fewer = derive(evidence, threads=2, batches=True, goal=Goal(max_batch=1))
+    assert (fewer.largest_batch.value, fewer.delay_ms.value) == (1, 0)
+    assert "to last 1 times as long" in fewer.largest_batch.why
+    assert settings(Goal(max_batch=8), batches=False).largest_batch.value == 1
+
+
 def test_the_delay_is_one_inference_and_at_most_a_tenth_of_the_slo() -> None:
     sweep = (point(1, 2, 900), point(8, 4, 3000))
     assert settings(Goal(p99_ms=100), sweep=sweep).delay_ms.value == 1.0

@@ -77,13 +77,16 @@ def test_a_failure_halfway_leaves_nothing(words: Path, tmp_path: Path, monkeypat
     assert {each.name for each in tmp_path.iterdir()} == {"words"}
 
 
-def test_two_models_that_fit_are_an_ensemble_on_triton(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "place"), [("triton", "model_repository/first-second/1/README"), ("bentoml", "ensemble.py")]
+)
+def test_two_models_that_fit_are_an_ensemble(engine: str, place: str, tmp_path: Path) -> None:
     first = deployed.artifact(tmp_path / "first", deployed.doubled)
     second = deployed.artifact(tmp_path / "second", deployed.shifted)
-    told = deployed.written(tmp_path / "out", "triton", first, second)
+    told = deployed.written(tmp_path / "out", engine, first, second)
     assert (told["ensemble"], told["ensemble_why"]) == ("first-second", "first feeds h")
-    assert (tmp_path / "out" / "model_repository" / "first-second" / "1").is_dir()
-    apart = deployed.written(tmp_path / "apart", "triton", second, first)
+    assert (tmp_path / "out" / place).is_file()
+    apart = deployed.written(tmp_path / "apart", engine, second, first)
     assert (apart["ensemble"], apart["ensemble_why"]) == (None, "no output of second has the name of an input of first")
     assert deployed.written(tmp_path / "other", "fastapi", first, second)["ensemble"] is None
 

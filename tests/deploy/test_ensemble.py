@@ -18,6 +18,13 @@ def test_outputs_that_are_inputs_link_two_models() -> None:
     assert found.outputs == (CLASSES,)
 
 
+def test_its_name_is_neither_of_theirs_however_long_they_are() -> None:
+    first = content("f" * 63, outputs=(TensorSpec("h", "float32", ("batch", 10)),))
+    found, _ = link((first, pair()[1]))
+    assert found is not None
+    assert found.name == "f" * 31 + "-head"
+
+
 def test_other_inputs_of_the_second_come_with_the_request() -> None:
     first, _ = pair()
     mask = TensorSpec("mask", "bool", ("batch", 10))

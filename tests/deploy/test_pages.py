@@ -31,15 +31,16 @@ def test_what_is_written(engine: ServingEngine, golden: Callable[[str, str], Non
     golden(f"deploy/{engine.name}.txt", together(rendered(engine, deployment(engine))))
 
 
-def test_an_ensemble_of_two(golden: Callable[[str, str], None]) -> None:
-    engine = engine_named("triton")
-    golden("deploy/triton_ensemble.txt", together(rendered(engine, deployment(engine, *pair()))))
+@pytest.mark.parametrize("name", ["triton", "bentoml"])
+def test_an_ensemble_of_two(name: str, golden: Callable[[str, str], None]) -> None:
+    engine = engine_named(name)
+    golden(f"deploy/{name}_ensemble.txt", together(rendered(engine, deployment(engine, *pair()))))
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda each: each.name)
 def test_code_and_manifests_can_be_read(engine: ServingEngine) -> None:
-    texts = rendered(engine, deployment(engine, content("a"), content("b")))
-    for path, text in texts.items():
+    apart = rendered(engine, deployment(engine, content("a"), content("b")))
+    for path, text in (*apart.items(), *rendered(engine, deployment(engine, *pair())).items()):
         assert text.endswith("\n"), path
         assert not [line for line in text.splitlines() if line != line.rstrip()], path
         if path.endswith(".py"):
@@ -75,10 +76,8 @@ def test_manifests_agree_with_each_other(engine: ServingEngine) -> None:
     mounted, there = ({each["name"] for each in some} for some in (container["volumeMounts"], spec["volumes"]))
     assert mounted == there
     drained = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert (
-        spec["terminationGracePeriodSeconds"]
-        > drained + deployment(engine).contents[0].settings.timeout_ms.value / 1000
-    )
+    pod = deployment(engine).pod
+    assert spec["terminationGracePeriodSeconds"] > drained + pod.end_s.value > drained + pod.longest_ms.value / 1000
 
 
 def test_the_dockerfile_serves_as_nobody_what_nobody_can_change() -> None:

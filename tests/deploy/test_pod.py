@@ -28,3 +28,12 @@ def test_times_and_numbers_are_those_of_the_most_demanding() -> None:
     pod = pod_of([one, other], 0)
     assert (pod.grace_s.value, pod.replicas.value, pod.rate.value, pod.start_s.value) == (18, 9, 1, 99)
     assert pod.grace_s.why == "5 s of draining, the longest request (2500 ms) and 10 s to end"
+    assert (pod.longest_ms, pod.end_s.value) == (Derived(2500, "slow"), 8)
+
+
+def test_a_request_that_goes_through_both_may_take_both_their_times() -> None:
+    one = content().settings
+    other = replace(one, timeout_ms=Derived(2500, "slow"))
+    pod = pod_of([one, other], 0, in_turn=True)
+    assert pod.longest_ms == Derived(2600, "one model after the other: 100 + 2500 ms")
+    assert (pod.grace_s.value, pod.end_s.value) == (18, 8)

@@ -51,7 +51,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE = TensorSpec("image", "float32", ("batch", 1, 28, 28))
 LOGITS = TensorSpec("logits", "float32", ("batch", 10))
 CLASSES = TensorSpec("class", "int64", ("batch",))
-MODULES = ("model_runtime", "batching", "open_inference")
+MODULES = ("model_runtime", "batching", "open_inference", "ensemble")
 
 
 def content(
@@ -82,7 +82,8 @@ def deployment(engine: ServingEngine, *contents: ServedContent) -> ServedTogethe
     """Return them as they are served together."""
     several = contents or (content(),)
     joined = link(several)[0] if engine.links else None
-    return ServedTogether("mnist-cnn", several, pod_of([each.settings for each in several], engine.base_mib), joined)
+    pod = pod_of([each.settings for each in several], engine.base_mib, in_turn=joined is not None)
+    return ServedTogether("mnist-cnn", several, pod, joined)
 
 
 def pair() -> tuple[ServedContent, ServedContent]:
@@ -271,7 +272,7 @@ def ask(
 
 def infer_body(feeds: Mapping[str, np.ndarray], **more: Any) -> dict[str, Any]:
     """Return a request of the protocol in JSON."""
-    types = {"float32": "FP32", "int64": "INT64"}
+    types = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
     return {
         "inputs": [
             {"name": name, "shape": list(each.shape), "datatype": types[each.dtype.name], "data": each.ravel().tolist()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,25 @@ def home(name: str) -> Path:
     folder = ROOT / ".bench" / name
     if not (folder / ".installed").exists():
         pytest.skip(f"{name} is not installed: make .bench/{name}/.installed")
+    if name == "triton" and (library := _missing_library(folder)):
+        pytest.skip(f"Triton's Python backend needs {library} (Debian has it in the package libpython3.N)")
     return folder
+
+
+@cache
+def _missing_library(triton: Path) -> str | None:
+    """Return which shared library of Python the backend's process is linked with and this machine lacks."""
+    (stub,) = triton.glob("lib/python3*/site-packages/pytriton/tritonserver/python_backend_stubs/" + _release(triton))
+    told = subprocess.run(
+        ["ldd", str(stub / "triton_python_backend_stub")], capture_output=True, text=True, check=False
+    )
+    lacking = [line.split()[0] for line in told.stdout.splitlines() if "libpython" in line and "not found" in line]
+    return lacking[0] if lacking else None
+
+
+def _release(home: Path) -> str:
+    (folder,) = (home / "lib").glob("python3.*")
+    return folder.name.removeprefix("python")
 
 
 def python(name: str) -> Path:
@@ -43,6 +63,8 @@ def in_namespace(
     }  # fmt: skip
     script = Path(__file__).parent / "namespace_host.py"
     paths = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
+    if absent := [tool for tool in ("unshare", "ip") if not shutil.which(tool)]:
+        pytest.skip(f"{' and '.join(absent)} is missing here (util-linux, iproute2)")
     tried = subprocess.run(
         ray_cluster._unshare(["ip", "link", "set", "lo", "up"]), capture_output=True, text=True, check=False
     )

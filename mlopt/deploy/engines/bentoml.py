@@ -17,17 +17,21 @@ def pages(deployment: ServedTogether) -> Iterator[Page]:
     under_way = -(-deepest.queue_rows.whole // workers) + deepest.largest_batch.whole
     yield Page("service.py", "bentoml/service.py.j2", {
         "workers": workers,
-        "timeout": max((each.timeout_ms for each in settings), key=lambda each: each.value),
+        "smallest_batch": min((each.largest_batch for each in settings), key=lambda each: each.value),
         "under_way": Derived(under_way, f"a full batch, and this worker's part of the queue: {deepest.queue_rows.why}"),
     })  # fmt: skip
     yield Page("bentofile.yaml", "bentoml/bentofile.yaml.j2")
     yield Page("model_runtime.py", "common/model_runtime.py.j2")
     yield Page("open_inference.py", VENDORED)
+    if deployment.link is not None:
+        yield Page("ensemble.py", "common/ensemble.py.j2")
 
 
 def ready(deployment: ServedTogether) -> Sequence[str]:
     """Return BentoML's own readiness, and that of each model."""
-    return ["/readyz", *(f"/v2/models/{each.name}/ready" for each in deployment.contents)]
+    names = [each.name for each in deployment.contents]
+    names += [deployment.link.name] if deployment.link else []
+    return ["/readyz", *(f"/v2/models/{name}/ready" for name in names)]
 
 
 ENGINE = ServingEngine(
@@ -41,6 +45,7 @@ ENGINE = ServingEngine(
     pages=pages,
     ready=ready,
     live="/livez",
+    links=True,
     query='sum(rate(mlopt_rows_total{pod=~"NAME-.*"}[1m]))',
     container_env="BENTOML_DO_NOT_TRACK=True BENTOML_HOME=/tmp/bentoml",
 )

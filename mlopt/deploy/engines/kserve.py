@@ -16,8 +16,7 @@ def pages(deployment: ServedTogether) -> Iterator[Page]:
     yield Page("server.py", "kserve/server.py.j2")
     yield Page("batching.py", "common/batching.py.j2")
     yield Page("model_runtime.py", "common/model_runtime.py.j2")
-    waited = max((each.settings.timeout_ms for each in deployment.contents), key=lambda each: each.value)
-    told = {"timeout": waited, "planned": round(100 * PLANNED_SHARE)}
+    told = {"timeout": deployment.pod.longest_ms, "planned": round(100 * PLANNED_SHARE)}
     yield Page("k8s/inferenceservice.yaml", "kserve/inferenceservice.yaml.j2", told | {"canary": False})
     yield Page("k8s/inferenceservice-canary.yaml", "kserve/inferenceservice.yaml.j2", told | {"canary": True})
 

@@ -152,4 +152,4 @@ def test_what_is_under_way_when_it_is_ended_is_answered(tmp_path: Path) -> None:
             assert not any(each.done() for each in asked), "some were answered before it could be ended"
         server.terminate()
         assert [each.result()[0] for each in asked] == [200] * 4
-        server.wait(30)
+        assert server.wait(30) == 0
