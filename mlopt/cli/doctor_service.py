@@ -6,6 +6,7 @@ Nothing is started: packages are asked for by name, programs looked for on the P
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from mlopt.core.check import Check, CheckGroup
